@@ -1,0 +1,1 @@
+"""Secrets and nothing else: key store, key states, pseudonym suites, tags, sealing and signing."""

@@ -1,0 +1,1 @@
+"""Deterministic, key-agnostic record linkage over keyed passes."""
