@@ -1,0 +1,471 @@
+"""Bodies of the HTTP interface, version 1. One struct per request and per answer."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from .common import Count, Day, Hex16, Hex32, Message, Name, Positive, Text
+from .rooms import Receipt
+
+
+class SiteKind(StrEnum):
+    """What sort of institution a site is."""
+
+    DIZ = "diz"
+    HOSPITAL = "hospital"
+    PRACTICE = "practice"
+    RESCUE = "rescue"
+    CARE = "care"
+    REHAB = "rehab"
+    INSURER = "insurer"
+    REGISTRY = "registry"
+
+
+class StaffRole(StrEnum):
+    """What a person at the trust center may do."""
+
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    AUDITOR = "auditor"
+    STEWARD = "steward"
+
+
+class Problem(Message):
+    """An error (RFC 9457). Never holds a value that the caller sent."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    hint: str = ""
+    request_id: str = ""
+    where: str = ""
+
+
+class Version(Message):
+    """What is running."""
+
+    product: str
+    version: str
+    api: list[str]
+    suites: list[str]
+    encodings: list[str]
+    separation: str
+    instance: Hex16
+
+
+class Health(Message):
+    """Answer of the probes."""
+
+    status: str
+
+
+# --- operators -----------------------------------------------------------------------------------
+
+
+class SiteCreate(Message):
+    """A participating institution to be admitted."""
+
+    name: Name
+    kind: SiteKind
+    title: Text
+
+
+class Site(Message):
+    """A participating institution."""
+
+    name: Name
+    kind: SiteKind
+    title: Text
+    created: str
+
+
+class Sites(Message):
+    """All sites."""
+
+    sites: list[Site]
+
+
+class TokenCreate(Message):
+    """A request for an access token."""
+
+    expires_days: Annotated[int, msgspec.Meta(ge=1, le=730)] = 365
+
+
+class Token(Message):
+    """A fresh access token. This is the only time that it is shown."""
+
+    token_id: Hex16
+    token: str
+    expires: str
+
+
+class TokenInfo(Message):
+    """What is known of a token; the token itself is stored as a hash only."""
+
+    token_id: Hex16
+    created: str
+    expires: str
+    revoked: str | None
+
+
+class Tokens(Message):
+    """The tokens of a site."""
+
+    tokens: list[TokenInfo]
+
+
+class StaffCreate(Message):
+    """A person at the trust center; approvers need the public half of a personal key."""
+
+    name: Name
+    role: StaffRole
+    public_key: str | None = None
+
+
+class Staff(Message):
+    """A person at the trust center."""
+
+    name: Name
+    role: StaffRole
+    public_key: str | None
+    created: str
+
+
+class StaffAdded(Message):
+    """A new staff member with the access token, shown once."""
+
+    staff: Staff
+    token: Token
+
+
+class StaffList(Message):
+    """All staff."""
+
+    staff: list[Staff]
+
+
+class DomainCreate(Message):
+    """A pseudonym domain of a site."""
+
+    name: Name
+    site: Name
+
+
+class Domain(Message):
+    """A namespace in which pseudonyms are unique and unlinkable to every other."""
+
+    name: Name
+    uuid: Hex16
+    kind: str
+    site: Name | None
+    study: Name | None
+    recipient: Name | None
+    suite: str
+    key_version: int
+    pseudonyms: Count
+    created: str
+
+
+class Domains(Message):
+    """The domains that the caller may see."""
+
+    domains: list[Domain]
+
+
+class KeyVersion(Message):
+    """State of one version of one key; never its material."""
+
+    scope: str
+    domain: Name | None
+    purpose: str
+    version: int
+    state: str
+    since: str
+    kcv: str
+
+
+class Keys(Message):
+    """Every key version that the instance knows."""
+
+    keys: list[KeyVersion]
+
+
+class RotateRequest(Message):
+    """Rotation of a domain's pseudonym key. `expected_version` guards against a plan gone stale."""
+
+    dry_run: bool = False
+    expected_version: Annotated[int, msgspec.Meta(ge=1, le=255)] | None = None
+
+
+class RotationPlan(Message):
+    """What a rotation will do (state "planned") or has done (state "done")."""
+
+    domain: Name
+    from_version: int
+    to_version: int
+    pseudonyms: Count
+    sites: list[Name]
+    state: str
+    high_water_mark: Count
+
+
+# --- pseudonyms ----------------------------------------------------------------------------------
+
+
+class PseudonymRequest(Message):
+    """Originals to be replaced, in order. Each: 1 to 256 characters, no control characters."""
+
+    originals: list[str]
+
+
+class ItemError(Message):
+    """Why one item of a batch was not served; the others were."""
+
+    index: Count
+    code: str
+    hint: str = ""
+
+
+class PseudonymAnswer(Message):
+    """Pseudonyms in the order of the originals; null where `errors` names the index."""
+
+    pseudonyms: list[str | None]
+    errors: list[ItemError]
+    key_version: int
+    created: Count
+
+
+class TranslateRequest(Message):
+    """Pseudonyms of earlier key versions."""
+
+    pseudonyms: list[str]
+
+
+class TranslateAnswer(Message):
+    """Current pseudonyms in the order of the old ones; null where `errors` names the index."""
+
+    pseudonyms: list[str | None]
+    errors: list[ItemError]
+    key_version: int
+
+
+class Translation(Message):
+    """One line of a streamed translation map."""
+
+    old: str
+    new: str
+
+
+class StreamEnd(Message):
+    """Last line of every NDJSON stream: without it the stream was cut."""
+
+    done: bool
+    count: Count
+
+
+# --- studies -------------------------------------------------------------------------------------
+
+
+class Participant(Message):
+    """A site in a study and whether it declares its source free of duplicates."""
+
+    site: Name
+    deduplicated: bool = True
+
+
+class Recipient(Message):
+    """A data recipient and the public key to which the join map is sealed."""
+
+    name: Name
+    public_key: Annotated[str, msgspec.Meta(max_length=4096)]
+
+
+class StudyCreate(Message):
+    """A data-use project."""
+
+    name: Name
+    purpose: Text
+    permit: Text
+    schema: str = "de-person/1"
+    participants: Annotated[list[Participant], msgspec.Meta(min_length=2, max_length=500)]
+    recipients: Annotated[list[Recipient], msgspec.Meta(min_length=1, max_length=20)]
+    valid_until: Day | None = None
+    minimum_batch: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 50
+
+
+class Study(Message):
+    """A data-use project with the parameters frozen for its version.
+
+    `fingerprint` and `passes` are those of the schema; `domains` maps each of the caller's own sites (all of
+    them for an operator) to its pseudonym domain in this study.
+    """
+
+    name: Name
+    version: int
+    purpose: str
+    permit: str
+    schema: str
+    fingerprint: Hex32
+    passes: int
+    levels: list[int]
+    minimum_batch: int
+    participants: list[Participant]
+    recipients: list[Recipient]
+    valid_until: Day | None
+    state: str
+    domains: dict[str, str]
+    separation: str
+    created: str
+
+
+class Studies(Message):
+    """The studies that the caller takes part in (an operator sees all)."""
+
+    studies: list[Study]
+
+
+class RegisterRequest(Message):
+    """Record numbers of one source, sorted, each once (M3)."""
+
+    record_numbers: list[Hex16]
+
+
+class RegisterAnswer(Message):
+    """Study pseudonyms in the order of the record numbers."""
+
+    pseudonyms: list[str]
+    key_version: int
+
+
+class UploadOpen(Message):
+    """Announcement of a row upload (M1)."""
+
+    version: int
+    fingerprint: Hex32
+    rows: Positive
+    chunks: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+
+
+class UploadOpened(Message):
+    """Where the chunks go."""
+
+    upload: Hex16
+    chunk_bytes_max: int
+
+
+class ChunkStored(Message):
+    """A chunk is durable; sending the same bytes again is harmless."""
+
+    upload: Hex16
+    chunk: Count
+    received: Count
+    chunks: Positive
+
+
+class MapUpload(Message):
+    """Which refs belong to which record (M4).
+
+    `entries` packs, per record, record number (16 bytes), flags (1 byte, bit 0: decoy) and its sorted refs
+    (16 bytes each, one per pass).
+    """
+
+    receipt: Receipt
+    entries: bytes
+
+
+class MapAccepted(Message):
+    """The map fits its receipt; the rows are live."""
+
+    mapped: Count
+    accepted: bool
+
+
+class ResultLine(Message):
+    """One record of the caller's own source."""
+
+    record_number: Hex16
+    pseudonym: str
+
+
+class SourceCount(Message):
+    """What a source brought into a run."""
+
+    site: Name
+    records: Count
+    rows: Count
+
+
+class PairCount(Message):
+    """What a run found between two sources."""
+
+    sites: list[Name]
+    edges: Count
+    matches: Count
+    possible: Count
+
+
+class RunCounts(Message):
+    """Counts of a finished run."""
+
+    sources: list[SourceCount]
+    pairs: list[PairCount]
+    edges: Count
+    persons: Count
+    linked_persons: Count
+    largest_cluster: Count
+
+
+class Run(Message):
+    """A linkage run and how far it is. `done` of `total` in the current stage."""
+
+    run: Hex16
+    study: Name
+    window: int
+    state: str
+    stage: str
+    done: Count
+    total: Count
+    eta_seconds: float | None
+    created: str
+    finished: str | None
+    parameters_hash: Hex32 | None
+    counts: RunCounts | None
+    error: str | None
+
+
+class Runs(Message):
+    """The runs of a study, newest first."""
+
+    runs: list[Run]
+
+
+class ReleaseCreate(Message):
+    """A proposal to hand the join map to a data recipient."""
+
+    recipient: Name
+
+
+class Release(Message):
+    """A proposed or completed release. `statement` is what two approvers sign."""
+
+    release: Hex16
+    study: Name
+    recipient: Name
+    run: Hex16
+    statement: str
+    approvals: list[Name]
+    required: int
+    state: str
+    records: Count
+    created: str
+
+
+class Approval(Message):
+    """The caller's signature over the statement, made with the personal key."""
+
+    signature: Annotated[str, msgspec.Meta(max_length=200)]
