@@ -33,7 +33,7 @@ class StaffRole(StrEnum):
     STEWARD = "steward"
 
 
-class Problem(Message):
+class Problem(Message, kw_only=True):
     """An error (RFC 9457). Never holds a value that the caller sent."""
 
     type: str
@@ -46,7 +46,7 @@ class Problem(Message):
     where: str = ""
 
 
-class Version(Message):
+class Version(Message, kw_only=True):
     """What is running."""
 
     product: str
@@ -58,7 +58,7 @@ class Version(Message):
     instance: Hex16
 
 
-class Health(Message):
+class Health(Message, kw_only=True):
     """Answer of the probes."""
 
     status: str
@@ -67,7 +67,7 @@ class Health(Message):
 # --- operators -----------------------------------------------------------------------------------
 
 
-class SiteCreate(Message):
+class SiteCreate(Message, kw_only=True):
     """A participating institution to be admitted."""
 
     name: Name
@@ -75,7 +75,7 @@ class SiteCreate(Message):
     title: Text
 
 
-class Site(Message):
+class Site(Message, kw_only=True):
     """A participating institution."""
 
     name: Name
@@ -84,19 +84,19 @@ class Site(Message):
     created: str
 
 
-class Sites(Message):
+class Sites(Message, kw_only=True):
     """All sites."""
 
     sites: list[Site]
 
 
-class TokenCreate(Message):
+class TokenCreate(Message, kw_only=True):
     """A request for an access token."""
 
     expires_days: Annotated[int, msgspec.Meta(ge=1, le=730)] = 365
 
 
-class Token(Message):
+class Token(Message, kw_only=True):
     """A fresh access token. This is the only time that it is shown."""
 
     token_id: Hex16
@@ -104,7 +104,7 @@ class Token(Message):
     expires: str
 
 
-class TokenInfo(Message):
+class TokenInfo(Message, kw_only=True):
     """What is known of a token; the token itself is stored as a hash only."""
 
     token_id: Hex16
@@ -113,13 +113,13 @@ class TokenInfo(Message):
     revoked: str | None
 
 
-class Tokens(Message):
+class Tokens(Message, kw_only=True):
     """The tokens of a site."""
 
     tokens: list[TokenInfo]
 
 
-class StaffCreate(Message):
+class StaffCreate(Message, kw_only=True):
     """A person at the trust center; approvers need the public half of a personal key."""
 
     name: Name
@@ -127,7 +127,7 @@ class StaffCreate(Message):
     public_key: str | None = None
 
 
-class Staff(Message):
+class Staff(Message, kw_only=True):
     """A person at the trust center."""
 
     name: Name
@@ -136,27 +136,27 @@ class Staff(Message):
     created: str
 
 
-class StaffAdded(Message):
+class StaffAdded(Message, kw_only=True):
     """A new staff member with the access token, shown once."""
 
     staff: Staff
     token: Token
 
 
-class StaffList(Message):
+class StaffList(Message, kw_only=True):
     """All staff."""
 
     staff: list[Staff]
 
 
-class DomainCreate(Message):
+class DomainCreate(Message, kw_only=True):
     """A pseudonym domain of a site."""
 
     name: Name
     site: Name
 
 
-class Domain(Message):
+class Domain(Message, kw_only=True):
     """A namespace in which pseudonyms are unique and unlinkable to every other."""
 
     name: Name
@@ -171,13 +171,13 @@ class Domain(Message):
     created: str
 
 
-class Domains(Message):
+class Domains(Message, kw_only=True):
     """The domains that the caller may see."""
 
     domains: list[Domain]
 
 
-class KeyVersion(Message):
+class KeyVersion(Message, kw_only=True):
     """State of one version of one key; never its material."""
 
     scope: str
@@ -189,20 +189,20 @@ class KeyVersion(Message):
     kcv: str
 
 
-class Keys(Message):
+class Keys(Message, kw_only=True):
     """Every key version that the instance knows."""
 
     keys: list[KeyVersion]
 
 
-class RotateRequest(Message):
+class RotateRequest(Message, kw_only=True):
     """Rotation of a domain's pseudonym key. `expected_version` guards against a plan gone stale."""
 
     dry_run: bool = False
     expected_version: Annotated[int, msgspec.Meta(ge=1, le=255)] | None = None
 
 
-class RotationPlan(Message):
+class RotationPlan(Message, kw_only=True):
     """What a rotation will do (state "planned") or has done (state "done")."""
 
     domain: Name
@@ -217,13 +217,13 @@ class RotationPlan(Message):
 # --- pseudonyms ----------------------------------------------------------------------------------
 
 
-class PseudonymRequest(Message):
+class PseudonymRequest(Message, kw_only=True):
     """Originals to be replaced, in order. Each: 1 to 256 characters, no control characters."""
 
     originals: list[str]
 
 
-class ItemError(Message):
+class ItemError(Message, kw_only=True):
     """Why one item of a batch was not served; the others were."""
 
     index: Count
@@ -231,7 +231,7 @@ class ItemError(Message):
     hint: str = ""
 
 
-class PseudonymAnswer(Message):
+class PseudonymAnswer(Message, kw_only=True):
     """Pseudonyms in the order of the originals; null where `errors` names the index."""
 
     pseudonyms: list[str | None]
@@ -240,13 +240,13 @@ class PseudonymAnswer(Message):
     created: Count
 
 
-class TranslateRequest(Message):
+class TranslateRequest(Message, kw_only=True):
     """Pseudonyms of earlier key versions."""
 
     pseudonyms: list[str]
 
 
-class TranslateAnswer(Message):
+class TranslateAnswer(Message, kw_only=True):
     """Current pseudonyms in the order of the old ones; null where `errors` names the index."""
 
     pseudonyms: list[str | None]
@@ -254,14 +254,14 @@ class TranslateAnswer(Message):
     key_version: int
 
 
-class Translation(Message):
+class Translation(Message, kw_only=True):
     """One line of a streamed translation map."""
 
     old: str
     new: str
 
 
-class StreamEnd(Message):
+class StreamEnd(Message, kw_only=True):
     """Last line of every NDJSON stream: without it the stream was cut."""
 
     done: bool
@@ -271,21 +271,21 @@ class StreamEnd(Message):
 # --- studies -------------------------------------------------------------------------------------
 
 
-class Participant(Message):
+class Participant(Message, kw_only=True):
     """A site in a study and whether it declares its source free of duplicates."""
 
     site: Name
     deduplicated: bool = True
 
 
-class Recipient(Message):
+class Recipient(Message, kw_only=True):
     """A data recipient and the public key to which the join map is sealed."""
 
     name: Name
     public_key: Annotated[str, msgspec.Meta(max_length=4096)]
 
 
-class StudyCreate(Message):
+class StudyCreate(Message, kw_only=True):
     """A data-use project."""
 
     name: Name
@@ -298,7 +298,7 @@ class StudyCreate(Message):
     minimum_batch: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 50
 
 
-class Study(Message):
+class Study(Message, kw_only=True):
     """A data-use project with the parameters frozen for its version.
 
     `fingerprint` and `passes` are those of the schema; `domains` maps each of the caller's own sites (all of
@@ -323,26 +323,26 @@ class Study(Message):
     created: str
 
 
-class Studies(Message):
+class Studies(Message, kw_only=True):
     """The studies that the caller takes part in (an operator sees all)."""
 
     studies: list[Study]
 
 
-class RegisterRequest(Message):
+class RegisterRequest(Message, kw_only=True):
     """Record numbers of one source, sorted, each once (M3)."""
 
     record_numbers: list[Hex16]
 
 
-class RegisterAnswer(Message):
+class RegisterAnswer(Message, kw_only=True):
     """Study pseudonyms in the order of the record numbers."""
 
     pseudonyms: list[str]
     key_version: int
 
 
-class UploadOpen(Message):
+class UploadOpen(Message, kw_only=True):
     """Announcement of a row upload (M1)."""
 
     version: int
@@ -351,14 +351,14 @@ class UploadOpen(Message):
     chunks: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
-class UploadOpened(Message):
+class UploadOpened(Message, kw_only=True):
     """Where the chunks go."""
 
     upload: Hex16
     chunk_bytes_max: int
 
 
-class ChunkStored(Message):
+class ChunkStored(Message, kw_only=True):
     """A chunk is durable; sending the same bytes again is harmless."""
 
     upload: Hex16
@@ -367,7 +367,7 @@ class ChunkStored(Message):
     chunks: Positive
 
 
-class MapUpload(Message):
+class MapUpload(Message, kw_only=True):
     """Which refs belong to which record (M4).
 
     `entries` packs, per record, record number (16 bytes), flags (1 byte, bit 0: decoy) and its sorted refs
@@ -378,21 +378,21 @@ class MapUpload(Message):
     entries: bytes
 
 
-class MapAccepted(Message):
+class MapAccepted(Message, kw_only=True):
     """The map fits its receipt; the rows are live."""
 
     mapped: Count
     accepted: bool
 
 
-class ResultLine(Message):
+class ResultLine(Message, kw_only=True):
     """One record of the caller's own source."""
 
     record_number: Hex16
     pseudonym: str
 
 
-class SourceCount(Message):
+class SourceCount(Message, kw_only=True):
     """What a source brought into a run."""
 
     site: Name
@@ -400,7 +400,7 @@ class SourceCount(Message):
     rows: Count
 
 
-class PairCount(Message):
+class PairCount(Message, kw_only=True):
     """What a run found between two sources."""
 
     sites: list[Name]
@@ -409,7 +409,7 @@ class PairCount(Message):
     possible: Count
 
 
-class RunCounts(Message):
+class RunCounts(Message, kw_only=True):
     """Counts of a finished run."""
 
     sources: list[SourceCount]
@@ -420,7 +420,7 @@ class RunCounts(Message):
     largest_cluster: Count
 
 
-class Run(Message):
+class Run(Message, kw_only=True):
     """A linkage run and how far it is. `done` of `total` in the current stage."""
 
     run: Hex16
@@ -438,19 +438,19 @@ class Run(Message):
     error: str | None
 
 
-class Runs(Message):
+class Runs(Message, kw_only=True):
     """The runs of a study, newest first."""
 
     runs: list[Run]
 
 
-class ReleaseCreate(Message):
+class ReleaseCreate(Message, kw_only=True):
     """A proposal to hand the join map to a data recipient."""
 
     recipient: Name
 
 
-class Release(Message):
+class Release(Message, kw_only=True):
     """A proposed or completed release. `statement` is what two approvers sign."""
 
     release: Hex16
@@ -465,7 +465,7 @@ class Release(Message):
     created: str
 
 
-class Approval(Message):
+class Approval(Message, kw_only=True):
     """The caller's signature over the statement, made with the personal key."""
 
     signature: Annotated[str, msgspec.Meta(max_length=200)]

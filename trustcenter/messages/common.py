@@ -32,5 +32,5 @@ Positive = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
-class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of every message: immutable, keyword-only, and deaf to nothing it does not know."""
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every message: immutable, and unknown fields are refused, not ignored."""
