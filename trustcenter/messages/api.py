@@ -33,7 +33,7 @@ class StaffRole(StrEnum):
     STEWARD = "steward"
 
 
-class Problem(Message, kw_only=True):
+class Problem(Message, frozen=True, kw_only=True):
     """An error (RFC 9457). Never holds a value that the caller sent."""
 
     type: str
@@ -46,7 +46,7 @@ class Problem(Message, kw_only=True):
     where: str = ""
 
 
-class Version(Message, kw_only=True):
+class Version(Message, frozen=True, kw_only=True):
     """What is running."""
 
     product: str
@@ -58,7 +58,7 @@ class Version(Message, kw_only=True):
     instance: Hex16
 
 
-class Health(Message, kw_only=True):
+class Health(Message, frozen=True, kw_only=True):
     """Answer of the probes."""
 
     status: str
@@ -67,7 +67,7 @@ class Health(Message, kw_only=True):
 # --- operators -----------------------------------------------------------------------------------
 
 
-class SiteCreate(Message, kw_only=True):
+class SiteCreate(Message, frozen=True, kw_only=True):
     """A participating institution to be admitted."""
 
     name: Name
@@ -75,7 +75,7 @@ class SiteCreate(Message, kw_only=True):
     title: Text
 
 
-class Site(Message, kw_only=True):
+class Site(Message, frozen=True, kw_only=True):
     """A participating institution."""
 
     name: Name
@@ -84,19 +84,19 @@ class Site(Message, kw_only=True):
     created: str
 
 
-class Sites(Message, kw_only=True):
+class Sites(Message, frozen=True, kw_only=True):
     """All sites."""
 
     sites: list[Site]
 
 
-class TokenCreate(Message, kw_only=True):
+class TokenCreate(Message, frozen=True, kw_only=True):
     """A request for an access token."""
 
     expires_days: Annotated[int, msgspec.Meta(ge=1, le=730)] = 365
 
 
-class Token(Message, kw_only=True):
+class Token(Message, frozen=True, kw_only=True):
     """A fresh access token. This is the only time that it is shown."""
 
     token_id: Hex16
@@ -104,7 +104,7 @@ class Token(Message, kw_only=True):
     expires: str
 
 
-class TokenInfo(Message, kw_only=True):
+class TokenInfo(Message, frozen=True, kw_only=True):
     """What is known of a token; the token itself is stored as a hash only."""
 
     token_id: Hex16
@@ -113,13 +113,13 @@ class TokenInfo(Message, kw_only=True):
     revoked: str | None
 
 
-class Tokens(Message, kw_only=True):
+class Tokens(Message, frozen=True, kw_only=True):
     """The tokens of a site."""
 
     tokens: list[TokenInfo]
 
 
-class StaffCreate(Message, kw_only=True):
+class StaffCreate(Message, frozen=True, kw_only=True):
     """A person at the trust center; approvers need the public half of a personal key."""
 
     name: Name
@@ -127,7 +127,7 @@ class StaffCreate(Message, kw_only=True):
     public_key: str | None = None
 
 
-class Staff(Message, kw_only=True):
+class Staff(Message, frozen=True, kw_only=True):
     """A person at the trust center."""
 
     name: Name
@@ -136,27 +136,27 @@ class Staff(Message, kw_only=True):
     created: str
 
 
-class StaffAdded(Message, kw_only=True):
+class StaffAdded(Message, frozen=True, kw_only=True):
     """A new staff member with the access token, shown once."""
 
     staff: Staff
     token: Token
 
 
-class StaffList(Message, kw_only=True):
+class StaffList(Message, frozen=True, kw_only=True):
     """All staff."""
 
     staff: list[Staff]
 
 
-class DomainCreate(Message, kw_only=True):
+class DomainCreate(Message, frozen=True, kw_only=True):
     """A pseudonym domain of a site."""
 
     name: Name
     site: Name
 
 
-class Domain(Message, kw_only=True):
+class Domain(Message, frozen=True, kw_only=True):
     """A namespace in which pseudonyms are unique and unlinkable to every other."""
 
     name: Name
@@ -171,13 +171,13 @@ class Domain(Message, kw_only=True):
     created: str
 
 
-class Domains(Message, kw_only=True):
+class Domains(Message, frozen=True, kw_only=True):
     """The domains that the caller may see."""
 
     domains: list[Domain]
 
 
-class KeyVersion(Message, kw_only=True):
+class KeyVersion(Message, frozen=True, kw_only=True):
     """State of one version of one key; never its material."""
 
     scope: str
@@ -189,20 +189,20 @@ class KeyVersion(Message, kw_only=True):
     kcv: str
 
 
-class Keys(Message, kw_only=True):
+class Keys(Message, frozen=True, kw_only=True):
     """Every key version that the instance knows."""
 
     keys: list[KeyVersion]
 
 
-class RotateRequest(Message, kw_only=True):
+class RotateRequest(Message, frozen=True, kw_only=True):
     """Rotation of a domain's pseudonym key. `expected_version` guards against a plan gone stale."""
 
     dry_run: bool = False
     expected_version: Annotated[int, msgspec.Meta(ge=1, le=255)] | None = None
 
 
-class RotationPlan(Message, kw_only=True):
+class RotationPlan(Message, frozen=True, kw_only=True):
     """What a rotation will do (state "planned") or has done (state "done")."""
 
     domain: Name
@@ -217,13 +217,13 @@ class RotationPlan(Message, kw_only=True):
 # --- pseudonyms ----------------------------------------------------------------------------------
 
 
-class PseudonymRequest(Message, kw_only=True):
+class PseudonymRequest(Message, frozen=True, kw_only=True):
     """Originals to be replaced, in order. Each: 1 to 256 characters, no control characters."""
 
     originals: list[str]
 
 
-class ItemError(Message, kw_only=True):
+class ItemError(Message, frozen=True, kw_only=True):
     """Why one item of a batch was not served; the others were."""
 
     index: Count
@@ -231,7 +231,7 @@ class ItemError(Message, kw_only=True):
     hint: str = ""
 
 
-class PseudonymAnswer(Message, kw_only=True):
+class PseudonymAnswer(Message, frozen=True, kw_only=True):
     """Pseudonyms in the order of the originals; null where `errors` names the index."""
 
     pseudonyms: list[str | None]
@@ -240,13 +240,13 @@ class PseudonymAnswer(Message, kw_only=True):
     created: Count
 
 
-class TranslateRequest(Message, kw_only=True):
+class TranslateRequest(Message, frozen=True, kw_only=True):
     """Pseudonyms of earlier key versions."""
 
     pseudonyms: list[str]
 
 
-class TranslateAnswer(Message, kw_only=True):
+class TranslateAnswer(Message, frozen=True, kw_only=True):
     """Current pseudonyms in the order of the old ones; null where `errors` names the index."""
 
     pseudonyms: list[str | None]
@@ -254,14 +254,14 @@ class TranslateAnswer(Message, kw_only=True):
     key_version: int
 
 
-class Translation(Message, kw_only=True):
+class Translation(Message, frozen=True, kw_only=True):
     """One line of a streamed translation map."""
 
     old: str
     new: str
 
 
-class StreamEnd(Message, kw_only=True):
+class StreamEnd(Message, frozen=True, kw_only=True):
     """Last line of every NDJSON stream: without it the stream was cut."""
 
     done: bool
@@ -271,21 +271,21 @@ class StreamEnd(Message, kw_only=True):
 # --- studies -------------------------------------------------------------------------------------
 
 
-class Participant(Message, kw_only=True):
+class Participant(Message, frozen=True, kw_only=True):
     """A site in a study and whether it declares its source free of duplicates."""
 
     site: Name
     deduplicated: bool = True
 
 
-class Recipient(Message, kw_only=True):
+class Recipient(Message, frozen=True, kw_only=True):
     """A data recipient and the public key to which the join map is sealed."""
 
     name: Name
     public_key: Annotated[str, msgspec.Meta(max_length=4096)]
 
 
-class StudyCreate(Message, kw_only=True):
+class StudyCreate(Message, frozen=True, kw_only=True):
     """A data-use project."""
 
     name: Name
@@ -298,7 +298,7 @@ class StudyCreate(Message, kw_only=True):
     minimum_batch: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 50
 
 
-class Study(Message, kw_only=True):
+class Study(Message, frozen=True, kw_only=True):
     """A data-use project with the parameters frozen for its version.
 
     `fingerprint` and `passes` are those of the schema; `domains` maps each of the caller's own sites (all of
@@ -323,26 +323,26 @@ class Study(Message, kw_only=True):
     created: str
 
 
-class Studies(Message, kw_only=True):
+class Studies(Message, frozen=True, kw_only=True):
     """The studies that the caller takes part in (an operator sees all)."""
 
     studies: list[Study]
 
 
-class RegisterRequest(Message, kw_only=True):
+class RegisterRequest(Message, frozen=True, kw_only=True):
     """Record numbers of one source, sorted, each once (M3)."""
 
     record_numbers: list[Hex16]
 
 
-class RegisterAnswer(Message, kw_only=True):
+class RegisterAnswer(Message, frozen=True, kw_only=True):
     """Study pseudonyms in the order of the record numbers."""
 
     pseudonyms: list[str]
     key_version: int
 
 
-class UploadOpen(Message, kw_only=True):
+class UploadOpen(Message, frozen=True, kw_only=True):
     """Announcement of a row upload (M1)."""
 
     version: int
@@ -351,14 +351,14 @@ class UploadOpen(Message, kw_only=True):
     chunks: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
-class UploadOpened(Message, kw_only=True):
+class UploadOpened(Message, frozen=True, kw_only=True):
     """Where the chunks go."""
 
     upload: Hex16
     chunk_bytes_max: int
 
 
-class ChunkStored(Message, kw_only=True):
+class ChunkStored(Message, frozen=True, kw_only=True):
     """A chunk is durable; sending the same bytes again is harmless."""
 
     upload: Hex16
@@ -367,7 +367,7 @@ class ChunkStored(Message, kw_only=True):
     chunks: Positive
 
 
-class MapUpload(Message, kw_only=True):
+class MapUpload(Message, frozen=True, kw_only=True):
     """Which refs belong to which record (M4).
 
     `entries` packs, per record, record number (16 bytes), flags (1 byte, bit 0: decoy) and its sorted refs
@@ -378,21 +378,21 @@ class MapUpload(Message, kw_only=True):
     entries: bytes
 
 
-class MapAccepted(Message, kw_only=True):
+class MapAccepted(Message, frozen=True, kw_only=True):
     """The map fits its receipt; the rows are live."""
 
     mapped: Count
     accepted: bool
 
 
-class ResultLine(Message, kw_only=True):
+class ResultLine(Message, frozen=True, kw_only=True):
     """One record of the caller's own source."""
 
     record_number: Hex16
     pseudonym: str
 
 
-class SourceCount(Message, kw_only=True):
+class SourceCount(Message, frozen=True, kw_only=True):
     """What a source brought into a run."""
 
     site: Name
@@ -400,7 +400,7 @@ class SourceCount(Message, kw_only=True):
     rows: Count
 
 
-class PairCount(Message, kw_only=True):
+class PairCount(Message, frozen=True, kw_only=True):
     """What a run found between two sources."""
 
     sites: list[Name]
@@ -409,7 +409,7 @@ class PairCount(Message, kw_only=True):
     possible: Count
 
 
-class RunCounts(Message, kw_only=True):
+class RunCounts(Message, frozen=True, kw_only=True):
     """Counts of a finished run."""
 
     sources: list[SourceCount]
@@ -420,7 +420,7 @@ class RunCounts(Message, kw_only=True):
     largest_cluster: Count
 
 
-class Run(Message, kw_only=True):
+class Run(Message, frozen=True, kw_only=True):
     """A linkage run and how far it is. `done` of `total` in the current stage."""
 
     run: Hex16
@@ -438,19 +438,19 @@ class Run(Message, kw_only=True):
     error: str | None
 
 
-class Runs(Message, kw_only=True):
+class Runs(Message, frozen=True, kw_only=True):
     """The runs of a study, newest first."""
 
     runs: list[Run]
 
 
-class ReleaseCreate(Message, kw_only=True):
+class ReleaseCreate(Message, frozen=True, kw_only=True):
     """A proposal to hand the join map to a data recipient."""
 
     recipient: Name
 
 
-class Release(Message, kw_only=True):
+class Release(Message, frozen=True, kw_only=True):
     """A proposed or completed release. `statement` is what two approvers sign."""
 
     release: Hex16
@@ -465,7 +465,7 @@ class Release(Message, kw_only=True):
     created: str
 
 
-class Approval(Message, kw_only=True):
+class Approval(Message, frozen=True, kw_only=True):
     """The caller's signature over the statement, made with the personal key."""
 
     signature: Annotated[str, msgspec.Meta(max_length=200)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from .common import Count, Hex16, Hex32, Message, Name, Positive
 
 
-class Params(Message, kw_only=True):
+class Params(Message, frozen=True, kw_only=True):
     """M0: what the comparator needs to know of a study version. No purpose, no recipient, no pseudonym."""
 
     study: Name
@@ -19,7 +19,7 @@ class Params(Message, kw_only=True):
     sources: list[Name]
 
 
-class Receipt(Message, kw_only=True):
+class Receipt(Message, frozen=True, kw_only=True):
     """M2: the comparator's word for an upload it holds. `root` is the Merkle root over the sorted refs."""
 
     study: Name
@@ -46,21 +46,21 @@ class Receipt(Message, kw_only=True):
         return ("\n".join(lines) + "\n").encode()
 
 
-class Accept(Message, kw_only=True):
+class Accept(Message, frozen=True, kw_only=True):
     """Registrar to comparator: the map of this upload fits, its rows may become live."""
 
     study: Name
     upload: Hex16
 
 
-class Retire(Message, kw_only=True):
+class Retire(Message, frozen=True, kw_only=True):
     """M6: refs (16 bytes each, sorted, packed) whose rows leave the comparison."""
 
     study: Name
     refs: bytes
 
 
-class EdgesHeader(Message, kw_only=True):
+class EdgesHeader(Message, frozen=True, kw_only=True):
     """M5, first part: what a delivery of edges is; the edges follow packed, 33 bytes each, sorted."""
 
     study: Name
