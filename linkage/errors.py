@@ -1,0 +1,93 @@
+"""The error tree of `linkage`.
+
+    LinkageError
+    ├── SchemaError            a linkage schema is malformed or contradicts itself
+    │   └── UnknownSchemaError no schema of that name ships, and no such file exists
+    ├── TableError             a CSV table cannot be read as patients
+    │   ├── EncodingError      not UTF-8
+    │   ├── ColumnError        a column that is needed is not there, or is named twice
+    │   └── RowError           one row is ragged, or its id is empty or repeated
+    ├── ColumnsError           the columns handed to `normalise.prepare` do not fit the schema
+    └── SynthError             a configuration of the generator that cannot be fulfilled
+
+Messages and hints never contain a value of a record; `where` says where to look.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Kind = Literal["usage", "not_found", "conflict", "limit", "policy", "verification", "unavailable", "internal"]
+
+
+class LinkageError(Exception):
+    """Base of everything that `linkage` raises on purpose.
+
+    Attributes:
+        code: stable snake_case name of the failure, unique in the product.
+        kind: what the caller can do about it; decides the exit code and the HTTP status.
+        message: what happened, safe to show and to log.
+        hint: what to do next, or "".
+        where: a position ("row 17", "chunk 4") or one of our field names, or "".
+    """
+
+    code: ClassVar[str] = "linkage_error"
+    kind: ClassVar[Kind] = "usage"
+
+    def __init__(self, message: str, *, hint: str = "", where: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class SchemaError(LinkageError):
+    """A linkage schema is malformed or contradicts itself."""
+
+    code = "bad_schema"
+
+
+class UnknownSchemaError(SchemaError):
+    """No schema of that name ships with the product, and no such file exists."""
+
+    code = "unknown_schema"
+    kind = "not_found"
+
+
+class TableError(LinkageError):
+    """A table cannot be read."""
+
+    code = "bad_table"
+
+
+class EncodingError(TableError):
+    """A table is not UTF-8."""
+
+    code = "table_not_utf8"
+
+
+class ColumnError(TableError):
+    """A column that is needed is not there, is named twice, or is mapped to an unknown field."""
+
+    code = "bad_column"
+
+
+class RowError(TableError):
+    """One row is ragged, or its id is empty or repeated."""
+
+    code = "bad_row"
+
+
+class ColumnsError(LinkageError):
+    """The columns handed to `normalise.prepare` do not fit the schema."""
+
+    code = "bad_columns"
+
+
+class SynthError(LinkageError):
+    """A configuration of the generator that cannot be fulfilled."""
+
+    code = "bad_synth_config"
