@@ -2,6 +2,7 @@
 
     TrustCenterError
      ├─ UsageError_               the request or command is wrong
+     │   └─ ConfigError           the configuration is missing or wrong
      ├─ NotFoundError             also for what the caller may not see
      ├─ ConflictError             the state does not allow it now
      │   └─ AlreadyRunningError   another process holds the database
@@ -12,6 +13,7 @@
      │   └─ ForbiddenError        a valid credential without the grant
      ├─ VerificationError         a proof, signature or checksum does not hold
      │   ├─ BundleError           an exported log is not what was logged
+     │   ├─ StaleDatabaseError    the database went back in time, or is another instance's
      │   └─ LogForkedError        the log is behind or beside a head that was already signed
      ├─ UnavailableError          try again later
      │   └─ StoreUnavailableError the database cannot take the operation (disk full, input/output error)
@@ -41,11 +43,13 @@ class TrustCenterError(Exception):
         where: a position or the name of a field of ours ("row 17", "entry 3"), or "".
     """
 
-    code: ClassVar[str] = "trustcenter_error"
+    code: str = "trustcenter_error"
     kind: ClassVar[str] = "internal"
 
-    def __init__(self, message: str, *, hint: str = "", where: str = "") -> None:
+    def __init__(self, message: str, *, code: str | None = None, hint: str = "", where: str = "") -> None:
         super().__init__(message)
+        if code is not None:  # a narrower code than the class's; the kind stays
+            self.code = code
         self.message = message
         self.hint = hint
         self.where = where
@@ -56,6 +60,12 @@ class UsageError_(TrustCenterError):  # noqa: N801 - the underscore keeps it apa
 
     code = "usage_error"
     kind = "usage"
+
+
+class ConfigError(UsageError_):
+    """The configuration of the instance is missing or wrong."""
+
+    code = "configuration_error"
 
 
 class NotFoundError(TrustCenterError):
@@ -127,6 +137,12 @@ class LogForkedError(VerificationError):
     """The audit log does not extend a head that was signed before, as after restoring an old copy."""
 
     code = "audit_log_forked"
+
+
+class StaleDatabaseError(VerificationError):
+    """The database went back in time, or belongs to another instance than its key store."""
+
+    code = "stale_database"
 
 
 class UnavailableError(TrustCenterError):
