@@ -22,9 +22,9 @@
              ├─ StoreDamagedError, StoreTransactionError
              └─ NewerStoreError, WrongStoreError, MigrationChangedError
 
-Every class has a stable `code` and a `kind`. Messages, hints and `where` never hold a value that somebody
-sent, a secret or an identifier. `keys` and `linkage` have trees of the same shape; the two mappings below read
-`kind` and `code` only, so they serve all three without importing them.
+Every class has a stable `code` and a `kind`. Messages, hints and `where` never hold a value that
+somebody sent, a secret or an identifier. `keys` and `linkage` have trees of the same shape; the two
+mappings read `kind` and `code` only, so they serve all three without importing them.
 """
 
 from __future__ import annotations
