@@ -1,0 +1,286 @@
+"""One method per operation of the HTTP interface, version 1."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Final, Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from trustcenter.messages import api as m
+from trustcenter.messages.common import Message
+from trustcenter.messages.rooms import Receipt
+
+from .connection import Connection
+from .errors import BadAnswerError
+from .ndjson import lines, records
+from .settings import DEFAULT, Settings
+from .transport import Transport
+
+T = TypeVar("T")
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class TrustCenter:
+    """Asynchronous client of one service, as one caller.
+
+    Example:
+        async with TrustCenter(Connection.load(path)) as center:
+            answer = await center.pseudonymize("uk-nord", ["4711", "4712"])
+
+    Every method raises `RemoteError` (the service's code and hint), `UnreachableError`, or `BadAnswerError`.
+    Calls that may be repeated without another effect are retried; the others never are.
+    """
+
+    def __init__(self, connection: Connection, settings: Settings = DEFAULT) -> None:
+        self.connection = connection
+        self.settings = settings
+        self._http = Transport(connection, settings)
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.__aexit__(kind, error, trace)
+
+    # --- service -------------------------------------------------------------------------------------
+
+    async def version(self) -> m.Version:
+        """What is running."""
+        return await self._get("/version", m.Version)
+
+    # --- sites and staff -----------------------------------------------------------------------------
+
+    async def create_site(self, site: m.SiteCreate) -> m.Site:
+        """Admit an institution."""
+        return await self._post("/v1/sites", site, m.Site)
+
+    async def sites(self) -> list[m.Site]:
+        """All sites."""
+        return (await self._get("/v1/sites", m.Sites)).sites
+
+    async def create_token(self, site: str, expires_days: int) -> m.Token:
+        """A fresh token of a site."""
+        return await self._post(
+            f"/v1/sites/{_q(site)}/tokens", m.TokenCreate(expires_days=expires_days), m.Token
+        )
+
+    async def tokens(self, site: str) -> list[m.TokenInfo]:
+        """The tokens of a site, without the tokens themselves."""
+        return (await self._get(f"/v1/sites/{_q(site)}/tokens", m.Tokens)).tokens
+
+    async def revoke_token(self, site: str, token_id: str) -> None:
+        """Make a token worthless."""
+        await self._http.call("DELETE", f"/v1/sites/{_q(site)}/tokens/{_q(token_id)}", repeatable=False)
+
+    async def add_staff(self, person: m.StaffCreate) -> m.StaffAdded:
+        """Add a person at the centre."""
+        return await self._post("/v1/staff", person, m.StaffAdded)
+
+    async def staff(self) -> list[m.Staff]:
+        """All staff."""
+        return (await self._get("/v1/staff", m.StaffList)).staff
+
+    # --- domains and keys ----------------------------------------------------------------------------
+
+    async def create_domain(self, name: str, site: str) -> m.Domain:
+        """A pseudonym domain for a site."""
+        return await self._post("/v1/domains", m.DomainCreate(name=name, site=site), m.Domain)
+
+    async def domains(self) -> list[m.Domain]:
+        """The domains that the caller may see."""
+        return (await self._get("/v1/domains", m.Domains)).domains
+
+    async def domain(self, name: str) -> m.Domain:
+        """One domain."""
+        return await self._get(f"/v1/domains/{_q(name)}", m.Domain)
+
+    async def keys(self) -> list[m.KeyVersion]:
+        """Every key version and its state."""
+        return (await self._get("/v1/keys", m.Keys)).keys
+
+    async def rotate(
+        self, domain: str, *, dry_run: bool, expected_version: int | None = None
+    ) -> m.RotationPlan:
+        """Rotate a domain's pseudonym key, or only plan it."""
+        request = m.RotateRequest(dry_run=dry_run, expected_version=expected_version)
+        return await self._post(
+            f"/v1/domains/{_q(domain)}/keys/rotate", request, m.RotationPlan, repeatable=dry_run
+        )
+
+    # --- pseudonyms ----------------------------------------------------------------------------------
+
+    async def pseudonymize(self, domain: str, originals: Sequence[str]) -> m.PseudonymAnswer:
+        """Pseudonyms of one batch, in order. The same originals give the same answer, so it is retried."""
+        request = m.PseudonymRequest(originals=list(originals))
+        answer = await self._post(
+            f"/v1/domains/{_q(domain)}/pseudonyms", request, m.PseudonymAnswer, repeatable=True
+        )
+        return _as_long(answer, answer.pseudonyms, originals)
+
+    async def translate(self, domain: str, pseudonyms: Sequence[str]) -> m.TranslateAnswer:
+        """Current pseudonyms for those of earlier key versions, in order."""
+        request = m.TranslateRequest(pseudonyms=list(pseudonyms))
+        answer = await self._post(
+            f"/v1/domains/{_q(domain)}/translate", request, m.TranslateAnswer, repeatable=True
+        )
+        return _as_long(answer, answer.pseudonyms, pseudonyms)
+
+    async def translations(self, domain: str, from_version: int) -> AsyncIterator[m.Translation]:
+        """The whole translation map of a domain, streamed."""
+        async with self._http.stream(
+            f"/v1/domains/{_q(domain)}/translations?from_version={from_version:d}"
+        ) as body:
+            async for item in records(body, m.Translation, self.settings.line_bytes):
+                yield item
+
+    # --- studies: the site's side --------------------------------------------------------------------
+
+    async def register(self, study: str, record_numbers: Sequence[str]) -> list[str]:
+        """Study pseudonyms of record numbers (32 hex digits each, sorted), in order."""
+        request = m.RegisterRequest(record_numbers=list(record_numbers))
+        answer = await self._post(
+            f"/v1/studies/{_q(study)}/records", request, m.RegisterAnswer, repeatable=True
+        )
+        return _as_long(answer.pseudonyms, answer.pseudonyms, record_numbers)
+
+    async def open_upload(self, study: str, upload: m.UploadOpen) -> m.UploadOpened:
+        """Announce rows."""
+        return await self._post(f"/v1/studies/{_q(study)}/uploads", upload, m.UploadOpened)
+
+    async def put_chunk(self, study: str, upload: str, index: int, rows: bytes) -> m.ChunkStored:
+        """Send one chunk; the same bytes again are harmless, so it is retried."""
+        digest = base64.b64encode(hashlib.sha256(rows).digest()).decode()
+        answer = await self._http.call(
+            "PUT",
+            f"/v1/studies/{_q(study)}/uploads/{_q(upload)}/chunks/{index:d}",
+            body=rows,
+            content_type="application/octet-stream",
+            headers={"Content-Digest": f"sha-256=:{digest}:"},
+            repeatable=True,
+        )
+        return _decode(answer, m.ChunkStored)
+
+    async def complete_upload(self, study: str, upload: str) -> Receipt:
+        """Close an upload; the comparator's receipt."""
+        return await self._post(f"/v1/studies/{_q(study)}/uploads/{_q(upload)}/complete", None, Receipt)
+
+    async def send_map(self, study: str, entries: m.MapUpload) -> m.MapAccepted:
+        """Tell the registrar which refs belong to which record."""
+        return await self._post(f"/v1/studies/{_q(study)}/maps", entries, m.MapAccepted)
+
+    async def results(self, study: str) -> AsyncIterator[m.ResultLine]:
+        """The caller's own records and their study pseudonyms, streamed."""
+        async with self._http.stream(f"/v1/studies/{_q(study)}/results") as body:
+            async for item in records(body, m.ResultLine, self.settings.line_bytes):
+                yield item
+
+    # --- studies: the centre's side ------------------------------------------------------------------
+
+    async def create_study(self, study: m.StudyCreate) -> m.Study:
+        """Set up a study; its parameters are frozen."""
+        return await self._post("/v1/studies", study, m.Study)
+
+    async def studies(self) -> list[m.Study]:
+        """The studies that the caller may see."""
+        return (await self._get("/v1/studies", m.Studies)).studies
+
+    async def study(self, name: str) -> m.Study:
+        """One study."""
+        return await self._get(f"/v1/studies/{_q(name)}", m.Study)
+
+    async def start_run(self, study: str) -> m.Run:
+        """Start a linkage run."""
+        return await self._post(f"/v1/studies/{_q(study)}/runs", None, m.Run)
+
+    async def runs(self, study: str) -> list[m.Run]:
+        """The runs of a study, newest first."""
+        return (await self._get(f"/v1/studies/{_q(study)}/runs", m.Runs)).runs
+
+    async def run(self, study: str, run: str) -> m.Run:
+        """How far a run is."""
+        return await self._get(f"/v1/studies/{_q(study)}/runs/{_q(run)}", m.Run)
+
+    async def cancel_run(self, study: str, run: str) -> m.Run:
+        """Stop a run."""
+        answer = await self._http.call("DELETE", f"/v1/studies/{_q(study)}/runs/{_q(run)}", repeatable=False)
+        return _decode(answer, m.Run)
+
+    async def propose_release(self, study: str, recipient: str) -> m.Release:
+        """Propose to hand the join map to a recipient."""
+        return await self._post(
+            f"/v1/studies/{_q(study)}/releases", m.ReleaseCreate(recipient=recipient), m.Release
+        )
+
+    async def release(self, study: str, release: str) -> m.Release:
+        """One release and its approvals."""
+        return await self._get(f"/v1/studies/{_q(study)}/releases/{_q(release)}", m.Release)
+
+    async def approve_release(self, study: str, release: str, signature: str) -> m.Release:
+        """Approve a release with a signature over its statement."""
+        path = f"/v1/studies/{_q(study)}/releases/{_q(release)}/approvals"
+        return await self._post(path, m.Approval(signature=signature), m.Release)
+
+    async def join_map(self, study: str, release: str) -> AsyncIterator[bytes]:
+        """The sealed join map of a completed release, streamed."""
+        async with self._http.stream(f"/v1/studies/{_q(study)}/releases/{_q(release)}/join-map") as body:
+            async for part in body.iter_chunked(2**18):
+                yield part
+
+    # --- audit ---------------------------------------------------------------------------------------
+
+    async def audit_export(self, room: str) -> AsyncIterator[bytes]:
+        """The log of a room as a bundle, line by line (each with its line feed), exactly as sent."""
+        async with self._http.stream(f"/v1/audit/{_q(room)}/export") as body:
+            async for line in lines(body, self.settings.answer_bytes):
+                yield line
+
+    async def audit_checkpoint(self, room: str) -> str:
+        """The signed head of a room's log."""
+        answer = await self._http.call("GET", f"/v1/audit/{_q(room)}/checkpoint", repeatable=True)
+        try:
+            return answer.decode("utf-8")
+        except UnicodeDecodeError:
+            raise _unexpected() from None
+
+    # --- helpers -------------------------------------------------------------------------------------
+
+    async def _get(self, path: str, kind: type[T]) -> T:
+        return _decode(await self._http.call("GET", path, repeatable=True), kind)
+
+    async def _post(self, path: str, body: Message | None, kind: type[T], *, repeatable: bool = False) -> T:
+        sent = b"" if body is None else _ENCODER.encode(body)
+        return _decode(await self._http.call("POST", path, body=sent, repeatable=repeatable), kind)
+
+
+def _q(segment: str) -> str:
+    return quote(segment, safe="")
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise _unexpected() from None
+
+
+def _as_long(answer: T, items: Sequence[object], asked: Sequence[object]) -> T:
+    # Positions are all that ties an answer to its question: a wrong length would mix up patients.
+    if len(items) != len(asked):
+        raise _unexpected()
+    return answer
+
+
+def _unexpected() -> BadAnswerError:
+    return BadAnswerError(
+        "the service answered something that this version of the client does not know",
+        hint="compare the versions: trustcenter --version, and GET /version of the service",
+    )

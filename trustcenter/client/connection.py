@@ -1,0 +1,159 @@
+"""The connection file: where the service is, which certificate authority to trust, and the caller's token.
+
+TOML, mode 0600: `url`, `ca` (PEM text; empty only for http:// on this machine), `token`, and one of `site`
+and `staff` (the caller's name). `trustcenter init` writes the first one, `site token` and `staff add` the others.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import ssl
+import stat
+import tomllib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from .errors import ConnectionFileError
+from .files import replacing, require_writable
+
+_MAX_BYTES = 64 * 2**10  # a connection file holds one certificate and three short lines
+
+
+class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the service is and who is asking."""
+
+    url: str
+    token: str
+    ca: str = ""
+    site: str | None = None
+    staff: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Connection(url={self.url!r}, site={self.site!r}, staff={self.staff!r}, token=…)"
+
+    @property
+    def caller(self) -> str:
+        """Name of the site or staff member."""
+        return self.site or self.staff or ""
+
+    @classmethod
+    def load(cls, path: Path) -> Connection:
+        """Read a connection file.
+
+        Raises:
+            ConnectionFileError: missing, readable by group or others, not TOML, a missing, unknown or wrong
+                field, or an unsafe address.
+        """
+        try:
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        except FileNotFoundError:
+            raise ConnectionFileError(
+                "the connection file does not exist", hint="check --connect FILE"
+            ) from None
+        except OSError:
+            raise ConnectionFileError(
+                "the connection file cannot be read", hint="check its owner and mode"
+            ) from None
+        with os.fdopen(descriptor, "rb") as stream:
+            # The mode is taken from the open file, so that it cannot be exchanged between check and use.
+            if stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o077:
+                raise ConnectionFileError(
+                    "the connection file can be read by other users of this machine",
+                    hint="chmod 600 the file; if others had access, ask for a new token",
+                )
+            try:
+                raw = stream.read(_MAX_BYTES + 1)
+                if len(raw) > _MAX_BYTES:
+                    raise ValueError
+                connection = msgspec.convert(tomllib.loads(raw.decode("utf-8")), cls)
+            except OSError:
+                raise ConnectionFileError("the connection file cannot be read") from None
+            except (
+                ValueError
+            ):  # UnicodeDecodeError, TOMLDecodeError and msgspec.ValidationError are all ValueErrors
+                raise ConnectionFileError(
+                    "the connection file is not valid", hint="it has url, ca, token, and either site or staff"
+                ) from None
+        connection.check()
+        return connection
+
+    def check(self) -> None:
+        """Refuse what cannot be used safely.
+
+        Raises:
+            ConnectionFileError: not exactly one of site and staff, an address that is not https (http is
+                for loopback only), or no certificate authority for https.
+        """
+        if (self.site is None) == (self.staff is None):
+            raise ConnectionFileError("the connection file names a site or a staff member, not both or none")
+        if not self.token or any(c.isspace() or not c.isprintable() for c in self.token):
+            raise ConnectionFileError("the token in the connection file is not one")
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ConnectionFileError("the url in the connection file is not an https address", where="url")
+        if parts.username is not None or parts.password is not None:
+            raise ConnectionFileError("the url in the connection file must not hold credentials", where="url")
+        if parts.scheme == "http" and not _loopback(parts.hostname):
+            raise ConnectionFileError("refusing to send a token over http to another machine", where="url")
+        if parts.scheme == "https" and not self.ca:
+            raise ConnectionFileError(
+                "the connection file has no certificate authority",
+                hint="put the PEM text of the service's authority into ca",
+                where="ca",
+            )
+
+    def tls(self) -> ssl.SSLContext | bool:
+        """A context that trusts the pinned authority and nothing else; True for http.
+
+        Raises:
+            ConnectionFileError: `ca` is not PEM.
+        """
+        if self.url.startswith("http://"):
+            return True
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_verify_locations(cadata=self.ca)
+        except (ssl.SSLError, ValueError):
+            raise ConnectionFileError(
+                "ca in the connection file is not a PEM certificate", where="ca"
+            ) from None
+        return context
+
+    def save(self, path: Path, *, force: bool = False) -> None:
+        """Write the file with mode 0600; refuses to overwrite without `force`.
+
+        Raises:
+            ConnectionFileError: see `check`.
+            LocalFileError: the path exists or cannot be written.
+        """
+        self.check()
+        require_writable(path, force=force)
+        lines = [f"url = {_toml(self.url)}", f"token = {_toml(self.token)}"]
+        lines += [
+            f"{key} = {_toml(value)}"
+            for key in ("site", "staff")
+            if (value := getattr(self, key)) is not None
+        ]
+        if self.ca:
+            lines.append('ca = """\n' + self.ca.strip().replace("\\", "\\\\").replace('"', '\\"') + '\n"""')
+        with replacing(path, force=force) as stream:
+            stream.write(("\n".join(lines) + "\n").encode())
+
+
+def _toml(text: str) -> str:
+    # A TOML basic string has the escapes of a JSON string.
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,27 @@
+"""Every limit of the client, with its unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a client batches, waits and gives up."""
+
+    batch: int = 10_000  # originals, pseudonyms or record numbers in one request
+    concurrency: int = 4  # requests under way at a time
+    connect_timeout: float = 4.0  # seconds to resolve a name, connect and shake hands
+    read_timeout: float = 120.0  # seconds without a byte of the answer
+    first_contact: float = 4.5  # seconds after which a service that never answered counts as unreachable
+    retry_for: float = 60.0  # seconds to go on trying once the service has answered before
+    backoff: float = 0.25  # seconds; doubles from try to try, with full jitter
+    backoff_max: float = 10.0  # seconds between two tries
+    answer_bytes: int = 256 * 2**20  # bytes of one JSON answer
+    line_bytes: int = 64 * 2**10  # bytes of one line of a stream
+    chunk_bytes: int = 2**20  # bytes of one chunk of rows
+    poll_first: float = 0.2  # seconds between two questions for the state of a run, at first
+    poll_max: float = 5.0  # and at most
+
+
+DEFAULT = Settings()
