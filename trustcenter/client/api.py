@@ -69,9 +69,7 @@ class TrustCenter:
 
     async def create_token(self, site: str, expires_days: int) -> m.Token:
         """A fresh token of a site."""
-        return await self._post(
-            f"/v1/sites/{_q(site)}/tokens", m.TokenCreate(expires_days=expires_days), m.Token
-        )
+        return await self._post(f"/v1/sites/{_q(site)}/tokens", m.TokenCreate(expires_days=expires_days), m.Token)
 
     async def tokens(self, site: str) -> list[m.TokenInfo]:
         """The tokens of a site, without the tokens themselves."""
@@ -107,38 +105,28 @@ class TrustCenter:
         """Every key version and its state."""
         return (await self._get("/v1/keys", m.Keys)).keys
 
-    async def rotate(
-        self, domain: str, *, dry_run: bool, expected_version: int | None = None
-    ) -> m.RotationPlan:
+    async def rotate(self, domain: str, *, dry_run: bool, expected_version: int | None = None) -> m.RotationPlan:
         """Rotate a domain's pseudonym key, or only plan it."""
         request = m.RotateRequest(dry_run=dry_run, expected_version=expected_version)
-        return await self._post(
-            f"/v1/domains/{_q(domain)}/keys/rotate", request, m.RotationPlan, repeatable=dry_run
-        )
+        return await self._post(f"/v1/domains/{_q(domain)}/keys/rotate", request, m.RotationPlan, repeatable=dry_run)
 
     # --- pseudonyms ----------------------------------------------------------------------------------
 
     async def pseudonymize(self, domain: str, originals: Sequence[str]) -> m.PseudonymAnswer:
         """Pseudonyms of one batch, in order. The same originals give the same answer, so it is retried."""
         request = m.PseudonymRequest(originals=list(originals))
-        answer = await self._post(
-            f"/v1/domains/{_q(domain)}/pseudonyms", request, m.PseudonymAnswer, repeatable=True
-        )
+        answer = await self._post(f"/v1/domains/{_q(domain)}/pseudonyms", request, m.PseudonymAnswer, repeatable=True)
         return _as_long(answer, answer.pseudonyms, originals)
 
     async def translate(self, domain: str, pseudonyms: Sequence[str]) -> m.TranslateAnswer:
         """Current pseudonyms for those of earlier key versions, in order."""
         request = m.TranslateRequest(pseudonyms=list(pseudonyms))
-        answer = await self._post(
-            f"/v1/domains/{_q(domain)}/translate", request, m.TranslateAnswer, repeatable=True
-        )
+        answer = await self._post(f"/v1/domains/{_q(domain)}/translate", request, m.TranslateAnswer, repeatable=True)
         return _as_long(answer, answer.pseudonyms, pseudonyms)
 
     async def translations(self, domain: str, from_version: int) -> AsyncIterator[m.Translation]:
         """The whole translation map of a domain, streamed."""
-        async with self._http.stream(
-            f"/v1/domains/{_q(domain)}/translations?from_version={from_version:d}"
-        ) as body:
+        async with self._http.stream(f"/v1/domains/{_q(domain)}/translations?from_version={from_version:d}") as body:
             async for item in records(body, m.Translation, self.settings.line_bytes):
                 yield item
 
@@ -147,9 +135,7 @@ class TrustCenter:
     async def register(self, study: str, record_numbers: Sequence[str]) -> list[str]:
         """Study pseudonyms of record numbers (32 hex digits each, sorted), in order."""
         request = m.RegisterRequest(record_numbers=list(record_numbers))
-        answer = await self._post(
-            f"/v1/studies/{_q(study)}/records", request, m.RegisterAnswer, repeatable=True
-        )
+        answer = await self._post(f"/v1/studies/{_q(study)}/records", request, m.RegisterAnswer, repeatable=True)
         return _as_long(answer.pseudonyms, answer.pseudonyms, record_numbers)
 
     async def open_upload(self, study: str, upload: m.UploadOpen) -> m.UploadOpened:
@@ -216,9 +202,7 @@ class TrustCenter:
 
     async def propose_release(self, study: str, recipient: str) -> m.Release:
         """Propose to hand the join map to a recipient."""
-        return await self._post(
-            f"/v1/studies/{_q(study)}/releases", m.ReleaseCreate(recipient=recipient), m.Release
-        )
+        return await self._post(f"/v1/studies/{_q(study)}/releases", m.ReleaseCreate(recipient=recipient), m.Release)
 
     async def release(self, study: str, release: str) -> m.Release:
         """One release and its approvals."""

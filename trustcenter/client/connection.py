@@ -1,7 +1,8 @@
 """The connection file: where the service is, which certificate authority to trust, and the caller's token.
 
 TOML, mode 0600: `url`, `ca` (PEM text; empty only for http:// on this machine), `token`, and one of `site`
-and `staff` (the caller's name). `trustcenter init` writes the first one, `site token` and `staff add` the others.
+and `staff` (the caller's name). `trustcenter init` writes the first one, `site token` and `staff add` the
+others.
 """
 
 from __future__ import annotations
@@ -51,13 +52,9 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         try:
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         except FileNotFoundError:
-            raise ConnectionFileError(
-                "the connection file does not exist", hint="check --connect FILE"
-            ) from None
+            raise ConnectionFileError("the connection file does not exist", hint="check --connect FILE") from None
         except OSError:
-            raise ConnectionFileError(
-                "the connection file cannot be read", hint="check its owner and mode"
-            ) from None
+            raise ConnectionFileError("the connection file cannot be read", hint="check its owner and mode") from None
         with os.fdopen(descriptor, "rb") as stream:
             # The mode is taken from the open file, so that it cannot be exchanged between check and use.
             if stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o077:
@@ -72,9 +69,7 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 connection = msgspec.convert(tomllib.loads(raw.decode("utf-8")), cls)
             except OSError:
                 raise ConnectionFileError("the connection file cannot be read") from None
-            except (
-                ValueError
-            ):  # UnicodeDecodeError, TOMLDecodeError and msgspec.ValidationError are all ValueErrors
+            except ValueError:  # UnicodeDecodeError, TOMLDecodeError and msgspec.ValidationError are all ValueErrors
                 raise ConnectionFileError(
                     "the connection file is not valid", hint="it has url, ca, token, and either site or staff"
                 ) from None
@@ -119,9 +114,7 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         try:
             context.load_verify_locations(cadata=self.ca)
         except (ssl.SSLError, ValueError):
-            raise ConnectionFileError(
-                "ca in the connection file is not a PEM certificate", where="ca"
-            ) from None
+            raise ConnectionFileError("ca in the connection file is not a PEM certificate", where="ca") from None
         return context
 
     def save(self, path: Path, *, force: bool = False) -> None:
@@ -134,11 +127,7 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         self.check()
         require_writable(path, force=force)
         lines = [f"url = {_toml(self.url)}", f"token = {_toml(self.token)}"]
-        lines += [
-            f"{key} = {_toml(value)}"
-            for key in ("site", "staff")
-            if (value := getattr(self, key)) is not None
-        ]
+        lines += [f"{key} = {_toml(value)}" for key in ("site", "staff") if (value := getattr(self, key)) is not None]
         if self.ca:
             lines.append('ca = """\n' + self.ca.strip().replace("\\", "\\\\").replace('"', '\\"') + '\n"""')
         with replacing(path, force=force) as stream:

@@ -40,9 +40,7 @@ class RemoteError(TrustCenterError):
     retry_after: float = 0.0
 
     def __init__(self, problem: Problem) -> None:
-        super().__init__(
-            problem.detail or problem.title, code=problem.code, hint=problem.hint, where=problem.where
-        )
+        super().__init__(problem.detail or problem.title, code=problem.code, hint=problem.hint, where=problem.where)
         self.status = problem.status
         self.request_id = problem.request_id
 

@@ -21,9 +21,7 @@ def require_writable(target: Path, *, sources: tuple[Path, ...] = (), force: boo
     """
     for source in sources:
         if _same(source, target):
-            raise LocalFileError(
-                "input and output are the same file", code="same_file", hint="choose another --output"
-            )
+            raise LocalFileError("input and output are the same file", code="same_file", hint="choose another --output")
     if target.is_dir():
         raise LocalFileError("the output is a directory", code="output_is_directory", hint="name a file")
     if target.exists() and not force:

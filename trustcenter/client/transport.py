@@ -96,9 +96,7 @@ class Transport:
             try:
                 async with (
                     self._slots,
-                    self._open(
-                        method, path, body, content_type, headers, self._patience(started)
-                    ) as response,
+                    self._open(method, path, body, content_type, headers, self._patience(started)) as response,
                 ):
                     return await _read(response, self.settings.answer_bytes)
             except RemoteError as error:

@@ -1,0 +1,56 @@
+"""The command line: one program, `trustcenter`.
+
+Commands are loaded when they are called, so `trustcenter --help` imports neither aiohttp nor numpy. Data goes to
+stdout, messages to stderr as `error:` and `hint:` lines. Exit codes: 0 done, 1 usage or local, 2 server or
+remote, 3 verification failed, 4 refused by policy, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import click
+
+import trustcenter
+
+from .base import LazyGroup
+
+_COMMANDS = {
+    "init": ("trustcenter.cli.local:init", "Create an instance in a new directory."),
+    "serve": ("trustcenter.cli.local:serve", "Run the service."),
+    "doctor": ("trustcenter.cli.local:doctor", "Check an instance and say what to mend."),
+    "demo": ("trustcenter.cli.local:demo", "Run the whole job with synthetic sites."),
+    "site": ("trustcenter.cli.site:site", "Participating institutions and their tokens."),
+    "staff": ("trustcenter.cli.staff:staff", "People at the trust center and their personal keys."),
+    "domain": ("trustcenter.cli.domain:domain", "Pseudonym domains."),
+    "study": ("trustcenter.cli.study:study", "Studies: set up, register, upload, link, release."),
+    "keys": ("trustcenter.cli.keys:keys", "Key versions and their rotation."),
+    "pseudonymize": ("trustcenter.cli.columns:pseudonymize", "Replace a CSV column by pseudonyms."),
+    "translate": ("trustcenter.cli.columns:translate", "Bring pseudonyms to the current key version."),
+    "pseudonym": ("trustcenter.cli.pseudonym:pseudonym", "Check pseudonyms offline."),
+    "linkage": ("trustcenter.cli.linkage:linkage", "Record linkage without a service."),
+    "recipient": ("trustcenter.cli.recipient:recipient", "For data recipients: keys and sealed join maps."),
+    "audit": ("trustcenter.cli.audit:audit", "Export the audit log, and verify it offline."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""Connection: commands that speak to a service need --connect FILE or TRUSTCENTER_CONNECT.
+
+    \b
+    Exit codes: 0 done, 1 usage or local, 2 server or remote, 3 verification failed,
+    4 refused by policy, 130 interrupted.""",
+)
+@click.version_option(
+    trustcenter.__version__, "-V", "--version", prog_name="trustcenter", message="%(prog)s %(version)s"
+)
+def main() -> None:
+    r"""Pseudonyms and record linkage for hospitals, through an isolated trust center.
+
+    \b
+    Examples:
+      trustcenter demo
+      trustcenter pseudonymize patients.csv --column pid --domain uk-nord -o out.csv --connect site.toml
+      trustcenter linkage match north/ south/ -o joined/
+    """

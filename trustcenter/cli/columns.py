@@ -1,0 +1,161 @@
+"""`trustcenter pseudonymize` and `trustcenter translate`: replace a column of a CSV file."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trustcenter.errors import UsageError_
+
+from . import output
+from .options import PATH, F, call, connect_option, force_option, json_option, output_option
+from .progress import progress
+
+if TYPE_CHECKING:
+    from trustcenter.client.tables import ColumnJob, ColumnResult
+
+_SHOWN = 20  # failed rows named one by one
+
+
+def _column_options(command: F) -> F:
+    for option in (
+        click.option("--domain", required=True, metavar="DOMAIN", help="Domain of the pseudonyms."),
+        click.option("--into", metavar="NEW", help="Put the pseudonyms into a new last column instead."),
+        click.option("--delimiter", metavar="CHAR", help="Separator; found from the header if not given."),
+        click.option(
+            "--skip-failed", type=PATH, metavar="FILE", help="Set rows that cannot be served aside in this file."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("source", metavar="INPUT", type=PATH)
+@click.option("--column", required=True, metavar="COLUMN", help="Column with the originals.")
+@_column_options
+@output_option("Output file, mode 0600; appears only when it is complete.")
+@force_option
+@json_option
+@connect_option
+def pseudonymize(connect: Path | None, as_json: bool, **options: Any) -> None:
+    r"""Replace a CSV column by pseudonyms.
+
+    INPUT is UTF-8 with a header. It is read in a stream, so its size does not matter; a repeated run gives the
+    same pseudonyms.
+
+    \b
+    Examples:
+      trustcenter pseudonymize lab.csv --column pid --domain uk-nord -o lab-pseudonymous.csv
+      trustcenter pseudonymize lab.csv --column pid --domain uk-nord -o out.csv --skip-failed failed.csv
+    """
+    from trustcenter.client.tables import pseudonymize_column
+
+    _run(connect, as_json, pseudonymize_column, **options)
+
+
+@click.command()
+@click.argument("source", metavar="[INPUT]", type=PATH, required=False)
+@click.option("--column", metavar="COLUMN", help="Column with the pseudonyms.")
+@_column_options
+@click.option("--all", "whole", is_flag=True, help="Instead of a file: the whole map, old and new, of the domain.")
+@click.option("--from-version", type=click.IntRange(1, 254), metavar="N", help="With --all: the old key version.")
+@output_option("Output file, mode 0600; appears only when it is complete.")
+@force_option
+@json_option
+@connect_option
+def translate(
+    connect: Path | None, as_json: bool, whole: bool, from_version: int | None, source: Path | None, **options: Any
+) -> None:
+    r"""Bring pseudonyms to the current key version.
+
+    After a rotation: either a column of a file, or the whole map of the domain.
+
+    \b
+    Examples:
+      trustcenter translate data.csv --column psn --domain uk-nord -o data-new.csv
+      trustcenter translate --all --from-version 1 --domain uk-nord -o map.csv
+    """
+    from trustcenter.client.tables import translate_column, translation_map
+
+    if whole:
+        unused = (source, options["column"], options["into"], options["delimiter"], options["skip_failed"])
+        if from_version is None or any(given is not None for given in unused):
+            raise UsageError_("--all goes with --from-version, --domain and --output only")
+        domain, target, force = options["domain"], options["output"], options["force"]
+        with progress("translating") as tick:
+            count = call(
+                connect,
+                lambda center: translation_map(center, domain, from_version, target, force=force, progress=tick),
+            )
+        if as_json:
+            output.data({"translations": count})
+        output.note(f"{count} translations")
+        return
+    if source is None or options["column"] is None or from_version is not None:
+        raise UsageError_("translate needs INPUT and --column, or --all and --from-version")
+    _run(connect, as_json, translate_column, source=source, **options)
+
+
+def _run(
+    connect: Path | None,
+    as_json: bool,
+    work: Callable[..., Awaitable[ColumnResult]],
+    *,
+    source: Path,
+    column: str,
+    domain: str,
+    into: str | None,
+    delimiter: str | None,
+    skip_failed: Path | None,
+    output: Path,
+    force: bool,
+) -> None:
+    from trustcenter.client.tables import ColumnJob, RowsFailedError
+
+    job = ColumnJob(source, output, column, into, _separator(delimiter), force, skip_failed)
+    try:
+        with progress("reading") as tick:
+            result = call(connect, lambda center: _await(work, center, domain, job, tick))
+    except RowsFailedError as error:
+        _name_failed(error.result)
+        raise
+    _name_failed(result)
+    _say(result, as_json)
+
+
+async def _await(
+    work: Callable[..., Awaitable[ColumnResult]], center: object, domain: str, job: ColumnJob, tick: object
+) -> ColumnResult:
+    return await work(center, domain, job, tick)
+
+
+def _separator(text: str | None) -> str | None:
+    return "\t" if text in ("\\t", "tab") else text
+
+
+def _say(result: ColumnResult, as_json: bool) -> None:
+    failed = len(result.failed)
+    if as_json:
+        output.data(
+            {
+                "rows": result.rows,
+                "failed": [{"row": f.row, "code": f.code} for f in result.failed],
+                "created": result.created,
+                "key_version": result.key_version,
+            }
+        )
+    output.note(
+        f"{result.rows - failed} rows, {result.created} new pseudonyms, key version {result.key_version}"
+        + (f"; {failed} rows set aside" if failed else "")
+    )
+
+
+def _name_failed(result: ColumnResult) -> None:
+    for failed in result.failed[:_SHOWN]:
+        output.note(f"row {failed.row}: {output.plain(failed.code)}")
+    if len(result.failed) > _SHOWN:
+        output.note(f"and {len(result.failed) - _SHOWN} more rows")

@@ -1,0 +1,121 @@
+"""Options and the bridge that commands share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from trustcenter.errors import PolicyError, UsageError_
+
+from . import output
+
+if TYPE_CHECKING:
+    from trustcenter.client import Connection, TrustCenter
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+
+
+def connect_option(command: F) -> F:
+    """`--connect FILE` or TRUSTCENTER_CONNECT."""
+    return click.option(
+        "--connect",
+        type=PATH,
+        envvar="TRUSTCENTER_CONNECT",
+        metavar="FILE",
+        show_envvar=True,
+        help="Connection file: where the service is and who is asking.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """`--json` for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def output_option(what: str = "Output file.", *, required: bool = True) -> Callable[[F], F]:
+    """`-o FILE`."""
+    return click.option("-o", "--output", type=PATH, metavar="FILE", required=required, help=what)
+
+
+def force_option(command: F) -> F:
+    """`--force`."""
+    return click.option("--force", is_flag=True, help="Overwrite the output if it exists.")(command)
+
+
+def passphrase_option(command: F) -> F:
+    """`--passphrase-file FILE`."""
+    return click.option(
+        "--passphrase-file",
+        type=PATH,
+        metavar="FILE",
+        help="File with the passphrase of the key; without it the terminal is asked.",
+    )(command)
+
+
+def connection(path: Path | None) -> Connection:
+    """Read the connection file.
+
+    Raises:
+        UsageError_: none was named. ConnectionFileError: it is not usable.
+    """
+    if path is None:
+        raise UsageError_(
+            "no connection file",
+            code="no_connection",
+            hint="give --connect FILE or set TRUSTCENTER_CONNECT; `trustcenter init` writes the operator's",
+        )
+    from trustcenter.client import Connection
+
+    return Connection.load(path)
+
+
+def call(path: Path | None, job: Callable[[TrustCenter], Coroutine[Any, Any, T]]) -> T:
+    """Run a job with a client and wait for its result."""
+    found = connection(path)
+    from trustcenter.client import TrustCenter
+
+    async def run() -> T:
+        async with TrustCenter(found) as center:
+            return await job(center)
+
+    return asyncio.run(run())
+
+
+def confirm(question: str, word: str, *, yes: bool) -> None:
+    """Let a person type a word before something that cannot be taken back.
+
+    Raises:
+        UsageError_: nobody can be asked. PolicyError: another word was typed.
+    """
+    if yes:
+        return
+    if not output.interactive():
+        raise UsageError_("this needs a confirmation", code="not_confirmed", hint="repeat with --yes")
+    if click.prompt(f"{question} Type {word} to go on", default="", show_default=False, err=True) != word:
+        raise PolicyError("not confirmed; nothing was changed", code="not_confirmed")
+
+
+def text_or_file(value: str, prefix: str) -> str:
+    """A public key given as text or as the path of a file that holds it.
+
+    Raises:
+        UsageError_: neither.
+    """
+    text = value.strip()
+    if not text.startswith(prefix):
+        try:
+            text = Path(value).read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            text = ""
+    if not text.startswith(prefix):
+        raise UsageError_(
+            "this is not a public key and not a file with one", code="bad_public_key", hint=f"it starts with {prefix}"
+        )
+    return text

@@ -1,0 +1,110 @@
+"""What the commands print: data on stdout, messages on stderr, nothing that could steer a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+
+def plain(text: object) -> str:
+    """Text without control characters: titles and hints come from other people."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+
+
+def note(text: str) -> None:
+    """A message for the person."""
+    click.echo(text, err=True)
+
+
+def hint(text: str) -> None:
+    """What to do next."""
+    click.echo(f"hint: {plain(text)}", err=True)
+
+
+def error(message: str, *, code: str = "", hint: str = "", where: str = "") -> None:
+    """`error:` and `hint:` lines: message, place, code."""
+    text = plain(message)
+    text = text[:1].lower() + text[1:] if text[1:2].islower() else text
+    text += f" ({plain(where)})" if where else ""
+    text += f" [{plain(code)}]" if code else ""
+    click.echo(f"error: {text}", err=True)
+    if hint:
+        click.echo(f"hint: {plain(hint)}", err=True)
+
+
+def failure(problem: BaseException) -> None:
+    """An error of ours, with its code, place and hint."""
+    error(
+        str(getattr(problem, "message", "")),
+        code=str(getattr(problem, "code", "")),
+        hint=str(getattr(problem, "hint", "")),
+        where=str(getattr(problem, "where", "")),
+    )
+    if exc := str(getattr(problem, "request_id", "")):
+        hint(f"the service's log names this request {exc}")
+
+
+def data(value: object) -> None:
+    """Machine-readable output: two-space indented JSON, UTF-8."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def table(rows: Iterable[Sequence[object]], columns: Sequence[str], *, empty: str = "none") -> None:
+    """Aligned columns for people; a line on stderr where there is nothing."""
+    cells = [[plain("-" if cell is None else cell) for cell in row] for row in rows]
+    if not cells:
+        note(empty)
+        return
+    widths = [max(len(row[i]) for row in [list(columns), *cells]) for i in range(len(columns))]
+    for row in [list(columns), *cells]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def fields(pairs: Mapping[str, object]) -> None:
+    """One thing, a line per field."""
+    width = max(map(len, pairs))
+    for name, value in pairs.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        click.echo(f"{name.ljust(width)}  {plain('-' if shown is None or shown == '' else shown)}")
+
+
+def items(values: Sequence[Any], columns: Sequence[str], *, as_json: bool, empty: str = "none") -> None:
+    """A list of structs: JSON with all their fields, or a table of some."""
+    if as_json:
+        data(values)
+    else:
+        table(([_cell(getattr(v, c)) for c in columns] for v in values), columns, empty=empty)
+
+
+def item(value: Any, columns: Sequence[str], *, as_json: bool) -> None:
+    """One struct: JSON with all its fields, or lines with some."""
+    if as_json:
+        data(value)
+    else:
+        fields({c: getattr(value, c) for c in columns})
+
+
+def _cell(value: object) -> object:
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def interactive() -> bool:
+    """Whether a person can answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def lively() -> bool:
+    """Whether stderr is a terminal that may be drawn on."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", None)
+
+
+def quoted(text: str) -> str:
+    """Text in double quotes, escaped."""
+    return json.dumps(text, ensure_ascii=False)

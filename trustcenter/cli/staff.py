@@ -1,0 +1,96 @@
+"""`trustcenter staff`: people at the trust center and their personal keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import output
+from .options import (
+    PATH,
+    call,
+    connect_option,
+    connection,
+    force_option,
+    json_option,
+    output_option,
+    passphrase_option,
+    text_or_file,
+)
+
+_ROLES = ["operator", "approver", "auditor", "steward"]
+
+
+@click.group()
+def staff() -> None:
+    """People at the trust center and their personal keys."""
+
+
+@staff.command("keygen")
+@output_option("Where the personal key goes; it stays with its owner.")
+@passphrase_option
+def keygen(output: Path, passphrase_file: Path | None) -> None:
+    r"""Make a personal key, with which its owner signs approvals. Works without a service.
+
+    Prints the public half, which the operator needs for `staff add`.
+
+    \b
+    Example:
+      trustcenter staff keygen -o anna.key > anna.pub
+    """
+    from .secret_input import new_personal_key
+
+    click.echo(new_personal_key(output, passphrase_file))
+
+
+@staff.command("add")
+@click.argument("name")
+@click.option("--role", type=click.Choice(_ROLES), required=True, help="What the person may do.")
+@click.option("--public-key", metavar="KEY|FILE", help="Public half of the personal key; approvers need one.")
+@click.option("-o", "--output", "target", type=PATH, metavar="FILE", help="Write the person's connection file.")
+@force_option
+@json_option
+@connect_option
+def add(
+    name: str,
+    role: str,
+    public_key: str | None,
+    target: Path | None,
+    force: bool,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    r"""Add a person (operator). The token is shown once, or written into a connection file.
+
+    \b
+    Example:
+      trustcenter staff add anna --role approver --public-key anna.pub -o anna.toml
+    """
+    from trustcenter.messages.api import StaffCreate, StaffRole
+
+    if target is not None:
+        from trustcenter.client.files import require_writable
+
+        require_writable(target, force=force)
+    key = text_or_file(public_key, "tc-person-1:") if public_key else None
+    person = StaffCreate(name=name, role=StaffRole(role), public_key=key)
+    made = call(connect, lambda center: center.add_staff(person))
+    if target is not None:
+        own = connection(connect)
+        type(own)(url=own.url, ca=own.ca, token=made.token.token, staff=name).save(target, force=force)
+        output.note("wrote the connection file; hand it over on a safe way, then delete your copy")
+    elif as_json:
+        output.data(made)
+    else:
+        click.echo(made.token.token)
+        output.note(f"token {made.token.token_id}, valid until {made.token.expires}; it is not shown again")
+
+
+@staff.command("list")
+@json_option
+@connect_option
+def list_(as_json: bool, connect: Path | None) -> None:
+    """List the people (operator)."""
+    found = call(connect, lambda center: center.staff())
+    output.items(found, ("name", "role", "public_key", "created"), as_json=as_json, empty="no staff yet")

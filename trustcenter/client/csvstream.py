@@ -1,0 +1,166 @@
+"""CSV files read and written row by row, so that their size does not matter.
+
+UTF-8 only (a byte order mark is kept), separator sniffed from the header or given, quotes as the csv
+module has them. Rows are numbered as in a spreadsheet: the header is row 1.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+from .errors import LocalFileError
+
+SEPARATORS: Final = ",;\t|"
+_BOM: Final = b"\xef\xbb\xbf"
+_LINE_BYTES: Final = 2**20  # bytes of one line: a binary file has none and must not be read whole
+_FIELD_CHARS: Final = 2**17  # characters of one quoted field
+
+
+class CsvInput:
+    """A CSV file being read.
+
+    Attributes:
+        header: column names.
+        delimiter: the separator.
+        bom: whether the file starts with a byte order mark.
+        line_end: LF or CRLF, as after the header.
+        size: bytes of the file.
+        read: bytes read so far, for progress.
+    """
+
+    def __init__(self, stream: IO[bytes], size: int, delimiter: str | None) -> None:
+        """Read the header.
+
+        Raises:
+            LocalFileError: empty file, not UTF-8, a repeated or empty column name, or a wrong delimiter.
+        """
+        if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+            raise LocalFileError("the delimiter is one character, not a quote or line end", code="bad_delimiter")
+        self._stream = stream
+        self.size, self.read = size, 0
+        self._row = 1
+        first = stream.readline(_LINE_BYTES)
+        self.bom = first.startswith(_BOM)
+        self.read = len(first)
+        first = first.removeprefix(_BOM)
+        if not first.strip():
+            raise LocalFileError("the input is empty", code="empty_file", hint="it needs a header line")
+        self.line_end = "\r\n" if first.endswith(b"\r\n") else "\n"
+        head = self._decode(first)
+        self.delimiter = delimiter or sniff(head)
+        self._reader = csv.reader(self._lines(head), delimiter=self.delimiter, strict=True)
+        self.header = self._next()
+        if len(set(self.header)) != len(self.header):
+            raise LocalFileError("a column name occurs twice", code="bad_column", where="row 1")
+
+    def column(self, name: str) -> int:
+        """Index of a column.
+
+        Raises:
+            LocalFileError: there is none of that name. The header is not repeated in the message: a file
+                without a header has a patient there.
+        """
+        if name not in self.header:
+            raise LocalFileError(
+                f"the input has no column of that name (it has {len(self.header)})",
+                code="unknown_column",
+                hint="column names are case-sensitive; is the separator right (--delimiter)?",
+                where="row 1",
+            )
+        return self.header.index(name)
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Row number and fields; empty lines are left out.
+
+        Raises:
+            LocalFileError: not UTF-8, ragged, or wrongly quoted; `where` has the row number.
+        """
+        while True:
+            self._row += 1
+            try:
+                fields = self._next()
+            except StopIteration:
+                return
+            if not fields:
+                continue
+            if len(fields) != len(self.header):
+                raise LocalFileError(
+                    f"the row has {len(fields)} fields, the header {len(self.header)}",
+                    code="bad_row",
+                    where=f"row {self._row}",
+                )
+            yield self._row, fields
+
+    def _next(self) -> list[str]:
+        try:
+            return next(self._reader)
+        except csv.Error:
+            # The text of csv.Error is about the format, but may grow a value some day.
+            raise LocalFileError(
+                "the row is not valid CSV", code="bad_row", hint="check its quotes", where=f"row {self._row}"
+            ) from None
+
+    def _lines(self, head: str) -> Iterator[str]:
+        yield head
+        while line := self._stream.readline(_LINE_BYTES):
+            self.read += len(line)
+            yield self._decode(line)
+
+    def _decode(self, line: bytes) -> str:
+        if len(line) == _LINE_BYTES and not line.endswith(b"\n"):
+            raise LocalFileError("a line is longer than a megabyte", code="bad_row", where=f"row {self._row}")
+        try:
+            return line.decode("utf-8")
+        except UnicodeDecodeError:
+            raise LocalFileError(
+                "the input is not UTF-8",
+                code="not_utf8",
+                hint="convert it, for instance: iconv -f WINDOWS-1252 -t UTF-8",
+                where=f"row {self._row}",
+            ) from None
+
+
+def sniff(head: str) -> str:
+    """The separator of a header line: the most frequent candidate outside quotes, or a comma."""
+    outside = "".join(head.split('"')[::2])
+    best = max(SEPARATORS, key=outside.count)
+    return best if best in outside else ","
+
+
+def open_input(path: Path) -> tuple[IO[bytes], int]:
+    """Open a file for `CsvInput`; also gives its size.
+
+    Raises:
+        LocalFileError: missing, a directory, or not readable.
+    """
+    csv.field_size_limit(_FIELD_CHARS)
+    try:
+        return path.open("rb", buffering=1 << 20), path.stat().st_size
+    except FileNotFoundError:
+        raise LocalFileError("the input does not exist", code="no_input") from None
+    except IsADirectoryError:
+        raise LocalFileError("the input is a directory", code="no_input") from None
+    except OSError:
+        raise LocalFileError("the input cannot be read", code="no_input", hint="check its owner and mode") from None
+
+
+class CsvOutput:
+    """Rows written in the manner of an input: its separator, line ends and byte order mark."""
+
+    def __init__(self, stream: IO[bytes], like: CsvInput, header: list[str]) -> None:
+        self._stream = stream
+        self._writer = csv.writer(self, delimiter=like.delimiter, lineterminator=like.line_end)
+        if like.bom:
+            stream.write(_BOM)
+        self._writer.writerow(header)
+
+    def write(self, text: str) -> None:
+        """For the csv module."""
+        self._stream.write(text.encode())
+
+    def row(self, fields: list[str]) -> None:
+        """Write one row."""
+        self._writer.writerow(fields)
