@@ -469,3 +469,10 @@ class Approval(Message, frozen=True, kw_only=True):
     """The caller's signature over the statement, made with the personal key."""
 
     signature: Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class RecordRefs(Message, frozen=True, kw_only=True):
+    """A mapped record of the caller and its current refs, 16 bytes each, sorted and joined."""
+
+    record_number: Hex16
+    refs: bytes

@@ -1,0 +1,147 @@
+"""Commands on the machine of the instance: init, serve, doctor and demo."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+_DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+_PASSPHRASE = click.option(
+    "--passphrase-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with the passphrase of the key stores; without it you are asked.",
+)
+
+
+@click.command("init")
+@_DIRECTORY
+@_PASSPHRASE
+@click.option("--development", is_flag=True, help="Make a random passphrase and keep it in DIR: for trying out only.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address the service will listen on.")
+@click.option(
+    "--port", default=8443, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 picks a free one."
+)
+@click.option("--name", "names", multiple=True, help="Further name or address for the server's certificate.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def init(
+    directory: Path,
+    passphrase_file: Path | None,
+    development: bool,
+    host: str,
+    port: int,
+    names: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Create a new instance in DIR: keys, stores, certificate, first operator.
+
+    Write the two fingerprints down, on paper: an auditor compares them years later.
+
+    \b
+    Example:
+      trustcenter init /srv/trustcenter --passphrase-file /run/credentials/passphrase
+    """
+    from keys import read_passphrase
+    from trustcenter.instance import setup
+
+    passphrase = None if development and passphrase_file is None else read_passphrase(passphrase_file, prompt=True)
+    created = asyncio.run(setup.create(directory, passphrase, port=port, host=host, names=names))
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "version": 1,
+                    "directory": str(created.directory),
+                    "instance": created.instance,
+                    "operator": str(created.operator),
+                    "fingerprints": created.fingerprints,
+                }
+            )
+        )
+        return
+    click.echo(f"instance     {created.instance}")
+    for room, fingerprint in created.fingerprints.items():
+        click.echo(f"{room:<12} {fingerprint}")
+    click.echo(f"operator     {created.operator}")
+    click.echo("Write the two fingerprints down on paper: with them an auditor verifies the logs.", err=True)
+    click.echo("Registrar, comparator and each one's keys must never share a backup.", err=True)
+    if created.passphrase_file is not None:
+        click.echo("The passphrase lies in this directory: for trying out only.", err=True)
+    click.echo(f"Next: trustcenter serve {directory}", err=True)
+
+
+@click.command("serve")
+@_DIRECTORY
+@_PASSPHRASE
+def serve(directory: Path, passphrase_file: Path | None) -> None:
+    """Run the service of the instance in DIR until it is stopped (SIGTERM, Ctrl-C).
+
+    Prints the address once it listens; logs go to stderr as JSON lines. Running requests are finished before it
+    ends; a linkage run is taken up at the next start.
+    """
+    from keys import read_passphrase
+    from trustcenter import config
+    from trustcenter.http import server
+
+    os.umask(0o077)
+    settings = config.load(directory)
+    configured = settings.path(settings.files.passphrase) if settings.files.passphrase else None
+    passphrase = read_passphrase(passphrase_file or configured, prompt=True)
+
+    def ready(url: str) -> None:
+        click.echo(url)
+        sys.stdout.flush()
+
+    asyncio.run(server.serve(settings, passphrase, ready=ready))
+
+
+@click.command("doctor")
+@_DIRECTORY
+@_PASSPHRASE
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def doctor(context: click.Context, directory: Path, passphrase_file: Path | None, as_json: bool) -> None:
+    """Check the instance in DIR and say what to do about what is wrong. Changes nothing.
+
+    Works beside a running service. Exit code 3 when a check fails.
+    """
+    from keys import read_passphrase
+    from trustcenter import config
+    from trustcenter.instance import checks
+
+    settings = config.load(directory)
+    configured = settings.path(settings.files.passphrase) if settings.files.passphrase else None
+    findings = checks.run(settings, lambda: read_passphrase(passphrase_file or configured, prompt=True))
+    if as_json:
+        click.echo(json.dumps({"version": 1, "checks": [finding.as_dict() for finding in findings]}))
+    else:
+        for finding in findings:
+            click.echo(f"{finding.state:<5} {finding.name:<22} {finding.text}")
+            if finding.hint:
+                click.echo(f"      {'':<22} hint: {finding.hint}")
+    if any(finding.state == "fail" for finding in findings):
+        context.exit(3)
+
+
+@click.command("demo")
+@click.option(
+    "--records", default=5000, show_default=True, type=click.IntRange(200, 200_000), help="Patients per site."
+)
+@click.option("--seed", default="demo", show_default=True, help="Seed of the synthetic patients.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option(
+    "--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep every file in this (new) directory."
+)
+def demo(records: int, seed: str, as_json: bool, keep: Path | None) -> None:
+    """Show the whole job with synthetic patients: a service, three sites, linkage, a sealed join map, verified logs.
+
+    Everything is real: a service process, TLS, two stores, two logs. Nothing leaves this machine, and unless
+    --keep names a directory nothing stays on it.
+    """
+    from trustcenter.demo import run
+
+    run(records=records, seed=seed, as_json=as_json, keep=keep)

@@ -1,0 +1,137 @@
+"""The comparison: freeze a window, join each pass on its tokens, deliver sorted edges (M5).
+
+`compare_pass` runs in a worker process and opens the comparator's file read-only; the event loop never computes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trustcenter.audit import Event
+from trustcenter.messages.rooms import EdgesHeader
+
+from .context import Context
+
+EDGE_BYTES = 33
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What one window compares: uploads by number with their source, and rows per source."""
+
+    study: str
+    window: int
+    passes: int
+    levels: tuple[int, ...]
+    uploads: tuple[tuple[int, int], ...]  # (upload number, source index)
+    sources: tuple[str, ...]
+    rows: tuple[int, ...]  # live rows per source
+
+
+async def freeze(context: Context, study: str, window: int) -> Frozen:
+    """Fix what a window compares: everything live now. Asking again for the same window is harmless."""
+
+    def effect(conn: sqlite3.Connection) -> Frozen:
+        passes, levels, sources, current = conn.execute(
+            "SELECT passes, levels, sources, window FROM study WHERE name = ?", (study,)
+        ).fetchone()
+        names = tuple(json.loads(sources))
+        uploads = tuple(
+            (number, names.index(source))
+            for number, source in conn.execute(
+                "SELECT number, source FROM upload WHERE study = ? AND state = 'live' ORDER BY number",
+                (study,),
+            )
+        )
+        counts = [0] * len(names)
+        for number, source in uploads:
+            counts[source] += conn.execute("SELECT count(*) FROM row WHERE upload = ?", (number,)).fetchone()[0]
+        if window >= current:
+            conn.execute("UPDATE study SET window = ? WHERE name = ?", (window + 1, study))
+            context.audit(
+                conn,
+                Event.WINDOW_FREEZE,
+                "service",
+                window,
+                study=study,
+                rows=[{"source": name, "rows": count} for name, count in zip(names, counts, strict=True)],
+            )
+        return Frozen(study, window, passes, tuple(json.loads(levels)), uploads, names, tuple(counts))
+
+    return await context.db.write(effect)
+
+
+def compare_pass(path: str, frozen: Frozen, pass_number: int) -> bytes:
+    """Edges of one pass, packed and sorted. Runs in a worker process.
+
+    Args:
+        path: the comparator's database.
+        frozen: what the window compares.
+        pass_number: which pass.
+
+    Returns:
+        n * 33 bytes: smaller ref, greater ref, level.
+    """
+    from linkage import join
+
+    source_of = dict(frozen.uploads)
+    conn = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
+    try:
+        conn.execute("PRAGMA query_only = 1")
+        rows = conn.execute(
+            "SELECT token, ref, upload, filter FROM row WHERE study = ? AND pass = ?",
+            (frozen.study, pass_number),
+        ).fetchall()
+    finally:
+        conn.close()
+    rows = [row for row in rows if row[2] in source_of]
+    if not rows:
+        return b""
+    edges = join.join_pass(
+        tokens=np.frombuffer(b"".join(row[0] for row in rows), dtype=np.uint8).reshape(len(rows), 16),
+        refs=np.frombuffer(b"".join(row[1] for row in rows), dtype=np.uint8).reshape(len(rows), 16),
+        filters=np.frombuffer(b"".join(row[3] for row in rows), dtype=np.uint8).reshape(len(rows), 32),
+        sources=np.fromiter((source_of[row[2]] for row in rows), dtype=np.int32, count=len(rows)),
+        levels=frozen.levels,
+    )
+    return edges.tobytes()
+
+
+def merge(parts: Sequence[bytes]) -> bytes:
+    """All edges of a window in one canonical order: sorted by ref pair, which hides passes and blocks."""
+    data = b"".join(parts)
+    return b"".join(sorted(data[start : start + EDGE_BYTES] for start in range(0, len(data), EDGE_BYTES)))
+
+
+async def deliver(context: Context, frozen: Frozen, edges: bytes, version: int, parameters_hash: str) -> EdgesHeader:
+    """Log the delivery of a window's edges and describe it to the registrar."""
+    header = EdgesHeader(
+        study=frozen.study,
+        version=version,
+        window=frozen.window,
+        parameters_hash=parameters_hash,
+        edges=len(edges) // EDGE_BYTES,
+        sha256=hashlib.sha256(edges).hexdigest(),
+    )
+
+    def effect(conn: sqlite3.Connection) -> None:
+        context.audit(
+            conn,
+            Event.WINDOW_DELIVER,
+            "service",
+            frozen.window,
+            study=frozen.study,
+            edges=header.edges,
+            sha256=header.sha256,
+            parameters=parameters_hash,
+        )
+
+    await context.db.write(effect)
+    return header

@@ -1,0 +1,65 @@
+"""Tables of the comparator's store: studies, uploads and rows. No record number, no pseudonym, no time.
+
+Rows are clustered by (study, pass, token, ref) and have no row id, so a dump of the file says nothing about which
+rows arrived together; the only grouping is the upload, which the protocol names anyway.
+"""
+
+from __future__ import annotations
+
+from trustcenter.store import Migration
+
+MIGRATIONS = (
+    Migration(
+        number=300,
+        name="studies, uploads and rows",
+        sql="""
+        CREATE TABLE instance (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            instance TEXT NOT NULL,
+            keystore TEXT NOT NULL
+        ) STRICT;
+        CREATE TABLE study (
+            name TEXT PRIMARY KEY,
+            version INTEGER NOT NULL,
+            fingerprint TEXT NOT NULL,
+            passes INTEGER NOT NULL,
+            levels TEXT NOT NULL,
+            minimum_rows INTEGER NOT NULL,
+            sources TEXT NOT NULL,
+            window INTEGER NOT NULL       -- the window that is open now
+        ) STRICT;
+        CREATE TABLE upload (
+            number INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            study TEXT NOT NULL REFERENCES study(name),
+            source TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            rows INTEGER NOT NULL,
+            chunks INTEGER NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('open', 'staged', 'live')),
+            sequence INTEGER,
+            receipt BLOB
+        ) STRICT;
+        CREATE TABLE chunk (
+            upload INTEGER NOT NULL REFERENCES upload(number),
+            chunk INTEGER NOT NULL,
+            sha256 BLOB NOT NULL,
+            rows INTEGER NOT NULL,
+            first BLOB NOT NULL,
+            last BLOB NOT NULL,
+            PRIMARY KEY (upload, chunk)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE row (
+            study TEXT NOT NULL,
+            pass INTEGER NOT NULL,
+            token BLOB NOT NULL,
+            ref BLOB NOT NULL,
+            upload INTEGER NOT NULL REFERENCES upload(number),
+            filter BLOB NOT NULL,
+            PRIMARY KEY (study, pass, token, ref)
+        ) STRICT, WITHOUT ROWID;
+        CREATE UNIQUE INDEX row_ref ON row (study, ref);
+        CREATE INDEX row_upload ON row (upload);
+        """,
+    ),
+)

@@ -1,0 +1,346 @@
+"""Row uploads (M1) and their receipts (M2); acceptance and retirement by the registrar's word.
+
+    open ──all chunks, in order──► staged ──registrar accepts the map──► live
+
+Rows enter the store chunk by chunk and count for nothing until their upload is live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import itertools
+import json
+import os
+import sqlite3
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from keys import Purpose
+from linkage.rows import ROW
+from trustcenter.audit import Event, merkle_root
+from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyError, UsageError_
+from trustcenter.messages import api
+from trustcenter.messages.rooms import Accept, Params, Receipt, Retire
+
+from .context import Context
+
+# A masked filter of 256 bits has 128 set bits with a deviation of 8: outside these bounds it was made by another
+# encoder, or by hand. A right one falls outside once in 10^15 rows.
+_FILL_MIN, _FILL_MAX = 64, 192
+
+
+@dataclass(frozen=True)
+class _Study:
+    name: str
+    version: int
+    fingerprint: str
+    passes: int
+    minimum_rows: int
+    sources: tuple[str, ...]
+    window: int
+
+
+def _study(conn: sqlite3.Connection, name: str, source: str) -> _Study:
+    row = conn.execute(
+        "SELECT name, version, fingerprint, passes, minimum_rows, sources, window FROM study WHERE name = ?",
+        (name,),
+    ).fetchone()
+    if row is None or source not in (sources := tuple(json.loads(row[5]))):
+        raise NotFoundError(
+            "there is no such study, or you do not take part in it",
+            code="unknown_study",
+            hint="trustcenter study list shows the studies that you may use",
+        )
+    return _Study(*row[:5], sources, row[6])
+
+
+async def put_params(context: Context, params: Params) -> None:
+    """Learn the frozen parameters of a study (M0). The same message twice is harmless."""
+
+    def effect(conn: sqlite3.Connection) -> None:
+        if conn.execute("SELECT 1 FROM study WHERE name = ?", (params.study,)).fetchone():
+            return
+        conn.execute(
+            "INSERT INTO study VALUES (?,?,?,?,?,?,?,1)",
+            (
+                params.study,
+                params.version,
+                params.fingerprint,
+                params.passes,
+                json.dumps(params.levels),
+                params.minimum_rows,
+                json.dumps(params.sources),
+            ),
+        )
+        context.audit(
+            conn,
+            Event.STUDY_PARAMS,
+            "registrar",
+            1,
+            study=params.study,
+            version=params.version,
+            fingerprint=params.fingerprint,
+            passes=params.passes,
+        )
+
+    await context.db.write(effect)
+
+
+async def open_upload(context: Context, source: str, study_name: str, body: api.UploadOpen) -> api.UploadOpened:
+    """Announce an upload.
+
+    Raises:
+        NotFoundError: no such study, or the source does not take part.
+        ConflictError: encoded for another version or schema of the study.
+        PolicyError: so few rows that they would show which belong together.
+        LimitError: more rows than an upload may have.
+    """
+    if body.rows > context.limits.upload_rows or body.chunks > body.rows:
+        raise LimitError("this upload has more rows or chunks than one may have", code="upload_too_large")
+
+    def effect(conn: sqlite3.Connection) -> str:
+        study = _study(conn, study_name, source)
+        if body.version != study.version or body.fingerprint != study.fingerprint:
+            raise ConflictError(
+                "these rows were encoded for another version or schema of the study",
+                code="wrong_fingerprint",
+                hint="encode with the schema and version that trustcenter study show prints",
+                where="fingerprint",
+            )
+        if body.rows < study.minimum_rows:
+            raise PolicyError(
+                "so small an upload would show which rows belong together",
+                code="batch_too_small",
+                hint=f"wait until there are {study.minimum_rows // study.passes} records",
+            )
+        upload = os.urandom(16).hex()
+        conn.execute(
+            "INSERT INTO upload (id, study, source, version, rows, chunks, state) VALUES (?,?,?,?,?,?,'open')",
+            (upload, study.name, source, body.version, body.rows, body.chunks),
+        )
+        context.audit(conn, Event.UPLOAD_OPEN, source, study.window, study=study.name, upload=upload, rows=body.rows)
+        return upload
+
+    return api.UploadOpened(upload=await context.db.write(effect), chunk_bytes_max=context.limits.chunk_bytes)
+
+
+@dataclass(frozen=True)
+class _Upload:
+    number: int
+    id: str
+    rows: int
+    chunks: int
+    state: str
+    receipt: bytes | None
+
+
+def _upload(conn: sqlite3.Connection, study: str, source: str, upload: str) -> _Upload:
+    row = conn.execute(
+        "SELECT number, id, rows, chunks, state, receipt FROM upload WHERE study = ? AND source = ? AND id = ?",
+        (study, source, upload),
+    ).fetchone()
+    if row is None:
+        raise NotFoundError("you have no such upload in this study", code="unknown_upload", hint="open one first")
+    return _Upload(*row)
+
+
+def _check_chunk(body: bytes, digest: bytes, passes: int) -> NDArray[np.void]:
+    if hashlib.sha256(body).digest() != digest:
+        raise UsageError_(
+            "the chunk does not have the digest that was announced for it",
+            code="digest_mismatch",
+            hint="it was damaged on the way: send it again",
+            where="Content-Digest",
+        )
+    if len(body) == 0 or len(body) % ROW.itemsize:
+        raise UsageError_(
+            f"a chunk is a whole number of rows of {ROW.itemsize} bytes",
+            code="wrong_row_length",
+            hint="was it encoded with another filter length?",
+        )
+    rows = np.frombuffer(body, dtype=ROW)
+    refs = body_refs(rows)
+    for position in range(1, len(refs)):
+        if refs[position - 1] >= refs[position]:
+            code = "repeated_ref" if refs[position - 1] == refs[position] else "not_sorted"
+            raise UsageError_(
+                "rows are sorted by ref over the whole upload, each ref once",
+                code=code,
+                where=f"row {position + 1}",
+            )
+    if bool((rows["pass"] >= passes).any()):
+        position = int((rows["pass"] >= passes).argmax())
+        raise UsageError_("this study has no such pass", code="unknown_pass", where=f"row {position + 1}")
+    filters = np.ascontiguousarray(rows["filter"]).view(np.uint8).reshape(len(rows), -1)
+    fill = np.bitwise_count(filters).sum(axis=1, dtype=np.int64)
+    odd = (fill < _FILL_MIN) | (fill > _FILL_MAX)
+    if bool(odd.any()):
+        raise UsageError_(
+            "a filter is nearly empty or nearly full: it was not made by the study's encoding",
+            code="implausible_filter",
+            where=f"row {int(odd.argmax()) + 1}",
+        )
+    return rows
+
+
+def body_refs(rows: NDArray[np.void]) -> list[bytes]:
+    """The 16-byte refs of rows, in order."""
+    return [ref.tobytes() for ref in rows["ref"]]
+
+
+async def put_chunk(
+    context: Context, source: str, study_name: str, upload_id: str, index: int, body: bytes, digest: bytes
+) -> api.ChunkStored:
+    """Store one chunk. The same bytes again are harmless; other bytes under the same index are refused.
+
+    Raises:
+        NotFoundError: no such upload of the source.
+        UsageError_: damaged, unsorted, or rows that the study's encoding cannot have made.
+        ConflictError: the upload is complete, or the chunk was sent with other bytes.
+        LimitError: larger than a chunk may be.
+    """
+    if len(body) > context.limits.chunk_bytes:
+        raise LimitError(
+            "this chunk is too large",
+            code="chunk_too_large",
+            hint=f"at most {context.limits.chunk_bytes} bytes",
+        )
+    study = await context.db.read(lambda conn: _study(conn, study_name, source))
+    rows = await asyncio.to_thread(_check_chunk, body, digest, study.passes)
+
+    def effect(conn: sqlite3.Connection) -> api.ChunkStored:
+        upload = _upload(conn, study_name, source, upload_id)
+        if not 0 <= index < upload.chunks:
+            raise UsageError_("there is no chunk of this number", code="unknown_chunk", where="chunk")
+        known = conn.execute(
+            "SELECT sha256 FROM chunk WHERE upload = ? AND chunk = ?", (upload.number, index)
+        ).fetchone()
+        if known is not None and known[0] != digest:
+            raise ConflictError("this chunk was sent with other bytes before", code="chunk_exists")
+        if known is None:
+            if upload.state != "open":
+                raise ConflictError("this upload is complete", code="upload_complete")
+            _insert(conn, study_name, upload.number, index, digest, rows)
+        received = conn.execute("SELECT count(*) FROM chunk WHERE upload = ?", (upload.number,)).fetchone()[0]
+        return api.ChunkStored(upload=upload_id, chunk=index, received=received, chunks=upload.chunks)
+
+    return await context.db.write(effect)
+
+
+def _insert(
+    conn: sqlite3.Connection, study: str, upload: int, index: int, digest: bytes, rows: NDArray[np.void]
+) -> None:
+    refs = body_refs(rows)
+    conn.execute("INSERT INTO chunk VALUES (?,?,?,?,?,?)", (upload, index, digest, len(rows), refs[0], refs[-1]))
+    values = sorted(
+        (study, int(pass_), token.tobytes(), ref, upload, bits.tobytes())
+        for pass_, token, ref, bits in zip(rows["pass"], rows["token"], refs, rows["filter"], strict=True)
+    )
+    try:
+        conn.executemany("INSERT INTO row VALUES (?,?,?,?,?,?)", values)
+    except sqlite3.IntegrityError:
+        raise ConflictError(
+            "a row of this chunk is here already",
+            code="repeated_ref",
+            hint="send the difference only: trustcenter study upload does",
+        ) from None
+
+
+async def complete(context: Context, source: str, study_name: str, upload_id: str) -> Receipt:
+    """Close an upload and hand out its receipt; completing twice gives the same receipt.
+
+    Raises:
+        NotFoundError: no such upload of the source.
+        ConflictError: chunks are missing, or rows are not sorted over the whole upload.
+    """
+
+    def effect(conn: sqlite3.Connection) -> Receipt:
+        study = _study(conn, study_name, source)
+        upload = _upload(conn, study_name, source, upload_id)
+        if upload.receipt is not None:
+            return msgspec.json.decode(upload.receipt, type=Receipt)
+        chunks = conn.execute(
+            "SELECT chunk, rows, first, last FROM chunk WHERE upload = ? ORDER BY chunk", (upload.number,)
+        ).fetchall()
+        if len(chunks) != upload.chunks or sum(chunk[1] for chunk in chunks) != upload.rows:
+            raise ConflictError(
+                "chunks are missing, or the rows are not as many as announced",
+                code="upload_incomplete",
+                hint="send the missing chunks and complete again",
+            )
+        for before, after in itertools.pairwise(chunks):
+            if before[3] >= after[2]:
+                raise ConflictError(
+                    "rows are not sorted by ref over the whole upload",
+                    code="not_sorted",
+                    where=f"chunk {after[0]}",
+                )
+        refs = [row[0] for row in conn.execute("SELECT ref FROM row WHERE upload = ? ORDER BY ref", (upload.number,))]
+        sequence = conn.execute(
+            "SELECT coalesce(max(sequence), 0) + 1 FROM upload WHERE study = ? AND source = ?",
+            (study_name, source),
+        ).fetchone()[0]
+        unsigned = Receipt(
+            study=study_name,
+            version=study.version,
+            source=source,
+            upload=upload_id,
+            rows=upload.rows,
+            root=merkle_root(refs).hex(),
+            sequence=sequence,
+            signature="",
+        )
+        signature = context.keys.sign("instance", Purpose.RECEIPT, 1, unsigned.signed_bytes())
+        receipt = msgspec.structs.replace(unsigned, signature=base64.b64encode(signature).decode())
+        conn.execute(
+            "UPDATE upload SET state = 'staged', sequence = ?, receipt = ? WHERE number = ?",
+            (sequence, msgspec.json.encode(receipt), upload.number),
+        )
+        context.audit(
+            conn,
+            Event.UPLOAD_COMPLETE,
+            source,
+            study.window,
+            study=study_name,
+            upload=upload_id,
+            rows=upload.rows,
+            root=receipt.root,
+            sequence=sequence,
+        )
+        return receipt
+
+    return await context.db.write(effect)
+
+
+async def accept(context: Context, message: Accept) -> None:
+    """The registrar holds a map that fits this upload: its rows count from now on. Twice is harmless."""
+
+    def effect(conn: sqlite3.Connection) -> None:
+        row = conn.execute(
+            "SELECT u.state, u.source, s.window FROM upload u JOIN study s ON s.name = u.study"
+            " WHERE u.id = ? AND u.study = ?",
+            (message.upload, message.study),
+        ).fetchone()
+        if row is None or row[0] != "staged":
+            return
+        conn.execute("UPDATE upload SET state = 'live' WHERE id = ?", (message.upload,))
+        context.audit(conn, Event.ROWS_ACCEPT, row[1], row[2], study=message.study, upload=message.upload)
+
+    await context.db.write(effect)
+
+
+async def retire(context: Context, message: Retire) -> None:
+    """Drop rows whose refs the registrar no longer holds (M6). Twice is harmless."""
+
+    def effect(conn: sqlite3.Connection) -> None:
+        refs = [message.refs[start : start + 16] for start in range(0, len(message.refs), 16)]
+        conn.executemany("DELETE FROM row WHERE study = ? AND ref = ?", [(message.study, ref) for ref in refs])
+        window = conn.execute("SELECT window FROM study WHERE name = ?", (message.study,)).fetchone()[0]
+        context.audit(conn, Event.ROWS_RETIRE, "registrar", window, study=message.study, rows=len(refs))
+
+    await context.db.write(effect)

@@ -1,0 +1,118 @@
+"""Configuration: every limit is a named field with a unit and a default, in frozen objects.
+
+`init` writes `config.toml` into the data directory; unknown keys are refused, so a typing error never turns
+into a silent default. Relative paths are relative to the configuration file.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from .errors import ConfigError
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds that hold before memory is spent."""
+
+    body_bytes: int = 64 * 2**20  # bytes of one request body; also bounds a map (M4): about 250,000 records
+    chunk_bytes: int = 8 * 2**20  # bytes of one upload chunk
+    batch_items: int = 100_000  # originals, pseudonyms or record numbers in one request
+    original_chars: int = 256  # characters of one original
+    header_bytes: int = 16 * 2**10  # bytes of one request header field
+    read_timeout: float = 60.0  # seconds a client may take to send a body
+    upload_rows: int = 50_000_000  # rows of one upload
+    drain_timeout: float = 20.0  # seconds that running requests get when the service stops
+
+
+class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the service listens. Other than loopback addresses need TLS."""
+
+    host: str = "127.0.0.1"
+    port: int = 8443
+    certificate: str | None = "tls/server.pem"  # PEM, relative to the configuration
+    key: str | None = "tls/server.key"  # PEM, readable by the service only
+
+
+class Files(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The files of one instance. Which of them must never share a backup: docs/how-to/backups.md."""
+
+    registrar: str = "registrar/registrar.db"
+    registrar_keys: str = "registrar-keys/registrar.keys"
+    comparator: str = "comparator/comparator.db"
+    comparator_keys: str = "comparator-keys/comparator.keys"
+    passphrase: str | None = None  # a file with the passphrase of the key stores; None: asked on the terminal
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole configuration of one instance."""
+
+    server: Server = Server()
+    files: Files = Files()
+    limits: Limits = Limits()
+    separation: str = "none"  # none | process | operator: declared, printed everywhere, not provable
+    workers: int = 2  # processes that compare and decide
+    base: str = ""  # filled in by `load`: the directory of the configuration file
+
+    def path(self, relative: str) -> Path:
+        """A configured path, made absolute against the configuration file."""
+        return Path(self.base) / relative
+
+
+def load(directory: Path) -> Config:
+    """Read `config.toml` of an instance.
+
+    Raises:
+        ConfigError: the file is missing, not TOML, has an unknown key or a value of the wrong type.
+    """
+    path = directory / "config.toml"
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            "there is no config.toml in this directory", hint="create an instance with: trustcenter init DIR"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        raise ConfigError(
+            "config.toml cannot be read as TOML", hint="compare it with docs/reference/config.md"
+        ) from None
+    if "base" in raw:
+        raise ConfigError("config.toml has an unknown key", where="base")
+    try:
+        config = msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        # The text after "at" is a path of field names; the text before it may hold a value.
+        where = str(error).rpartition(" - at ")[2].strip("`$.") if " - at " in str(error) else ""
+        raise ConfigError(
+            "config.toml has an unknown key or a value of the wrong type",
+            hint="compare it with docs/reference/config.md",
+            where=where,
+        ) from None
+    if config.separation not in ("none", "process", "operator"):
+        raise ConfigError("separation must be one of none, process, operator", where="separation")
+    if config.separation != "none":
+        raise ConfigError("this version runs both rooms in one process: separation must be none", where="separation")
+    return msgspec.structs.replace(config, base=str(directory.resolve()))
+
+
+def require_safe_address(server: Server) -> None:
+    """Refuse to listen beyond this machine without TLS.
+
+    Raises:
+        ConfigError: the host is not a loopback address and no certificate is configured.
+    """
+    if server.certificate and server.key:
+        return
+    try:
+        loopback = ipaddress.ip_address(server.host).is_loopback
+    except ValueError:
+        loopback = server.host == "localhost"
+    if not loopback:
+        raise ConfigError(
+            "refusing to listen on an address beyond this machine without TLS",
+            hint="set server.certificate and server.key, or server.host to 127.0.0.1",
+            where="server",
+        )

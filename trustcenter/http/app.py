@@ -1,0 +1,48 @@
+"""The composition root: an aiohttp application over an opened instance."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from trustcenter.instance.linking import Linking
+from trustcenter.instance.opening import Instance
+
+from .middleware import INSTANCE, LINKING, bind, envelope
+from .routes import ROUTES
+
+
+def create_app(instance: Instance) -> web.Application:
+    """An application that serves `instance`. The caller opens the instance before and closes it after.
+
+    Args:
+        instance: both rooms, opened by `trustcenter.instance.opening.open_instance`.
+
+    Returns:
+        An application with every route of the interface; it takes up interrupted linkage runs when it starts.
+    """
+    app = web.Application(
+        middlewares=[envelope],
+        client_max_size=instance.config.limits.body_bytes,
+        handler_args={"max_field_size": instance.config.limits.header_bytes, "auto_decompress": False},
+    )
+    app[INSTANCE] = instance
+    app[LINKING] = Linking(instance)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, bind(route))
+    app.cleanup_ctx.append(_linking)
+    app.on_response_prepare.append(_headers)
+    return app
+
+
+async def _linking(app: web.Application) -> AsyncIterator[None]:
+    await app[LINKING].start()
+    yield
+    await app[LINKING].stop()
+
+
+async def _headers(_: web.Request, response: web.StreamResponse) -> None:
+    # Which Python and which library serve is nobody's business.
+    response.headers["Server"] = "trustcenter"
+    response.headers["X-Content-Type-Options"] = "nosniff"

@@ -1,0 +1,87 @@
+"""Routes as data: method, path, who may call, what goes in and out. OpenAPI and the dispatcher read the same table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from trustcenter.auth import Principal
+from trustcenter.errors import NotFoundError, UsageError_
+from trustcenter.instance.linking import Linking
+from trustcenter.instance.opening import Instance
+
+SITE = frozenset({"site"})
+OPERATOR = frozenset({"operator"})
+AUDITOR = frozenset({"auditor"})
+APPROVER = frozenset({"approver"})
+PUBLIC: frozenset[str] = frozenset()
+
+_SEGMENT = re.compile(r"[a-z0-9.-]{1,200}")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One authenticated request, its body decoded."""
+
+    instance: Instance
+    linking: Linking
+    principal: Principal
+    request_id: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Any
+
+    def segment(self, name: str) -> str:
+        """A path parameter. What cannot be a name of ours does not exist."""
+        value = self.path[name]
+        if not _SEGMENT.fullmatch(value):
+            raise NotFoundError("there is nothing of this name")
+        return value
+
+    def integer(self, name: str, text: str | None, low: int, high: int) -> int:
+        """A whole number from path or query, within bounds."""
+        if text is None or not re.fullmatch("[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise UsageError_("a whole number within bounds is needed", code="invalid_parameter", where=name)
+        return int(text)
+
+
+@dataclass(frozen=True)
+class Binary:
+    """An answer of raw bytes."""
+
+    content: bytes
+    content_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A streamed answer: NDJSON messages with a closing line, or raw lines that end themselves."""
+
+    batches: AsyncIterator[Sequence[Any]]
+    raw: bool = False
+
+
+Answer = msgspec.Struct | Binary | Lines | None
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation of the interface."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    name: str  # operation id
+    roles: frozenset[str]  # empty: no credential needed
+    summary: str
+    handler: Handler
+    takes: type[msgspec.Struct] | Literal["bytes"] | None = None
+    gives: type[msgspec.Struct] | Literal["bytes", "text"] | None = None
+    line: type[msgspec.Struct] | None = None  # set for NDJSON streams
+    status: int = 200
+    query: tuple[str, ...] = ()

@@ -1,0 +1,277 @@
+"""From socket to handler and back: request ids, errors as problem+json, credentials, bounded bodies, logs."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from trustcenter.auth import Principal
+from trustcenter.errors import (
+    ForbiddenError,
+    InternalError,
+    LimitError,
+    NotFoundError,
+    UnauthorizedError,
+    UsageError_,
+    http_status,
+)
+from trustcenter.instance.linking import Linking
+from trustcenter.instance.opening import Instance
+from trustcenter.messages.api import Problem, StreamEnd
+
+from .calls import Binary, Call, Lines, Route
+
+INSTANCE: web.AppKey[Instance] = web.AppKey("instance", Instance)
+LINKING: web.AppKey[Linking] = web.AppKey("linking", Linking)
+_DECODE_INLINE = 64 * 2**10  # bytes; larger bodies are decoded in a thread
+_NOBODY = Principal("", "nobody", "")
+_log = structlog.get_logger()
+_encoder = msgspec.json.Encoder()
+
+Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def problem(error: BaseException, request_id: str) -> tuple[int, bytes]:
+    """An error as (status, problem+json). Errors that are not ours say nothing of themselves."""
+    if not isinstance(getattr(error, "code", None), str) or not hasattr(error, "hint"):
+        error = InternalError("something went wrong inside the service", hint="the log has it under this request_id")
+    status = http_status(error)
+    body = Problem(
+        type=f"urn:trustcenter:problem:{error.code}",  # type: ignore[attr-defined]
+        title=web.HTTPException.__name__ if status == 0 else _TITLES.get(status, "Error"),
+        status=status,
+        code=error.code,  # type: ignore[attr-defined]
+        detail=error.message,  # type: ignore[attr-defined]
+        hint=error.hint,  # type: ignore[attr-defined]
+        request_id=request_id,
+        where=error.where,  # type: ignore[attr-defined]
+    )
+    return status, _encoder.encode(body)
+
+
+_TITLES = {
+    400: "Bad request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported media type",
+    422: "Cannot be verified",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "Unavailable",
+}
+
+
+@web.middleware
+async def envelope(request: web.Request, handler: Next) -> web.StreamResponse:
+    """Give every request an id, every error a body, and every answer one log line without a value."""
+    request_id = secrets.token_hex(8)
+    request["request_id"] = request_id
+    started = time.perf_counter()
+    status, code = 500, ""
+    try:
+        response = await handler(request)
+        status = response.status
+        if not response.prepared:
+            response.headers["X-Request-Id"] = request_id
+        return response
+    except web.HTTPException as error:
+        # aiohttp's own: unknown route, wrong method, body over the limit.
+        translated = _translate(error)
+        status, body = problem(translated, request_id)
+        if error.status == 405:
+            status = 405
+        code = translated.code
+        extra = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return _problem_response(status, body, request_id, extra)
+    except asyncio.CancelledError:
+        status, code = 499, "client_gone"
+        raise
+    except Exception as error:
+        status, body = problem(error, request_id)
+        code = str(getattr(error, "code", "internal_error"))
+        if status >= 500:
+            _log_unexpected(error, request_id)
+        extra = {"Retry-After": "1"} if status in (429, 503) else {}
+        if status == 401:
+            extra["WWW-Authenticate"] = "Bearer"
+        return _problem_response(status, body, request_id, extra)
+    finally:
+        resource = request.match_info.route.resource
+        _log.info(
+            "request",
+            request_id=request_id,
+            method=request.method,
+            route=resource.canonical if resource is not None else "",
+            status=status,
+            code=code,
+            duration_ms=round((time.perf_counter() - started) * 1000, 1),
+        )
+
+
+def _translate(error: web.HTTPException) -> NotFoundError | LimitError | UsageError_:
+    if error.status == 413:
+        return LimitError("the request body is too large", code="body_too_large", hint="send smaller batches")
+    if error.status == 405:
+        return UsageError_("this method is not offered here", code="method_not_allowed", hint="see /openapi.json")
+    if error.status == 404:
+        return NotFoundError("there is nothing at this path", code="unknown_path", hint="see /openapi.json")
+    return UsageError_("the request is not acceptable", code="bad_request")
+
+
+def _problem_response(status: int, body: bytes, request_id: str, extra: dict[str, str]) -> web.Response:
+    return web.Response(
+        status=status,
+        body=body,
+        content_type="application/problem+json",
+        headers={"X-Request-Id": request_id, "Cache-Control": "no-store", **extra},
+    )
+
+
+def _log_unexpected(error: Exception, request_id: str) -> None:
+    # Where it happened, never what was in the variables or in the exception's text.
+    frames = [
+        f"{frame.filename.rsplit('/', 2)[-1]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    _log.error("unexpected", request_id=request_id, error_type=type(error).__name__, frames=frames[-6:])
+
+
+async def authenticate(request: web.Request, route: Route) -> Principal:
+    """The caller, who must have one of the route's roles.
+
+    Raises:
+        UnauthorizedError: no valid token.
+        ForbiddenError: a valid token whose role may not call this.
+    """
+    if not route.roles:
+        return _NOBODY
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise UnauthorizedError(
+            "a valid access token is needed",
+            hint="send it as: Authorization: Bearer tc1_...",
+        )
+    registrar = request.app[INSTANCE].registrar
+    principal = await registrar.db.read(lambda conn: registrar.directory.authenticate(conn, token.strip()))
+    if principal.role not in route.roles:
+        raise ForbiddenError(
+            "your role may not do this",
+            hint=f"this needs the role {' or '.join(sorted(route.roles))}",
+        )
+    return principal
+
+
+async def read_body(request: web.Request, route: Route) -> Any:
+    """The request body, bounded in size and time, decoded to the route's type.
+
+    Raises:
+        UsageError_: compressed, of another type, malformed, or with fields that do not fit.
+        LimitError: too large or too slow.
+    """
+    if route.takes is None:
+        return None
+    limits = request.app[INSTANCE].config.limits
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise UsageError_("compressed bodies are not accepted", code="compressed_body", hint="send it plain")
+    wanted = "application/octet-stream" if route.takes == "bytes" else "application/json"
+    if request.content_type != wanted:
+        raise UsageError_("the body has another content type", code="wrong_content_type", hint=f"send {wanted}")
+    if request.content_length is not None and request.content_length > limits.body_bytes:
+        raise LimitError("the request body is too large", code="body_too_large", hint="send smaller batches")
+    try:
+        async with asyncio.timeout(limits.read_timeout):
+            body = await request.read()
+    except TimeoutError:
+        raise LimitError("the request body did not arrive in time", code="body_too_slow") from None
+    if route.takes == "bytes":
+        return body
+    return await decode(body, route.takes)
+
+
+async def decode(body: bytes, type_: type[msgspec.Struct]) -> Any:
+    """JSON to a message.
+
+    Raises:
+        UsageError_: names the path of the field, never its value.
+    """
+    try:
+        if len(body) <= _DECODE_INLINE:
+            return msgspec.json.decode(body, type=type_)
+        return await asyncio.to_thread(msgspec.json.decode, body, type=type_)
+    except msgspec.ValidationError as error:
+        path = str(error).rpartition(" - at `")[2].rstrip("`") if " - at `" in str(error) else "$"
+        raise UsageError_(
+            "the body does not fit: a field is missing, unknown or of the wrong form",
+            code="invalid_body",
+            hint="compare it with /openapi.json",
+            where=path if path.startswith("$") else "$",
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise UsageError_("the body is not JSON in UTF-8", code="malformed_json", hint="send valid JSON") from None
+
+
+async def respond(request: web.Request, route: Route, answer: object) -> web.StreamResponse:
+    """An answer of a handler as a response."""
+    headers = {"X-Request-Id": request["request_id"], "Cache-Control": "no-store"}
+    if isinstance(answer, Lines):
+        return await _stream(request, answer, headers)
+    if isinstance(answer, Binary):
+        return web.Response(status=route.status, body=answer.content, content_type=answer.content_type, headers=headers)
+    if answer is None:
+        return web.Response(status=204, headers=headers)
+    body = await asyncio.to_thread(_encoder.encode, answer) if _is_large(answer) else _encoder.encode(answer)
+    return web.Response(status=route.status, body=body, content_type="application/json", headers=headers)
+
+
+def _is_large(answer: object) -> bool:
+    return len(getattr(answer, "pseudonyms", None) or ()) > 1000
+
+
+async def _stream(request: web.Request, lines: Lines, headers: dict[str, str]) -> web.StreamResponse:
+    # The first batch is fetched before the status goes out, so that an early error still gets its own status.
+    iterator = aiter(lines.batches)
+    first = await anext(iterator, None)
+    response = web.StreamResponse(headers=headers)
+    response.content_type = "application/x-ndjson"
+    await response.prepare(request)
+    count, batch = 0, first
+    while batch is not None:
+        count += len(batch)
+        data = b"".join(batch) if lines.raw else msgspec.json.Encoder().encode_lines(batch)
+        await response.write(data)
+        batch = await anext(iterator, None)
+    if not lines.raw:
+        await response.write(_encoder.encode(StreamEnd(done=True, count=count)) + b"\n")
+    await response.write_eof()
+    return response
+
+
+def bind(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """An aiohttp handler for a route."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        principal = await authenticate(request, route)
+        call = Call(
+            instance=request.app[INSTANCE],
+            linking=request.app[LINKING],
+            principal=principal,
+            request_id=request["request_id"],
+            path=request.match_info,
+            query=request.query,
+            headers=request.headers,
+            body=await read_body(request, route),
+        )
+        return await respond(request, route, await route.handler(call))
+
+    return handle

@@ -1,0 +1,232 @@
+"""Operations of operators: sites, staff, tokens, domains, keys, studies, runs and releases; and of approvers."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from keys import personal
+from trustcenter.audit import Event
+from trustcenter.errors import UsageError_
+from trustcenter.messages import api
+from trustcenter.registrar import domains, releases, rotation, studies
+
+from .calls import APPROVER, OPERATOR, SITE, Answer, Binary, Call, Route
+
+
+async def site_create(call: Call) -> Answer:
+    context, body = call.instance.registrar, call.body
+
+    def effect(conn: sqlite3.Connection) -> api.Site:
+        created = context.directory.add_site(conn, body.name, body.kind.value, body.title)
+        context.audit(
+            conn,
+            Event.SITE_CREATE,
+            call.principal.name,
+            call.request_id,
+            site=body.name,
+            kind=body.kind.value,
+        )
+        return api.Site(name=body.name, kind=body.kind, title=body.title, created=created)
+
+    return await context.db.write(effect)
+
+
+async def site_list(call: Call) -> Answer:
+    rows = await call.instance.registrar.db.read(call.instance.registrar.directory.sites)
+    return api.Sites(sites=[api.Site(name=n, kind=api.SiteKind(k), title=t, created=c) for n, k, t, c in rows])
+
+
+async def token_create(call: Call) -> Answer:
+    context, site = call.instance.registrar, call.segment("site")
+
+    def effect(conn: sqlite3.Connection) -> api.Token:
+        issued = context.directory.issue_token(conn, site=site, days=call.body.expires_days)
+        context.audit(conn, Event.TOKEN_ISSUE, call.principal.name, call.request_id, site=site, token=issued.token_id)
+        return api.Token(token_id=issued.token_id, token=issued.token, expires=issued.expires)
+
+    return await context.db.write(effect)
+
+
+async def token_list(call: Call) -> Answer:
+    context, site = call.instance.registrar, call.segment("site")
+
+    def query(conn: sqlite3.Connection) -> list[tuple[str, str, str, str | None]]:
+        context.directory.require_sites(conn, [site])
+        return context.directory.tokens(conn, site)
+
+    rows = await context.db.read(query)
+    return api.Tokens(tokens=[api.TokenInfo(token_id=i, created=c, expires=e, revoked=r) for i, c, e, r in rows])
+
+
+async def token_revoke(call: Call) -> Answer:
+    context, site, token = call.instance.registrar, call.segment("site"), call.segment("token_id")
+
+    def effect(conn: sqlite3.Connection) -> None:
+        context.directory.revoke_token(conn, site, token)
+        context.audit(conn, Event.TOKEN_REVOKE, call.principal.name, call.request_id, site=site, token=token)
+
+    await context.db.write(effect)
+    return None
+
+
+async def staff_add(call: Call) -> Answer:
+    context, body = call.instance.registrar, call.body
+    if body.role is api.StaffRole.APPROVER and body.public_key is None:
+        raise UsageError_(
+            "an approver needs a personal key",
+            code="public_key_needed",
+            hint="they make it themselves with: trustcenter staff keygen",
+            where="public_key",
+        )
+    if body.public_key is not None:
+        personal.require_public(body.public_key)
+
+    def effect(conn: sqlite3.Connection) -> api.StaffAdded:
+        created = context.directory.add_staff(conn, body.name, body.role.value, body.public_key)
+        issued = context.directory.issue_token(conn, staff=body.name)
+        context.audit(
+            conn,
+            Event.STAFF_CREATE,
+            call.principal.name,
+            call.request_id,
+            staff=body.name,
+            role=body.role.value,
+        )
+        return api.StaffAdded(
+            staff=api.Staff(name=body.name, role=body.role, public_key=body.public_key, created=created),
+            token=api.Token(token_id=issued.token_id, token=issued.token, expires=issued.expires),
+        )
+
+    return await context.db.write(effect)
+
+
+async def staff_list(call: Call) -> Answer:
+    rows = await call.instance.registrar.db.read(call.instance.registrar.directory.staff)
+    return api.StaffList(
+        staff=[api.Staff(name=n, role=api.StaffRole(r), public_key=k, created=c) for n, r, k, c in rows]
+    )
+
+
+async def domain_create(call: Call) -> Answer:
+    return await domains.create(call.instance.registrar, call.principal, call.request_id, call.body)
+
+
+async def key_list(call: Call) -> Answer:
+    return await rotation.list_keys(call.instance.registrar)
+
+
+async def key_rotate(call: Call) -> Answer:
+    return await rotation.rotate(
+        call.instance.registrar, call.principal, call.request_id, call.segment("domain"), call.body
+    )
+
+
+async def study_create(call: Call) -> Answer:
+    study = await studies.create(call.instance.registrar, call.principal, call.request_id, call.body)
+    await call.linking.deliver()
+    return study
+
+
+async def study_list(call: Call) -> Answer:
+    return await studies.list_studies(call.instance.registrar, call.principal)
+
+
+async def study_show(call: Call) -> Answer:
+    return await studies.show(call.instance.registrar, call.principal, call.segment("study"))
+
+
+async def run_create(call: Call) -> Answer:
+    return await call.linking.create(call.principal, call.request_id, call.segment("study"))
+
+
+async def run_show(call: Call) -> Answer:
+    return await call.linking.show(call.segment("study"), call.segment("run"))
+
+
+async def run_cancel(call: Call) -> Answer:
+    return await call.linking.cancel(call.principal, call.segment("study"), call.segment("run"))
+
+
+async def release_propose(call: Call) -> Answer:
+    return await releases.propose(
+        call.instance.registrar, call.principal, call.request_id, call.segment("study"), call.body
+    )
+
+
+async def release_show(call: Call) -> Answer:
+    return await releases.show(call.instance.registrar, call.segment("study"), call.segment("release"))
+
+
+async def release_approve(call: Call) -> Answer:
+    return await releases.approve(
+        call.instance.registrar,
+        call.principal,
+        call.request_id,
+        call.segment("study"),
+        call.segment("release"),
+        call.body,
+    )
+
+
+async def join_map(call: Call) -> Answer:
+    return Binary(
+        await releases.sealed_map(
+            call.instance.registrar,
+            call.principal,
+            call.request_id,
+            call.segment("study"),
+            call.segment("release"),
+        )
+    )
+
+
+_RELEASE = "/v1/studies/{study}/releases/{release}"
+ROUTES = (
+    Route("POST", "/v1/sites", "createSite", OPERATOR, "Admit a site", site_create, api.SiteCreate, api.Site, status=201),
+    Route("GET", "/v1/sites", "listSites", OPERATOR, "All sites", site_list, None, api.Sites),
+    Route(
+        "POST", "/v1/sites/{site}/tokens", "issueToken", OPERATOR, "A token for a site, shown once",
+        token_create, api.TokenCreate, api.Token, status=201,
+    ),
+    Route("GET", "/v1/sites/{site}/tokens", "listTokens", OPERATOR, "The tokens of a site", token_list, None, api.Tokens),
+    Route(
+        "DELETE", "/v1/sites/{site}/tokens/{token_id}", "revokeToken", OPERATOR, "Make a token useless at once",
+        token_revoke, status=204,
+    ),
+    Route("POST", "/v1/staff", "addStaff", OPERATOR, "Add a person", staff_add, api.StaffCreate, api.StaffAdded, status=201),
+    Route("GET", "/v1/staff", "listStaff", OPERATOR, "All staff", staff_list, None, api.StaffList),
+    Route(
+        "POST", "/v1/domains", "createDomain", OPERATOR, "Create a pseudonym domain of a site",
+        domain_create, api.DomainCreate, api.Domain, status=201,
+    ),
+    Route("GET", "/v1/keys", "listKeys", OPERATOR, "Key versions and their states", key_list, None, api.Keys),
+    Route(
+        "POST", "/v1/domains/{domain}/keys/rotate", "rotateKey", OPERATOR, "Plan or carry out a key rotation",
+        key_rotate, api.RotateRequest, api.RotationPlan,
+    ),
+    Route(
+        "POST", "/v1/studies", "createStudy", OPERATOR, "Create a study with its domains",
+        study_create, api.StudyCreate, api.Study, status=201,
+    ),
+    Route(
+        "GET", "/v1/studies", "listStudies", OPERATOR | SITE, "The studies that the caller may see",
+        study_list, None, api.Studies,
+    ),
+    Route("GET", "/v1/studies/{study}", "showStudy", OPERATOR | SITE, "One study", study_show, None, api.Study),
+    Route(
+        "POST", "/v1/studies/{study}/runs", "startRun", OPERATOR, "Start a linkage run", run_create, None, api.Run,
+        status=202,
+    ),
+    Route("GET", "/v1/studies/{study}/runs/{run}", "showRun", OPERATOR, "How far a run is", run_show, None, api.Run),
+    Route("DELETE", "/v1/studies/{study}/runs/{run}", "cancelRun", OPERATOR, "Cancel a run", run_cancel, None, api.Run),
+    Route(
+        "POST", "/v1/studies/{study}/releases", "proposeRelease", OPERATOR, "Propose to release the join map",
+        release_propose, api.ReleaseCreate, api.Release, status=201,
+    ),
+    Route("GET", _RELEASE, "showRelease", OPERATOR | APPROVER, "A release", release_show, None, api.Release),
+    Route(
+        "POST", _RELEASE + "/approvals", "approveRelease", APPROVER, "Sign a release with the personal key",
+        release_approve, api.Approval, api.Release,
+    ),
+    Route("GET", _RELEASE + "/join-map", "fetchJoinMap", OPERATOR, "The sealed join map", join_map, None, "bytes"),
+)  # fmt: skip

@@ -1,0 +1,161 @@
+"""Operations of sites: pseudonyms, translation, registration, uploads, maps, results."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import AsyncIterator, Sequence
+
+from trustcenter.comparator import uploads
+from trustcenter.errors import UsageError_
+from trustcenter.messages import api
+from trustcenter.messages.rooms import Receipt
+from trustcenter.registrar import domains, issue, records, translate
+
+from .calls import OPERATOR, SITE, Answer, Call, Lines, Route
+
+_DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
+
+
+async def domain_list(call: Call) -> Answer:
+    context = call.instance.registrar
+    return await context.db.read(
+        lambda conn: api.Domains(
+            domains=[domains.describe(context, conn, row) for row in domains.visible(conn, call.principal)]
+        )
+    )
+
+
+async def domain_show(call: Call) -> Answer:
+    context, name = call.instance.registrar, call.segment("domain")
+    return await context.db.read(lambda conn: domains.describe(context, conn, domains.find(conn, name, call.principal)))
+
+
+async def pseudonymize(call: Call) -> Answer:
+    return await issue.issue(
+        call.instance.registrar, call.principal, call.request_id, call.segment("domain"), call.body.originals
+    )
+
+
+async def translate_batch(call: Call) -> Answer:
+    return await translate.translate(
+        call.instance.registrar, call.principal, call.request_id, call.segment("domain"), call.body.pseudonyms
+    )
+
+
+async def translation_map(call: Call) -> Answer:
+    version = call.integer("from_version", call.query.get("from_version"), 1, 255)
+    batches = translate.translation_map(
+        call.instance.registrar, call.principal, call.request_id, call.segment("domain"), version
+    )
+
+    async def lines() -> AsyncIterator[Sequence[api.Translation]]:
+        async for batch in batches:
+            yield [api.Translation(old=old, new=new) for old, new in batch]
+
+    return Lines(lines())
+
+
+async def register(call: Call) -> Answer:
+    return await records.register(
+        call.instance.registrar, call.principal, call.request_id, call.segment("study"), call.body
+    )
+
+
+async def own_refs(call: Call) -> Answer:
+    batches = records.own_refs(call.instance.registrar, call.principal, call.segment("study"))
+
+    async def lines() -> AsyncIterator[Sequence[api.RecordRefs]]:
+        async for batch in batches:
+            yield [api.RecordRefs(record_number=number.hex(), refs=refs) for number, refs in batch]
+
+    return Lines(lines())
+
+
+async def upload_open(call: Call) -> Answer:
+    return await uploads.open_upload(call.instance.comparator, call.principal.name, call.segment("study"), call.body)
+
+
+async def upload_chunk(call: Call) -> Answer:
+    match = _DIGEST.fullmatch(call.headers.get("Content-Digest", ""))
+    if match is None:
+        raise UsageError_(
+            "every chunk carries its digest",
+            code="digest_needed",
+            hint="Content-Digest: sha-256=:BASE64: (RFC 9530)",
+            where="Content-Digest",
+        )
+    return await uploads.put_chunk(
+        call.instance.comparator,
+        call.principal.name,
+        call.segment("study"),
+        call.segment("upload"),
+        call.integer("chunk", call.path["chunk"], 0, 100_000),
+        call.body,
+        base64.b64decode(match.group(1)),
+    )
+
+
+async def upload_complete(call: Call) -> Answer:
+    return await uploads.complete(
+        call.instance.comparator, call.principal.name, call.segment("study"), call.segment("upload")
+    )
+
+
+async def map_accept(call: Call) -> Answer:
+    answer = await records.accept_map(
+        call.instance.registrar, call.principal, call.request_id, call.segment("study"), call.body
+    )
+    await call.linking.deliver()
+    return answer
+
+
+async def results(call: Call) -> Answer:
+    return Lines(records.own_results(call.instance.registrar, call.principal, call.request_id, call.segment("study")))
+
+
+_UPLOAD = "/v1/studies/{study}/uploads"
+ROUTES = (
+    Route(
+        "GET", "/v1/domains", "listDomains", SITE | OPERATOR, "The domains that the caller may see",
+        domain_list, None, api.Domains,
+    ),
+    Route("GET", "/v1/domains/{domain}", "showDomain", SITE | OPERATOR, "One domain", domain_show, None, api.Domain),
+    Route(
+        "POST", "/v1/domains/{domain}/pseudonyms", "pseudonymize", SITE, "Create or get pseudonyms, in order",
+        pseudonymize, api.PseudonymRequest, api.PseudonymAnswer,
+    ),
+    Route(
+        "POST", "/v1/domains/{domain}/translate", "translate", SITE, "Current pseudonyms for earlier ones, in order",
+        translate_batch, api.TranslateRequest, api.TranslateAnswer,
+    ),
+    Route(
+        "GET", "/v1/domains/{domain}/translations", "translationMap", SITE, "The whole map old to current, streamed",
+        translation_map, None, None, api.Translation, query=("from_version",),
+    ),
+    Route(
+        "POST", "/v1/studies/{study}/records", "registerRecords", SITE, "Study pseudonyms of record numbers",
+        register, api.RegisterRequest, api.RegisterAnswer,
+    ),
+    Route(
+        "GET", "/v1/studies/{study}/records", "ownRecords", SITE, "The caller's mapped records with their refs",
+        own_refs, None, None, api.RecordRefs,
+    ),
+    Route("POST", _UPLOAD, "openUpload", SITE, "Announce rows", upload_open, api.UploadOpen, api.UploadOpened, status=201),
+    Route(
+        "PUT", _UPLOAD + "/{upload}/chunks/{chunk}", "putChunk", SITE, "One chunk of rows",
+        upload_chunk, "bytes", api.ChunkStored,
+    ),
+    Route(
+        "POST", _UPLOAD + "/{upload}/complete", "completeUpload", SITE, "Close an upload, get its receipt",
+        upload_complete, None, Receipt,
+    ),
+    Route(
+        "POST", "/v1/studies/{study}/maps", "sendMap", SITE, "Which refs belong to which record",
+        map_accept, api.MapUpload, api.MapAccepted,
+    ),
+    Route(
+        "GET", "/v1/studies/{study}/results", "ownResults", SITE, "Own record numbers with their study pseudonyms",
+        results, None, None, api.ResultLine,
+    ),
+)  # fmt: skip

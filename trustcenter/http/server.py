@@ -1,0 +1,92 @@
+"""`trustcenter serve`: listen, say so, drain on a signal, close in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+
+import trustcenter
+from trustcenter.config import Config, require_safe_address
+from trustcenter.errors import ConfigError, UnavailableError
+from trustcenter.instance.opening import open_instance
+
+from .app import create_app
+from .logs import configure
+
+_log = structlog.get_logger()
+
+
+def tls_context(config: Config) -> ssl.SSLContext | None:
+    """The server's TLS context; None where the configuration names no certificate.
+
+    Raises:
+        ConfigError: the certificate or its key cannot be used.
+    """
+    require_safe_address(config.server)
+    if not (config.server.certificate and config.server.key):
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(config.path(config.server.certificate), config.path(config.server.key))
+    except (OSError, ssl.SSLError):
+        raise ConfigError(
+            "the server's certificate or key cannot be read",
+            hint="check server.certificate and server.key in config.toml",
+            where="server",
+        ) from None
+    return context
+
+
+async def serve(config: Config, passphrase: bytes, *, ready: Callable[[str], None]) -> None:
+    """Run the service until SIGTERM or SIGINT, then let running requests finish.
+
+    Args:
+        config: of the instance.
+        passphrase: of its key stores.
+        ready: called with the service's address once it listens.
+
+    Raises:
+        ConfigError: an unsafe address, or an unusable certificate.
+        UnavailableError: the port is taken.
+    """
+    context = tls_context(config)
+    configure()
+    async with open_instance(config, passphrase) as instance:
+        runner = web.AppRunner(create_app(instance), access_log=None, shutdown_timeout=config.limits.drain_timeout)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, config.server.host, config.server.port, ssl_context=context, backlog=512)
+            try:
+                await site.start()
+            except OSError:
+                raise UnavailableError(
+                    "cannot listen on the configured address and port",
+                    code="port_taken",
+                    hint="is another instance running? change server.port in config.toml",
+                ) from None
+            stopping = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stopping.set)
+            port = runner.addresses[0][1]
+            scheme = "https" if context is not None else "http"
+            _log.info(
+                "serving",
+                host=config.server.host,
+                port=port,
+                version=trustcenter.__version__,
+                separation=config.separation,
+            )
+            host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
+            ready(f"{scheme}://{host}:{port}")
+            await stopping.wait()
+            _log.info("draining")
+        finally:
+            await runner.cleanup()
+    _log.info("stopped")

@@ -1,0 +1,1 @@
+"""One instance: its files, its two rooms, and what passes between them."""

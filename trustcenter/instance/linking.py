@@ -1,0 +1,228 @@
+"""What passes between the rooms of one instance: the registrar's outbox, and linkage runs as jobs.
+
+The only module that touches both rooms. It carries messages and holds no rule: what an edge is worth is decided
+at the registrar, what is compared at the comparator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+
+from trustcenter.auth import Principal
+from trustcenter.comparator import compare, uploads
+from trustcenter.errors import ConflictError
+from trustcenter.messages import api
+from trustcenter.messages.rooms import Accept, Params, Retire
+from trustcenter.registrar import deciding, outbox, runs, studies
+
+from .opening import Instance
+
+_log = structlog.get_logger()
+T = TypeVar("T")
+
+
+@dataclass
+class _Progress:
+    """How far a running job is; lives in memory only, since a restarted run begins anew."""
+
+    stage: str = "queued"
+    done: int = 0
+    total: int = 0
+    started: float = 0.0
+    cancel: bool = False
+    cancelled_by: str = ""
+
+    def begin(self, stage: str, total: int) -> None:
+        self.stage, self.done, self.total, self.started = stage, 0, total, time.monotonic()
+
+    @property
+    def eta(self) -> float | None:
+        if self.done == 0 or self.total == 0:
+            return None
+        return (time.monotonic() - self.started) / self.done * (self.total - self.done)
+
+
+class Linking:
+    """Delivers the outbox and runs linkage jobs, one per study, in worker processes."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._progress: dict[str, _Progress] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pool: Executor | None = None
+        self._delivery = asyncio.Lock()
+
+    # --- lifecycle ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Deliver what a crash left in the outbox, and take up interrupted runs."""
+        await self.deliver()
+        for run in await runs.interrupted(self._instance.registrar):
+            await runs.requeue(self._instance.registrar, run)
+            self._spawn(run)
+
+    async def stop(self) -> None:
+        """Stop jobs between two steps; they are taken up at the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._pool is not None:
+            await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+
+    # --- messages ----------------------------------------------------------------------------------
+
+    async def deliver(self) -> None:
+        """Carry the registrar's waiting messages to the comparator, in order, each until it is acknowledged."""
+        registrar, comparator = self._instance.registrar, self._instance.comparator
+        async with self._delivery:
+            for row_id, message in await registrar.db.read(outbox.waiting):
+                match message:
+                    case Params():
+                        await uploads.put_params(comparator, message)
+                    case Accept():
+                        await uploads.accept(comparator, message)
+                    case Retire():
+                        await uploads.retire(comparator, message)
+                await registrar.db.write(lambda conn, row_id=row_id: outbox.done(conn, row_id))  # type: ignore[misc]
+
+    # --- runs --------------------------------------------------------------------------------------
+
+    async def create(self, caller: Principal, request: str, study: str) -> api.Run:
+        """Queue a run and start it."""
+        run = await runs.create(self._instance.registrar, caller, request, study)
+        self._spawn(run)
+        return self.describe(run)
+
+    async def show(self, study: str, run_id: str) -> api.Run:
+        """A run and how far it is."""
+        return self.describe(await runs.get(self._instance.registrar, study, run_id))
+
+    async def cancel(self, caller: Principal, study: str, run_id: str) -> api.Run:
+        """Ask a run to stop before its next step; nothing of it is applied.
+
+        Raises:
+            ConflictError: it has ended.
+        """
+        run = await runs.get(self._instance.registrar, study, run_id)
+        progress = self._progress.get(run.id)
+        if run.state not in runs.OPEN or progress is None:
+            raise ConflictError("this linkage run has ended", code="run_ended")
+        progress.cancel, progress.cancelled_by = True, caller.name
+        return self.describe(run)
+
+    def describe(self, run: runs.RunRow) -> api.Run:
+        """A run as a message, with its live progress."""
+        progress = self._progress.get(run.id, _Progress(stage=run.state))
+        ended = run.state not in runs.OPEN
+        return api.Run(
+            run=run.id,
+            study=run.study,
+            window=run.window,
+            state=run.state,
+            stage=run.state if ended else progress.stage,
+            done=progress.done,
+            total=progress.total,
+            eta_seconds=None if ended else progress.eta,
+            created=run.created,
+            finished=run.finished,
+            parameters_hash=run.parameters_hash,
+            counts=run.counts,
+            error=run.error,
+        )
+
+    def _spawn(self, run: runs.RunRow) -> None:
+        self._progress[run.id] = _Progress()
+        task = asyncio.create_task(self._guard(run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guard(self, run: runs.RunRow) -> None:
+        """Run a job; whatever goes wrong ends the job with a code, never the service."""
+        registrar = self._instance.registrar
+        try:
+            await self._run(run)
+        except asyncio.CancelledError:
+            raise
+        except Exception as caught:
+            error: BaseException = caught
+            while isinstance(error, BaseExceptionGroup):  # of the task group that compares
+                error = error.exceptions[0]
+            if isinstance(error, _CancelledRun):
+                with contextlib.suppress(ConflictError):
+                    await runs.step(registrar, run, "cancelled", who=self._progress[run.id].cancelled_by)
+                return
+            code = "worker_died" if isinstance(error, BrokenProcessPool) else getattr(error, "code", "internal_error")
+            if isinstance(error, BrokenProcessPool):
+                self._pool = None  # the next run gets a fresh pool
+            _log.error("run_failed", run=run.id, code=code, error_type=type(error).__name__)
+            with contextlib.suppress(ConflictError):
+                await runs.step(registrar, run, "failed", error=str(code))
+
+    async def _run(self, run: runs.RunRow) -> None:
+        registrar, comparator = self._instance.registrar, self._instance.comparator
+        progress = self._progress[run.id]
+        await self.deliver()
+        await runs.step(registrar, run, "comparing")
+        frozen = await compare.freeze(comparator, run.study, run.window)
+        progress.begin("comparing", frozen.passes)
+        parts = await self._compare(frozen, progress)
+        edges = await self._compute(compare.merge, parts)
+        study = await registrar.db.read(lambda conn: studies.find(conn, run.study))
+        comparison = studies.parameters_hash(study)
+        header = await compare.deliver(comparator, frozen, edges, study.version, comparison)
+
+        self._checkpoint(progress)
+        await runs.step(registrar, run, "deciding")
+        progress.begin("deciding", 1)
+        path = str(self._instance.config.path(self._instance.config.files.registrar))
+        decided = await self._compute(deciding.decide_study, path, run.study, edges, comparison)
+        self._checkpoint(progress)
+        rows = dict(zip(frozen.sources, frozen.rows, strict=True))
+        await runs.apply(registrar, run, decided.with_rows(rows), header.edges, header.sha256)
+        progress.done = 1
+
+    async def _compare(self, frozen: compare.Frozen, progress: _Progress) -> list[bytes]:
+        path = str(self._instance.config.path(self._instance.config.files.comparator))
+        parts: list[bytes] = [b""] * frozen.passes
+        # At most one task per worker is under way, so that a cancelled run stops after one pass.
+        limit = asyncio.Semaphore(self._instance.config.workers)
+
+        async def one(number: int) -> None:
+            async with limit:
+                self._checkpoint(progress)
+                parts[number] = await self._compute(compare.compare_pass, path, frozen, number)
+                progress.done += 1
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(frozen.passes):
+                group.create_task(one(number))
+        return parts
+
+    @staticmethod
+    def _checkpoint(progress: _Progress) -> None:
+        if progress.cancel:
+            raise _CancelledRun
+
+    async def _compute(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a pure function in a worker process; the event loop never computes."""
+        if self._pool is None:
+            # "spawn", not "fork": a forked worker would inherit keys, sockets and the database's threads.
+            self._pool = ProcessPoolExecutor(
+                max_workers=self._instance.config.workers, mp_context=multiprocessing.get_context("spawn")
+            )
+        return await asyncio.get_running_loop().run_in_executor(self._pool, functools.partial(function, *args))
+
+
+class _CancelledRun(Exception):
+    """An operator asked the run to stop."""

@@ -1,0 +1,153 @@
+"""Opening an instance: both rooms, verified against their key stores and the outside head, or not at all."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from keys.store import KeyStore
+
+from keys import Purpose
+from trustcenter import auth
+from trustcenter.audit import MIGRATIONS as AUDIT_MIGRATIONS
+from trustcenter.audit import AuditLog, Event
+from trustcenter.clock import Clock, utc_now
+from trustcenter.comparator import context as comparator_context
+from trustcenter.comparator import schema as comparator_schema
+from trustcenter.config import Config
+from trustcenter.errors import VerificationError
+from trustcenter.registrar import context as registrar_context
+from trustcenter.registrar import schema as registrar_schema
+from trustcenter.registrar.head import OutsideHead
+from trustcenter.registrar.keyring import INSTANCE, KeyRing
+from trustcenter.store import Database
+
+HEAD_NAME = "head.json"
+REGISTRAR_MIGRATIONS = (*AUDIT_MIGRATIONS, *auth.MIGRATIONS, *registrar_schema.MIGRATIONS)
+COMPARATOR_MIGRATIONS = (*AUDIT_MIGRATIONS, *comparator_schema.MIGRATIONS)
+
+
+@dataclass
+class Instance:
+    """Both rooms of one instance, opened."""
+
+    config: Config
+    id: str
+    registrar: registrar_context.Context
+    comparator: comparator_context.Context
+
+
+def make_log(instance: str, room: str, keys: KeyStore) -> AuditLog:
+    """The log of a room, signed with that room's audit key."""
+    return AuditLog(
+        origin=f"trustcenter/{instance}/{room}",
+        sign=lambda message: keys.sign(INSTANCE, Purpose.AUDIT, 1, message),
+        public_key=keys.public_key(INSTANCE, Purpose.AUDIT, 1),
+    )
+
+
+@asynccontextmanager
+async def open_instance(config: Config, passphrase: bytes, clock: Clock = utc_now) -> AsyncIterator[Instance]:
+    """Open both rooms, check them, and close them in order.
+
+    Raises:
+        KeysError: wrong passphrase, damaged key store.
+        VerificationError: an older database or key store, or one of another instance.
+        StoreError: a database that cannot be used.
+    """
+    files = config.files
+    async with AsyncExitStack() as stack:
+        keys = KeyStore.open(config.path(files.registrar_keys), passphrase)
+        comparator_keys = KeyStore.open(config.path(files.comparator_keys), passphrase)
+        db = await Database.open(config.path(files.registrar), REGISTRAR_MIGRATIONS, application="registrar")
+        stack.push_async_callback(db.close)
+        comparator_db = await Database.open(
+            config.path(files.comparator), COMPARATOR_MIGRATIONS, application="comparator"
+        )
+        stack.push_async_callback(comparator_db.close)
+
+        instance, database, epoch = await db.read(
+            lambda conn: conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
+        )
+        log = make_log(instance, "registrar", keys)
+        head = OutsideHead.load(config.path(files.registrar_keys).parent / HEAD_NAME, keys)
+        ring = KeyRing(keys, clock)
+        registrar = registrar_context.Context(
+            db=db,
+            keys=keys,
+            log=log,
+            head=head,
+            ring=ring,
+            directory=auth.Directory(clock),
+            clock=clock,
+            limits=config.limits,
+            separation=config.separation,
+            comparator_key=comparator_keys.public_key(INSTANCE, Purpose.RECEIPT, 1),
+        )
+        comparator = comparator_context.Context(
+            db=comparator_db,
+            keys=comparator_keys,
+            log=make_log(instance, "comparator", comparator_keys),
+            limits=config.limits,
+        )
+
+        await db.read(ring.check_material)
+        size, _ = await db.read(log.head)
+        roots = {head.log_size: await db.read(lambda conn: log.root_at(conn, min(head.log_size, size)))}
+        head.check(instance=instance, database=database, epoch=epoch, log_size=size, root_at=lambda at: roots[at])
+        await _check_comparator(comparator, instance)
+        await _start(registrar)
+        try:
+            yield Instance(config, instance, registrar, comparator)
+        finally:
+            await _stop(registrar)
+
+
+async def _check_comparator(comparator: comparator_context.Context, instance: str) -> None:
+    row = await comparator.db.read(lambda conn: conn.execute("SELECT instance, keystore FROM instance").fetchone())
+    if row is None or row != (instance, comparator.keys.store_id):
+        raise VerificationError(
+            "the comparator's database, its key store and the registrar's belong to different instances",
+            code="foreign_comparator",
+            hint="check the paths in config.toml",
+        )
+
+
+async def _start(registrar: registrar_context.Context) -> None:
+    """Log the start, and let every counter continue where the head has reserved up to.
+
+    A crash and a restore inside a reserved range cannot be told apart, so neither re-uses any of it.
+    """
+
+    def effect(conn: sqlite3.Connection) -> tuple[int, str]:
+
+        for row_id, uuid in conn.execute("SELECT id, uuid FROM domain").fetchall():
+            reserved = registrar.head.reserved.get(uuid)
+            if reserved is not None:
+                conn.execute(
+                    "INSERT INTO counter VALUES (?,?,?) ON CONFLICT (domain, epoch) DO UPDATE"
+                    " SET next = max(next, excluded.next)",
+                    (row_id, registrar.head.epoch, reserved),
+                )
+        registrar.audit(conn, Event.INSTANCE_START, "service", "")
+        return registrar.log.head(conn)
+
+    registrar.head.remember(*await registrar.db.write(effect))
+
+
+async def _stop(registrar: registrar_context.Context) -> None:
+    """Log the stop, and hand back what was reserved and not used: a clean stop wastes no serial."""
+
+    def effect(conn: sqlite3.Connection) -> tuple[int, str]:
+        registrar.audit(conn, Event.INSTANCE_STOP, "service", "")
+        epoch = registrar.head.epoch
+        for uuid, following in conn.execute(
+            "SELECT d.uuid, c.next FROM counter c JOIN domain d ON d.id = c.domain WHERE c.epoch = ?",
+            (epoch,),
+        ):
+            registrar.head.reserved[uuid] = following
+        return registrar.log.head(conn)
+
+    registrar.head.remember(*await registrar.db.write(effect))

@@ -1,0 +1,193 @@
+"""`trustcenter init`: the files of a new instance, made once and never overwritten."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sqlite3
+import uuid as uuids
+from dataclasses import dataclass
+from pathlib import Path
+
+from keys.store import KeyStore
+
+from keys import KeyId, KeyState, Purpose
+from trustcenter import auth, config
+from trustcenter.audit import AuditLog, Event, fingerprint
+from trustcenter.client.connection import Connection
+from trustcenter.clock import stamp, utc_now
+from trustcenter.errors import ConflictError
+from trustcenter.registrar.head import OutsideHead
+from trustcenter.registrar.keyring import INSTANCE, KeyRing
+from trustcenter.store import Database
+
+from . import tls
+from .opening import COMPARATOR_MIGRATIONS, HEAD_NAME, REGISTRAR_MIGRATIONS, make_log
+
+REGISTRAR_KEYS = (Purpose.AUDIT, Purpose.STATE)
+COMPARATOR_KEYS = (Purpose.AUDIT, Purpose.RECEIPT)
+
+_CONFIG = """\
+# One instance of the trust center. Every key and its default: docs/reference/config.md
+
+[server]
+host = "127.0.0.1"
+port = {port}
+certificate = "tls/server.pem"
+key = "tls/server.key"
+
+[files]
+# These four must never share one backup: docs/how-to/backups.md
+registrar = "registrar/registrar.db"
+registrar_keys = "registrar-keys/registrar.keys"
+comparator = "comparator/comparator.db"
+comparator_keys = "comparator-keys/comparator.keys"
+{passphrase}"""
+
+
+@dataclass(frozen=True)
+class Created:
+    """What `init` made and has to be written down or handed over."""
+
+    directory: Path
+    instance: str
+    operator: Path  # connection file of the first operator
+    fingerprints: dict[str, str]  # room -> fingerprint of its audit key
+    passphrase_file: Path | None
+
+
+async def create(
+    directory: Path,
+    passphrase: bytes | None,
+    *,
+    port: int = 8443,
+    host: str = "127.0.0.1",
+    names: tuple[str, ...] = (),
+) -> Created:
+    """Create an instance in `directory`, which must be empty or missing.
+
+    Args:
+        directory: where the instance lives.
+        passphrase: of the key stores; None: a random one is made and written to a file of its own.
+        port: the port the service will listen on.
+        host: the address the service will listen on.
+        names: further names or addresses in the server's certificate.
+
+    Raises:
+        ConflictError: there is something in the directory already.
+        KeysError: the passphrase is too short.
+    """
+    if directory.exists() and any(directory.iterdir()):
+        raise ConflictError(
+            "this directory is not empty: an instance is never overwritten",
+            code="directory_not_empty",
+            hint="name a new directory, or move the old one away",
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    port = port or _free_port(host)
+    line, passphrase_file = (
+        '# passphrase = "..."   # a file; without it the passphrase is asked for at every start\n',
+        None,
+    )
+    if passphrase is None:
+        passphrase_file = directory / "passphrase"
+        passphrase = secrets.token_urlsafe(32).encode()
+        _write_private(passphrase_file, passphrase + b"\n")
+        line = 'passphrase = "passphrase"\n'
+    _write_private(
+        directory / "config.toml",
+        _CONFIG.format(port=port, passphrase=line).replace("127.0.0.1", host, 1).encode(),
+    )
+    settings = config.load(directory)
+    for relative in (
+        settings.files.registrar,
+        settings.files.registrar_keys,
+        settings.files.comparator,
+        settings.files.comparator_keys,
+    ):
+        settings.path(relative).parent.mkdir(mode=0o700)
+    ca = tls.create(directory / "tls", host, names)
+
+    instance, database = uuids.uuid4().hex, uuids.uuid4().hex
+    registrar_keys = KeyStore.create(settings.path(settings.files.registrar_keys), passphrase)
+    registrar_keys.add([KeyId(INSTANCE, purpose, 1) for purpose in REGISTRAR_KEYS])
+    comparator_keys = KeyStore.create(settings.path(settings.files.comparator_keys), passphrase)
+    comparator_keys.add([KeyId(INSTANCE, purpose, 1) for purpose in COMPARATOR_KEYS])
+
+    registrar_log = make_log(instance, "registrar", registrar_keys)
+    comparator_log = make_log(instance, "comparator", comparator_keys)
+    token = await _fill_registrar(settings, instance, database, registrar_keys, registrar_log)
+    await _fill_comparator(settings, instance, comparator_keys, comparator_log)
+
+    operator = directory / "operator.toml"
+    Connection(url=f"https://{host}:{port}", ca=ca, token=token, staff="operator").save(operator)
+    return Created(
+        directory=directory,
+        instance=instance,
+        operator=operator,
+        fingerprints={
+            "registrar": fingerprint(registrar_log.vkey),
+            "comparator": fingerprint(comparator_log.vkey),
+        },
+        passphrase_file=passphrase_file,
+    )
+
+
+async def _fill_registrar(settings: config.Config, instance: str, database: str, keys: KeyStore, log: AuditLog) -> str:
+    db = await Database.open(settings.path(settings.files.registrar), REGISTRAR_MIGRATIONS, application="registrar")
+    directory, ring = auth.Directory(), KeyRing(keys, utc_now)
+    try:
+
+        def effect(conn: sqlite3.Connection) -> tuple[str, tuple[int, str]]:
+
+            conn.execute(
+                "INSERT INTO instance VALUES (1,?,?,0,?,?,?)",
+                (instance, database, keys.store_id, keys.generation, stamp(utc_now())),
+            )
+            for purpose in REGISTRAR_KEYS:
+                ring.add(conn, KeyId(INSTANCE, purpose, 1), KeyState.ACTIVE)
+            directory.add_staff(conn, "operator", "operator", None)
+            token = directory.issue_token(conn, staff="operator")
+            log.append(conn, Event.INSTANCE_INITIALISE, {"who": "service", "request": "", "instance": instance})
+            return token.token, log.head(conn)
+
+        token, (size, root) = await db.write(effect)
+        head = OutsideHead(
+            path=settings.path(settings.files.registrar_keys).parent / HEAD_NAME,
+            keys=keys,
+            instance=instance,
+            database=database,
+            epoch=0,
+        )
+        head.remember(size, root)
+    finally:
+        await db.close()
+    return token
+
+
+async def _fill_comparator(settings: config.Config, instance: str, keys: KeyStore, log: AuditLog) -> None:
+    db = await Database.open(settings.path(settings.files.comparator), COMPARATOR_MIGRATIONS, application="comparator")
+    try:
+
+        def effect(conn: sqlite3.Connection) -> None:
+
+            conn.execute("INSERT INTO instance VALUES (1,?,?)", (instance, keys.store_id))
+            log.append(conn, Event.INSTANCE_INITIALISE, {"who": "service", "window": 0, "instance": instance})
+
+        await db.write(effect)
+    finally:
+        await db.close()
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)

@@ -1,0 +1,1 @@
+"""The room that knows records, pseudonyms, persons and decisions. It holds no token and no filter."""

@@ -1,0 +1,52 @@
+"""What every part of the registrar works with, put together once."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from keys.store import KeyStore
+
+from keys import KeyId
+from trustcenter.audit import AuditLog, Event
+from trustcenter.auth import Directory
+from trustcenter.clock import Clock
+from trustcenter.config import Limits
+from trustcenter.store import Database
+
+from .head import OutsideHead
+from .keyring import KeyRing
+
+
+@dataclass
+class Context:
+    """One opened registrar: store, keys, log, head, clock and limits.
+
+    `db.write` runs a function on the only writer thread; within it, `audit` appends the entry of the effect to
+    the same transaction.
+    """
+
+    db: Database
+    keys: KeyStore
+    log: AuditLog
+    head: OutsideHead
+    ring: KeyRing
+    directory: Directory
+    clock: Clock
+    limits: Limits
+    separation: str
+    comparator_key: bytes  # Ed25519 public key that signs the comparator's receipts
+    _key_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def make_keys(self, ids: Sequence[KeyId]) -> None:
+        """Generate, seal and prove key material. Orphans that a crash leaves are harmless: nothing names them."""
+        async with self._key_lock:
+            await asyncio.to_thread(self.keys.add, list(ids))
+
+    def audit(self, conn: sqlite3.Connection, event: Event, who: str, request: str, **fields: Any) -> int:
+        """Append the entry of an effect; returns its leaf index."""
+        entry: Mapping[str, Any] = {"who": who, "request": request, **fields}
+        return self.log.append(conn, event, entry)

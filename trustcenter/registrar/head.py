@@ -1,0 +1,147 @@
+"""The outside head: what the registrar remembers outside its database, so that a restored copy is noticed.
+
+A database copy that went back in time would hand out a serial twice. The head is a small signed file beside the
+key store: instance, database, epoch, log size and root, and per domain the counter up to which serials are
+reserved. It is fsynced *before* a reserved range is used, once per 2^20 serials (docs/spec/outside-head.md).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from keys.store import KeyStore
+
+from keys import Purpose
+from trustcenter.errors import StaleDatabaseError, VerificationError
+
+RESERVE = 2**20  # serials per reservation, so one fsync per million pseudonyms
+COUNTER_BITS = 36
+
+_FORMAT = "trustcenter/outside-head/1"
+
+
+@dataclass
+class OutsideHead:
+    """The head of one instance, kept in memory and on disk alike. Used from the writer thread only."""
+
+    path: Path
+    keys: KeyStore
+    instance: str
+    database: str
+    epoch: int
+    log_size: int = 0
+    log_root: str = ""
+    reserved: dict[str, int] = field(default_factory=dict)  # domain uuid -> first counter that is not reserved
+
+    def _body(self) -> bytes:
+        return json.dumps(
+            {
+                "format": _FORMAT,
+                "instance": self.instance,
+                "database": self.database,
+                "epoch": self.epoch,
+                "log_size": self.log_size,
+                "log_root": self.log_root,
+                "reserved": self.reserved,
+            },
+            sort_keys=True,
+            separators=(",", ":"),
+        ).encode()
+
+    def save(self) -> None:
+        """Replace the file: written beside it, fsynced, renamed, directory fsynced."""
+        body = self._body()
+        signature = base64.b64encode(self.keys.sign("instance", Purpose.AUDIT, 1, body))
+        temporary = self.path.with_suffix(".new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(body + b"\n" + signature + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path)
+        directory = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def reserve(self, domain: str, needed: int, current_head: Callable[[], tuple[int, str]]) -> None:
+        """Make sure that counters below `needed` are reserved for `domain`, durably.
+
+        Args:
+            domain: uuid of the domain, 32 hex digits.
+            needed: first counter that the caller will not use.
+            current_head: gives the log's (size, root) to be remembered along with the reservation.
+        """
+        if needed <= self.reserved.get(domain, 0):
+            return
+        self.log_size, self.log_root = current_head()
+        self.reserved[domain] = needed + RESERVE
+        self.save()
+
+    def remember(self, size: int, root: str) -> None:
+        """Take note of the log's head (at start, at shutdown and after a rotation)."""
+        self.log_size, self.log_root = size, root
+        self.save()
+
+    @classmethod
+    def load(cls, path: Path, keys: KeyStore) -> OutsideHead:
+        """Read and verify the head.
+
+        Raises:
+            VerificationError: the file is missing, damaged or not signed by this instance.
+        """
+        try:
+            body, signature, rest = path.read_bytes().split(b"\n")
+            if rest:
+                raise ValueError
+            _verify(keys, body, base64.b64decode(signature, validate=True))
+            raw = json.loads(body)
+            if raw.pop("format") != _FORMAT:
+                raise ValueError
+            return cls(path=path, keys=keys, **raw)
+        except FileNotFoundError:
+            raise VerificationError(
+                "the outside head is missing beside the key store",
+                code="head_missing",
+                hint="restore head.json with the key store: without it an old database looks like the newest",
+            ) from None
+        except (ValueError, TypeError, KeyError, OSError):
+            raise VerificationError(
+                "the outside head is damaged or belongs to another instance",
+                code="head_damaged",
+                hint="restore head.json of this instance from the key store's backup",
+            ) from None
+
+    def check(self, *, instance: str, database: str, epoch: int, log_size: int, root_at: Callable[[int], str]) -> None:
+        """Refuse a database that is not the one this head was written for, or is older than it.
+
+        Raises:
+            StaleDatabaseError: foreign instance or database id, lower epoch, or a log behind the head.
+        """
+        if (instance, database) != (self.instance, self.database):
+            raise StaleDatabaseError(
+                "this database belongs to another instance than the key store and its head",
+                hint="check config.toml: each instance has its own database and key store",
+            )
+        stale = epoch < self.epoch or log_size < self.log_size
+        if stale or (self.log_size and root_at(self.log_size) != self.log_root):
+            raise StaleDatabaseError(
+                "this database is older than the last state known outside it: it was restored or rolled back",
+                hint="restore the newest database; issuing from an older one could give one pseudonym to two people",
+            )
+
+
+def _verify(keys: KeyStore, body: bytes, signature: bytes) -> None:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(keys.public_key("instance", Purpose.AUDIT, 1)).verify(signature, body)
+    except InvalidSignature:
+        raise ValueError from None

@@ -1,0 +1,231 @@
+"""Issue: create-or-get of pseudonyms in batches, under suite "computed" (docs/spec/pseudonym-computed.md).
+
+One batch is one transaction: look-up of known originals, counter range, nonces, sealed originals, rows and the
+audit entry commit together. A string leaves this module only after that commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keys import KeyState, Purpose, computed
+from trustcenter.audit import Event, merkle_root
+from trustcenter.auth import Principal
+from trustcenter.errors import LimitError
+from trustcenter.messages import api
+
+from . import domains
+from .context import Context
+from .domains import DomainRow
+from .head import COUNTER_BITS
+
+LOOKUP_VERSION = 1
+DATA_VERSION = 1
+_PARAMETERS_PER_QUERY = 30_000  # SQLite's default bound is 32,766
+_LIVE = 0
+
+
+@dataclass(frozen=True)
+class Issued:
+    """Rows behind a batch, in its order: serial, nonce, and how many rows were new."""
+
+    serials: NDArray[np.uint64]
+    nonces: NDArray[np.uint8]  # (n, 5)
+    created: int
+    version: int
+
+
+def check_originals(originals: Sequence[str], limit_chars: int) -> tuple[list[int], list[api.ItemError]]:
+    """Positions that can be served, and an error for each that cannot."""
+    good, errors = [], []
+    for index, original in enumerate(originals):
+        if 0 < len(original) <= limit_chars and original.isprintable():
+            good.append(index)
+        else:
+            errors.append(
+                api.ItemError(
+                    index=index,
+                    code="invalid_original",
+                    hint=f"an original has 1 to {limit_chars} characters and no control characters",
+                )
+            )
+    return good, errors
+
+
+async def issue(
+    context: Context, caller: Principal, request: str, domain_name: str, originals: Sequence[str]
+) -> api.PseudonymAnswer:
+    """Pseudonyms of `originals` in a domain of the caller, created where they do not exist.
+
+    Raises:
+        NotFoundError: no such domain, or not the caller's.
+        LimitError: more items than a batch may have.
+        ConflictError: the domain has no active key.
+    """
+    if len(originals) > context.limits.batch_items:
+        raise LimitError(
+            "too many originals in one request",
+            code="batch_too_large",
+            hint=f"send at most {context.limits.batch_items} at a time",
+        )
+    domain = await context.db.read(lambda conn: domains.find(conn, domain_name, caller))
+    good, errors = check_originals(originals, context.limits.original_chars)
+    values = [originals[index].encode() for index in good]
+    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, LOOKUP_VERSION, values)
+    issued = await context.db.write(
+        lambda conn: create_or_get(context, conn, domain, values, tags, caller.name, request)
+    )
+    strings = await asyncio.to_thread(format_rows, context, domain, issued.version, issued.serials, issued.nonces)
+    answer: list[str | None] = [None] * len(originals)
+    for index, string in zip(good, strings, strict=True):
+        answer[index] = string
+    return api.PseudonymAnswer(pseudonyms=answer, errors=errors, key_version=issued.version, created=issued.created)
+
+
+def format_rows(
+    context: Context, domain: DomainRow, version: int, serials: NDArray[np.uint64], nonces: NDArray[np.uint8]
+) -> list[str]:
+    """The pseudonyms of rows under a key version: a pure function of the rows and the two keys."""
+    if len(serials) == 0:
+        return []
+    blocks = computed.inner_blocks(domain.h, domain.uuid, version, serials, nonces)
+    return computed.format_blocks(context.keys.encipher(domain.uuid, version, blocks))
+
+
+def create_or_get(
+    context: Context,
+    conn: sqlite3.Connection,
+    domain: DomainRow,
+    values: Sequence[bytes],
+    tags: Sequence[bytes],
+    who: str,
+    request: str,
+) -> Issued:
+    """The rows of a batch, inserting those that are missing, with the audit entry. Runs on the writer thread."""
+    version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM)
+    assert version.state is KeyState.ACTIVE
+    known = known_rows(conn, domain.id, tags)
+    fresh: dict[bytes, bytes] = {}
+    for tag, value in zip(tags, values, strict=True):
+        if tag not in known:
+            fresh.setdefault(tag, value)
+    if fresh:
+        known.update(_insert(context, conn, domain, version.version, fresh, who, request))
+    serials = np.fromiter((known[tag][0] for tag in tags), dtype=np.uint64, count=len(tags))
+    nonces = np.frombuffer(b"".join(known[tag][1] for tag in tags), dtype=np.uint8).reshape(len(tags), 5)
+    return Issued(serials, nonces, len(fresh), version.version)
+
+
+def known_rows(conn: sqlite3.Connection, domain: int, tags: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
+    """(serial, nonce) by tag for those of `tags` that the domain has."""
+    found: dict[bytes, tuple[int, bytes]] = {}
+    wanted = sorted(set(tags))  # in index order: neighbouring probes share pages
+    for start in range(0, len(wanted), _PARAMETERS_PER_QUERY):
+        part = wanted[start : start + _PARAMETERS_PER_QUERY]
+        marks = ",".join("?" * len(part))
+        query = f"SELECT tag, serial, nonce FROM entry WHERE domain = ? AND idx = 0 AND tag IN ({marks})"  # noqa: S608
+        for tag, serial, nonce in conn.execute(query, (domain, *part)):
+            found[tag] = (serial, nonce)
+    return found
+
+
+def take_serials(context: Context, conn: sqlite3.Connection, domain: DomainRow, count: int) -> int:
+    """Reserve `count` consecutive serials inside the caller's transaction; returns the first.
+
+    Raises:
+        LimitError: the counter of 36 bits is used up.
+    """
+    epoch = context.head.epoch
+    row = conn.execute("SELECT next FROM counter WHERE domain = ? AND epoch = ?", (domain.id, epoch)).fetchone()
+    first = row[0] if row else 1
+    end = first + count
+    if end >= 2**COUNTER_BITS:
+        raise LimitError("this domain has issued as many pseudonyms as it can", code="counter_exhausted")
+    context.head.reserve(domain.uuid, end, lambda: context.log.head(conn))
+    conn.execute(
+        "INSERT INTO counter VALUES (?,?,?) ON CONFLICT (domain, epoch) DO UPDATE SET next = excluded.next",
+        (domain.id, epoch, end),
+    )
+    return (epoch << COUNTER_BITS) | first
+
+
+def _insert(
+    context: Context,
+    conn: sqlite3.Connection,
+    domain: DomainRow,
+    version: int,
+    fresh: dict[bytes, bytes],
+    who: str,
+    request: str,
+) -> dict[bytes, tuple[int, bytes]]:
+    count = len(fresh)
+    first = take_serials(context, conn, domain, count)
+    noise = os.urandom(21 * count)  # inside the transaction, from the kernel: never from a pool (rule 7)
+    nonces = [noise[5 * i : 5 * i + 5] for i in range(count)]
+    salts = [noise[5 * count + 16 * i : 5 * count + 16 * i + 16] for i in range(count)]
+    serials = np.arange(first, first + count, dtype=np.uint64)
+    strings = format_rows(
+        context, domain, version, serials, np.frombuffer(b"".join(nonces), dtype=np.uint8).reshape(count, 5)
+    )
+    iv = [(first + i).to_bytes(6, "big") + b"\x01" + nonces[i] for i in range(count)]
+    aads = [seal_context(domain, first + i, nonces[i], 0, tag) for i, tag in enumerate(fresh)]
+    sealed = context.keys.seal(domain.uuid, DATA_VERSION, iv, list(fresh.values()), aads)
+    conn.executemany(
+        "INSERT INTO entry (domain, serial, nonce, salt, idx, tag, sealed, status) VALUES (?,?,?,?,0,?,?,0)",
+        [(domain.id, first + i, nonces[i], salts[i], tag, sealed[i]) for i, tag in enumerate(fresh)],
+    )
+    prefix = b"issue\0" + bytes.fromhex(domain.uuid) + bytes([version])
+    leaves = [
+        hmac.digest(
+            salts[i],
+            prefix + (first + i).to_bytes(6, "big") + nonces[i] + strings[i].encode(),
+            hashlib.sha256,
+        )
+        for i in range(count)
+    ]
+    context.audit(
+        conn,
+        Event.PSEUDONYM_ISSUE,
+        who,
+        request,
+        domain=domain.name,
+        suite=domains.SUITE,
+        key_version=version,
+        epoch=context.head.epoch,
+        first=first & (2**COUNTER_BITS - 1),
+        count=count,
+        root=merkle_root(leaves).hex(),
+    )
+    return {tag: (first + i, nonces[i]) for i, tag in enumerate(fresh)}
+
+
+def seal_context(domain: DomainRow, serial: int, nonce: bytes, idx: int, tag: bytes) -> bytes:
+    """Associated data of a sealed original: it opens only in the row it was written for."""
+    return (
+        b"trustcenter/original/1\0"
+        + bytes.fromhex(domain.uuid)
+        + serial.to_bytes(6, "big")
+        + nonce
+        + idx.to_bytes(4, "big")
+        + tag
+    )
+
+
+def unseal_rows(context: Context, domain: DomainRow, rows: Sequence[tuple[int, bytes, bytes, bytes]]) -> list[bytes]:
+    """Originals of rows (serial, nonce, tag, sealed) of one domain.
+
+    Raises:
+        SealError: a row was changed outside the service.
+    """
+    iv = [serial.to_bytes(6, "big") + b"\x01" + nonce for serial, nonce, _, _ in rows]
+    aads = [seal_context(domain, serial, nonce, 0, tag) for serial, nonce, tag, _ in rows]
+    return context.keys.unseal(domain.uuid, DATA_VERSION, iv, [row[3] for row in rows], aads)

@@ -1,0 +1,163 @@
+"""Key states: kept in the registrar's store, bound to the key store by a MAC.
+
+Material and state cannot share a transaction, so material always comes first: it is generated, sealed, read back
+and proven while its version is pre-active; only then does one transaction change states. A state row that was
+edited by hand, or a key store older than the database, is refused at start.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from keys.store import KeyStore
+
+from keys import KeyAction, KeyId, KeyState, Purpose, transition
+from trustcenter.clock import Clock, stamp
+from trustcenter.errors import ConflictError, VerificationError
+
+INSTANCE = "instance"
+DOMAIN_PURPOSES = (Purpose.PSEUDONYM, Purpose.LOOKUP, Purpose.DATA)
+MAX_VERSION = 255
+
+
+def domain_scope(uuid: str) -> str:
+    """Key scope of a domain."""
+    return f"domain:{uuid}"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One key version and its state."""
+
+    scope: str
+    purpose: Purpose
+    version: int
+    state: KeyState
+    since: str
+    high_water: int | None
+
+    def key_id(self) -> KeyId:
+        """The name under which the key store holds the material."""
+        return KeyId(self.scope, self.purpose, self.version)
+
+
+class KeyRing:
+    """Reads and changes key states inside the caller's transaction."""
+
+    def __init__(self, keys: KeyStore, clock: Clock) -> None:
+        self._keys = keys
+        self._clock = clock
+
+    def _mac(self, row: tuple[object, ...]) -> bytes:
+        message = "\n".join("" if part is None else str(part) for part in row).encode()
+        return self._keys.mac(INSTANCE, Purpose.STATE, 1, message)
+
+    def add(self, conn: sqlite3.Connection, key: KeyId, state: KeyState) -> None:
+        """Record a version that does not exist yet.
+
+        Raises:
+            ConflictError: it exists, or another version of the key is active.
+        """
+        row = (key.scope, key.purpose.value, key.version, state.value, stamp(self._clock()), None)
+        try:
+            conn.execute("INSERT INTO key_version VALUES (?,?,?,?,?,?,?)", (*row, self._mac(row)))
+        except sqlite3.IntegrityError:
+            raise ConflictError(
+                "this key version exists already, or another version is active",
+                code="key_conflict",
+                hint="trustcenter keys list shows the versions and their states",
+            ) from None
+
+    def act(
+        self, conn: sqlite3.Connection, version: Version, action: KeyAction, high_water: int | None = None
+    ) -> Version:
+        """Move a version along the state machine.
+
+        Raises:
+            IllegalTransitionError: the state machine does not allow it.
+        """
+        state = transition(version.state, action)
+        mark = high_water if high_water is not None else version.high_water
+        row = (version.scope, version.purpose.value, version.version, state.value, stamp(self._clock()), mark)
+        conn.execute(
+            "UPDATE key_version SET state = ?, since = ?, high_water = ?, mac = ?"
+            " WHERE scope = ? AND purpose = ? AND version = ?",
+            (row[3], row[4], row[5], self._mac(row), row[0], row[1], row[2]),
+        )
+        return Version(version.scope, version.purpose, version.version, state, str(row[4]), mark)
+
+    def versions(
+        self, conn: sqlite3.Connection, scope: str | None = None, purpose: Purpose | None = None
+    ) -> list[Version]:
+        """All versions, or those of one scope and purpose, oldest first; every row's MAC is verified.
+
+        Raises:
+            VerificationError: a state row was edited outside the service.
+        """
+        where, values = [], []
+        if scope is not None:
+            where.append("scope = ?")
+            values.append(scope)
+        if purpose is not None:
+            where.append("purpose = ?")
+            values.append(purpose.value)
+        clause = f" WHERE {' AND '.join(where)}" if where else ""
+        found = []
+        for *row, mac in conn.execute(
+            "SELECT scope, purpose, version, state, since, high_water, mac FROM key_version"  # noqa: S608
+            f"{clause} ORDER BY scope, purpose, version",
+            values,
+        ):
+            self._check_mac(tuple(row), mac)
+            found.append(Version(row[0], Purpose(row[1]), row[2], KeyState(row[3]), row[4], row[5]))
+        return found
+
+    def active(self, conn: sqlite3.Connection, scope: str, purpose: Purpose) -> Version:
+        """The active version of a key.
+
+        Raises:
+            ConflictError: none is active (suspended, compromised or destroyed).
+        """
+        for version in self.versions(conn, scope, purpose):
+            if version.state is KeyState.ACTIVE:
+                return version
+        raise ConflictError(
+            "no active key: this domain cannot issue",
+            code="no_active_key",
+            hint="an operator finds the reason with: trustcenter keys list",
+        )
+
+    def _check_mac(self, row: tuple[object, ...], mac: bytes) -> None:
+        message = "\n".join("" if part is None else str(part) for part in row).encode()
+        try:
+            self._keys.verify_mac(INSTANCE, Purpose.STATE, 1, message, mac)
+        except Exception:
+            raise VerificationError(
+                "a key state in the database was changed outside the service",
+                code="key_state_forged",
+                hint="restore the database, or compare keys list with the audit log",
+            ) from None
+
+    def check_material(self, conn: sqlite3.Connection) -> None:
+        """Every version that is not destroyed must have its material, and the key store must not be older.
+
+        Raises:
+            VerificationError: an older or foreign key store lies beside this database.
+        """
+        store, generation = conn.execute("SELECT keystore, keystore_generation FROM instance").fetchone()
+        missing = [
+            version
+            for version in self.versions(conn)
+            if version.state not in (KeyState.DESTROYED, KeyState.PRE_ACTIVE) and not self._keys.has(version.key_id())
+        ]
+        if store != self._keys.store_id or generation > self._keys.generation or missing:
+            raise VerificationError(
+                "the key store is older than the database or belongs to another instance",
+                code="stale_key_store",
+                hint="restore the newest key store of this instance; the database was not touched",
+            )
+
+    def note_generation(self, conn: sqlite3.Connection) -> None:
+        """Remember how new the key store was, in the transaction that relies on it."""
+        conn.execute("UPDATE instance SET keystore_generation = ?", (self._keys.generation,))

@@ -1,0 +1,33 @@
+"""Messages that the comparator still has to get: written with their cause, delivered until acknowledged."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from trustcenter.messages.rooms import Accept, Params, Retire
+
+_TYPES: dict[str, type[Params] | type[Accept] | type[Retire]] = {
+    "params": Params,
+    "accept": Accept,
+    "retire": Retire,
+}
+
+
+def put(conn: sqlite3.Connection, kind: str, message: Params | Accept | Retire) -> None:
+    """Queue a message in the transaction of its cause."""
+    conn.execute("INSERT INTO outbox (kind, payload) VALUES (?,?)", (kind, msgspec.json.encode(message)))
+
+
+def waiting(conn: sqlite3.Connection) -> list[tuple[int, Params | Accept | Retire]]:
+    """(id, message) of everything not yet acknowledged, oldest first."""
+    return [
+        (row_id, msgspec.json.decode(payload, type=_TYPES[kind]))
+        for row_id, kind, payload in conn.execute("SELECT id, kind, payload FROM outbox ORDER BY id")
+    ]
+
+
+def done(conn: sqlite3.Connection, row_id: int) -> None:
+    """Forget a message that the comparator has carried out."""
+    conn.execute("DELETE FROM outbox WHERE id = ?", (row_id,))

@@ -1,0 +1,342 @@
+"""Records of a study: registration of record numbers (M3) and the map from records to refs (M4).
+
+Registration answers with study pseudonyms at once, whatever is known elsewhere: no answer here depends on the
+records of another site, so nobody can ask the centre whether a person is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keys import verify_signature
+from trustcenter.audit import Event, merkle_root
+from trustcenter.auth import Principal
+from trustcenter.errors import ConflictError, LimitError, UsageError_, VerificationError
+from trustcenter.messages import api
+from trustcenter.messages.rooms import Accept, Receipt, Retire
+
+from . import issue, outbox, studies
+from .context import Context
+from .domains import DomainRow
+from .studies import StudyRow
+
+NUMBER_BYTES = 16
+REF_BYTES = 16
+_HEADER = NUMBER_BYTES + 1
+DECOY = 1
+_CHUNK = 5_000
+
+
+def _require_strictly_sorted(numbers: Sequence[bytes]) -> None:
+    for position in range(1, len(numbers)):
+        if numbers[position - 1] == numbers[position]:
+            raise UsageError_(
+                "a record number occurs twice in one upload",
+                code="duplicate_record_number",
+                hint="one person is one record of a source: deduplicate at the site first",
+                where=f"record {position + 1}",
+            )
+        if numbers[position - 1] > numbers[position]:
+            raise UsageError_(
+                "record numbers must be sorted",
+                code="not_sorted",
+                hint="sort them before sending: file order would tie them to hospital ids",
+                where=f"record {position + 1}",
+            )
+
+
+async def register(
+    context: Context, caller: Principal, request: str, study_name: str, body: api.RegisterRequest
+) -> api.RegisterAnswer:
+    """Study pseudonyms of the caller's record numbers, all or none.
+
+    Raises:
+        NotFoundError: no such study, or the caller does not take part.
+        UsageError_: not sorted, or a number twice.
+        LimitError: more than a batch.
+    """
+    if len(body.record_numbers) > context.limits.batch_items:
+        raise LimitError(
+            "too many record numbers in one request",
+            code="batch_too_large",
+            hint=f"send at most {context.limits.batch_items} at a time",
+        )
+    values = [bytes.fromhex(number) for number in body.record_numbers]
+    _require_strictly_sorted(values)
+
+    def look(conn: sqlite3.Connection) -> DomainRow:
+        study = studies.find(conn, study_name, caller)
+        studies.require_open(context, study)
+        return studies.participation(conn, study, caller)
+
+    domain = await context.db.read(look)
+    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, values)
+
+    def effect(conn: sqlite3.Connection) -> issue.Issued:
+        issued = issue.create_or_get(context, conn, domain, values, tags, caller.name, request)
+        conn.executemany(
+            "INSERT OR IGNORE INTO record (domain, serial, state) VALUES (?,?,'unlinked')",
+            [(domain.id, int(serial)) for serial in issued.serials],
+        )
+        context.audit(
+            conn,
+            Event.RECORD_REGISTER,
+            caller.name,
+            request,
+            study=study_name,
+            count=len(values),
+            created=issued.created,
+        )
+        return issued
+
+    issued = await context.db.write(effect)
+    strings = await asyncio.to_thread(issue.format_rows, context, domain, issued.version, issued.serials, issued.nonces)
+    return api.RegisterAnswer(pseudonyms=strings, key_version=issued.version)
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """A parsed map: record numbers (n), decoy flags (n) and refs (n, P, 16)."""
+
+    numbers: list[bytes]
+    decoys: list[int]
+    refs: NDArray[np.uint8]
+
+
+def parse_entries(packed: bytes, passes: int) -> _Entries:
+    """Unpack the entries of a map.
+
+    Raises:
+        UsageError_: wrong length, unsorted or repeated record numbers or refs, unknown flags.
+    """
+    width = _HEADER + passes * REF_BYTES
+    if len(packed) == 0 or len(packed) % width:
+        raise UsageError_(
+            "the map's length does not fit the number of passes of this study",
+            code="malformed_map",
+            hint="every record has exactly one ref per pass; make the map with trustcenter study upload",
+        )
+    table = np.frombuffer(packed, dtype=np.uint8).reshape(-1, width)
+    numbers = [row.tobytes() for row in table[:, :NUMBER_BYTES]]
+    _require_strictly_sorted(numbers)
+    flags = table[:, NUMBER_BYTES]
+    if bool((flags > DECOY).any()):
+        raise UsageError_(
+            "the map has an unknown flag",
+            code="malformed_map",
+            where=f"record {int((flags > 1).argmax()) + 1}",
+        )
+    return _Entries(numbers, flags.tolist(), table[:, _HEADER:].reshape(len(table), passes, REF_BYTES))
+
+
+def _check_receipt(context: Context, receipt: Receipt, study: StudyRow, caller: Principal) -> None:
+    try:
+        verify_signature(context.comparator_key, receipt.signed_bytes(), receipt.signature)
+    except Exception:
+        raise VerificationError(
+            "this receipt was not signed by the comparator of this instance",
+            code="bad_receipt",
+            where="receipt",
+        ) from None
+    if (receipt.study, receipt.version, receipt.source) != (study.name, study.version, caller.name):
+        raise ConflictError(
+            "this receipt is for another study, version or site",
+            code="foreign_receipt",
+            hint="send the receipt of your own upload to the study it was made for",
+            where="receipt",
+        )
+
+
+async def accept_map(
+    context: Context, caller: Principal, request: str, study_name: str, body: api.MapUpload
+) -> api.MapAccepted:
+    """Take the map of an upload, or refuse it whole. A retry with the same bytes is harmless.
+
+    Raises:
+        NotFoundError: no such study, or the caller does not take part.
+        UsageError_: malformed map, repeated ref, unregistered record.
+        ConflictError: the refs are not those of the receipt, or belong to another record.
+        VerificationError: the receipt is not the comparator's.
+    """
+
+    def look(conn: sqlite3.Connection) -> tuple[StudyRow, DomainRow]:
+        study = studies.find(conn, study_name, caller)
+        studies.require_open(context, study)
+        return study, studies.participation(conn, study, caller)
+
+    study, domain = await context.db.read(look)
+    receipt = body.receipt
+    _check_receipt(context, receipt, study, caller)
+    entries = await asyncio.to_thread(parse_entries, body.entries, study.passes)
+    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, entries.numbers)
+    digest = hashlib.sha256(body.entries).digest()
+
+    def effect(conn: sqlite3.Connection) -> int:
+        earlier = conn.execute("SELECT digest, records FROM map WHERE upload = ?", (receipt.upload,)).fetchone()
+        if earlier is not None:
+            if earlier[0] != digest:
+                raise ConflictError("this upload has another map already", code="map_exists")
+            return int(earlier[1])
+        serials = _serials(conn, domain, tags)
+        retired = _apply_refs(conn, study, domain, serials, entries, receipt)
+        conn.executemany(
+            "UPDATE record SET state = CASE state WHEN 'unlinked' THEN 'mapped' ELSE state END, decoy = ?"
+            " WHERE domain = ? AND serial = ?",
+            [(decoy, domain.id, serial) for decoy, serial in zip(entries.decoys, serials, strict=True)],
+        )
+        conn.execute(
+            "INSERT INTO map VALUES (?,?,?,?,?,?)",
+            (receipt.upload, study.name, caller.name, receipt.root, len(serials), digest),
+        )
+        if retired:
+            outbox.put(conn, "retire", Retire(study=study.name, refs=b"".join(sorted(retired))))
+        outbox.put(conn, "accept", Accept(study=study.name, upload=receipt.upload))
+        context.audit(
+            conn,
+            Event.MAP_ACCEPT,
+            caller.name,
+            request,
+            study=study.name,
+            upload=receipt.upload,
+            records=len(serials),
+            rows=receipt.rows,
+            retired=len(retired),
+            root=receipt.root,
+        )
+        return len(serials)
+
+    return api.MapAccepted(mapped=await context.db.write(effect), accepted=True)
+
+
+def _serials(conn: sqlite3.Connection, domain: DomainRow, tags: Sequence[bytes]) -> list[int]:
+    known = issue.known_rows(conn, domain.id, tags)
+    for position, tag in enumerate(tags):
+        if tag not in known:
+            raise UsageError_(
+                "the map names a record that was never registered",
+                code="unregistered_record",
+                hint="register the record numbers first: trustcenter study register",
+                where=f"record {position + 1}",
+            )
+    return [known[tag][0] for tag in tags]
+
+
+def _apply_refs(
+    conn: sqlite3.Connection,
+    study: StudyRow,
+    domain: DomainRow,
+    serials: Sequence[int],
+    entries: _Entries,
+    receipt: Receipt,
+) -> list[bytes]:
+    """Check the refs against receipt and store, then make them current; returns the refs they replace."""
+    current: dict[int, set[bytes]] = {}
+    for ref, serial in conn.execute("SELECT ref, serial FROM record_ref WHERE domain = ?", (domain.id,)):
+        current.setdefault(serial, set()).add(ref)
+    fresh: list[tuple[bytes, int]] = []
+    retired: list[bytes] = []
+    seen: set[bytes] = set()
+    for serial, block in zip(serials, entries.refs, strict=True):
+        refs = {ref.tobytes() for ref in block}
+        if len(refs) != study.passes or not seen.isdisjoint(refs):
+            raise UsageError_("a ref occurs twice in the map", code="repeated_ref", hint="the map was refused whole")
+        seen |= refs
+        held = current.get(serial, set())
+        fresh.extend((ref, serial) for ref in refs - held)
+        retired.extend(held - refs)
+    fresh.sort()
+    if len(fresh) != receipt.rows or merkle_root([ref for ref, _ in fresh]).hex() != receipt.root:
+        raise ConflictError(
+            "the map's new refs are not those of the receipt",
+            code="map_receipt_mismatch",
+            hint="the map was refused whole and nothing changed; encode and upload again",
+        )
+    # Retired refs go first: a ref that moved from one of the caller's records to another would be a conflict.
+    conn.executemany("DELETE FROM record_ref WHERE study = ? AND ref = ?", [(study.name, ref) for ref in retired])
+    try:
+        conn.executemany(
+            "INSERT INTO record_ref VALUES (?,?,?,?)",
+            [(study.name, ref, domain.id, serial) for ref, serial in fresh],
+        )
+    except sqlite3.IntegrityError:
+        raise ConflictError(
+            "the map names a ref that belongs to another record",
+            code="foreign_ref",
+            hint="the map was refused whole and nothing changed",
+        ) from None
+    return retired
+
+
+async def own_results(
+    context: Context, caller: Principal, request: str, study_name: str
+) -> AsyncIterator[list[api.ResultLine]]:
+    """The caller's own record numbers with their study pseudonyms, and nothing that depends on others."""
+
+    def begin(conn: sqlite3.Connection) -> tuple[DomainRow, int]:
+        study = studies.find(conn, study_name, caller)
+        domain = studies.participation(conn, study, caller)
+        from keys import Purpose
+
+        version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
+        count = conn.execute("SELECT count(*) FROM record WHERE domain = ?", (domain.id,)).fetchone()[0]
+        context.audit(conn, Event.RESULT_READ, caller.name, request, study=study_name, count=count)
+        return domain, version
+
+    domain, version = await context.db.write(begin)
+
+    def rows(conn: sqlite3.Connection) -> Iterator[tuple[int, bytes, bytes, bytes]]:
+        yield from conn.execute(
+            "SELECT e.serial, e.nonce, e.tag, e.sealed FROM record r JOIN entry e"
+            " ON e.domain = r.domain AND e.serial = r.serial WHERE r.domain = ? AND e.status = 0 ORDER BY e.serial",
+            (domain.id,),
+        )
+
+    def render(part: list[tuple[int, bytes, bytes, bytes]]) -> list[api.ResultLine]:
+        numbers = issue.unseal_rows(context, domain, part)
+        strings = issue.format_rows(
+            context,
+            domain,
+            version,
+            np.fromiter((row[0] for row in part), dtype=np.uint64, count=len(part)),
+            np.frombuffer(b"".join(row[1] for row in part), dtype=np.uint8).reshape(len(part), 5),
+        )
+        return [
+            api.ResultLine(record_number=number.hex(), pseudonym=string)
+            for number, string in zip(numbers, strings, strict=True)
+        ]
+
+    async for part in context.db.stream(rows, batch=_CHUNK):
+        yield await asyncio.to_thread(render, part)
+
+
+async def own_refs(context: Context, caller: Principal, study_name: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+    """(record number, its refs joined) of the caller's mapped records: what a site needs to send a difference."""
+
+    def begin(conn: sqlite3.Connection) -> DomainRow:
+        return studies.participation(conn, studies.find(conn, study_name, caller), caller)
+
+    domain = await context.db.read(begin)
+
+    def rows(conn: sqlite3.Connection) -> Iterator[tuple[int, bytes, bytes, bytes, bytes]]:
+        yield from conn.execute(
+            "SELECT e.serial, e.nonce, e.tag, e.sealed,"
+            " (SELECT group_concat(hex(ref), '') FROM (SELECT ref FROM record_ref"
+            "   WHERE domain = r.domain AND serial = r.serial ORDER BY ref))"
+            " FROM record r JOIN entry e ON e.domain = r.domain AND e.serial = r.serial"
+            " WHERE r.domain = ? AND r.state <> 'unlinked' AND e.status = 0 ORDER BY e.serial",
+            (domain.id,),
+        )
+
+    def render(part: list[tuple[int, bytes, bytes, bytes, str]]) -> list[tuple[bytes, bytes]]:
+        numbers = issue.unseal_rows(context, domain, [row[:4] for row in part])
+        return [(number, bytes.fromhex(row[4] or "")) for number, row in zip(numbers, part, strict=True)]
+
+    async for part in context.db.stream(rows, batch=_CHUNK):
+        yield await asyncio.to_thread(render, part)  # type: ignore[arg-type]

@@ -1,0 +1,370 @@
+"""Release of the join map to a data recipient: proposed by one, signed by two, sealed to the recipient's key.
+
+The join map is the only thing that says which pseudonyms of different sites are one person. It leaves the
+registrar only sealed, only after two approvers have signed the statement with their personal keys, and neither of
+them may be the person who proposed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import os
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from keys import Purpose, hybrid, personal
+from trustcenter.audit import Event
+from trustcenter.auth import Principal
+from trustcenter.clock import stamp
+from trustcenter.errors import ConflictError, NotFoundError, PolicyError
+from trustcenter.messages import api
+
+from . import domains, issue, studies
+from .context import Context
+
+REQUIRED = 2
+CONTEXT = "trustcenter/release/1"
+COLUMNS = ("site", "study_pseudonym", "person", "link_quality", "cluster_size")
+
+
+@dataclass(frozen=True)
+class ReleaseRow:
+    """A release as stored, without the sealed map."""
+
+    id: str
+    study: str
+    recipient: str
+    run: str
+    statement: str
+    state: str
+    records: int
+    proposed_by: str
+    created: str
+
+
+_COLUMNS = "id, study, recipient, run, statement, state, records, proposed_by, created"
+
+
+def seal_info(study: str, release: str) -> bytes:
+    """What a sealed join map is bound to; `recipient open` needs the same study and release."""
+    return b"trustcenter/join-map/1\0" + study.encode() + b"\0" + release.encode()
+
+
+def _find(conn: sqlite3.Connection, study: str, release: str) -> ReleaseRow:
+    row = conn.execute(f"SELECT {_COLUMNS} FROM release WHERE study = ? AND id = ?", (study, release)).fetchone()  # noqa: S608
+    if row is None:
+        raise NotFoundError("this study has no such release", code="unknown_release", hint="propose one first")
+    return ReleaseRow(*row)
+
+
+def _describe(conn: sqlite3.Connection, release: ReleaseRow) -> api.Release:
+    names = [
+        row[0] for row in conn.execute("SELECT staff FROM approval WHERE release = ? ORDER BY created", (release.id,))
+    ]
+    return api.Release(
+        release=release.id,
+        study=release.study,
+        recipient=release.recipient,
+        run=release.run,
+        statement=release.statement,
+        approvals=names,
+        required=REQUIRED,
+        state=release.state,
+        records=release.records,
+        created=release.created,
+    )
+
+
+def _latest_run(conn: sqlite3.Connection, study: str) -> tuple[str, int, str]:
+    row = conn.execute(
+        "SELECT id, window, parameters_hash FROM run WHERE study = ? AND state = 'applied'"
+        " ORDER BY window DESC LIMIT 1",
+        (study,),
+    ).fetchone()
+    if row is None:
+        raise ConflictError(
+            "nothing was linked yet in this study",
+            code="nothing_linked",
+            hint="run trustcenter study link first",
+        )
+    return row[0], row[1], row[2]
+
+
+async def propose(
+    context: Context, caller: Principal, request: str, study_name: str, body: api.ReleaseCreate
+) -> api.Release:
+    """Propose to release the latest run's join map. Proposing the same again returns the open proposal.
+
+    Raises:
+        NotFoundError: no such study or recipient.
+        ConflictError: nothing was linked yet.
+    """
+
+    def effect(conn: sqlite3.Connection) -> api.Release:
+        study = studies.find(conn, study_name, caller)
+        run, window, parameters = _latest_run(conn, study_name)
+        recipient = conn.execute(
+            "SELECT public_key FROM recipient WHERE study = ? AND name = ?", (study_name, body.recipient)
+        ).fetchone()
+        if recipient is None:
+            raise NotFoundError(
+                "this study has no data recipient of this name",
+                code="unknown_recipient",
+                hint="trustcenter study show STUDY lists the recipients",
+            )
+        open_one = conn.execute(
+            f"SELECT {_COLUMNS} FROM release WHERE study = ? AND recipient = ? AND run = ?",  # noqa: S608
+            (study_name, body.recipient, run),
+        ).fetchone()
+        if open_one is not None:
+            return _describe(conn, ReleaseRow(*open_one))
+        records, persons = conn.execute(
+            "SELECT count(*), count(DISTINCT r.person) FROM record r JOIN participant p ON p.domain = r.domain"
+            " WHERE p.study = ? AND r.state = 'linked' AND r.decoy = 0",
+            (study_name,),
+        ).fetchone()
+        release_id = os.urandom(16).hex()
+        statement = "\n".join(
+            (
+                CONTEXT,
+                f"instance: {context.head.instance}",
+                f"release: {release_id}",
+                f"study: {study.name} version {study.version}",
+                f"purpose: {study.purpose}",
+                f"permit: {study.permit}",
+                f"recipient: {body.recipient}",
+                f"recipient key: {hybrid.fingerprint(recipient[0])}",
+                f"run: {run} window {window}",
+                f"parameters: {parameters}",
+                f"records: {records}",
+                f"persons: {persons}",
+                "",
+            )
+        )
+        row = ReleaseRow(
+            release_id,
+            study_name,
+            body.recipient,
+            run,
+            statement,
+            "proposed",
+            records,
+            caller.name,
+            stamp(context.clock()),
+        )
+        conn.execute(
+            f"INSERT INTO release ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",  # noqa: S608
+            (
+                row.id,
+                row.study,
+                row.recipient,
+                row.run,
+                statement,
+                row.state,
+                records,
+                row.proposed_by,
+                row.created,
+            ),
+        )
+        context.audit(
+            conn,
+            Event.RELEASE_PROPOSE,
+            caller.name,
+            request,
+            study=study_name,
+            release=release_id,
+            recipient=body.recipient,
+            run=run,
+            records=records,
+        )
+        return _describe(conn, row)
+
+    return await context.db.write(effect)
+
+
+async def show(context: Context, study: str, release: str) -> api.Release:
+    """A release and who has approved it."""
+    return await context.db.read(lambda conn: _describe(conn, _find(conn, study, release)))
+
+
+async def approve(
+    context: Context, caller: Principal, request: str, study_name: str, release_id: str, body: api.Approval
+) -> api.Release:
+    """Take an approver's signature; the second one builds and seals the join map.
+
+    Raises:
+        NotFoundError: no such release.
+        PolicyError: the approver is the person who proposed.
+        SignatureError: the signature is not the caller's over this statement.
+        ConflictError: a later run has replaced the one that was proposed.
+    """
+
+    def look(conn: sqlite3.Connection) -> tuple[ReleaseRow, str, list[str]]:
+        release = _find(conn, study_name, release_id)
+        approvals = [row[0] for row in conn.execute("SELECT staff FROM approval WHERE release = ?", (release_id,))]
+        return release, context.directory.public_key(conn, caller.name), approvals
+
+    release, public_key, approvals = await context.db.read(look)
+    personal.verify(public_key, CONTEXT, release.statement.encode(), body.signature)
+    if caller.name == release.proposed_by:
+        raise PolicyError(
+            "whoever proposed a release cannot approve it",
+            code="approval_by_requester",
+            hint="two other people sign: trustcenter study release STUDY --approve",
+        )
+    completes = release.state == "proposed" and len({*approvals, caller.name}) >= REQUIRED
+    sealed = await _build(context, request, release) if completes else None
+
+    def effect(conn: sqlite3.Connection) -> api.Release:
+        current = _find(conn, study_name, release_id)
+        if current.state == "released":
+            return _describe(conn, current)
+        if _latest_run(conn, study_name)[0] != current.run:
+            raise ConflictError(
+                "a later linkage run has replaced the one that was proposed",
+                code="release_stale",
+                hint="propose the release again",
+            )
+        new = conn.execute(
+            "INSERT OR IGNORE INTO approval VALUES (?,?,?,?)",
+            (release_id, caller.name, body.signature, stamp(context.clock())),
+        ).rowcount
+        if new:
+            context.audit(
+                conn,
+                Event.RELEASE_APPROVE,
+                caller.name,
+                request,
+                study=study_name,
+                release=release_id,
+                signature=body.signature,
+            )
+        count = conn.execute("SELECT count(*) FROM approval WHERE release = ?", (release_id,)).fetchone()[0]
+        if count >= REQUIRED:
+            if sealed is None:  # the other approval arrived while this one was on its way
+                raise ConflictError(
+                    "another approval arrived at the same moment",
+                    code="approval_race",
+                    hint="send yours again",
+                )
+            conn.execute("UPDATE release SET state = 'released', sealed = ? WHERE id = ?", (sealed, release_id))
+            context.audit(
+                conn,
+                Event.RELEASE_COMPLETE,
+                "service",
+                request,
+                study=study_name,
+                release=release_id,
+                recipient=current.recipient,
+                records=current.records,
+            )
+        return _describe(conn, _find(conn, study_name, release_id))
+
+    return await context.db.write(effect)
+
+
+async def _build(context: Context, request: str, release: ReleaseRow) -> bytes:
+    """The join map of a study, sealed to the recipient. Persons get pseudonyms of the recipient's own domain."""
+
+    def read(
+        conn: sqlite3.Connection,
+    ) -> tuple[domains.DomainRow, str, list[tuple[str, int, list[tuple[int, bytes, bytes, float | None]]]]]:
+        domain, public_key = conn.execute(
+            "SELECT domain, public_key FROM recipient WHERE study = ? AND name = ?",
+            (release.study, release.recipient),
+        ).fetchone()
+        parts = []
+        for site, row_id in conn.execute(
+            "SELECT site, domain FROM participant WHERE study = ? ORDER BY site", (release.study,)
+        ).fetchall():
+            rows = conn.execute(
+                "SELECT r.serial, e.nonce, r.person, r.quality FROM record r JOIN entry e"
+                " ON e.domain = r.domain AND e.serial = r.serial"
+                " WHERE r.domain = ? AND r.state = 'linked' AND r.decoy = 0 AND e.status = 0",
+                (row_id,),
+            ).fetchall()
+            parts.append((site, row_id, rows))
+        return domains.by_id(conn, domain), public_key, parts
+
+    domain, public_key, parts = await context.db.read(read)
+    persons = sorted({row[2] for _, _, rows in parts for row in rows})
+    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, persons)
+    issued = await context.db.write(
+        lambda conn: issue.create_or_get(context, conn, domain, persons, tags, "service", request)
+    )
+
+    def render(site_domains: dict[int, tuple[domains.DomainRow, int]]) -> bytes:
+        names = dict(
+            zip(
+                persons,
+                issue.format_rows(context, domain, issued.version, issued.serials, issued.nonces),
+                strict=True,
+            )
+        )
+        sizes = Counter(row[2] for _, _, rows in parts for row in rows)
+        lines = []
+        for site, row_id, rows in parts:
+            site_domain, version = site_domains[row_id]
+            strings = issue.format_rows(
+                context,
+                site_domain,
+                version,
+                np.fromiter((row[0] for row in rows), dtype=np.uint64, count=len(rows)),
+                np.frombuffer(b"".join(row[1] for row in rows), dtype=np.uint8).reshape(len(rows), 5),
+            )
+            for (_, _, person, quality), string in zip(rows, strings, strict=True):
+                lines.append((site, string, names[person], "" if quality is None else f"{quality:.4f}", sizes[person]))
+        lines.sort(key=lambda line: (line[2], line[0], line[1]))  # by person: says nothing about order of issue
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(lines)
+        return hybrid.seal(public_key, text.getvalue().encode(), seal_info(release.study, release.id))
+
+    def versions(conn: sqlite3.Connection) -> dict[int, tuple[domains.DomainRow, int]]:
+        found = {}
+        for _, row_id, _ in parts:
+            site_domain = domains.by_id(conn, row_id)
+            found[row_id] = (
+                site_domain,
+                context.ring.active(conn, site_domain.scope, Purpose.PSEUDONYM).version,
+            )
+        return found
+
+    return await asyncio.to_thread(render, await context.db.read(versions))
+
+
+async def sealed_map(context: Context, caller: Principal, request: str, study: str, release_id: str) -> bytes:
+    """The sealed join map of a completed release; every hand-over is logged.
+
+    Raises:
+        NotFoundError: no such release.
+        PolicyError: fewer than two people have approved.
+    """
+
+    def effect(conn: sqlite3.Connection) -> bytes:
+        release = _find(conn, study, release_id)
+        if release.state != "released":
+            raise PolicyError(
+                "two people must approve before the join map leaves",
+                code="not_released",
+                hint="approvers sign with: trustcenter study release STUDY --approve",
+            )
+        context.audit(
+            conn,
+            Event.RELEASE_EXPORT,
+            caller.name,
+            request,
+            study=study,
+            release=release_id,
+            recipient=release.recipient,
+        )
+        sealed: bytes = conn.execute("SELECT sealed FROM release WHERE id = ?", (release_id,)).fetchone()[0]
+        return sealed
+
+    return await context.db.write(effect)

@@ -1,0 +1,258 @@
+"""Linkage runs at the registrar: their state machine, and the one transaction that applies a result.
+
+    queued ──► comparing ──► deciding ──► applied
+       └───────────┴────────────┴──────► failed | cancelled
+
+A run that a crash interrupted is taken up from the start: the comparison is a pure function of the live rows,
+and the result is applied once, because the state changes in the transaction that applies it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import dataclass
+
+import msgspec
+
+from trustcenter.audit import Event
+from trustcenter.auth import Principal
+from trustcenter.clock import stamp
+from trustcenter.errors import ConflictError, NotFoundError
+from trustcenter.messages import api
+
+from . import studies
+from .context import Context
+from .deciding import Decided
+
+OPEN = ("queued", "comparing", "deciding")
+_NEXT = {
+    "queued": ("comparing", "failed", "cancelled"),
+    "comparing": ("deciding", "failed", "cancelled"),
+    "deciding": ("applied", "failed", "cancelled"),
+}
+
+
+def require_step(state: str, target: str) -> None:
+    """Check a step of the state machine.
+
+    Raises:
+        ConflictError: the run cannot go from `state` to `target`.
+    """
+    if target not in _NEXT.get(state, ()):
+        raise ConflictError(
+            "this linkage run has ended", code="run_ended", hint="start another: trustcenter study link"
+        )
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run as stored."""
+
+    id: str
+    study: str
+    window: int
+    state: str
+    parameters_hash: str | None
+    counts: api.RunCounts | None
+    error: str | None
+    created: str
+    finished: str | None
+
+
+_COLUMNS = "id, study, window, state, parameters_hash, counts, error, created, finished"
+
+
+def _row(values: tuple[object, ...]) -> RunRow:
+    run = RunRow(*values)  # type: ignore[arg-type]
+    counts = msgspec.json.decode(values[5], type=api.RunCounts) if isinstance(values[5], str) else None
+    return RunRow(**{**run.__dict__, "counts": counts})
+
+
+async def create(context: Context, caller: Principal, request: str, study_name: str) -> RunRow:
+    """Queue a run over everything that is live now.
+
+    Raises:
+        NotFoundError: no such study.
+        ConflictError: a run of this study is under way, or fewer than two sites have mapped records.
+    """
+
+    def effect(conn: sqlite3.Connection) -> RunRow:
+        study = studies.find(conn, study_name, caller)
+        studies.require_open(context, study)
+        sources = conn.execute(
+            "SELECT count(*) FROM participant p WHERE p.study = ? AND EXISTS"
+            " (SELECT 1 FROM record r WHERE r.domain = p.domain AND r.state <> 'unlinked')",
+            (study_name,),
+        ).fetchone()[0]
+        if sources < 2:
+            raise ConflictError(
+                "fewer than two sites have uploaded: there is nothing to link",
+                code="nothing_to_link",
+                hint="sites upload with: trustcenter study upload",
+            )
+        window = conn.execute("SELECT coalesce(max(window), 0) + 1 FROM run WHERE study = ?", (study_name,)).fetchone()[
+            0
+        ]
+        run = RunRow(os.urandom(16).hex(), study_name, window, "queued", None, None, None, stamp(context.clock()), None)
+        try:
+            conn.execute(
+                f"INSERT INTO run ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",  # noqa: S608
+                (run.id, run.study, window, run.state, None, None, None, run.created, None),
+            )
+        except sqlite3.IntegrityError:
+            raise ConflictError(
+                "a linkage run of this study is under way",
+                code="run_under_way",
+                hint="follow it with: trustcenter study link STUDY --follow",
+            ) from None
+        context.audit(conn, Event.RUN_START, caller.name, request, study=study_name, run=run.id, window=window)
+        return run
+
+    return await context.db.write(effect)
+
+
+def find(conn: sqlite3.Connection, study: str, run: str) -> RunRow:
+    """A run of a study.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    row = conn.execute(f"SELECT {_COLUMNS} FROM run WHERE study = ? AND id = ?", (study, run)).fetchone()  # noqa: S608
+    if row is None:
+        raise NotFoundError("this study has no such run", code="unknown_run", hint="trustcenter study show STUDY")
+    return _row(row)
+
+
+async def get(context: Context, study: str, run: str) -> RunRow:
+    """A run of a study, read on its own."""
+    return await context.db.read(lambda conn: find(conn, study, run))
+
+
+async def interrupted(context: Context) -> list[RunRow]:
+    """Runs that a stop or crash left open."""
+
+    def query(conn: sqlite3.Connection) -> list[RunRow]:
+        marks = ",".join("?" * len(OPEN))
+        return [_row(row) for row in conn.execute(f"SELECT {_COLUMNS} FROM run WHERE state IN ({marks})", OPEN)]  # noqa: S608
+
+    return await context.db.read(query)
+
+
+async def requeue(context: Context, run: RunRow) -> None:
+    """Take an interrupted run back to its beginning."""
+
+    def effect(conn: sqlite3.Connection) -> None:
+        conn.execute("UPDATE run SET state = 'queued' WHERE id = ?", (run.id,))
+        context.audit(conn, Event.RUN_RESUME, "service", "", study=run.study, run=run.id, window=run.window)
+
+    await context.db.write(effect)
+
+
+async def step(context: Context, run: RunRow, target: str, *, error: str | None = None, who: str = "service") -> None:
+    """Move a run along; `failed` and `cancelled` are logged.
+
+    Raises:
+        ConflictError: it has ended meanwhile.
+    """
+
+    def effect(conn: sqlite3.Connection) -> None:
+        require_step(find(conn, run.study, run.id).state, target)
+        finished = stamp(context.clock()) if target in ("failed", "cancelled") else None
+        conn.execute(
+            "UPDATE run SET state = ?, error = ?, finished = ? WHERE id = ?",
+            (target, error, finished, run.id),
+        )
+        if target == "failed":
+            context.audit(
+                conn,
+                Event.RUN_FAIL,
+                who,
+                "",
+                study=run.study,
+                run=run.id,
+                window=run.window,
+                code=error or "",
+            )
+        elif target == "cancelled":
+            context.audit(conn, Event.RUN_CANCEL, who, "", study=run.study, run=run.id, window=run.window)
+
+    await context.db.write(effect)
+
+
+async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edges_hash: str) -> None:
+    """Write persons, links and counts of a run, once, with its audit entry.
+
+    A cluster keeps the person of its earliest record that has one which no earlier cluster took; so who survives
+    a merge or a split depends on registration order only, never on the order of windows.
+
+    Raises:
+        ConflictError: the run has ended meanwhile.
+    """
+
+    def effect(conn: sqlite3.Connection) -> None:
+        require_step(find(conn, run.study, run.id).state, "applied")
+        persons = _persons(conn, run.study, decided)
+        conn.executemany(
+            "UPDATE record SET state = 'linked', person = ?, quality = ? WHERE domain = ? AND serial = ?",
+            [
+                (persons[label], quality, domain, serial)
+                for (domain, serial), label, quality in zip(
+                    decided.records, decided.labels, decided.quality, strict=True
+                )
+            ],
+        )
+        conn.executemany(
+            "INSERT INTO link VALUES (?,?,?,?,?,?,?,?,?)",
+            [
+                (run.id, *decided.records[a], *decided.records[b], count, level, posterior, cls)
+                for a, b, count, level, posterior, cls in decided.links
+            ],
+        )
+        conn.execute(
+            "UPDATE run SET state = 'applied', parameters_hash = ?, counts = ?, finished = ? WHERE id = ?",
+            (
+                decided.parameters_hash,
+                msgspec.json.encode(decided.counts).decode(),
+                stamp(context.clock()),
+                run.id,
+            ),
+        )
+        context.audit(
+            conn,
+            Event.RUN_APPLY,
+            "service",
+            "",
+            study=run.study,
+            run=run.id,
+            window=run.window,
+            parameters=decided.parameters_hash,
+            edges=edges,
+            edges_sha256=edges_hash,
+            sources=[{"site": s.site, "records": s.records} for s in decided.counts.sources],
+            pairs=[{"sites": p.sites, "matches": p.matches, "possible": p.possible} for p in decided.counts.pairs],
+            persons=decided.counts.persons,
+        )
+
+    await context.db.write(effect)
+
+
+def _persons(conn: sqlite3.Connection, study: str, decided: Decided) -> dict[int, bytes]:
+    before = {
+        (domain, serial): person
+        for domain, serial, person in conn.execute(
+            "SELECT r.domain, r.serial, r.person FROM record r JOIN participant p ON p.domain = r.domain"
+            " WHERE p.study = ? AND r.person IS NOT NULL",
+            (study,),
+        )
+    }
+    members: dict[int, list[tuple[int, int]]] = {}
+    for key, label in sorted(zip(decided.records, decided.labels, strict=True)):
+        members.setdefault(label, []).append(key)
+    persons: dict[int, bytes] = {}
+    taken: set[bytes] = set()
+    for label, keys in sorted(members.items(), key=lambda item: item[1][0]):
+        held = next((before[key] for key in keys if key in before and before[key] not in taken), None)
+        persons[label] = held if held is not None else os.urandom(16)
+        taken.add(persons[label])
+    return persons

@@ -1,0 +1,200 @@
+"""Resolving pseudonyms of any live key version, and translating them to the current one.
+
+Neither returns an original: re-identification needs two people and is another operation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keys import KeyState, Operation, Purpose, computed, may
+from trustcenter.audit import Event
+from trustcenter.auth import Principal
+from trustcenter.errors import LimitError, NotFoundError
+from trustcenter.messages import api
+
+from . import domains, issue
+from .context import Context
+from .domains import DomainRow
+from .keyring import Version
+
+_CHUNK = 20_000  # rows per step of a streamed map: about 2 MB
+
+
+async def translate(
+    context: Context, caller: Principal, request: str, domain_name: str, pseudonyms: Sequence[str]
+) -> api.TranslateAnswer:
+    """The current pseudonym for each old or current one of a domain of the caller.
+
+    Forged, deleted and foreign pseudonyms have one answer, `unknown_pseudonym`; a mistyped one may say that its
+    check characters are wrong, since that needs no look-up.
+
+    Raises:
+        NotFoundError: no such domain, or not the caller's.
+        LimitError: too many items.
+    """
+    if len(pseudonyms) > context.limits.batch_items:
+        raise LimitError(
+            "too many pseudonyms in one request",
+            code="batch_too_large",
+            hint=f"send at most {context.limits.batch_items} at a time",
+        )
+    domain = await context.db.read(lambda conn: domains.find(conn, domain_name, caller))
+    parsed = await asyncio.to_thread(computed.parse, list(pseudonyms))
+
+    def effect(conn: sqlite3.Connection) -> tuple[int, list[tuple[int, bytes] | None]]:
+        active = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM)
+        rows = resolve(context, conn, domain, parsed.blocks, parsed.status)
+        context.audit(
+            conn,
+            Event.PSEUDONYM_TRANSLATE,
+            caller.name,
+            request,
+            domain=domain.name,
+            key_version=active.version,
+            count=len(pseudonyms),
+            unresolved=sum(row is None for row in rows),
+        )
+        return active.version, rows
+
+    version, rows = await context.db.write(effect)
+    answer, errors = await asyncio.to_thread(_render, context, domain, version, rows, parsed.status)
+    return api.TranslateAnswer(pseudonyms=answer, errors=errors, key_version=version)
+
+
+def resolve(
+    context: Context,
+    conn: sqlite3.Connection,
+    domain: DomainRow,
+    blocks: NDArray[np.uint8],
+    status: NDArray[np.int8],
+) -> list[tuple[int, bytes] | None]:
+    """Rows (serial, nonce) behind well-formed blocks; None where there is no live row.
+
+    Every key version that may resolve is tried, without early exit, and a block that two versions claim is
+    treated as unknown: it cannot be one of ours.
+    """
+    count = len(status)
+    hits = np.zeros(count, dtype=np.int64)
+    serials = np.zeros(count, dtype=np.uint64)
+    nonces = np.zeros((count, 5), dtype=np.uint8)
+    for version in context.ring.versions(conn, domain.scope, Purpose.PSEUDONYM):
+        if not may(version.state, Operation.TRANSLATE):
+            continue
+        inner = context.keys.decipher(domain.uuid, version.version, blocks)
+        opened = computed.open_inner(domain.h, domain.uuid, version.version, inner)
+        ok = opened.ok & (status == 0)
+        if version.high_water is not None:
+            ok &= opened.serial <= np.uint64(version.high_water)
+        hits += ok
+        serials[ok] = opened.serial[ok]
+        nonces[ok] = opened.nonce[ok]
+    candidates = np.flatnonzero(hits == 1)
+    live = _live_nonces(conn, domain.id, [int(serials[i]) for i in candidates])
+    found: list[tuple[int, bytes] | None] = [None] * count
+    for i in candidates:
+        serial, nonce = int(serials[i]), nonces[i].tobytes()
+        if live.get(serial) == nonce:
+            found[i] = (serial, nonce)
+    return found
+
+
+def _live_nonces(conn: sqlite3.Connection, domain: int, serials: Sequence[int]) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    wanted = sorted(set(serials))
+    for start in range(0, len(wanted), 30_000):
+        part = wanted[start : start + 30_000]
+        marks = ",".join("?" * len(part))
+        found.update(
+            conn.execute(
+                f"SELECT serial, nonce FROM entry WHERE domain = ? AND status = 0 AND serial IN ({marks})",  # noqa: S608
+                (domain, *part),
+            )
+        )
+    return found
+
+
+def _render(
+    context: Context,
+    domain: DomainRow,
+    version: int,
+    rows: Sequence[tuple[int, bytes] | None],
+    status: NDArray[np.int8],
+) -> tuple[list[str | None], list[api.ItemError]]:
+    good = [index for index, row in enumerate(rows) if row is not None]
+    live = [row for row in rows if row is not None]
+    strings = issue.format_rows(context, domain, version, *_columns(live))
+    answer: list[str | None] = [None] * len(rows)
+    for index, string in zip(good, strings, strict=True):
+        answer[index] = string
+    errors = [
+        api.ItemError(index=index, code="wrong_check_characters", hint="probably mistyped: compare with the source")
+        if status[index] == 2
+        else api.ItemError(index=index, code="unknown_pseudonym", hint="not a live pseudonym of this domain")
+        for index, row in enumerate(rows)
+        if row is None
+    ]
+    return answer, errors
+
+
+def _columns(rows: Sequence[tuple[int, bytes]]) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    serials = np.fromiter((row[0] for row in rows), dtype=np.uint64, count=len(rows))
+    nonces = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.uint8).reshape(len(rows), 5)
+    return serials, nonces
+
+
+async def translation_map(
+    context: Context, caller: Principal, request: str, domain_name: str, from_version: int
+) -> AsyncIterator[list[tuple[str, str]]]:
+    """Every pair (old, current) of a rotated domain, in serial order, in chunks; the same bytes every time.
+
+    The map is a pure function of the rows live at the old version's high-water mark and the two keys: nothing
+    is stored for it, and memory is bounded by the chunk.
+
+    Raises:
+        NotFoundError: no such domain or version, or not the caller's.
+    """
+
+    def begin(conn: sqlite3.Connection) -> tuple[DomainRow, Version, Version]:
+        domain = domains.find(conn, domain_name, caller)
+        versions = context.ring.versions(conn, domain.scope, Purpose.PSEUDONYM)
+        old = next((v for v in versions if v.version == from_version), None)
+        if old is None or old.high_water is None or not may(old.state, Operation.TRANSLATE):
+            raise NotFoundError(
+                "there is nothing to translate from this key version",
+                code="unknown_key_version",
+                hint="trustcenter keys list shows the versions; the current one needs no translation",
+            )
+        active = next(v for v in versions if v.state is KeyState.ACTIVE)
+        context.audit(
+            conn,
+            Event.PSEUDONYM_MAP,
+            caller.name,
+            request,
+            domain=domain.name,
+            from_version=old.version,
+            to_version=active.version,
+        )
+        return domain, old, active
+
+    domain, old, active = await context.db.write(begin)
+
+    def rows(conn: sqlite3.Connection) -> Iterator[tuple[int, bytes]]:
+        yield from conn.execute(
+            "SELECT serial, nonce FROM entry WHERE domain = ? AND status = 0 AND serial <= ? ORDER BY serial",
+            (domain.id, old.high_water),
+        )
+
+    def render(part: list[tuple[int, bytes]]) -> list[tuple[str, str]]:
+        serials, nonces = _columns(part)
+        before = issue.format_rows(context, domain, old.version, serials, nonces)
+        after = issue.format_rows(context, domain, active.version, serials, nonces)
+        return list(zip(before, after, strict=True))
+
+    async for part in context.db.stream(rows, batch=_CHUNK):
+        yield await asyncio.to_thread(render, part)
