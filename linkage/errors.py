@@ -8,7 +8,13 @@
     │   ├── ColumnError        a column that is needed is not there, or is named twice
     │   └── RowError           one row is ragged, or its id is empty or repeated
     ├── ColumnsError           the columns handed to `normalise.prepare` do not fit the schema
-    └── SynthError             a configuration of the generator that cannot be fulfilled
+    ├── SynthError             a configuration of the generator that cannot be fulfilled
+    ├── EncodeInputError       records and ids handed to `encode` do not fit each other
+    ├── RowsFileError          not a rows or map file, or rows that cannot become one
+    │   └── RowsFileDamagedError   cut, changed or not in canonical form
+    ├── JoinInputError         rows, levels or caps handed to `join` contradict each other
+    ├── MatchInputError        sources handed to `match` do not fit each other or the schema
+    └── DensitiesError         no densities for these passes, or a damaged table
 
 Messages and hints never contain a value of a record; `where` says where to look.
 """
@@ -91,3 +97,40 @@ class SynthError(LinkageError):
     """A configuration of the generator that cannot be fulfilled."""
 
     code = "bad_synth_config"
+
+
+class EncodeInputError(LinkageError):
+    """Records and ids handed to `encode` do not fit each other."""
+
+    code = "bad_encode_input"
+
+
+class RowsFileError(LinkageError):
+    """Not a rows or map file of this version, or rows that cannot become one."""
+
+    code = "bad_rows_file"
+
+
+class RowsFileDamagedError(RowsFileError):
+    """A rows or map file was cut or changed, or is not in canonical form."""
+
+    code = "rows_file_damaged"
+    kind = "verification"
+
+
+class JoinInputError(LinkageError):
+    """Rows, levels or caps handed to `join` contradict each other."""
+
+    code = "bad_join_input"
+
+
+class MatchInputError(LinkageError):
+    """Sources handed to `match` do not fit each other or the schema."""
+
+    code = "bad_match_input"
+
+
+class DensitiesError(LinkageError):
+    """There are no densities for the passes of this schema, or a table of them is damaged."""
+
+    code = "bad_densities"

@@ -1,0 +1,76 @@
+"""Counts of matches, relatives and strangers from records whose truth is known (specification, section 9.1).
+
+A site links its records with a corrupted copy of themselves, in plaintext and alone, and shares three tables of
+counts. The copy may be any list of records of which it is known whose they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linkage.decide import Counts, RefIndex, aggregate
+from linkage.decide.densities import BINS
+from linkage.decide.weights import cells
+from linkage.encode import Columns, Secrets, encode
+from linkage.join import join
+from linkage.schema import Schema
+
+I64 = NDArray[np.int64]
+
+
+def calibrate(
+    schema: Schema, original: Columns, copy: Columns, whose: Sequence[int], *, provenance: dict[str, str] | None = None
+) -> Counts:
+    """Count over (edges, mean closeness) how matches, relatives and strangers look.
+
+    Nothing secret comes in or out: the encoding is made under constants, used here and thrown away.
+
+    Args:
+        schema: passes, caps and levels.
+        original: n prepared records.
+        copy: m prepared records.
+        whose: for each record of the copy the number of its original, or -1 if it has none.
+        provenance: kept with the counts.
+    """
+    constants = [hashlib.sha256(b"linkage/calibrate/" + s).digest() for s in (b"study", b"left", b"right")]
+    left = encode(schema, original, _ids(original.n), Secrets(constants[0], constants[1], "calibrate", 1))
+    right = encode(schema, copy, _ids(copy.n), Secrets(constants[0], constants[2], "calibrate", 1))
+    edges = join([left.rows, right.rows], schema.levels, caps=[p.cap for p in schema.passes])
+    pairs = aggregate(edges.table, RefIndex.build(np.concatenate([left.refs, right.refs])))
+    i, j = pairs.a.astype(np.int64), pairs.b.astype(np.int64) - original.n
+    owner = np.array(whose, np.int64)
+    match = owner[j] == i
+    related = _related(schema, original, copy, i, j, owner[j])
+    # 0 match, 1 relative, 2 stranger
+    group = np.where(match, 0, np.where(related, 1, 2))
+    size = schema.P * BINS
+    table = np.bincount(group * size + cells(pairs.c, pairs.s, schema.P), minlength=3 * size)
+    return Counts.of(table.reshape(3, schema.P, BINS), schema.profile, provenance or {})
+
+
+def _ids(n: int) -> list[str]:
+    return [str(i) for i in range(n)]
+
+
+def _related(schema: Schema, original: Columns, copy: Columns, i: I64, j: I64, owner: I64) -> NDArray[np.bool_]:
+    """Whether record i shares an address, or surname and postcode, with record j or with the original of j."""
+    related = np.zeros(len(i), np.bool_)
+    for kinds in (("street", "house_number", "postcode"), ("surname", "postcode")):
+        names = [f.name for f in schema.fields if f.kind in kinds]
+        if len(names) < len(kinds):
+            continue
+        numbers: dict[tuple[str, ...], int] = {}
+        left, right = _codes(original, names, numbers), _codes(copy, names, numbers)
+        related |= (left[i] >= 0) & (left[i] == right[j])
+        related |= (left[i] >= 0) & (owner >= 0) & (left[i] == left[owner])
+    return related
+
+
+def _codes(columns: Columns, names: list[str], numbers: dict[tuple[str, ...], int]) -> I64:
+    """A number per distinct tuple of values, -1 where one is missing."""
+    rows = zip(*(columns.values[name] for name in names), strict=True)
+    return np.array([-1 if "" in row else numbers.setdefault(row, len(numbers)) for row in rows], np.int64)

@@ -1,0 +1,113 @@
+"""From matched pairs to persons: agglomeration in descending posterior (docs/spec/keyed-passes.md, section 10).
+
+Two rules keep a bridging record from merging two persons. No merge may put two records of a deduplicated source
+together; and the mean posterior over all pairs between the two clusters must exceed 1/2, where a pair without
+any edge counts as 0. So one good pair joins two records, but never two groups whose other members disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linkage.decide import Class, Decision, tie_ranks
+from linkage.decide.aggregate import Pairs
+from linkage.decide.onetoone import ranking
+
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """The partition.
+
+    Attributes:
+        labels: (records,) i4, numbered from 0 in the order of each cluster's first record.
+        refused: (k,) i8, positions of the matched pairs whose merge was refused: work for clearing.
+    """
+
+    labels: I32
+    refused: I64
+
+
+def cluster(decision: Decision, sources: I32, deduplicated: Sequence[bool], tie_keys: NDArray[np.uint8]) -> I32:
+    """Labels of `agglomerate`."""
+    return agglomerate(decision, sources, deduplicated, tie_keys).labels
+
+
+def agglomerate(
+    decision: Decision, sources: I32, deduplicated: Sequence[bool], tie_keys: NDArray[np.uint8]
+) -> Clusters:
+    """Merge along the matched pairs, best first.
+
+    Args:
+        decision: of all pairs.
+        sources: (records,) number of each record's source.
+        deduplicated: per source; those that the decision refused do not count as such.
+        tie_keys: (records, 16) u1, each once: the keyed lookup tags of the record numbers.
+    """
+    matched = np.flatnonzero(decision.cls == Class.MATCH)
+    pairs = decision.pairs
+    part = Pairs(pairs.a[matched], pairs.b[matched], pairs.c[matched], pairs.s[matched])
+    order = matched[ranking(part, decision.posterior[matched], tie_ranks(tie_keys))]
+    trusted = [ok and s not in decision.refused for s, ok in enumerate(deduplicated)]
+    forest = _Forest(decision, sources, trusted)
+    refused = [k for k in order.tolist() if not forest.merge(int(pairs.a[k]), int(pairs.b[k]))]
+    return Clusters(forest.labels(len(sources)), np.array(sorted(refused), np.int64))
+
+
+class _Forest:
+    """Clusters under way; records without a matched pair never enter it."""
+
+    def __init__(self, decision: Decision, sources: I32, trusted: Sequence[bool]) -> None:
+        pairs = decision.pairs
+        self._n = len(sources)
+        touched = np.zeros(self._n, np.bool_)
+        matched = decision.cls == Class.MATCH
+        touched[pairs.a[matched]] = True
+        touched[pairs.b[matched]] = True
+        inside = touched[pairs.a] & touched[pairs.b] & (decision.posterior > 0)
+        keys = pairs.a[inside].astype(np.int64) * self._n + pairs.b[inside]
+        self._posterior = dict(zip(keys.tolist(), decision.posterior[inside].tolist(), strict=True))
+        self._home: dict[int, int] = {}
+        self._members: dict[int, list[int]] = {}
+        self._sources: dict[int, int] = {}  # cluster → set of deduplicated sources, as bits
+        for record in np.flatnonzero(touched).tolist():
+            source = int(sources[record])
+            self._home[record] = record
+            self._members[record] = [record]
+            self._sources[record] = 1 << source if trusted[source] else 0
+
+    def merge(self, a: int, b: int) -> bool:
+        """Put the clusters of two records together; False if a rule forbids it."""
+        x, y = self._home[a], self._home[b]
+        if x == y:
+            return True
+        if self._sources[x] & self._sources[y] or not self._agree(self._members[x], self._members[y]):
+            return False
+        if len(self._members[x]) < len(self._members[y]):
+            x, y = y, x
+        for record in self._members[y]:
+            self._home[record] = x
+        self._members[x] += self._members.pop(y)
+        self._sources[x] |= self._sources.pop(y)
+        return True
+
+    def _agree(self, left: list[int], right: list[int]) -> bool:
+        """Whether the mean posterior between two clusters exceeds 1/2; in billionths, so that sums are exact."""
+        total = 0
+        for i in left:
+            for j in right:
+                key = i * self._n + j if i < j else j * self._n + i
+                total += round(self._posterior.get(key, 0.0) * 1_000_000_000)
+        return 2 * total > 1_000_000_000 * len(left) * len(right)
+
+    def labels(self, records: int) -> I32:
+        roots = np.arange(records)
+        for members in self._members.values():
+            roots[members] = min(members)
+        return np.unique(roots, return_inverse=True)[1].astype(np.int32)

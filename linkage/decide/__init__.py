@@ -1,0 +1,25 @@
+"""The registrar's half: pairs of records, densities, weights, decision."""
+
+from __future__ import annotations
+
+from linkage.decide.aggregate import Pairs, RefIndex, aggregate
+from linkage.decide.decision import Class, Decision, Weights, decide
+from linkage.decide.densities import CLASSES, Counts, Densities, parse, shipped, smooth
+from linkage.decide.onetoone import tie_ranks
+
+__all__ = [
+    "CLASSES",
+    "Class",
+    "Counts",
+    "Decision",
+    "Densities",
+    "Pairs",
+    "RefIndex",
+    "Weights",
+    "aggregate",
+    "decide",
+    "parse",
+    "shipped",
+    "smooth",
+    "tie_ranks",
+]

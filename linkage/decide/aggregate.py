@@ -1,0 +1,111 @@
+"""From edges between refs to pairs of records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linkage.rows import as_words, sort_order
+
+U8 = NDArray[np.uint8]
+U64 = NDArray[np.uint64]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class RefIndex:
+    """Which record each ref belongs to.
+
+    Attributes:
+        high: (k,) u8, first halves of the refs, ascending.
+        low: (k,) u8, second halves.
+        record: (k,) i4, record of each.
+        records: number of records.
+    """
+
+    high: U64
+    low: U64
+    record: I32
+    records: int
+
+    @classmethod
+    def build(cls, refs: U8) -> RefIndex:
+        """From (n, P, 16) u1; record i has the refs `refs[i]`."""
+        n, passes, _ = refs.shape
+        flat = refs.reshape(-1, 16)
+        order = sort_order(flat)
+        high, low = as_words(flat)
+        return cls(high[order], low[order], (order // max(passes, 1)).astype(np.int32), n)
+
+    def find(self, refs: U8) -> I64:
+        """(m,) i8: record of each of (m, 16) u1, -1 where the ref is unknown (retired, for example)."""
+        high, low = as_words(refs)
+        found = np.full(len(refs), -1, np.int64)
+        if not len(self.high):
+            return found
+        at = np.searchsorted(self.high, high)
+        open_ = np.flatnonzero(at < len(self.high))
+        while len(open_):  # more than one round only where first halves are equal
+            same = self.high[at[open_]] == high[open_]
+            open_ = open_[same]
+            hit = self.low[at[open_]] == low[open_]
+            found[open_[hit]] = self.record[at[open_[hit]]]
+            open_ = open_[~hit]
+            at[open_] += 1
+            open_ = open_[at[open_] < len(self.high)]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Pairs of records with at least one edge, sorted by (a, b).
+
+    Attributes:
+        a: (m,) i4, smaller record number.
+        b: (m,) i4, larger record number.
+        c: (m,) i4, number of edges.
+        s: (m,) i4, sum of their levels (1 to 4): integers, so that nothing depends on the order of a sum.
+    """
+
+    a: I32
+    b: I32
+    c: I32
+    s: I32
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    @property
+    def p(self) -> NDArray[np.float64]:
+        """(m,) mean of the midpoints 0.05, 0.15, 0.25, 0.35 of the levels."""
+        return 0.1 * (self.s / self.c) - 0.05
+
+
+def aggregate(edges: NDArray[np.void], index: RefIndex) -> Pairs:
+    """Count edges and add up levels per pair of records; edges of unknown refs are dropped.
+
+    Args:
+        edges: (m,) EDGE.
+        index: refs of all live records.
+    """
+    first, second = index.find(edges["lo"]), index.find(edges["hi"])
+    known = (first >= 0) & (second >= 0) & (first != second)
+    first, second = first[known], second[known]
+    key = np.minimum(first, second) * index.records + np.maximum(first, second)
+    level = edges["level"][known].astype(np.int64)
+    order = np.argsort(key)
+    key, level = key[order], level[order]
+    starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1]))) if len(key) else np.empty(0, np.int64)
+    total = np.add.reduceat(level, starts) if len(key) else level
+    count = np.diff(np.concatenate((starts, [len(key)])))
+    pair = key[starts]
+    divisor = max(index.records, 1)
+    return Pairs(
+        (pair // divisor).astype(np.int32),
+        (pair % divisor).astype(np.int32),
+        count.astype(np.int32),
+        total.astype(np.int32),
+    )

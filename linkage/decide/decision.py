@@ -1,0 +1,181 @@
+"""The registrar's decision (docs/spec/keyed-passes.md, section 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linkage.decide.aggregate import Pairs
+from linkage.decide.densities import BINS, Densities
+from linkage.decide.onetoone import one_to_one, ranking
+from linkage.decide.weights import cells, estimate, posteriors
+
+F8 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+_ROUNDS = 2  # "once more": weights on winners twice
+_DOUBLE_SHARE = 0.005  # of the matches: above, a declaration of being deduplicated is refused
+_DOUBLE_MIN = 5  # records: below, a share of the matches of a small source says nothing (one pair of twins)
+
+
+class Class(IntEnum):
+    """What is decided about a pair."""
+
+    NON_MATCH = 0
+    POSSIBLE = 1
+    MATCH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Of one pair of sources.
+
+    Attributes:
+        sources: numbers of the two sources, ascending.
+        pairs: pairs of records with an edge.
+        winners: pairs left after one-to-one.
+        match: estimated share of matches among the winners.
+        relative: of relatives.
+        stranger: of strangers.
+    """
+
+    sources: tuple[int, int]
+    pairs: int
+    winners: int
+    match: float
+    relative: float
+    stranger: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """About every pair, in the order of `pairs`.
+
+    Attributes:
+        pairs: m pairs of records.
+        posterior: (m,) f8, probability of a match; of losers under weights estimated on losers.
+        relative: (m,) f8, probability of relatives.
+        winner: (m,) bool, best pair of both its records.
+        cls: (m,) u1, a `Class`: MATCH joins, POSSIBLE goes to clearing.
+        band: (m,) bool, winners with a posterior between the bounds: the unsure ones, on either side of 1/2.
+        weights: one per pair of sources that has pairs.
+        refused: numbers of the sources whose declaration of being deduplicated does not hold.
+    """
+
+    pairs: Pairs
+    posterior: F8
+    relative: F8
+    winner: NDArray[np.bool_]
+    cls: NDArray[np.uint8]
+    band: NDArray[np.bool_]
+    weights: tuple[Weights, ...]
+    refused: tuple[int, ...]
+
+
+def decide(
+    pairs: Pairs,
+    sources: NDArray[np.int32],
+    deduplicated: Sequence[bool],
+    densities: Densities,
+    bounds: tuple[float, float] = (0.05, 0.95),
+    *,
+    ties: I64 | None = None,
+) -> Decision:
+    """Estimate three weights per pair of sources and decide.
+
+    Args:
+        pairs: pairs of records with at least one edge.
+        sources: (records,) number of each record's source.
+        deduplicated: per source, whether it declares itself deduplicated.
+        densities: frozen with the study version.
+        bounds: posteriors between which a pair is unsure.
+        ties: (records,) ranks of tie keys (`tie_ranks`); without them the record number breaks ties.
+    """
+    m, records = len(pairs), len(sources)
+    if ties is None:
+        ties = np.arange(records)
+    posterior, relative = np.zeros(m), np.zeros(m)
+    winner = np.zeros(m, np.bool_)
+    weights = []
+    for key, chosen in _per_pair_of_sources(pairs, sources, len(deduplicated)):
+        part = Pairs(pairs.a[chosen], pairs.b[chosen], pairs.c[chosen], pairs.s[chosen])
+        found = _estimate(part, records, densities, ties)
+        posterior[chosen], relative[chosen], winner[chosen] = found.posterior, found.relative, found.winner
+        match, kin, stranger = found.weights.tolist()
+        weights.append(Weights(key, len(chosen), int(found.winner.sum()), match, kin, stranger))
+    declared = np.array(deduplicated, np.bool_)
+    refused = _wrongly_declared(pairs, sources, declared, posterior, winner, bounds[1])
+    declared[refused] = False
+    both = declared[sources[pairs.a]] & declared[sources[pairs.b]]
+    band = winner & (posterior >= bounds[0]) & (posterior <= bounds[1])
+    cls = np.full(m, Class.NON_MATCH, np.uint8)
+    # Without one-to-one on one side a loser may be as true as the winner.
+    cls[(winner | ~both) & (posterior >= bounds[0])] = Class.POSSIBLE
+    cls[winner & both & (posterior > 0.5)] = Class.MATCH
+    return Decision(pairs, posterior, relative, winner, cls, band, tuple(weights), tuple(refused))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    weights: F8
+    posterior: F8
+    relative: F8
+    winner: NDArray[np.bool_]
+
+
+def _estimate(part: Pairs, records: int, densities: Densities, ties: I64) -> _Found:
+    """Weights on all pairs, then twice on the winners of one-to-one."""
+    cell = cells(part.c, part.s, densities.passes)
+    size = densities.passes * BINS
+    weights = estimate(np.bincount(cell, minlength=size), densities)
+    for _ in range(_ROUNDS):
+        table = posteriors(weights, densities)
+        won = one_to_one(part, ranking(part, table[0, cell], ties), records)
+        weights = estimate(np.bincount(cell[won], minlength=size), densities)
+    table = posteriors(weights, densities)
+    won = one_to_one(part, ranking(part, table[0, cell], ties), records)
+    # The weights of winners say nothing about losers, most of which are no matches: they get weights of their own.
+    lost = posteriors(estimate(np.bincount(cell[~won], minlength=size), densities), densities)
+    return _Found(
+        weights, np.where(won, table[0, cell], lost[0, cell]), np.where(won, table[1, cell], lost[1, cell]), won
+    )
+
+
+def _per_pair_of_sources(pairs: Pairs, sources: NDArray[np.int32], count: int) -> list[tuple[tuple[int, int], I64]]:
+    """(sources, positions) for every pair of sources that has pairs, ascending."""
+    if not len(pairs):
+        return []
+    x, y = sources[pairs.a].astype(np.int64), sources[pairs.b].astype(np.int64)
+    key = np.minimum(x, y) * count + np.maximum(x, y)
+    order = np.argsort(key, kind="stable")
+    names, starts = np.unique(key[order], return_index=True)
+    groups = np.split(order, starts[1:])
+    return [((int(k) // count, int(k) % count), g) for k, g in zip(names, groups, strict=True)]
+
+
+def _wrongly_declared(
+    pairs: Pairs,
+    sources: NDArray[np.int32],
+    declared: NDArray[np.bool_],
+    posterior: F8,
+    winner: NDArray[np.bool_],
+    sure: float,
+) -> list[int]:
+    """Sources of which two records have a confident pair with one and the same record elsewhere, too often.
+
+    Confident are a winner and a loser: with a deduplicated source the weights of losers leave no confident loser.
+    """
+    refused = []
+    confident = posterior > sure
+    for source in np.flatnonzero(declared).tolist():
+        first, second = sources[pairs.a] == source, sources[pairs.b] == source
+        elsewhere = np.concatenate((pairs.b[first & confident], pairs.a[second & confident]))
+        doubles = int((np.bincount(elsewhere) > 1).sum())
+        matches = int(((first | second) & winner & (posterior > 0.5)).sum())
+        if doubles >= _DOUBLE_MIN and doubles > _DOUBLE_SHARE * matches:
+            refused.append(source)
+    return refused

@@ -1,0 +1,54 @@
+"""The order in which pairs are considered, and greedy one-to-one along it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linkage.decide.aggregate import Pairs
+
+F8 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+
+def tie_ranks(tie_keys: NDArray[np.uint8]) -> I64:
+    """(n,) i8: rank of each record's tie key, so that ties do not depend on the order of records."""
+    from linkage.rows import sort_order
+
+    ranks = np.empty(len(tie_keys), np.int64)
+    ranks[sort_order(tie_keys)] = np.arange(len(tie_keys))
+    return ranks
+
+
+def ranking(pairs: Pairs, posterior: F8, ties: I64) -> I64:
+    """Best pair first: posterior, then more edges, then closer ones, then tie keys.
+
+    Args:
+        pairs: m pairs.
+        posterior: (m,) f8 of match, a function of (c, s).
+        ties: (records,) ranks of tie keys.
+    """
+    if not len(pairs):
+        return np.empty(0, np.int64)
+    lo = np.minimum(ties[pairs.a], ties[pairs.b])
+    hi = np.maximum(ties[pairs.a], ties[pairs.b])
+    # One number per distinct (posterior, c, s), in order of preference; there are a few hundred.
+    shape = (pairs.c.astype(np.int64) << 32) | pairs.s
+    kinds, first, kind = np.unique(shape, return_index=True, return_inverse=True)
+    order = np.lexsort((pairs.s[first], -pairs.c[first], -posterior[first]))
+    preference = np.empty(len(kinds), np.int64)
+    preference[order] = np.arange(len(kinds))
+    grade = preference[kind]
+    width = int(max(hi.max(), 1)).bit_length()
+    if 2 * width + len(kinds).bit_length() <= 63:
+        return np.argsort((grade << (2 * width)) | (lo << width) | hi)
+    return np.lexsort((hi, lo, grade))
+
+
+def one_to_one(pairs: Pairs, order: I64, records: int) -> NDArray[np.bool_]:
+    """(m,) bool: the pairs that win when each record may be in one pair only, best first."""
+    from linkage.kernels.onetoone import greedy
+
+    won = np.zeros(len(pairs), np.bool_)
+    greedy(order, pairs.a, pairs.b, np.zeros(records, np.bool_), won)
+    return won

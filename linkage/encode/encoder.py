@@ -1,0 +1,158 @@
+"""A source as rows: the site's half of the method (docs/spec/keyed-passes.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linkage.encode.blocks import plan
+from linkage.encode.grams import BaseFilters
+from linkage.encode.secrets import Secrets, record_numbers
+from linkage.encode.streams import Streams
+from linkage.errors import EncodeInputError
+from linkage.prf import Prf, lp
+from linkage.rows import ROW, sort_order
+from linkage.schema import Schema
+
+U8 = NDArray[np.uint8]
+Progress = Callable[[int, int], None]
+
+_SIZE16, _SIZE32 = (16).to_bytes(4, "big"), (32).to_bytes(4, "big")
+_CHUNK = 1024  # records whose base filters (2 MB expanded) are in memory at a time
+
+
+class Columns(Protocol):
+    """What `linkage.normalise.prepare` returns, as far as encoding needs it; "" is a missing value."""
+
+    @property
+    def n(self) -> int:
+        """Number of records."""
+
+    @property
+    def values(self) -> Mapping[str, Sequence[str]]:
+        """Field name → n normalised values."""
+
+    @property
+    def components(self) -> Mapping[str, Sequence[str]]:
+        """Component name → n parts of block values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A source, encoded. `rows` is for the comparator, the rest for the registrar: never both for one.
+
+    Attributes:
+        rows: (n * P,) ROW, sorted by ref over the whole source; independent of the order of records.
+        record_numbers: (n, 16) u1, in the order of the records.
+        refs: (n, P, 16) u1, in the order of the records, sorted within each.
+        live_passes: (n,) u1, rows of each record that are not dummies.
+        missing: per pass, rows that are dummies for want of a component.
+        capped: per pass, rows that are dummies because their block is over the cap.
+    """
+
+    rows: NDArray[np.void]
+    record_numbers: U8
+    refs: U8
+    live_passes: U8
+    missing: tuple[int, ...]
+    capped: tuple[int, ...]
+
+
+def _bytes(parts: list[bytes], width: int) -> U8:
+    return np.frombuffer(bytearray(b"".join(parts)), np.uint8).reshape(-1, width)
+
+
+def encode(
+    schema: Schema, prepared: Columns, ids: Sequence[str], secrets: Secrets, *, progress: Progress | None = None
+) -> Encoded:
+    """Encode a source: exactly P rows per record, everything derived from the two secrets.
+
+    Args:
+        schema: fields, passes, caps.
+        prepared: normalised columns of n records.
+        ids: n hospital ids, each once.
+        secrets: study secret and site key.
+        progress: called with (records done, n) after every chunk; may raise to cancel.
+
+    Raises:
+        EncodeInputError: the columns and ids are not of one length, or an id repeats.
+    """
+    n = prepared.n
+    if len(ids) != n:
+        raise EncodeInputError("there are not as many ids as records")
+    if len(set(ids)) != n:
+        raise EncodeInputError("an id occurs twice", hint="one row per patient and site")
+    numbers = record_numbers(secrets, secrets.study, ids)
+    work = _Work(schema, prepared, secrets, numbers)
+    rows = np.empty((n, schema.P), ROW)
+    for start in range(0, n, _CHUNK):
+        stop = min(start + _CHUNK, n)
+        work.chunk(rows[start:stop], start, stop)
+        if progress is not None:
+            progress(stop, n)
+    refs = np.sort(rows["ref"].view("S16")[..., 0], axis=1).view(np.uint8).reshape(n, schema.P, 16)
+    flat = rows.reshape(-1)
+    return Encoded(
+        rows=flat[sort_order(flat["ref"])],
+        record_numbers=numbers,
+        refs=refs,
+        live_passes=work.plan.live.sum(axis=0, dtype=np.uint8),
+        missing=work.plan.missing,
+        capped=work.plan.capped,
+    )
+
+
+class _Work:
+    """Keyed functions of one run of `encode`, and which rows live."""
+
+    def __init__(self, schema: Schema, prepared: Columns, secrets: Secrets, numbers: U8) -> None:
+        self.schema = schema
+        self.columns = prepared
+        self.plan = plan(schema, prepared.components, prepared.n)
+        self.base = BaseFilters(schema, secrets.shared("gram"))
+        self.streams = Streams(schema, secrets.shared("stream"))
+        self.token, self.nonce = Prf(secrets.shared("token")), Prf(secrets.shared("row"))
+        self.ref, self.dummy = Prf(secrets.own("ref")), Prf(secrets.own("dummy"))
+        self.numbers = numbers
+        self.names = [lp(p.name.encode()) for p in schema.passes]
+
+    def chunk(self, out: NDArray[np.void], start: int, stop: int) -> None:
+        """Write the rows of the records start..stop-1 into `out`, (stop - start, P) ROW."""
+        base = self.base.make(self.columns.values, start, stop)
+        components = {
+            name: [lp(value.encode()) for value in self.columns.components[name][start:stop]]
+            for name in self.schema.components
+        }
+        numbers = [lp(row.tobytes()) for row in self.numbers[start:stop]]
+        for at, rule in enumerate(self.schema.passes):
+            alive = self.plan.live[at, start:stop]
+            tokens = np.empty((stop - start, 16), np.uint8)
+            filters = np.empty((stop - start, 32), np.uint8)
+            name = self.names[at]
+            which = np.flatnonzero(alive)
+            if len(which):
+                parts = [list(compress(components[part], alive)) for part in rule.parts]
+                values = [name + b"".join(value) for value in zip(*parts, strict=True)]
+                tokens[which] = _bytes(self.token.many(values), 32)[:, :16]
+                nonces = np.ascontiguousarray(_bytes(self.nonce.many(values), 32)[:, :8])
+                filters[which] = self.streams.filters(at, nonces, base, which)
+            for i in np.flatnonzero(~alive).tolist():
+                filler = np.frombuffer(self.dummy.stretch(numbers[i] + name, 48), np.uint8)
+                tokens[i], filters[i] = filler[:16], filler[16:]
+            # lp(record number) ‖ lp(pass) ‖ lp(token) ‖ lp(filter)
+            t, f = tokens.tobytes(), filters.tobytes()
+            head = name + _SIZE16
+            messages = [
+                number + head + t[i : i + 16] + _SIZE32 + f[2 * i : 2 * i + 32]
+                for number, i in zip(numbers, range(0, len(t), 16), strict=True)
+            ]
+            column = out[:, at]
+            column["ref"] = _bytes(self.ref.many(messages), 32)[:, :16]
+            column["pass"] = at
+            column["token"] = tokens
+            column["filter"] = filters

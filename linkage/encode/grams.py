@@ -1,0 +1,78 @@
+"""Base filters: the q-grams of all fields of a record, as set bits (specification, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linkage.prf import Prf, lp
+from linkage.schema import Field, Schema
+
+_CACHE_MAX = 1 << 15  # masks of 2,048 bits per cache: about 10 MB
+
+
+def grams(field: Field, value: str) -> list[bytes]:
+    """The q-grams of a value as PRF inputs without the field's prefix; none if the value is missing."""
+    if not value:
+        return []
+    if field.grams == "positional":
+        return [lp(i.to_bytes(4, "big"), c.encode()) for i, c in enumerate(value)]
+    padded = f"_{value}_"
+    return [lp(padded[i : i + 2].encode()) for i in range(len(padded) - 1)]
+
+
+class BaseFilters:
+    """Makes base filters; remembers masks of grams and of whole values, because names repeat."""
+
+    def __init__(self, schema: Schema, key: bytes) -> None:
+        self._prf = Prf(key)
+        self._fields = schema.fields
+        self._bits = schema.encoding.base_bits
+        self._prefixes = [lp(f.name.encode(), f.grams.encode()) for f in schema.fields]
+        self._gram_masks: list[dict[bytes, int]] = [{} for _ in schema.fields]
+        self._value_masks: list[dict[str, int]] = [{} for _ in schema.fields]
+
+    def _gram_mask(self, at: int, gram: bytes) -> int:
+        cache = self._gram_masks[at]
+        mask = cache.get(gram)
+        if mask is None:
+            k = self._fields[at].k
+            digest = self._prf.stretch(self._prefixes[at] + gram, 2 * k)
+            mask = 0
+            for i in range(k):
+                mask |= 1 << (int.from_bytes(digest[2 * i : 2 * i + 2], "little") % self._bits)
+            if len(cache) >= _CACHE_MAX:
+                cache.clear()
+            cache[gram] = mask
+        return mask
+
+    def _value_mask(self, at: int, value: str) -> int:
+        cache = self._value_masks[at]
+        mask = cache.get(value)
+        if mask is None:
+            mask = 0
+            for gram in grams(self._fields[at], value):
+                mask |= self._gram_mask(at, gram)
+            if len(cache) >= _CACHE_MAX:
+                cache.clear()
+            cache[value] = mask
+        return mask
+
+    def make(self, values: Mapping[str, Sequence[str]], start: int, stop: int) -> NDArray[np.uint8]:
+        """Base filters of records start..stop-1.
+
+        Returns:
+            (stop - start, base_bits) u1, one byte (0 or 1) per bit.
+        """
+        masks = [0] * (stop - start)
+        for at, field in enumerate(self._fields):
+            known = self._value_masks[at]
+            for i, value in enumerate(values[field.name][start:stop]):
+                if value:
+                    # An empty mask cannot come from a value, so `or` means "not seen yet".
+                    masks[i] |= known.get(value) or self._value_mask(at, value)
+        size = self._bits // 8
+        packed = np.frombuffer(b"".join([m.to_bytes(size, "little") for m in masks]), np.uint8)
+        return np.unpackbits(packed.reshape(-1, size), axis=1, bitorder="little")

@@ -1,0 +1,205 @@
+"""The comparator's half: from the rows of all sources to edges (docs/spec/keyed-passes.md, section 8).
+
+A pure function of the set of rows: the same bytes come out whatever the order of sources, rows, passes or parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linkage.errors import JoinInputError
+from linkage.rows import EDGE, ROW, as_words
+
+U8 = NDArray[np.uint8]
+I64 = NDArray[np.int64]
+Rows = NDArray[np.void]
+Progress = Callable[[int, int], None]
+
+NO_CAP = 2**62
+BLOCK_PAIRS = 2_000_000  # pairs of rows in one block; 30 sources at cap 10 make 45,000
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Edges and what happened on the way.
+
+    Attributes:
+        table: (m,) EDGE, lo < hi bytewise, sorted by (lo, hi); never within a source.
+        compared: pairs of rows whose filters were compared.
+        over_cap: per source, rows left out because the source has more of them in a block than the cap allows.
+            A site that follows the method has none: a positive number is its fault or its attack.
+        blocks_skipped: blocks left out because they have more pairs than the budget.
+        largest_block: rows in the largest block, before caps.
+    """
+
+    table: NDArray[np.void]
+    compared: int
+    over_cap: tuple[int, ...]
+    blocks_skipped: int
+    largest_block: int
+
+
+def join(
+    rows_by_source: Sequence[Rows],
+    levels: Sequence[int],
+    *,
+    caps: Sequence[int] | None = None,
+    block_pairs: int = BLOCK_PAIRS,
+    parts: int = 1,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Edges:
+    """Compare the rows of all sources, pass by pass, within blocks of equal tokens.
+
+    Args:
+        rows_by_source: one (n,) ROW array per source, in any order.
+        levels: four ascending upper bounds on differing bits of 256; a pair above the last is no edge.
+        caps: per pass, rows that one source may have in a block; without it only `block_pairs` bounds the work.
+        block_pairs: upper bound on the pairs of rows of one block.
+        parts: cut every pass into this many ranges of tokens, to bound memory.
+        workers: threads; the compiled loop releases the GIL.
+        progress: called with (pieces done, pieces) from the calling thread; may raise to cancel.
+
+    Raises:
+        JoinInputError: wrong dtype, a pass without cap, levels that do not ascend.
+    """
+    _check(rows_by_source, levels, caps)
+    groups = [_by_pass(rows) for rows in rows_by_source]
+    passes = sorted({p for group in groups for p in group})
+    pieces = [(p, part) for p in passes for part in range(parts)]
+
+    def piece(at: tuple[int, int]) -> Edges:
+        p, part = at
+        chosen = [_part(rows, group.get(p), part, parts) for rows, group in zip(rows_by_source, groups, strict=True)]
+        source = np.repeat(np.arange(len(chosen)), [len(c) for c in chosen])
+        together = np.concatenate(chosen)
+        cap = NO_CAP if caps is None else caps[p]
+        return join_pass(
+            together["token"], together["filter"], together["ref"], source, levels, cap=cap, block_pairs=block_pairs
+        )
+
+    found = []
+    if workers > 1 and len(pieces) > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                for done, edges in enumerate(pool.map(piece, pieces), 1):
+                    found.append(edges)
+                    if progress is not None:
+                        progress(done, len(pieces))
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+    else:
+        for done, at in enumerate(pieces, 1):
+            found.append(piece(at))
+            if progress is not None:
+                progress(done, len(pieces))
+    return merge(found, len(rows_by_source))
+
+
+def join_pass(
+    tokens: U8,
+    filters: U8,
+    refs: U8,
+    source: I64,
+    levels: Sequence[int],
+    *,
+    cap: int = NO_CAP,
+    block_pairs: int = BLOCK_PAIRS,
+) -> Edges:
+    """Edges of one pass, or of a range of its tokens.
+
+    Args:
+        tokens: (n, 16) u1.
+        filters: (n, 32) u1.
+        refs: (n, 16) u1.
+        source: (n,) i8, number of the source, from 0.
+        levels: four ascending upper bounds on differing bits.
+        cap: rows that one source may have in a block.
+        block_pairs: pairs of rows that a block may have.
+    """
+    from linkage.kernels.join import scan_blocks
+
+    sources = int(source.max()) + 1 if len(source) else 0
+    high, low = as_words(tokens)
+    order = np.argsort(high)
+    token = np.stack((high[order], low[order]), axis=1)
+    bits = np.ascontiguousarray(filters[order]).view("<u8").astype(np.uint64, copy=False)
+    owner = np.ascontiguousarray(source[order], np.int64)
+    change = np.flatnonzero(token[1:, 0] != token[:-1, 0]) + 1
+    starts = np.concatenate(([0], change, [len(order)])).astype(np.int64)
+    bounds = np.array(levels, np.int64)
+    over, tally = np.zeros(sources, np.int64), np.zeros(3, np.int64)
+    none, no_level = np.empty(0, np.int64), np.empty(0, np.uint8)
+    # Count first, then fill arrays of just that size: memory follows the edges, not the pairs.
+    m = scan_blocks(starts, token, bits, owner, bounds, cap, block_pairs, False, none, none, no_level, over, tally)
+    first, second, level = np.empty(m, np.int64), np.empty(m, np.int64), np.empty(m, np.uint8)
+    scan_blocks(starts, token, bits, owner, bounds, cap, block_pairs, True, first, second, level, over, tally)
+    table = _edges(refs[order[first]], refs[order[second]], level)
+    return Edges(table, int(tally[0]), tuple(over.tolist()), int(tally[1]), int(tally[2]))
+
+
+def merge(found: Sequence[Edges], sources: int) -> Edges:
+    """Edges of several pieces as one table, sorted; the pieces may come in any order."""
+    table = np.concatenate([np.empty(0, EDGE), *[e.table for e in found]])
+    over = np.zeros(sources, np.int64)
+    for edges in found:
+        over[: len(edges.over_cap)] += np.array(edges.over_cap, np.int64)
+    return Edges(
+        _sorted(table),
+        sum(e.compared for e in found),
+        tuple(over.tolist()),
+        sum(e.blocks_skipped for e in found),
+        max((e.largest_block for e in found), default=0),
+    )
+
+
+def _check(rows_by_source: Sequence[Rows], levels: Sequence[int], caps: Sequence[int] | None) -> None:
+    if any(rows.dtype != ROW for rows in rows_by_source):
+        raise JoinInputError("rows are not of dtype ROW")
+    if len(levels) != 4 or list(levels) != sorted(set(levels)) or not 0 <= levels[0] <= levels[-1] < 256:
+        raise JoinInputError("there must be four ascending levels below 256")
+    if caps is not None and any(len(r) and int(r["pass"].max()) >= len(caps) for r in rows_by_source):
+        raise JoinInputError("a row has a pass that has no cap")
+
+
+def _by_pass(rows: Rows) -> dict[int, I64]:
+    """Row numbers of each pass."""
+    column = np.ascontiguousarray(rows["pass"])
+    order = np.argsort(column, kind="stable")
+    ends = np.cumsum(np.bincount(column, minlength=1))
+    return {p: part for p, part in enumerate(np.split(order, ends[:-1])) if len(part)}
+
+
+def _part(rows: Rows, chosen: I64 | None, part: int, parts: int) -> Rows:
+    """The rows of one pass, or of one of `parts` equal ranges of its tokens."""
+    if chosen is None:
+        return rows[:0]
+    found = rows[chosen]
+    if parts == 1:
+        return found
+    head = found["token"][:, 0].astype(np.int64) << 8 | found["token"][:, 1]
+    chosen_part: Rows = found[head * parts >> 16 == part]
+    return chosen_part
+
+
+def _edges(a: U8, b: U8, level: U8) -> NDArray[np.void]:
+    """EDGE table with the smaller ref first, unsorted."""
+    (a_high, a_low), (b_high, b_low) = as_words(a), as_words(b)
+    swap = ((a_high > b_high) | ((a_high == b_high) & (a_low > b_low)))[:, None]
+    table = np.empty(len(level), EDGE)
+    table["lo"] = np.where(swap, b, a)
+    table["hi"] = np.where(swap, a, b)
+    table["level"] = level
+    return table
+
+
+def _sorted(table: NDArray[np.void]) -> NDArray[np.void]:
+    lo_high, lo_low = as_words(table["lo"])
+    hi_high, hi_low = as_words(table["hi"])
+    return table[np.lexsort((table["level"], hi_low, hi_high, lo_low, lo_high))]

@@ -1,0 +1,13 @@
+"""Compiled inner loops. Importing this package imports numba, so import it late and only where it is needed.
+
+Every kernel has an explicit signature (compiled once, cached beside the module), releases the GIL, and touches
+numbers only: no secret is derived here. All arrays are C-contiguous and writable.
+"""
+
+from __future__ import annotations
+
+from linkage.kernels.filters import expand_rows
+from linkage.kernels.join import scan_blocks
+from linkage.kernels.onetoone import greedy
+
+__all__ = ["expand_rows", "greedy", "scan_blocks"]

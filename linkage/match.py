@@ -1,0 +1,175 @@
+"""Front door of linkage without a service: sources in, pairs and persons out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linkage.cluster import agglomerate
+from linkage.decide import Class, Densities, RefIndex, Weights, aggregate, decide, shipped, tie_ranks
+from linkage.errors import MatchInputError
+from linkage.join import join
+from linkage.schema import Schema
+
+U8 = NDArray[np.uint8]
+Progress = Callable[[str, int, int], None]
+
+PAIR = np.dtype(
+    [
+        ("a", "i4"),
+        ("b", "i4"),
+        ("edges", "i4"),
+        ("closeness", "f8"),
+        ("posterior", "f8"),
+        ("class", "u1"),
+        ("band", "?"),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What one site contributes.
+
+    Attributes:
+        name: of the source.
+        rows: (n * P,) ROW.
+        record_numbers: (n, 16) u1.
+        refs: (n, P, 16) u1, sorted within each record.
+        deduplicated: whether the site declares that no two of its records are one person.
+    """
+
+    name: str
+    rows: NDArray[np.void]
+    record_numbers: U8
+    refs: U8
+    deduplicated: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MatchResult:
+    """Records are numbered over all sources: those of the first source first, each in its own order.
+
+    Attributes:
+        pairs: (m,) PAIR, sorted by (a, b): every pair with an edge.
+        labels: (records,) i4, person of each record.
+        sources: (records,) i4, source of each record.
+        names: of the sources.
+        weights: estimated per pair of sources.
+        refused: names of the sources whose declaration of being deduplicated does not hold.
+        refused_merges: matched pairs that were not joined, because they would have merged two persons.
+        counts: figures for people and logs.
+    """
+
+    pairs: NDArray[np.void]
+    labels: NDArray[np.int32]
+    sources: NDArray[np.int32]
+    names: tuple[str, ...]
+    weights: tuple[Weights, ...]
+    refused: tuple[str, ...]
+    refused_merges: NDArray[np.int64]
+    counts: dict[str, int]
+
+
+def match(
+    sources: Sequence[Source],
+    schema: Schema,
+    densities: Densities | None = None,
+    *,
+    bounds: tuple[float, float] = (0.05, 0.95),
+    tie_keys: U8 | None = None,
+    parts: int = 1,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> MatchResult:
+    """Link two or more sources.
+
+    Args:
+        sources: at least two, each name once.
+        schema: under which all of them were encoded.
+        densities: those of the study; by default the shipped ones of the schema's profile.
+        bounds: posteriors between which a pair is unsure.
+        tie_keys: (records, 16) u1; by default the record numbers.
+        parts: cut the comparison into this many ranges of tokens, to bound memory.
+        workers: threads of the comparison.
+        progress: called with (stage, done, total); may raise to cancel. Stages: compare, decide, cluster.
+
+    Raises:
+        MatchInputError: fewer than two sources, or shapes that do not fit the schema.
+        DensitiesError: none ship for the schema's profile, or given ones are for other passes.
+    """
+    _check(sources, schema)
+    if densities is None:
+        densities = shipped(schema.profile)
+    if densities.passes != schema.P:
+        raise MatchInputError("the densities were made for another number of passes")
+
+    def compared(done: int, total: int) -> None:
+        if progress is not None:
+            progress("compare", done, total)
+
+    def report(stage: str, done: int) -> None:
+        if progress is not None:
+            progress(stage, done, 1)
+
+    edges = join(
+        [s.rows for s in sources],
+        schema.levels,
+        caps=[p.cap for p in schema.passes],
+        parts=parts,
+        workers=workers,
+        progress=compared,
+    )
+    report("decide", 0)
+    refs = np.concatenate([s.refs for s in sources])
+    owner = np.repeat(np.arange(len(sources), dtype=np.int32), [len(s.refs) for s in sources])
+    keys = np.concatenate([s.record_numbers for s in sources]) if tie_keys is None else tie_keys
+    pairs = aggregate(edges.table, RefIndex.build(refs))
+    declared = [s.deduplicated for s in sources]
+    decision = decide(pairs, owner, declared, densities, bounds, ties=tie_ranks(keys))
+    report("decide", 1)
+    clusters = agglomerate(decision, owner, declared, keys)
+    report("cluster", 1)
+    table = np.empty(len(pairs), PAIR)
+    table["a"], table["b"], table["edges"] = pairs.a, pairs.b, pairs.c
+    table["closeness"], table["posterior"] = pairs.p, decision.posterior
+    table["class"], table["band"] = decision.cls, decision.band
+    counts = {
+        "records": len(owner),
+        "rows_compared": edges.compared,
+        "edges": len(edges.table),
+        "rows_over_cap": sum(edges.over_cap),
+        "blocks_skipped": edges.blocks_skipped,
+        "pairs": len(pairs),
+        "matches": int((decision.cls == Class.MATCH).sum()),
+        "possible": int((decision.cls == Class.POSSIBLE).sum()),
+        "unsure": int(decision.band.sum()),
+        "refused_merges": len(clusters.refused),
+        "persons": int(clusters.labels.max(initial=-1)) + 1,
+    }
+    return MatchResult(
+        pairs=table,
+        labels=clusters.labels,
+        sources=owner,
+        names=tuple(s.name for s in sources),
+        weights=decision.weights,
+        refused=tuple(sources[s].name for s in decision.refused),
+        refused_merges=clusters.refused,
+        counts=counts,
+    )
+
+
+def _check(sources: Sequence[Source], schema: Schema) -> None:
+    if len(sources) < 2:
+        raise MatchInputError("at least two sources are needed")
+    if len({s.name for s in sources}) != len(sources):
+        raise MatchInputError("two sources have one name")
+    for at, source in enumerate(sources):
+        n = len(source.record_numbers)
+        if source.refs.shape != (n, schema.P, 16) or source.record_numbers.shape != (n, 16):
+            raise MatchInputError("record numbers and refs do not fit the passes", where=f"source {at + 1}")
+        if len(source.rows) != n * schema.P:
+            raise MatchInputError("there are not P rows per record", where=f"source {at + 1}")
