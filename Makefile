@@ -14,9 +14,9 @@ help:
 	@echo "make check   lint, format, types, import contracts, docs drift"
 	@echo "make bench   measure, side by side with the peers"
 
-$(STAMP): constraints.txt pyproject.toml
+$(STAMP): .ci/constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -46,10 +46,10 @@ bench: $(STAMP)
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist
 
-# Renews constraints.txt; the only target that resolves versions.
+# Renews the constraints; the only target that resolves versions.
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
-		--python-version 3.11 --extra evaluate --group dev pyproject.toml -o constraints.txt
+		--python-version 3.11 --extra evaluate --group dev pyproject.toml -o .ci/constraints.txt
 
 clean:
 	rm -rf $(VENV) dist demo-data
