@@ -1,0 +1,208 @@
+"""The one writer thread and its group commit.
+
+Operations wait in a queue. The thread opens a transaction, runs every operation that waits, each inside its own
+savepoint, commits once, and only then tells the callers. While the disk works on one commit the next group
+gathers by itself, so one fsync serves as many callers as there are, and a lone caller waits for nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final
+
+from trustcenter.errors import StoreTransactionError, StoreUnavailableError
+
+from .faults import is_fsync_failure, translate
+
+GROUP_MAX: Final = 256  # operations in one transaction
+GROUP_SECONDS: Final = 0.05  # no operation joins a transaction older than this
+CHECKPOINT_CHANGES: Final = 2000  # row changes after which the WAL is copied back while nobody waits
+CHECKPOINT_CHANGES_BUSY: Final = 20_000  # and at the latest, even if somebody does
+WAL_PAGES_MAX: Final = 32_768  # 128 MiB: beyond this, wait briefly for readers so that the WAL can restart
+RESTART_WAIT_MS: Final = 250
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class _Operation:
+    fn: Callable[[sqlite3.Connection], Any]
+    future: Future[Any]
+
+
+class Writer:
+    """Owns the writing connection. `submit` from any thread; results come after COMMIT."""
+
+    def __init__(self, conn: sqlite3.Connection, busy_timeout_ms: int) -> None:
+        self._conn = conn
+        self._busy_timeout_ms = busy_timeout_ms
+        self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # orders submit and close
+        self._closing = False
+        self._dead = False  # a failed fsync: refuse everything from then on
+        self._changes_at_checkpoint = conn.total_changes
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, fn: Callable[[sqlite3.Connection], Any]) -> Future[Any]:
+        """Queue an operation.
+
+        A future that is cancelled before its turn is left out; once its turn has come it can no longer be
+        cancelled and commits, whether or not anybody still listens.
+
+        Raises:
+            StoreUnavailableError: the database is closing.
+        """
+        operation = _Operation(fn, Future())
+        with self._lock:
+            if self._closing:
+                raise StoreUnavailableError("the database is closing", hint="try again when the service is back")
+            self._queue.put(operation)
+        return operation.future
+
+    def close(self) -> None:
+        """Run what is queued, copy the WAL back, empty it, close the connection. Safe to call twice."""
+        with self._lock:
+            if not self._closing:
+                self._closing = True
+                self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        waiting = self._queue.get()
+        while waiting is not None:
+            waiting = self._group(waiting)
+        try:
+            if not self._dead:
+                self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:  # the WAL stays and is replayed at the next start
+            _log.warning("the WAL could not be emptied at close (SQLite code %s)", error.sqlite_errorcode)
+        finally:
+            self._conn.close()
+
+    def _group(self, first: _Operation) -> _Operation | None:
+        """Run one transaction that begins with `first`; returns what to do next, None to stop."""
+        following: _Operation | None = first
+        done: list[tuple[_Operation, Any]] = []
+        failed: list[tuple[_Operation, BaseException]] = []
+        stop = False
+        try:
+            self._begin()
+        except BaseException as error:
+            if first.future.set_running_or_notify_cancel():
+                first.future.set_exception(translate(error))
+            return self._queue.get()
+        started = time.monotonic()
+        count = 0
+        while following is not None:
+            if following.future.set_running_or_notify_cancel():
+                count += 1
+                try:
+                    done.append((following, self._one(following.fn)))
+                except BaseException as error:
+                    failed.append((following, translate(error)))
+                    if not self._conn.in_transaction:
+                        self._lost(done, failed, error)
+                        break
+            if count >= GROUP_MAX or time.monotonic() - started > GROUP_SECONDS:
+                break
+            try:
+                following = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            stop = following is None
+        self._commit(done, failed)
+        for operation, result in done:
+            operation.future.set_result(result)
+        for operation, failure in failed:
+            operation.future.set_exception(failure)
+        done.clear()  # results may be large, and the next operation may be long in coming
+        self._checkpoint()
+        return None if stop else self._queue.get()
+
+    def _begin(self) -> None:
+        if self._dead:
+            raise StoreUnavailableError(
+                "the disk failed to store a commit; nothing more is written until the service is restarted",
+                hint="check the disk, then restart the service",
+            )
+        self._conn.execute("BEGIN IMMEDIATE")
+
+    def _one(self, fn: Callable[[sqlite3.Connection], Any]) -> Any:
+        conn = self._conn
+        conn.execute("SAVEPOINT op")
+        try:
+            result = fn(conn)
+            if not conn.in_transaction:
+                raise StoreTransactionError(
+                    "a write function ended the transaction it was lent",
+                    hint="it must not commit, roll back or run a script",
+                )
+            conn.execute("RELEASE op")
+        except BaseException:
+            # Some failures (disk full, input/output error) make SQLite roll back the whole transaction itself.
+            if conn.in_transaction:
+                try:
+                    conn.execute("ROLLBACK TO op")
+                    conn.execute("RELEASE op")
+                except sqlite3.Error:  # the savepoint is gone: nothing of this transaction can be trusted
+                    conn.execute("ROLLBACK")
+            raise
+        return result
+
+    def _lost(
+        self,
+        done: list[tuple[_Operation, Any]],
+        failed: list[tuple[_Operation, BaseException]],
+        cause: BaseException,
+    ) -> None:
+        """The transaction is gone, and the effects of those that came before in it cannot be vouched for."""
+        for operation, _ in done:
+            loss = StoreUnavailableError("the transaction that this operation shared was lost", hint="try again")
+            loss.__cause__ = cause
+            failed.append((operation, loss))
+        done.clear()
+
+    def _commit(self, done: list[tuple[_Operation, Any]], failed: list[tuple[_Operation, BaseException]]) -> None:
+        if not self._conn.in_transaction:
+            return
+        try:
+            self._conn.execute("COMMIT")
+        except BaseException as error:
+            self._note(error)
+            failed.extend((operation, translate(error)) for operation, _ in done)
+            done.clear()
+            try:
+                if self._conn.in_transaction:
+                    self._conn.execute("ROLLBACK")
+            except sqlite3.Error:
+                self._dead = True
+
+    def _checkpoint(self) -> None:
+        """Copy the WAL back into the file, after the callers were answered."""
+        changes = self._conn.total_changes - self._changes_at_checkpoint
+        if changes < (CHECKPOINT_CHANGES if self._queue.empty() else CHECKPOINT_CHANGES_BUSY):
+            return
+        self._changes_at_checkpoint = self._conn.total_changes
+        try:
+            _, pages, _ = self._conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages > WAL_PAGES_MAX:
+                self._conn.execute(f"PRAGMA busy_timeout = {RESTART_WAIT_MS}")
+                try:
+                    self._conn.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+                finally:
+                    self._conn.execute(f"PRAGMA busy_timeout = {self._busy_timeout_ms}")
+        except sqlite3.Error as error:  # the WAL keeps everything; the next round tries again
+            self._note(error)
+            _log.warning("copying back the WAL failed (SQLite code %s)", error.sqlite_errorcode)
+
+    def _note(self, error: BaseException) -> None:
+        if is_fsync_failure(error):
+            self._dead = True
