@@ -1,0 +1,198 @@
+"""What one site has written about its patients: the truth with life events, errors and its own habits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linkage.synth import errors, people, pools
+from linkage.synth.config import Profile, SiteKind, SynthConfig
+from linkage.synth.draw import Draw
+from linkage.synth.people import People
+from linkage.synth.pools import Strings
+
+Wrong = Callable[[str, float, float, float], str]
+COLUMNS = ("given_name", "surname", "birth_date", "sex", "street", "house_number", "postcode", "town")
+_XDT = 28  # characters of a name or street in the practice formats GDT and BDT
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Chances per record and field. The figures are ours, of the order that published audits of master data report."""
+
+    typing_given: float = 0.02
+    typing_surname: float = 0.02
+    typing_street: float = 0.03
+    typing_town: float = 0.015
+    phonetic_given: float = 0.012
+    phonetic_surname: float = 0.018
+    phonetic_street: float = 0.01
+    ocr: float = 0.004
+    umlaut: float = 0.25
+    double_surname: float = 0.35
+    double_given: float = 0.25
+    short_street: float = 0.45
+    day_month_swapped: float = 0.004
+    date_digit: float = 0.009
+    postcode_digit: float = 0.01
+    house_number: float = 0.025
+    names_swapped: float = 0.003
+    title: float = 0.012
+
+    def scaled(self, factor: float) -> Rates:
+        """All rates times a factor, at most 0.9."""
+        return replace(self, **{k: min(0.9, v * factor) for k, v in vars(self).items()})
+
+
+RATES: dict[Profile, Rates] = {
+    "none": Rates().scaled(0.0),
+    "light": Rates().scaled(0.4),
+    "moderate": Rates(),
+    "heavy": Rates().scaled(2.5),
+}
+_MISSING = {
+    "given_name": 0.004,
+    "surname": 0.001,
+    "birth_date": 0.006,
+    "sex": 0.01,
+    "street": 0.02,
+    "house_number": 0.02,
+    "postcode": 0.015,
+    "town": 0.012,
+}
+_MISSING_FACTOR: dict[SiteKind, float] = {"hospital": 1, "practice": 0.7, "rescue": 5, "care": 1, "payer": 0.3}
+
+
+def written(config: SynthConfig, kind: SiteKind, label: str, p: People, who: NDArray[np.int64]) -> dict[str, list[str]]:
+    """Columns of a site for the people with these indices."""
+    n = len(who)
+    draw = Draw(config.seed, "copy/" + label)
+    rates = RATES[config.errors]
+    c: dict[str, Strings] = {"given_name": p.given[who].copy(), "surname": p.surname[who].copy()}
+    _given_names(c, draw, kind, p.second[who])
+    _life(c, config, draw, kind, p, who)
+    _misspell(c, draw, rates)
+    dates = _dates(config, draw, rates, kind, p, who)
+    columns = {name: column.tolist() for name, column in c.items()}
+    columns["birth_date"] = dates
+    columns["sex"] = pools.strings(["w", "m"])[p.sex[who]].tolist()
+    for name in COLUMNS:
+        rate = min(0.9, _MISSING[name] * _MISSING_FACTOR[kind] * config.missing)
+        column = columns[name]
+        for i in np.flatnonzero(draw.chance(n, rate)).tolist():
+            column[i] = ""
+    if kind == "practice":
+        _as_practice(columns)
+    return {name: columns[name] for name in COLUMNS}
+
+
+def _apply(column: Strings, draw: Draw, rate: float, wrong: Wrong, among: NDArray[np.bool_] | None = None) -> None:
+    """Write some values of a column wrongly, in place."""
+    hit = draw.chance(len(column), rate)
+    at = np.flatnonzero(hit if among is None else hit & among)
+    u = draw.uniform(3 * len(at)).reshape(-1, 3).tolist()
+    for i, (a, b, c) in zip(at.tolist(), u, strict=True):
+        column[i] = wrong(column[i], a, b, c)
+
+
+def _given_names(c: dict[str, Strings], draw: Draw, kind: SiteKind, second: Strings) -> None:
+    """Payers list all given names, others mostly the one that is used."""
+    all_names = draw.chance(len(second), 0.95 if kind == "payer" else 0.15)
+    for i in np.flatnonzero(all_names & (second != "")).tolist():
+        c["given_name"][i] += " " + second[i]
+
+
+def _life(
+    c: dict[str, Strings], config: SynthConfig, draw: Draw, kind: SiteKind, p: People, who: NDArray[np.int64]
+) -> None:
+    """Marriages and moves: each record may be older or newer than the others of the person."""
+    age = config.year - p.year[who]
+    wed = (p.sex[who] == 0) & (age >= 20) & (age <= 70) & draw.chance(len(who), config.marriages)
+    at = np.flatnonzero(wed)
+    new = people.surnames(draw, p.origin[who[at]])
+    double = draw.chance(len(at), 0.25)
+    c["surname"][at] = np.where(double, people.joined(c["surname"][at], new), new)
+
+    where = pools.places()
+    place = p.place[who].copy()
+    c["street"], c["house_number"] = p.street[who].copy(), p.number[who].copy()
+    # A rescue service often notes the scene instead of the dwelling.
+    elsewhere = 1 - (1 - config.moves) * (1 - (0.2 if kind == "rescue" else 0.0))
+    at = np.flatnonzero(draw.chance(len(who), elsewhere))
+    street, number, far = people.addresses(draw, config, len(at))
+    c["street"][at], c["house_number"][at] = street, number
+    place[at] = np.where(draw.chance(len(at), 0.5), far, place[at])
+    c["postcode"], c["town"] = where.postcodes[place], where.towns[place]
+
+
+def _misspell(c: dict[str, Strings], draw: Draw, r: Rates) -> None:
+    given, surname, street, town = c["given_name"], c["surname"], c["street"], c["town"]
+    _apply(surname, draw, r.double_surname, errors.double_name, _holds(surname, "-"))
+    _apply(given, draw, r.double_given, errors.joined_given_name, _holds(given, "-"))
+    _apply(street, draw, r.short_street, errors.short_street)
+    for column in (given, surname, street, town):
+        special = np.fromiter((not s.isascii() for s in column), dtype=np.bool_, count=len(column))
+        _apply(column, draw, r.umlaut, errors.umlaut, special)
+    for column, typing, phonetic in (
+        (given, r.typing_given, r.phonetic_given),
+        (surname, r.typing_surname, r.phonetic_surname),
+        (street, r.typing_street, r.phonetic_street),
+        (town, r.typing_town, 0.0),
+    ):
+        _apply(column, draw, typing, errors.typing)
+        _apply(column, draw, phonetic, errors.phonetic)
+        _apply(column, draw, r.ocr, errors.ocr)
+    _apply(c["postcode"], draw, r.postcode_digit, errors.one_digit)
+    _apply(c["house_number"], draw, r.house_number, errors.house_number)
+    _apply(given, draw, r.title, lambda s, u, v, w: ("Dr. " if u < 0.8 else "Prof. Dr. ") + s)
+    swapped = np.flatnonzero(draw.chance(len(given), r.names_swapped))
+    given[swapped], surname[swapped] = surname[swapped], given[swapped]
+
+
+def _holds(column: Strings, mark: str) -> NDArray[np.bool_]:
+    return np.fromiter((mark in s for s in column), dtype=np.bool_, count=len(column))
+
+
+def _dates(config: SynthConfig, draw: Draw, r: Rates, kind: SiteKind, p: People, who: NDArray[np.int64]) -> list[str]:
+    """Dates of birth as the site writes them; forms check dates, so a wrong one is still a date."""
+    n = len(who)
+    y, m, d = p.year[who], p.month[who], p.day[who]
+    swap = draw.chance(n, r.day_month_swapped) & (d <= 12)
+    m, d = np.where(swap, d, m), np.where(swap, m, d)
+    wrong, which = draw.chance(n, r.date_digit), draw.below(n, 3)
+    step = draw.uniform(n)
+    d = np.where(wrong & (which == 0), 1 + (d + (27 * step).astype(np.int64)) % 28, d)
+    m = np.where(wrong & (which == 1), 1 + (m + (11 * step).astype(np.int64)) % 12, m)
+    leap = np.array([-10, -1, 1, 10, 9])[(5 * step).astype(np.int64)]
+    y = np.where(wrong & (which == 2), np.minimum(y + leap, config.year), y)
+    d = np.minimum(d, _days(y, m))
+    rows = zip(y.tolist(), m.tolist(), d.tolist(), strict=True)
+    if kind == "practice":
+        return [f"{b:02}{a:02}{x:04}" for x, a, b in rows]
+    if kind == "rescue":
+        estimated = draw.chance(n, 0.05).tolist()
+        return [str(x) if e else f"{b:02}.{a:02}.{x:04}" for (x, a, b), e in zip(rows, estimated, strict=True)]
+    if kind == "care":
+        return [f"{b:02}.{a:02}.{x:04}" for x, a, b in rows]
+    return [f"{x:04}-{a:02}-{b:02}" for x, a, b in rows]
+
+
+def _days(y: NDArray[np.int64], m: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Days of the months."""
+    days = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])[m]
+    leap = (m == 2) & (y % 4 == 0) & ((y % 100 != 0) | (y % 400 == 0))
+    return days + leap
+
+
+def _as_practice(columns: dict[str, list[str]]) -> None:
+    """xDT: street and number in one field, names and streets cut at 28 characters, patients without umlauts kept."""
+    columns["street"] = [
+        f"{s} {n}"[:_XDT] if s and n else s[:_XDT]
+        for s, n in zip(columns["street"], columns["house_number"], strict=True)
+    ]
+    columns["house_number"] = ["" if s else n for s, n in zip(columns["street"], columns["house_number"], strict=True)]
+    for name in ("given_name", "surname"):
+        columns[name] = [s[:_XDT] for s in columns[name]]
