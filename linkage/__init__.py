@@ -1,8 +1,12 @@
 """Deterministic, key-agnostic record linkage over keyed passes.
 
-    from linkage import Secrets, Source, encode, load_schema, match, prepare
+    from linkage import Secrets, Source, load_schema, prepare
+    from linkage.encode import encode
+    from linkage.join import join
+    from linkage.match import match
 
-Names are loaded on first use: importing this package imports neither numpy nor numba.
+Names are loaded on first use: importing this package imports neither numpy nor numba. The three functions stay in
+their modules, because a module and a function of one name would hide each other.
 """
 
 from __future__ import annotations
@@ -12,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from linkage.decide import Densities
-    from linkage.encode import Encoded, Secrets, encode, record_numbers
+    from linkage.encode import Encoded, Secrets, record_numbers
     from linkage.errors import LinkageError
-    from linkage.join import Edges, join
-    from linkage.match import MatchResult, Source, match
+    from linkage.join import Edges
+    from linkage.match import MatchResult, Source
     from linkage.normalise import Prepared, prepare
     from linkage.schema import Schema
     from linkage.schema import load as load_schema
@@ -30,10 +34,7 @@ _HOMES = {
     "Schema": "linkage.schema",
     "Secrets": "linkage.encode",
     "Source": "linkage.match",
-    "encode": "linkage.encode",
-    "join": "linkage.join",
     "load_schema": "linkage.schema:load",
-    "match": "linkage.match",
     "prepare": "linkage.normalise",
     "record_numbers": "linkage.encode",
 }
@@ -48,10 +49,7 @@ __all__ = [
     "Schema",
     "Secrets",
     "Source",
-    "encode",
-    "join",
     "load_schema",
-    "match",
     "prepare",
     "record_numbers",
 ]
