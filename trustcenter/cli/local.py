@@ -37,7 +37,7 @@ def init(
     names: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Create a new instance in DIR: keys, stores, certificate, first operator.
+    r"""Create a new instance in DIR: keys, stores, certificate, first operator.
 
     Write the two fingerprints down, on paper: an auditor compares them years later.
 

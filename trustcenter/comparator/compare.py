@@ -23,6 +23,15 @@ EDGE_BYTES = 33
 
 
 @dataclass(frozen=True)
+class Compared:
+    """Edges of one pass, packed, and what was left out: rows over a source's cap, blocks over the budget."""
+
+    edges: bytes
+    over_cap: int
+    blocks_skipped: int
+
+
+@dataclass(frozen=True)
 class Frozen:
     """What one window compares: uploads by number with their source, and rows per source."""
 
@@ -30,6 +39,7 @@ class Frozen:
     window: int
     passes: int
     levels: tuple[int, ...]
+    caps: tuple[int, ...]
     uploads: tuple[tuple[int, int], ...]  # (upload number, source index)
     sources: tuple[str, ...]
     rows: tuple[int, ...]  # live rows per source
@@ -39,8 +49,8 @@ async def freeze(context: Context, study: str, window: int) -> Frozen:
     """Fix what a window compares: everything live now. Asking again for the same window is harmless."""
 
     def effect(conn: sqlite3.Connection) -> Frozen:
-        passes, levels, sources, current = conn.execute(
-            "SELECT passes, levels, sources, window FROM study WHERE name = ?", (study,)
+        passes, levels, caps, sources, current = conn.execute(
+            "SELECT passes, levels, caps, sources, window FROM study WHERE name = ?", (study,)
         ).fetchone()
         names = tuple(json.loads(sources))
         uploads = tuple(
@@ -63,51 +73,54 @@ async def freeze(context: Context, study: str, window: int) -> Frozen:
                 study=study,
                 rows=[{"source": name, "rows": count} for name, count in zip(names, counts, strict=True)],
             )
-        return Frozen(study, window, passes, tuple(json.loads(levels)), uploads, names, tuple(counts))
+        return Frozen(
+            study, window, passes, tuple(json.loads(levels)), tuple(json.loads(caps)), uploads, names, tuple(counts)
+        )
 
     return await context.db.write(effect)
 
 
-def compare_pass(path: str, frozen: Frozen, pass_number: int) -> bytes:
-    """Edges of one pass, packed and sorted. Runs in a worker process.
+def compare_pass(path: str, frozen: Frozen, pass_number: int) -> Compared:
+    """Edges of one pass. Runs in a worker process.
 
     Args:
         path: the comparator's database.
         frozen: what the window compares.
         pass_number: which pass.
-
-    Returns:
-        n * 33 bytes: smaller ref, greater ref, level.
     """
-    from linkage import join
+    from linkage.join import join_pass
 
     source_of = dict(frozen.uploads)
     conn = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
     try:
-        conn.execute("PRAGMA query_only = 1")
-        rows = conn.execute(
-            "SELECT token, ref, upload, filter FROM row WHERE study = ? AND pass = ?",
-            (frozen.study, pass_number),
-        ).fetchall()
+        rows = [
+            row
+            for row in conn.execute(
+                "SELECT token, ref, upload, filter FROM row WHERE study = ? AND pass = ?", (frozen.study, pass_number)
+            )
+            if row[2] in source_of
+        ]
     finally:
         conn.close()
-    rows = [row for row in rows if row[2] in source_of]
-    if not rows:
-        return b""
-    edges = join.join_pass(
-        tokens=np.frombuffer(b"".join(row[0] for row in rows), dtype=np.uint8).reshape(len(rows), 16),
-        refs=np.frombuffer(b"".join(row[1] for row in rows), dtype=np.uint8).reshape(len(rows), 16),
-        filters=np.frombuffer(b"".join(row[3] for row in rows), dtype=np.uint8).reshape(len(rows), 32),
-        sources=np.fromiter((source_of[row[2]] for row in rows), dtype=np.int32, count=len(rows)),
+    count = len(rows)
+    edges = join_pass(
+        tokens=np.frombuffer(b"".join(row[0] for row in rows), dtype=np.uint8).reshape(count, 16),
+        filters=np.frombuffer(b"".join(row[3] for row in rows), dtype=np.uint8).reshape(count, 32),
+        refs=np.frombuffer(b"".join(row[1] for row in rows), dtype=np.uint8).reshape(count, 16),
+        source=np.fromiter((source_of[row[2]] for row in rows), dtype=np.int64, count=count),
         levels=frozen.levels,
+        cap=frozen.caps[pass_number],
     )
-    return edges.tobytes()
+    return Compared(edges.table.tobytes(), sum(edges.over_cap), edges.blocks_skipped)
 
 
 def merge(parts: Sequence[bytes]) -> bytes:
     """All edges of a window in one canonical order: sorted by ref pair, which hides passes and blocks."""
-    data = b"".join(parts)
-    return b"".join(sorted(data[start : start + EDGE_BYTES] for start in range(0, len(data), EDGE_BYTES)))
+    from linkage.join import Edges
+    from linkage.join import merge as merge_edges
+    from linkage.rows import EDGE
+
+    return merge_edges([Edges(np.frombuffer(part, dtype=EDGE), 0, (), 0, 0) for part in parts], 0).table.tobytes()
 
 
 async def deliver(context: Context, frozen: Frozen, edges: bytes, version: int, parameters_hash: str) -> EdgesHeader:
@@ -131,6 +144,8 @@ async def deliver(context: Context, frozen: Frozen, edges: bytes, version: int, 
             edges=header.edges,
             sha256=header.sha256,
             parameters=parameters_hash,
+            over_cap=sum(part.over_cap for part in parts),
+            blocks_skipped=sum(part.blocks_skipped for part in parts),
         )
 
     await context.db.write(effect)

@@ -24,6 +24,7 @@ MIGRATIONS = (
             fingerprint TEXT NOT NULL,
             passes INTEGER NOT NULL,
             levels TEXT NOT NULL,
+            caps TEXT NOT NULL,
             minimum_rows INTEGER NOT NULL,
             sources TEXT NOT NULL,
             window INTEGER NOT NULL       -- the window that is open now

@@ -66,13 +66,14 @@ async def put_params(context: Context, params: Params) -> None:
         if conn.execute("SELECT 1 FROM study WHERE name = ?", (params.study,)).fetchone():
             return
         conn.execute(
-            "INSERT INTO study VALUES (?,?,?,?,?,?,?,1)",
+            "INSERT INTO study VALUES (?,?,?,?,?,?,?,?,1)",
             (
                 params.study,
                 params.version,
                 params.fingerprint,
                 params.passes,
                 json.dumps(params.levels),
+                json.dumps(params.caps),
                 params.minimum_rows,
                 json.dumps(params.sources),
             ),

@@ -139,6 +139,10 @@ async def run_create(call: Call) -> Answer:
     return await call.linking.create(call.principal, call.request_id, call.segment("study"))
 
 
+async def run_list(call: Call) -> Answer:
+    return await call.linking.list_runs(call.segment("study"))
+
+
 async def run_show(call: Call) -> Answer:
     return await call.linking.show(call.segment("study"), call.segment("run"))
 
@@ -217,6 +221,7 @@ ROUTES = (
         "POST", "/v1/studies/{study}/runs", "startRun", OPERATOR, "Start a linkage run", run_create, None, api.Run,
         status=202,
     ),
+    Route("GET", "/v1/studies/{study}/runs", "listRuns", OPERATOR, "The runs of a study, newest first", run_list, None, api.Runs),
     Route("GET", "/v1/studies/{study}/runs/{run}", "showRun", OPERATOR, "How far a run is", run_show, None, api.Run),
     Route("DELETE", "/v1/studies/{study}/runs/{run}", "cancelRun", OPERATOR, "Cancel a run", run_cancel, None, api.Run),
     Route(

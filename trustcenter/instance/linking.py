@@ -108,6 +108,11 @@ class Linking:
         """A run and how far it is."""
         return self.describe(await runs.get(self._instance.registrar, study, run_id))
 
+    async def list_runs(self, study: str) -> api.Runs:
+        """All runs of a study, newest first."""
+        found = await runs.list_runs(self._instance.registrar, study)
+        return api.Runs(runs=[self.describe(run) for run in found])
+
     async def cancel(self, caller: Principal, study: str, run_id: str) -> api.Run:
         """Ask a run to stop before its next step; nothing of it is applied.
 
@@ -177,10 +182,10 @@ class Linking:
         frozen = await compare.freeze(comparator, run.study, run.window)
         progress.begin("comparing", frozen.passes)
         parts = await self._compare(frozen, progress)
-        edges = await self._compute(compare.merge, parts)
+        edges = await self._compute(compare.merge, [part.edges for part in parts])
         study = await registrar.db.read(lambda conn: studies.find(conn, run.study))
         comparison = studies.parameters_hash(study)
-        header = await compare.deliver(comparator, frozen, edges, study.version, comparison)
+        header = await compare.deliver(comparator, frozen, parts, edges, study.version, comparison)
 
         self._checkpoint(progress)
         await runs.step(registrar, run, "deciding")
@@ -192,9 +197,9 @@ class Linking:
         await runs.apply(registrar, run, decided.with_rows(rows), header.edges, header.sha256)
         progress.done = 1
 
-    async def _compare(self, frozen: compare.Frozen, progress: _Progress) -> list[bytes]:
+    async def _compare(self, frozen: compare.Frozen, progress: _Progress) -> list[compare.Compared]:
         path = str(self._instance.config.path(self._instance.config.files.comparator))
-        parts: list[bytes] = [b""] * frozen.passes
+        parts: dict[int, compare.Compared] = {}
         # At most one task per worker is under way, so that a cancelled run stops after one pass.
         limit = asyncio.Semaphore(self._instance.config.workers)
 
@@ -207,7 +212,7 @@ class Linking:
         async with asyncio.TaskGroup() as group:
             for number in range(frozen.passes):
                 group.create_task(one(number))
-        return parts
+        return [parts[number] for number in range(frozen.passes)]
 
     @staticmethod
     def _checkpoint(progress: _Progress) -> None:

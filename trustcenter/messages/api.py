@@ -418,6 +418,7 @@ class RunCounts(Message, frozen=True, kw_only=True):
     persons: Count
     linked_persons: Count
     largest_cluster: Count
+    refused_declarations: list[Name]  # sources that declared themselves deduplicated and are not
 
 
 class Run(Message, frozen=True, kw_only=True):

@@ -19,15 +19,9 @@ Name = Annotated[
     ),
 ]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=f"^[^\\x00-\\x1f\\x7f]+{_END}")]
-Hex16 = Annotated[
-    str, msgspec.Meta(pattern=f"^[0-9a-f]{{32}}{_END}", description="16 bytes as lower-case hex")
-]
-Hex32 = Annotated[
-    str, msgspec.Meta(pattern=f"^[0-9a-f]{{64}}{_END}", description="32 bytes as lower-case hex")
-]
-Day = Annotated[
-    str, msgspec.Meta(pattern=f"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_END}", description="YYYY-MM-DD")
-]
+Hex16 = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{32}}{_END}", description="16 bytes as lower-case hex")]
+Hex32 = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{64}}{_END}", description="32 bytes as lower-case hex")]
+Day = Annotated[str, msgspec.Meta(pattern=f"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_END}", description="YYYY-MM-DD")]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 

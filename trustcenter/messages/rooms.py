@@ -16,6 +16,7 @@ class Params(Message, frozen=True, kw_only=True):
     fingerprint: Hex32
     passes: int
     levels: list[int]
+    caps: list[int]  # per pass, rows that one source may have in a block
     minimum_rows: Count
     sources: list[Name]
 

@@ -11,12 +11,17 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from trustcenter.messages import api
+
+BOUNDS = (0.05, 0.95)  # posteriors between which a pair goes to clearing
+_CLASSES = ("", "possible", "match")
 
 
 @dataclass(frozen=True)
@@ -45,19 +50,85 @@ def decide_study(path: str, study: str, edges: bytes, comparison_hash: str) -> D
         edges: packed edges (M5), 33 bytes each.
         comparison_hash: hash of the parameters of the comparison.
     """
-    from linkage import decide_records
+    from linkage import schema as schemas
+    from linkage.cluster import agglomerate
+    from linkage.decide import RefIndex, aggregate, decide, shipped, tie_ranks
+    from linkage.rows import EDGE
 
+    data = _read(path, study)
+    densities = shipped(schemas.load(data.schema).profile)
+    pairs = aggregate(np.frombuffer(edges, dtype=EDGE), RefIndex.build(data.refs))
+    decision = decide(pairs, data.sources, data.deduplicated, densities, BOUNDS, ties=tie_ranks(data.tags))
+    clusters = agglomerate(decision, data.sources, data.deduplicated, data.tags)
+    labels = clusters.labels.tolist()
+    unjoined = set(clusters.refused.tolist())
+
+    quality: list[float | None] = [None] * len(data.records)
+    links = []
+    tally: dict[tuple[int, int], Counter[str]] = {}
+    for index in range(len(pairs)):
+        a, b, posterior = int(pairs.a[index]), int(pairs.b[index]), float(decision.posterior[index])
+        key = (int(data.sources[a]), int(data.sources[b]))
+        counter = tally.setdefault((min(key), max(key)), Counter())
+        counter["edges"] += int(pairs.c[index])
+        name = _CLASSES[int(decision.cls[index])]
+        if labels[a] == labels[b]:
+            for record in (a, b):
+                quality[record] = max(posterior, quality[record] or 0.0)
+        elif index in unjoined:
+            name = "possible"  # matched, but joining it would have merged two persons: a steward decides
+        if name:
+            counter[name] += 1
+            links.append((a, b, int(pairs.c[index]), float(pairs.p[index]), posterior, name))
+    sizes = Counter(labels)
+    by_source = Counter(data.sources.tolist())
+    counts = api.RunCounts(
+        sources=[api.SourceCount(site=n, records=by_source[i], rows=0) for i, n in enumerate(data.sites)],
+        pairs=[
+            api.PairCount(
+                sites=[data.sites[a], data.sites[b]],
+                edges=tally.get((a, b), Counter())["edges"],
+                matches=tally.get((a, b), Counter())["match"],
+                possible=tally.get((a, b), Counter())["possible"],
+            )
+            for a, b in combinations(range(len(data.sites)), 2)
+        ],
+        edges=len(edges) // EDGE.itemsize,
+        persons=len(sizes),
+        linked_persons=sum(size > 1 for size in sizes.values()),
+        largest_cluster=max(sizes.values(), default=0),
+        refused_declarations=[data.sites[index] for index in decision.refused],
+    )
+    digest = hashlib.sha256(json.dumps([comparison_hash, list(BOUNDS)]).encode())
+    digest.update(np.ascontiguousarray(densities.table, dtype="<f8").tobytes())
+    return Decided(data.records, labels, quality, links, counts, digest.hexdigest())
+
+
+@dataclass(frozen=True)
+class _Data:
+    sites: list[str]
+    deduplicated: list[bool]
+    schema: str
+    records: list[tuple[int, int]]
+    sources: NDArray[np.int32]
+    tags: NDArray[np.uint8]  # (n, 16)
+    refs: NDArray[np.uint8]  # (n, P, 16)
+
+
+def _read(path: str, study: str) -> _Data:
     conn = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
     try:
         conn.execute("BEGIN")  # one snapshot for all queries
+        schema, passes = conn.execute("SELECT schema, passes FROM study WHERE name = ?", (study,)).fetchone()
         participants = conn.execute(
             "SELECT site, domain, deduplicated FROM participant WHERE study = ? ORDER BY site", (study,)
         ).fetchall()
-        schema = conn.execute("SELECT schema FROM study WHERE name = ?", (study,)).fetchone()[0]
         records: list[tuple[int, int]] = []
         sources: list[int] = []
         tags: list[bytes] = []
+        refs: list[bytes] = []
         for index, (_, domain, _) in enumerate(participants):
+            # Decoys are known here only, and never joined. Every other mapped record has exactly `passes` refs.
             for serial, tag in conn.execute(
                 "SELECT r.serial, e.tag FROM record r JOIN entry e ON e.domain = r.domain AND e.serial = r.serial"
                 " WHERE r.domain = ? AND r.state <> 'unlinked' AND r.decoy = 0 AND e.status = 0 ORDER BY r.serial",
@@ -66,55 +137,24 @@ def decide_study(path: str, study: str, edges: bytes, comparison_hash: str) -> D
                 records.append((domain, serial))
                 sources.append(index)
                 tags.append(tag)
-        position = {key: index for index, key in enumerate(records)}
-        refs, owners = [], []
-        for ref, domain, serial in conn.execute("SELECT ref, domain, serial FROM record_ref WHERE study = ?", (study,)):
-            owner = position.get((domain, serial))
-            if owner is not None:
-                refs.append(ref)
-                owners.append(owner)
+            refs.extend(
+                ref
+                for (ref,) in conn.execute(
+                    "SELECT f.ref FROM record r JOIN entry e ON e.domain = r.domain AND e.serial = r.serial"
+                    " JOIN record_ref f ON f.domain = r.domain AND f.serial = r.serial"
+                    " WHERE r.domain = ? AND r.state <> 'unlinked' AND r.decoy = 0 AND e.status = 0"
+                    " ORDER BY r.serial, f.ref",
+                    (domain,),
+                )
+            )
     finally:
         conn.close()
-    decision = decide_records(
-        schema=schema,
-        edges=edges,
-        refs=np.frombuffer(b"".join(refs), dtype=np.uint8).reshape(len(refs), 16),
-        owners=np.array(owners, dtype=np.int32),
-        sources=np.array(sources, dtype=np.int32),
+    return _Data(
+        sites=[row[0] for row in participants],
         deduplicated=[bool(row[2]) for row in participants],
-        tie_keys=np.frombuffer(b"".join(tags), dtype=np.uint8).reshape(len(tags), 16),
+        schema=schema,
+        records=records,
+        sources=np.array(sources, dtype=np.int32),
+        tags=np.frombuffer(b"".join(tags), dtype=np.uint8).reshape(len(tags), 16),
+        refs=np.frombuffer(b"".join(refs), dtype=np.uint8).reshape(len(records), passes, 16),
     )
-    labels = decision.labels.tolist()
-    sizes = Counter(labels)
-    quality: list[float | None] = [None] * len(records)
-    links = []
-    pairs: dict[tuple[int, int], Counter[str]] = {}
-    for a, b, count, level, posterior, cls in decision.links():
-        links.append((a, b, count, level, posterior, cls))
-        if labels[a] == labels[b]:
-            for record in (a, b):
-                quality[record] = max(posterior, quality[record] or 0.0)
-        key = (min(sources[a], sources[b]), max(sources[a], sources[b]))
-        pairs.setdefault(key, Counter())[cls] += 1
-    names = [row[0] for row in participants]
-    edge_counts = decision.edges_per_pair
-    by_source = Counter(sources)
-    counts = api.RunCounts(
-        sources=[api.SourceCount(site=name, records=by_source[index], rows=0) for index, name in enumerate(names)],
-        pairs=[
-            api.PairCount(
-                sites=[names[a], names[b]],
-                edges=edge_counts.get((a, b), 0),
-                matches=pairs.get((a, b), Counter())["match"],
-                possible=pairs.get((a, b), Counter())["possible"],
-            )
-            for a in range(len(names))
-            for b in range(a + 1, len(names))
-        ],
-        edges=len(edges) // 33,
-        persons=len(sizes),
-        linked_persons=sum(size > 1 for size in sizes.values()),
-        largest_cluster=max(sizes.values(), default=0),
-    )
-    parameters = json.dumps([comparison_hash, decision.parameters_hash], separators=(",", ":"))
-    return Decided(records, labels, quality, links, counts, hashlib.sha256(parameters.encode()).hexdigest())

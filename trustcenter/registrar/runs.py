@@ -129,6 +129,17 @@ async def get(context: Context, study: str, run: str) -> RunRow:
     return await context.db.read(lambda conn: find(conn, study, run))
 
 
+async def list_runs(context: Context, study: str) -> list[RunRow]:
+    """All runs of a study, newest first."""
+
+    def query(conn: sqlite3.Connection) -> list[RunRow]:
+        studies.find(conn, study)
+        rows = conn.execute(f"SELECT {_COLUMNS} FROM run WHERE study = ? ORDER BY window DESC", (study,))  # noqa: S608
+        return [_row(row) for row in rows]
+
+    return await context.db.read(query)
+
+
 async def interrupted(context: Context) -> list[RunRow]:
     """Runs that a stop or crash left open."""
 

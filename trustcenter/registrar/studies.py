@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from dataclasses import dataclass
@@ -82,7 +83,14 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
         ConflictError: the name is taken.
     """
     _check(body)
-    schema = schemas.load_shipped(body.schema)
+    if body.schema not in schemas.shipped():  # never a path: the name comes over the wire
+        raise UsageError_(
+            "there is no shipped schema of this name",
+            code="unknown_schema",
+            hint="trustcenter linkage schema lists them",
+            where="schema",
+        )
+    schema = schemas.load(body.schema)
     new = [
         domains.NewDomain(site_domain(body.name, p.site), domains.new_uuid(), "study-site", p.site, body.name)
         for p in body.participants
@@ -166,6 +174,7 @@ def params(study: StudyRow, sites: list[str]) -> Params:
         fingerprint=study.fingerprint,
         passes=study.passes,
         levels=list(study.levels),
+        caps=[step.cap for step in schemas.load(study.schema).passes],
         minimum_rows=study.minimum_batch * study.passes,
         sources=sorted(sites),
     )
@@ -271,8 +280,6 @@ def participation(conn: sqlite3.Connection, study: StudyRow, caller: Principal) 
 
 def parameters_hash(study: StudyRow) -> str:
     """SHA-256 over what decides how records are compared in this study version."""
-    import hashlib
-
     frozen = {
         "study": study.name,
         "version": study.version,
