@@ -38,7 +38,6 @@ _COMMANDS = {
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""Connection: commands that speak to a service need --connect FILE or TRUSTCENTER_CONNECT.
 
-    \b
     Exit codes: 0 done, 1 usage or local, 2 server or remote, 3 verification failed,
     4 refused by policy, 130 interrupted.""",
 )
@@ -46,9 +45,8 @@ _COMMANDS = {
     trustcenter.__version__, "-V", "--version", prog_name="trustcenter", message="%(prog)s %(version)s"
 )
 def main() -> None:
-    r"""Pseudonyms and record linkage for hospitals, through an isolated trust center.
+    """Pseudonyms and record linkage for hospitals, through an isolated trust center.
 
-    \b
     Examples:
       trustcenter demo
       trustcenter pseudonymize patients.csv --column pid --domain uk-nord -o out.csv --connect site.toml

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -28,6 +30,7 @@ class LazyGroup(click.Group):
     def __init__(self, *args: Any, commands_at: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.commands_at = commands_at
+        _keep_examples(self)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of the table, which is the order of use."""
@@ -41,6 +44,7 @@ class LazyGroup(click.Group):
         command = getattr(import_module(module), attribute)
         if not isinstance(command, click.Command):
             raise TypeError(attribute)
+        _keep_examples(command)
         return command
 
     def resolve_command(
@@ -75,6 +79,16 @@ class LazyGroup(click.Group):
         except BaseException as error:
             code = report(error)
         sys.exit(code)
+
+
+def _keep_examples(command: click.Command) -> None:
+    """Mark paragraphs that begin with "Example:" so that click leaves their lines alone."""
+    if command.help:
+        text = inspect.cleandoc(command.help).replace("\b\n", "").replace("\\b\n", "")
+        command.help = re.sub(r"(?m)^(?=Examples?:$)", "\b\n", text)
+    if isinstance(command, click.Group) and not isinstance(command, LazyGroup):
+        for inner in command.commands.values():
+            _keep_examples(inner)
 
 
 def report(error: BaseException) -> int:

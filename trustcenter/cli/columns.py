@@ -11,7 +11,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
-from .options import PATH, F, call, connect_option, force_option, json_option, output_option
+from .options import PATH, F, call, connect_option, force_option, json_option, output_option, separator
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -42,12 +42,11 @@ def _column_options(command: F) -> F:
 @json_option
 @connect_option
 def pseudonymize(connect: Path | None, as_json: bool, **options: Any) -> None:
-    r"""Replace a CSV column by pseudonyms.
+    """Replace a CSV column by pseudonyms.
 
     INPUT is UTF-8 with a header. It is read in a stream, so its size does not matter; a repeated run gives the
     same pseudonyms.
 
-    \b
     Examples:
       trustcenter pseudonymize lab.csv --column pid --domain uk-nord -o lab-pseudonymous.csv
       trustcenter pseudonymize lab.csv --column pid --domain uk-nord -o out.csv --skip-failed failed.csv
@@ -70,11 +69,10 @@ def pseudonymize(connect: Path | None, as_json: bool, **options: Any) -> None:
 def translate(
     connect: Path | None, as_json: bool, whole: bool, from_version: int | None, source: Path | None, **options: Any
 ) -> None:
-    r"""Bring pseudonyms to the current key version.
+    """Bring pseudonyms to the current key version.
 
     After a rotation: either a column of a file, or the whole map of the domain.
 
-    \b
     Examples:
       trustcenter translate data.csv --column psn --domain uk-nord -o data-new.csv
       trustcenter translate --all --from-version 1 --domain uk-nord -o map.csv
@@ -85,7 +83,7 @@ def translate(
         unused = (source, options["column"], options["into"], options["delimiter"], options["skip_failed"])
         if from_version is None or any(given is not None for given in unused):
             raise UsageError_("--all goes with --from-version, --domain and --output only")
-        domain, target, force = options["domain"], options["output"], options["force"]
+        domain, target, force = options["domain"], options["target"], options["force"]
         with progress("translating") as tick:
             count = call(
                 connect,
@@ -111,12 +109,12 @@ def _run(
     into: str | None,
     delimiter: str | None,
     skip_failed: Path | None,
-    output: Path,
+    target: Path,
     force: bool,
 ) -> None:
     from trustcenter.client.tables import ColumnJob, RowsFailedError
 
-    job = ColumnJob(source, output, column, into, _separator(delimiter), force, skip_failed)
+    job = ColumnJob(source, target, column, into, separator(delimiter), force, skip_failed)
     try:
         with progress("reading") as tick:
             result = call(connect, lambda center: _await(work, center, domain, job, tick))
@@ -131,10 +129,6 @@ async def _await(
     work: Callable[..., Awaitable[ColumnResult]], center: object, domain: str, job: ColumnJob, tick: object
 ) -> ColumnResult:
     return await work(center, domain, job, tick)
-
-
-def _separator(text: str | None) -> str | None:
-    return "\t" if text in ("\\t", "tab") else text
 
 
 def _say(result: ColumnResult, as_json: bool) -> None:

@@ -24,9 +24,8 @@ def domain() -> None:
 @json_option
 @connect_option
 def create(name: str, site: str, as_json: bool, connect: Path | None) -> None:
-    r"""Create a domain of a site (operator).
+    """Create a domain of a site (operator).
 
-    \b
     Example:
       trustcenter domain create uk-nord-research --site uk-nord
     """

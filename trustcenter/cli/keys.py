@@ -33,12 +33,11 @@ def list_(as_json: bool, connect: Path | None) -> None:
 @json_option
 @connect_option
 def rotate(domain: str, dry_run: bool, yes: bool, as_json: bool, connect: Path | None) -> None:
-    r"""Rotate the pseudonym key of a domain (operator).
+    """Rotate the pseudonym key of a domain (operator).
 
     Every pseudonym of the domain gets a new form; sites fetch theirs with `trustcenter translate`. The plan is
     shown first, and the domain's name asked for.
 
-    \b
     Examples:
       trustcenter keys rotate uk-nord --dry-run
       trustcenter keys rotate uk-nord --yes

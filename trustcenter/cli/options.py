@@ -41,7 +41,7 @@ def json_option(command: F) -> F:
 
 def output_option(what: str = "Output file.", *, required: bool = True) -> Callable[[F], F]:
     """`-o FILE`."""
-    return click.option("-o", "--output", type=PATH, metavar="FILE", required=required, help=what)
+    return click.option("-o", "--output", "target", type=PATH, metavar="FILE", required=required, help=what)
 
 
 def force_option(command: F) -> F:
@@ -119,3 +119,8 @@ def text_or_file(value: str, prefix: str) -> str:
             "this is not a public key and not a file with one", code="bad_public_key", hint=f"it starts with {prefix}"
         )
     return text
+
+
+def separator(text: str | None) -> str | None:
+    """A tab can be written as a word."""
+    return "\t" if text in ("\\t", "tab") else text

@@ -26,9 +26,8 @@ def site() -> None:
 @json_option
 @connect_option
 def add(name: str, kind: str, title: str | None, as_json: bool, connect: Path | None) -> None:
-    r"""Admit an institution (operator).
+    """Admit an institution (operator).
 
-    \b
     Example:
       trustcenter site add uk-nord --kind hospital --title "Universitätsklinikum Nord"
     """
@@ -67,9 +66,8 @@ def token(
     as_json: bool,
     connect: Path | None,
 ) -> None:
-    r"""Give a site access: a token, shown once, or a whole connection file (operator).
+    """Give a site access: a token, shown once, or a whole connection file (operator).
 
-    \b
     Examples:
       trustcenter site token uk-nord -o uk-nord.toml
       trustcenter site token uk-nord --list

@@ -30,18 +30,17 @@ def staff() -> None:
 @staff.command("keygen")
 @output_option("Where the personal key goes; it stays with its owner.")
 @passphrase_option
-def keygen(output: Path, passphrase_file: Path | None) -> None:
-    r"""Make a personal key, with which its owner signs approvals. Works without a service.
+def keygen(target: Path, passphrase_file: Path | None) -> None:
+    """Make a personal key, with which its owner signs approvals. Works without a service.
 
     Prints the public half, which the operator needs for `staff add`.
 
-    \b
     Example:
       trustcenter staff keygen -o anna.key > anna.pub
     """
     from .secret_input import new_personal_key
 
-    click.echo(new_personal_key(output, passphrase_file))
+    click.echo(new_personal_key(target, passphrase_file))
 
 
 @staff.command("add")
@@ -61,9 +60,8 @@ def add(
     as_json: bool,
     connect: Path | None,
 ) -> None:
-    r"""Add a person (operator). The token is shown once, or written into a connection file.
+    """Add a person (operator). The token is shown once, or written into a connection file.
 
-    \b
     Example:
       trustcenter staff add anna --role approver --public-key anna.pub -o anna.toml
     """

@@ -138,6 +138,12 @@ class TrustCenter:
         answer = await self._post(f"/v1/studies/{_q(study)}/records", request, m.RegisterAnswer, repeatable=True)
         return _as_long(answer.pseudonyms, answer.pseudonyms, record_numbers)
 
+    async def own_records(self, study: str) -> AsyncIterator[m.RecordRefs]:
+        """The caller's mapped records and their current refs, streamed."""
+        async with self._http.stream(f"/v1/studies/{_q(study)}/records") as body:
+            async for item in records(body, m.RecordRefs, self.settings.line_bytes):
+                yield item
+
     async def open_upload(self, study: str, upload: m.UploadOpen) -> m.UploadOpened:
         """Announce rows."""
         return await self._post(f"/v1/studies/{_q(study)}/uploads", upload, m.UploadOpened)
@@ -156,12 +162,14 @@ class TrustCenter:
         return _decode(answer, m.ChunkStored)
 
     async def complete_upload(self, study: str, upload: str) -> Receipt:
-        """Close an upload; the comparator's receipt."""
-        return await self._post(f"/v1/studies/{_q(study)}/uploads/{_q(upload)}/complete", None, Receipt)
+        """Close an upload; the comparator's receipt, again the same."""
+        return await self._post(
+            f"/v1/studies/{_q(study)}/uploads/{_q(upload)}/complete", None, Receipt, repeatable=True
+        )
 
     async def send_map(self, study: str, entries: m.MapUpload) -> m.MapAccepted:
-        """Tell the registrar which refs belong to which record."""
-        return await self._post(f"/v1/studies/{_q(study)}/maps", entries, m.MapAccepted)
+        """Tell the registrar which refs belong to which record; the same map again is harmless."""
+        return await self._post(f"/v1/studies/{_q(study)}/maps", entries, m.MapAccepted, repeatable=True)
 
     async def results(self, study: str) -> AsyncIterator[m.ResultLine]:
         """The caller's own records and their study pseudonyms, streamed."""
@@ -186,10 +194,6 @@ class TrustCenter:
     async def start_run(self, study: str) -> m.Run:
         """Start a linkage run."""
         return await self._post(f"/v1/studies/{_q(study)}/runs", None, m.Run)
-
-    async def runs(self, study: str) -> list[m.Run]:
-        """The runs of a study, newest first."""
-        return (await self._get(f"/v1/studies/{_q(study)}/runs", m.Runs)).runs
 
     async def run(self, study: str, run: str) -> m.Run:
         """How far a run is."""

@@ -1,17 +1,19 @@
 """CSV files read and written row by row, so that their size does not matter.
 
 UTF-8 only (a byte order mark is kept), separator sniffed from the header or given, quotes as the csv
-module has them. Rows are numbered as in a spreadsheet: the header is row 1.
+module has them. Rows are numbered from 1, the first line below the header.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
 
 from .errors import LocalFileError
+from .files import replacing
 
 SEPARATORS: Final = ",;\t|"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -41,7 +43,7 @@ class CsvInput:
             raise LocalFileError("the delimiter is one character, not a quote or line end", code="bad_delimiter")
         self._stream = stream
         self.size, self.read = size, 0
-        self._row = 1
+        self._row = 0
         first = stream.readline(_LINE_BYTES)
         self.bom = first.startswith(_BOM)
         self.read = len(first)
@@ -54,7 +56,7 @@ class CsvInput:
         self._reader = csv.reader(self._lines(head), delimiter=self.delimiter, strict=True)
         self.header = self._next()
         if len(set(self.header)) != len(self.header):
-            raise LocalFileError("a column name occurs twice", code="bad_column", where="row 1")
+            raise LocalFileError("a column name occurs twice", code="bad_column", where="header")
 
     def column(self, name: str) -> int:
         """Index of a column.
@@ -64,11 +66,15 @@ class CsvInput:
                 without a header has a patient there.
         """
         if name not in self.header:
+            # As in linkage.tables: without regard to case, where that is clear.
+            alike = [i for i, own in enumerate(self.header) if own.strip().casefold() == name.strip().casefold()]
+            if len(alike) == 1:
+                return alike[0]
             raise LocalFileError(
                 f"the input has no column of that name (it has {len(self.header)})",
                 code="unknown_column",
-                hint="column names are case-sensitive; is the separator right (--delimiter)?",
-                where="row 1",
+                hint="columns are named in the first line; is the separator right (--delimiter)?",
+                where="header",
             )
         return self.header.index(name)
 
@@ -90,9 +96,12 @@ class CsvInput:
                 raise LocalFileError(
                     f"the row has {len(fields)} fields, the header {len(self.header)}",
                     code="bad_row",
-                    where=f"row {self._row}",
+                    where=self._where(),
                 )
             yield self._row, fields
+
+    def _where(self) -> str:
+        return f"row {self._row}" if self._row else "header"
 
     def _next(self) -> list[str]:
         try:
@@ -100,7 +109,7 @@ class CsvInput:
         except csv.Error:
             # The text of csv.Error is about the format, but may grow a value some day.
             raise LocalFileError(
-                "the row is not valid CSV", code="bad_row", hint="check its quotes", where=f"row {self._row}"
+                "the row is not valid CSV", code="bad_row", hint="check its quotes", where=self._where()
             ) from None
 
     def _lines(self, head: str) -> Iterator[str]:
@@ -111,7 +120,7 @@ class CsvInput:
 
     def _decode(self, line: bytes) -> str:
         if len(line) == _LINE_BYTES and not line.endswith(b"\n"):
-            raise LocalFileError("a line is longer than a megabyte", code="bad_row", where=f"row {self._row}")
+            raise LocalFileError("a line is longer than a megabyte", code="bad_row", where=self._where())
         try:
             return line.decode("utf-8")
         except UnicodeDecodeError:
@@ -119,7 +128,7 @@ class CsvInput:
                 "the input is not UTF-8",
                 code="not_utf8",
                 hint="convert it, for instance: iconv -f WINDOWS-1252 -t UTF-8",
-                where=f"row {self._row}",
+                where=self._where(),
             ) from None
 
 
@@ -164,3 +173,46 @@ class CsvOutput:
     def row(self, fields: list[str]) -> None:
         """Write one row."""
         self._writer.writerow(fields)
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    """Some columns of a CSV file, in the order asked for.
+
+    Raises:
+        LocalFileError: no such file or column, or not CSV in UTF-8.
+    """
+    stream, size = open_input(path)
+    with stream:
+        table = CsvInput(stream, size, None)
+        places = [table.column(name) for name in columns]
+        return [tuple(fields[i] for i in places) for _, fields in table.rows()]
+
+
+def read_ids(path: Path, column: str, delimiter: str | None = None) -> list[str]:
+    """The ids of a file, stripped as `linkage.tables` strips them: other ids give other record numbers.
+
+    Raises:
+        LocalFileError: no such file or column, or not CSV in UTF-8.
+        LinkageError: an id is empty or occurs twice.
+    """
+    from linkage.tables import Table
+
+    stream, size = open_input(path)
+    with stream:
+        table = CsvInput(stream, size, delimiter)
+        at = table.column(column)
+        return Table([fields[at].strip() for _, fields in table.rows()], {}).ids
+
+
+def write_csv(target: Path, header: Sequence[str], rows: Iterable[Sequence[object]], *, force: bool = False) -> None:
+    """Write a CSV file (UTF-8, comma, LF, mode 0600) that appears only when it is complete.
+
+    Raises:
+        LocalFileError: it exists (without `force`).
+    """
+    with replacing(target, force=force) as stream:
+        text = io.TextIOWrapper(stream, "utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+        text.detach()  # flushes, and leaves closing to `replacing`

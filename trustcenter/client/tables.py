@@ -160,7 +160,7 @@ async def _column(
         table = CsvInput(stack.enter_context(stream), size, job.delimiter)
         at = table.column(job.column)
         if job.into is not None and job.into in table.header:
-            raise LocalFileError("there is a column of the new name already", code="bad_column", where="row 1")
+            raise LocalFileError("there is a column of the new name already", code="bad_column", where="header")
         await center.domain(domain)
         out = CsvOutput(
             stack.enter_context(replacing(job.target, force=job.force)),

@@ -1,0 +1,121 @@
+"""`trustcenter linkage match` and `evaluate`: who is who, and how good that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from trustcenter.errors import UsageError_
+
+from . import output
+from .options import PATH, force_option, json_option, output_option
+from .progress import progress
+
+if TYPE_CHECKING:
+    from linkage.evaluate import Quality
+
+
+@click.command()
+@click.argument("directories", metavar="DIR DIR [DIR]...", type=PATH, nargs=-1)
+@output_option("New directory for pairs.csv and persons.csv.")
+@click.option("--schema", "schema_name", metavar="NAME|FILE", help="Schema, if it is not one that ships.")
+@click.option(
+    "--not-deduplicated", multiple=True, metavar="SOURCE", help="A source that may hold a patient twice; repeat."
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads of the comparison.")
+@force_option
+@json_option
+def match(
+    directories: tuple[Path, ...],
+    target: Path,
+    schema_name: str | None,
+    not_deduplicated: tuple[str, ...],
+    workers: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Match two or more encoded sources.
+
+    Writes pairs.csv (every pair of records with an edge, its posterior and what was decided) and persons.csv (the
+    person of each record). Where ids.csv lies in a DIR, the site's ids stand beside the record numbers.
+
+    Example:
+      trustcenter linkage match north/ south/ practice/ -o joined/
+    """
+    from trustcenter.client.offline import match_directories
+
+    if len(directories) < 2:
+        raise UsageError_("matching needs at least two directories", code="usage")
+    schema = None
+    if schema_name is not None:
+        from linkage.schema import load
+
+        schema = load(schema_name)
+    with progress("matching") as tick:
+        result = match_directories(
+            directories,
+            target,
+            schema=schema,
+            not_deduplicated=not_deduplicated,
+            workers=workers,
+            force=force,
+            progress=lambda _, done, total: tick(done, total),
+        )
+    _say(result, as_json)
+
+
+def _say(result: object, as_json: bool) -> None:
+    from linkage.match import MatchResult
+
+    assert isinstance(result, MatchResult)
+    counts = {**result.counts, "persons": len(set(result.labels.tolist()))}
+    if as_json:
+        output.data({"sources": result.names, "refused_declarations": result.refused, **counts})
+    else:
+        output.fields({"sources": result.names, **counts})
+    for name in result.refused:
+        output.note(f"the source {output.plain(name)} is not free of duplicates: its pairs are possible only")
+
+
+@click.command()
+@click.argument("matched", metavar="DIR", type=PATH)
+@click.option("--truth", type=PATH, required=True, metavar="FILE", help="CSV with the columns site, id and person.")
+@json_option
+def evaluate(matched: Path, truth: Path, as_json: bool) -> None:
+    """Judge the outcome of `match` against the truth: pairwise precision, recall and F1.
+
+    Example:
+      trustcenter linkage evaluate joined/ --truth demo/truth.csv
+    """
+    from trustcenter.client.offline import evaluate_directory
+
+    found = evaluate_directory(matched, truth)
+    if as_json:
+        output.data(
+            {
+                "records": found.records,
+                "conflicts": found.conflicts,
+                "overall": _figures(found.overall),
+                "by_sources": [{"sources": pair, **_figures(q)} for pair, q in found.by_sources.items()],
+            }
+        )
+        return
+    rows = [[" + ".join(pair), *_row(q)] for pair, q in found.by_sources.items()]
+    output.table([*rows, ["all", *_row(found.overall)]], ("sources", "precision", "recall", "F1", "true", "found"))
+
+
+def _figures(q: Quality) -> dict[str, float]:
+    return {
+        "precision": q.precision,
+        "recall": q.recall,
+        "f1": q.f1,
+        "true": q.true,
+        "found": q.found,
+        "right": q.right,
+    }
+
+
+def _row(q: Quality) -> list[object]:
+    return [f"{q.precision:.4f}", f"{q.recall:.4f}", f"{q.f1:.4f}", q.true, q.found]

@@ -1,0 +1,148 @@
+"""`trustcenter study`: set up (operator), and the group of all study commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from trustcenter.errors import UsageError_
+
+from . import output
+from .options import call, connect_option, json_option, text_or_file
+from .study_run import link, release
+from .study_site import register, result, upload
+
+_COLUMNS = ("name", "version", "schema", "state", "separation", "purpose")
+
+
+@click.group()
+def study() -> None:
+    """Studies: set up, register, upload, link, release.
+
+    The operator creates a study and links it; each site registers its records, uploads rows and fetches its
+    results; two approvers release the join map to the data recipient.
+    """
+
+
+@study.command("create")
+@click.argument("name")
+@click.option("--purpose", required=True, help="What the data are used for.")
+@click.option("--permit", required=True, help="On what ground: vote, permit, contract.")
+@click.option("--site", "sites", multiple=True, required=True, metavar="SITE", help="A participating site; repeat.")
+@click.option(
+    "--not-deduplicated", multiple=True, metavar="SITE", help="A site whose source may hold a patient twice; repeat."
+)
+@click.option(
+    "--recipient",
+    "recipients",
+    multiple=True,
+    required=True,
+    metavar="NAME=KEY|FILE",
+    help="A data recipient and its public key; repeat.",
+)
+@click.option("--schema", default="de-person/1", show_default=True, metavar="NAME", help="Linkage schema.")
+@click.option("--valid-until", metavar="YYYY-MM-DD", help="Last day.")
+@click.option(
+    "--minimum-batch", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Fewest records per upload."
+)
+@json_option
+@connect_option
+def create(
+    name: str,
+    purpose: str,
+    permit: str,
+    sites: tuple[str, ...],
+    not_deduplicated: tuple[str, ...],
+    recipients: tuple[str, ...],
+    schema: str,
+    valid_until: str | None,
+    minimum_batch: int,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    """Set up a study; its parameters are frozen for this version (operator).
+
+    Example:
+      trustcenter study create sepsis --purpose "Sepsis outcomes" --permit "EC 2026-17" \\
+        --site uk-nord --site uk-sued --recipient registry=registry.pub
+    """
+    from trustcenter.messages.api import Participant, Recipient, StudyCreate
+
+    if set(not_deduplicated) - set(sites):
+        raise UsageError_("--not-deduplicated names a site that does not take part", code="usage")
+    wanted = StudyCreate(
+        name=name,
+        purpose=purpose,
+        permit=permit,
+        schema=schema,
+        participants=[Participant(site=s, deduplicated=s not in not_deduplicated) for s in sites],
+        recipients=[Recipient(name=n, public_key=key) for n, key in map(_recipient, recipients)],
+        valid_until=valid_until,
+        minimum_batch=minimum_batch,
+    )
+    made = call(connect, lambda center: center.create_study(wanted))
+    _show(made, as_json)
+
+
+def _recipient(text: str) -> tuple[str, str]:
+    name, found, key = text.partition("=")
+    if not found:
+        raise UsageError_("a recipient is given as NAME=KEY or NAME=FILE", code="usage", where="--recipient")
+    return name, text_or_file(key, "tc-recipient-1:")
+
+
+@study.command("list")
+@json_option
+@connect_option
+def list_(as_json: bool, connect: Path | None) -> None:
+    """List the studies that you take part in (an operator sees all)."""
+    found = call(connect, lambda center: center.studies())
+    output.items(found, _COLUMNS, as_json=as_json, empty="no studies yet")
+
+
+@study.command("show")
+@click.argument("name")
+@json_option
+@connect_option
+def show(name: str, as_json: bool, connect: Path | None) -> None:
+    """Show a study and its frozen parameters."""
+    _show(call(connect, lambda center: center.study(name)), as_json)
+
+
+def _show(made: object, as_json: bool) -> None:
+    from trustcenter.messages.api import Study
+
+    assert isinstance(made, Study)
+    if as_json:
+        output.data(made)
+        return
+    from keys.hybrid import fingerprint
+
+    output.fields(
+        {
+            "name": made.name,
+            "version": made.version,
+            "state": made.state,
+            "purpose": made.purpose,
+            "permit": made.permit,
+            "valid until": made.valid_until,
+            "schema": made.schema,
+            "fingerprint": made.fingerprint,
+            "passes": made.passes,
+            "minimum batch": made.minimum_batch,
+            "separation": made.separation,
+        }
+    )
+    click.echo()
+    output.table(
+        ([p.site, "yes" if p.deduplicated else "no", made.domains.get(p.site)] for p in made.participants),
+        ("site", "deduplicated", "domain"),
+    )
+    click.echo()
+    output.table(([r.name, fingerprint(r.public_key)] for r in made.recipients), ("recipient", "key fingerprint"))
+    output.hint("compare the fingerprint of the recipient's key with the recipient, over the telephone for instance")
+
+
+for command in (register, upload, link, result, release):
+    study.add_command(command)

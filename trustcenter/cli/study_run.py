@@ -1,0 +1,179 @@
+"""`trustcenter study link` and `release`: the centre's part in a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from trustcenter.errors import PolicyError, UsageError_
+
+from . import output
+from .options import PATH, call, connect_option, force_option, json_option, passphrase_option
+from .progress import progress
+
+if TYPE_CHECKING:
+    from trustcenter.messages.api import Release, Run
+
+_RELEASE = ("release", "study", "recipient", "run", "state", "approvals", "required", "records", "created")
+
+
+@click.command()
+@click.argument("study")
+@click.option("--run", metavar="ID", help="Follow this run instead of starting one.")
+@click.option("--cancel", metavar="ID", help="Cancel this run instead.")
+@click.option("--no-wait", is_flag=True, help="Do not follow; print the run and end.")
+@json_option
+@connect_option
+def link(study: str, run: str | None, cancel: str | None, no_wait: bool, as_json: bool, connect: Path | None) -> None:
+    """Link the sources of a study and follow the run (operator).
+
+    Interrupting the command does not stop the run.
+
+    Examples:
+      trustcenter study link sepsis
+      trustcenter study link sepsis --run 0f3c5a… --json
+    """
+    from trustcenter.client import TrustCenter
+    from trustcenter.client import operator as work
+
+    if cancel is not None:
+        _say(call(connect, lambda center: center.cancel_run(study, cancel)), as_json)
+        return
+    if no_wait:
+
+        async def once(center: TrustCenter) -> Run:
+            return await (center.start_run(study) if run is None else center.run(study, run))
+
+        _say(call(connect, once), as_json)
+        return
+    seen: list[str] = []
+    with progress("linking") as tick:
+
+        def follow(now: Run) -> None:
+            if not seen:
+                seen.append(now.run)
+                output.note(f"run {now.run}")
+            tick(now.done, now.total)
+
+        try:
+            done = call(connect, lambda center: work.link(center, study, run, follow))
+        except KeyboardInterrupt:
+            if seen:
+                output.hint(f"the run goes on; follow it with --run {seen[0]}, stop it with --cancel {seen[0]}")
+            raise
+    _say(done, as_json)
+
+
+def _say(run: Run, as_json: bool) -> None:
+    if as_json:
+        output.data(run)
+        return
+    pairs: dict[str, object] = {"run": run.run, "state": run.state, "window": run.window}
+    if run.counts is not None:
+        pairs |= {
+            "edges": run.counts.edges,
+            "persons": run.counts.persons,
+            "linked persons": run.counts.linked_persons,
+            "largest cluster": run.counts.largest_cluster,
+        }
+    output.fields(pairs)
+    if run.counts is not None:
+        click.echo()
+        output.table(
+            ([" + ".join(p.sites), p.edges, p.matches, p.possible] for p in run.counts.pairs),
+            ("sites", "edges", "matches", "possible"),
+        )
+
+
+@click.command()
+@click.argument("study")
+@click.option("--recipient", metavar="NAME", help="Propose to release the latest run to this recipient (operator).")
+@click.option("--release", "release_id", metavar="ID", help="Show this release, approve it or fetch its map.")
+@click.option("--approve", is_flag=True, help="Sign the release (approver).")
+@click.option("--personal-key", type=PATH, metavar="FILE", help="With --approve: your personal key.")
+@click.option("--yes", is_flag=True, help="With --approve: do not ask after showing the statement.")
+@click.option("--fetch", is_flag=True, help="Fetch the sealed join map (operator).")
+@click.option("-o", "--output", "target", type=PATH, metavar="FILE", help="With --fetch: where the map goes.")
+@passphrase_option
+@force_option
+@json_option
+@connect_option
+def release(
+    study: str,
+    recipient: str | None,
+    release_id: str | None,
+    approve: bool,
+    personal_key: Path | None,
+    yes: bool,
+    fetch: bool,
+    target: Path | None,
+    passphrase_file: Path | None,
+    force: bool,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    """Release the join map: one proposes, two others sign, then it is fetched, sealed to the recipient.
+
+    Examples:
+      trustcenter study release sepsis --recipient registry
+      trustcenter study release sepsis --release 0f3c5a… --approve --personal-key anna.key
+      trustcenter study release sepsis --release 0f3c5a… --fetch -o joinmap.sealed
+    """
+    if sum((recipient is not None, approve, fetch)) > 1 or (recipient is None) == (release_id is None):
+        raise UsageError_(
+            "give either --recipient, or --release with at most one of --approve and --fetch", code="usage"
+        )
+    if approve != (personal_key is not None) or fetch != (target is not None):
+        raise UsageError_("--approve goes with --personal-key, --fetch with --output", code="usage")
+    if recipient is not None:
+        made = call(connect, lambda center: center.propose_release(study, recipient))
+        _show(made, as_json)
+        output.note("two approvers sign it next")
+        return
+    assert release_id is not None
+    if approve:
+        assert personal_key is not None
+        _show(_approve(connect, study, release_id, personal_key, passphrase_file, yes=yes), as_json)
+    elif fetch:
+        assert target is not None
+        _fetch(connect, study, release_id, target, force, as_json)
+    else:
+        _show(call(connect, lambda center: center.release(study, release_id)), as_json)
+
+
+def _approve(
+    connect: Path | None, study: str, release_id: str, key_file: Path, passphrase_file: Path | None, *, yes: bool
+) -> Release:
+    from trustcenter.client import operator as work
+
+    from .secret_input import personal_key
+
+    key = personal_key(key_file, passphrase_file)
+
+    def sign(statement: str) -> str:
+        # What is signed is shown first, line by line and without control characters.
+        for line in statement.rstrip("\n").split("\n"):
+            output.note(f"  {output.plain(line)}")
+        if not yes:
+            if not output.interactive():
+                raise UsageError_("signing needs a confirmation", code="not_confirmed", hint="repeat with --yes")
+            if not click.confirm("Sign this statement?", err=True):
+                raise PolicyError("not signed", code="not_confirmed")
+        return key.sign(work.CONTEXT, statement.encode())
+
+    return call(connect, lambda center: work.approve(center, study, release_id, sign))
+
+
+def _fetch(connect: Path | None, study: str, release_id: str, target: Path, force: bool, as_json: bool) -> None:
+    from trustcenter.client import operator as work
+
+    size = call(connect, lambda center: work.fetch_join_map(center, study, release_id, target, force=force))
+    if as_json:
+        output.data({"study": study, "release": release_id, "bytes": size})
+    output.note(f"wrote {size} bytes; only the recipient can open them, with `trustcenter recipient open`")
+
+
+def _show(found: Release, as_json: bool) -> None:
+    output.item(found, _RELEASE, as_json=as_json)

@@ -1,0 +1,188 @@
+"""`trustcenter study register`, `upload` and `result`: the site's part in a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import output
+from .linkage_source import source_options, warn
+from .options import PATH, F, call, connect_option, force_option, json_option, output_option, separator
+from .progress import progress
+
+
+def _own_records(command: F) -> F:
+    for option in (
+        click.option("--delimiter", metavar="CHAR", help="Separator; found from the header if not given."),
+        click.option("--site-key", type=PATH, required=True, metavar="FILE", help="The site's own key."),
+        click.option("--id-column", required=True, metavar="COLUMN", help="Column with the site's own id."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("study")
+@click.argument("source", metavar="INPUT", type=PATH)
+@_own_records
+@output_option("CSV with the site's id and the study pseudonym of each record.")
+@force_option
+@json_option
+@connect_option
+def register(
+    study: str,
+    source: Path,
+    id_column: str,
+    site_key: Path,
+    delimiter: str | None,
+    target: Path,
+    force: bool,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    """Register the site's records in a study; study pseudonyms come at once (site).
+
+    The centre gets record numbers only, derived from the ids under the site key and sorted.
+
+    Example:
+      trustcenter study register sepsis patients.csv --id-column pid --site-key site.key -o pseudonyms.csv
+    """
+    from keys.secretfiles import SiteKey
+    from trustcenter.client import TrustCenter
+    from trustcenter.client import site as work
+    from trustcenter.client.csvstream import read_ids, write_csv
+    from trustcenter.client.files import require_writable
+
+    require_writable(target, sources=(source, site_key), force=force)
+    key = SiteKey.load(site_key).material
+    ids = read_ids(source, id_column, separator(delimiter))
+    with progress("registering") as tick:
+
+        async def job(center: TrustCenter) -> list[str]:
+            await center.study(study)
+            return await work.register(center, study, ids, key, lambda _, done, total: tick(done, total))
+
+        pseudonyms = call(connect, job)
+    write_csv(target, (id_column, "pseudonym"), zip(ids, pseudonyms, strict=True), force=force)
+    if as_json:
+        output.data({"study": study, "records": len(ids)})
+    output.note(f"{len(ids)} records registered")
+
+
+@click.command()
+@click.argument("study")
+@click.argument("source", metavar="INPUT", type=PATH)
+@source_options
+@click.option("--not-deduplicated", is_flag=True, help="Say that this source may hold a patient twice.")
+@click.option(
+    "--require-separation",
+    type=click.Choice(["none", "process", "operator"]),
+    default="none",
+    show_default=True,
+    help="Refuse a service whose rooms are less separated.",
+)
+@json_option
+@connect_option
+def upload(
+    study: str,
+    source: Path,
+    id_column: str,
+    mapping: tuple[str, ...],
+    study_secret: Path,
+    site_key: Path,
+    delimiter: str | None,
+    not_deduplicated: bool,
+    require_separation: str,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    """Encode the site's patients here, and bring the centre up to date with their rows (site).
+
+    Names and birth dates never leave the site. Only what the centre does not hold yet is sent; interrupted, the
+    command is simply given again.
+
+    Example:
+      trustcenter study upload sepsis patients.csv --id-column pid --map surname=NACHNAME \\
+        --study-secret study.secret --site-key site.key
+    """
+    from linkage.schema import load
+    from linkage.tables import parse_mapping, read_csv
+    from trustcenter.client import TrustCenter
+    from trustcenter.client import site as work
+
+    from .secret_input import linkage_secrets
+
+    secrets = linkage_secrets(study_secret, site_key)
+    chosen = parse_mapping(mapping) if mapping else None
+    with progress("uploading") as tick:
+
+        async def job(center: TrustCenter) -> work.Uploaded:
+            found = await center.study(study)
+            schema = load(found.schema)
+            work.check_study(
+                found,
+                schema,
+                secret_study=secrets.study,
+                secret_version=secrets.version,
+                site=center.connection.site,
+                require_separation=require_separation,
+                deduplicated=not not_deduplicated,
+            )
+            table = read_csv(source, id_column=id_column, mapping=chosen, delimiter=separator(delimiter))
+            return await work.upload(center, found, schema, table, secrets, lambda _, done, total: tick(done, total))
+
+        done = call(connect, job)
+    if as_json:
+        output.data(done)
+    else:
+        output.fields({"records": done.records, "new or changed": done.sent, "rows sent": done.rows})
+    for receipt in done.receipts:
+        output.note(f"receipt {receipt.sequence}: {receipt.rows} rows, root {receipt.root[:16]}…, verified")
+    if not done.sent:
+        output.note("the centre holds all of this already")
+    warn(done.records, done.few_passes, done.warnings)
+
+
+@click.command()
+@click.argument("study")
+@click.option("--input", "source", type=PATH, required=True, metavar="FILE", help="CSV with the site's own ids.")
+@_own_records
+@output_option("CSV with the site's id and the study pseudonym of each record.")
+@force_option
+@json_option
+@connect_option
+def result(
+    study: str,
+    source: Path,
+    id_column: str,
+    site_key: Path,
+    delimiter: str | None,
+    target: Path,
+    force: bool,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    """Fetch the study pseudonyms of the site's own records as they are now (site).
+
+    Nothing that comes back depends on other sites.
+
+    Example:
+      trustcenter study result sepsis --input patients.csv --id-column pid --site-key site.key -o result.csv
+    """
+    from keys.secretfiles import SiteKey
+    from trustcenter.client import site as work
+    from trustcenter.client.csvstream import read_ids, write_csv
+    from trustcenter.client.files import require_writable
+
+    require_writable(target, sources=(source, site_key), force=force)
+    key = SiteKey.load(site_key).material
+    ids = read_ids(source, id_column, separator(delimiter))
+    found = call(connect, lambda center: work.results(center, study, ids, key))
+    rows = [(one, pseudonym) for one, pseudonym in zip(ids, found, strict=True) if pseudonym is not None]
+    write_csv(target, (id_column, "pseudonym"), rows, force=force)
+    if as_json:
+        output.data({"study": study, "records": len(rows), "unknown": len(ids) - len(rows)})
+    output.note(
+        f"{len(rows)} records" + (f"; {len(ids) - len(rows)} are not registered" if len(rows) < len(ids) else "")
+    )

@@ -1,0 +1,75 @@
+"""What of a source the centre does not hold yet.
+
+A site's rows are a pure function of its current records. Sent are only rows with refs that the registrar does
+not hold for the site, and mapped only the records they belong to; refs that a changed record no longer has are
+retired by the registrar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linkage.rows import pack_map, sort_order
+
+if TYPE_CHECKING:
+    from linkage.encode import Encoded
+
+U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One upload: rows for the comparator (sorted by ref) and entries for the registrar (by record number)."""
+
+    rows: NDArray[np.void]
+    entries: bytes
+    records: int
+
+    @property
+    def refs(self) -> list[bytes]:
+        """The 16-byte refs of the rows, in order."""
+        return [bytes(ref) for ref in np.ascontiguousarray(self.rows["ref"]).view("V16")[:, 0]]
+
+
+def new_records(encoded: Encoded, held: bytes) -> NDArray[np.bool_]:
+    """Which records have a ref that is not among the held ones.
+
+    Args:
+        encoded: the whole source.
+        held: refs that the registrar holds for the site, 16 bytes each, joined.
+
+    Returns:
+        (n,) bool.
+    """
+    return np.asarray((~_held(encoded.refs.reshape(-1, 16), held)).reshape(encoded.refs.shape[:2]).any(axis=1))
+
+
+def parts(encoded: Encoded, held: bytes, most: int) -> Iterator[Part]:
+    """The difference as uploads of at most `most` records and nearly equal size, by record number."""
+    chosen = np.flatnonzero(new_records(encoded, held))
+    if not len(chosen):
+        return
+    chosen = chosen[sort_order(encoded.record_numbers[chosen])]
+    fresh = ~_held(encoded.rows["ref"], held)
+    for indices in np.array_split(chosen, -(-len(chosen) // most)):
+        mine = fresh
+        if len(indices) < len(chosen):
+            mine = fresh & _among(encoded.rows["ref"], encoded.refs[indices].reshape(-1, 16))
+        entries = pack_map(encoded.record_numbers[indices], encoded.refs[indices])
+        yield Part(encoded.rows[mine], entries.tobytes(), len(indices))
+
+
+def _held(refs: U8, held: bytes) -> NDArray[np.bool_]:
+    if not held:
+        return np.zeros(len(refs), bool)
+    return _among(refs, np.frombuffer(held, np.uint8).reshape(-1, 16))
+
+
+def _among(refs: U8, others: U8) -> NDArray[np.bool_]:
+    # All refs have 16 bytes, so that numpy's padding of byte strings cannot make two of them equal.
+    return np.isin(np.ascontiguousarray(refs).view("S16")[:, 0], np.ascontiguousarray(others).view("S16")[:, 0])

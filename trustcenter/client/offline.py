@@ -1,0 +1,277 @@
+"""Linkage without a service: encode a source into files, match several, judge the outcome.
+
+A directory per source holds three files that go three ways: `rows.tcrows` to the comparator, `map.tcmap` to the
+registrar, and `ids.csv`, which stays at the site. Formats: docs/spec/rows-file.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from trustcenter.errors import ConflictError, UsageError_
+
+from .csvstream import read_columns, write_csv
+from .errors import LocalFileError
+
+if TYPE_CHECKING:
+    from linkage.encode import Secrets
+    from linkage.evaluate import Quality
+    from linkage.match import MatchResult
+    from linkage.schema import Schema
+
+ROWS: Final = "rows.tcrows"
+MAP: Final = "map.tcmap"
+IDS: Final = "ids.csv"
+PAIRS: Final = "pairs.csv"
+PERSONS: Final = "persons.csv"
+_PAIR_COLUMNS: Final = (
+    *("source_a", "record_a", "id_a", "source_b", "record_b", "id_b"),
+    *("edges", "distance", "posterior", "class", "joined"),
+)
+
+Progress = Callable[[str, int, int], None]
+
+
+def new_directory(path: Path, *, force: bool = False) -> None:
+    """Make an output directory, mode 0700.
+
+    Raises:
+        LocalFileError: it is there and not empty (without `force`), or is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise LocalFileError("the output is a file, not a directory", code="output_exists")
+    if path.is_dir() and any(path.iterdir()) and not force:
+        raise LocalFileError(
+            "the output directory is not empty", code="output_exists", hint="name a new one, or overwrite with --force"
+        )
+    if not path.is_dir():
+        path.mkdir(mode=0o700)
+
+
+@dataclass
+class EncodedSource:
+    """What an encoding made: counts only."""
+
+    source: str
+    records: int
+    rows: int
+    few_passes: int
+    missing: dict[str, int]
+    capped: dict[str, int]
+    warnings: Counter[str]
+    fingerprint: str
+
+
+def encode_source(
+    source: Path,
+    target: Path,
+    *,
+    name: str,
+    schema: Schema,
+    secrets: Secrets,
+    id_column: str,
+    mapping: Mapping[str, str] | None = None,
+    delimiter: str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> EncodedSource:
+    """Encode a CSV file into the three files of a source.
+
+    Raises:
+        LinkageError: the table or the mapping. LocalFileError: the output directory.
+    """
+    from linkage.encode import encode
+    from linkage.normalise import prepare
+    from linkage.rows import write_map, write_rows
+    from linkage.tables import read_csv
+
+    table = read_csv(source, id_column=id_column, mapping=mapping, delimiter=delimiter)
+    prepared = prepare(schema, table.select([f.name for f in schema.fields]))
+
+    def tick(done: int, total: int) -> None:
+        if progress is not None:
+            progress("encode", done, total)
+
+    encoded = encode(schema, prepared, table.ids, secrets, progress=tick)
+    header: dict[str, str | int] = {
+        "study": secrets.study,
+        "version": secrets.version,
+        "source": name,
+        "fingerprint": schema.fingerprint,
+        "passes": schema.P,
+    }
+    new_directory(target, force=force)
+    write_rows(target / ROWS, encoded.rows, header)
+    write_map(target / MAP, encoded.record_numbers, encoded.refs, header)
+    numbers = [bytes(row).hex() for row in encoded.record_numbers]
+    write_csv(target / IDS, ("id", "record_number"), zip(table.ids, numbers, strict=True), force=force)
+    names = [p.name for p in schema.passes]
+    return EncodedSource(
+        name,
+        len(table),
+        len(encoded.rows),
+        int((encoded.live_passes < 3).sum()),
+        dict(zip(names, encoded.missing, strict=True)),
+        dict(zip(names, encoded.capped, strict=True)),
+        Counter(prepared.warnings),
+        schema.fingerprint,
+    )
+
+
+def match_directories(
+    directories: Sequence[Path],
+    target: Path,
+    *,
+    schema: Schema | None = None,
+    not_deduplicated: Sequence[str] = (),
+    workers: int = 1,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> MatchResult:
+    """Match encoded sources and write `pairs.csv` and `persons.csv`.
+
+    Without `schema` it is the shipped one of the files' fingerprint. Where a directory has `ids.csv`, the
+    outcome carries the site's ids.
+
+    Raises:
+        ConflictError: sources of different studies, versions or schemas. LinkageError: a damaged file.
+        LocalFileError: the output directory.
+    """
+    from linkage.match import Source, match
+    from linkage.rows import read_map, read_rows
+
+    headers, sources = [], []
+    for directory in directories:
+        head, rows = read_rows(directory / ROWS)
+        map_head, entries = read_map(directory / MAP)
+        if (head.study, head.version, head.source, head.fingerprint) != (
+            map_head.study,
+            map_head.version,
+            map_head.source,
+            map_head.fingerprint,
+        ):
+            raise ConflictError("rows and map of a source are not of one encoding", code="mixed_sources")
+        headers.append(head)
+        sources.append(
+            Source(head.source, rows, entries["record_number"], entries["refs"], head.source not in not_deduplicated)
+        )
+    if len({(h.study, h.version, h.fingerprint) for h in headers}) > 1:
+        raise ConflictError(
+            "the sources are not of one study, version and schema",
+            code="mixed_sources",
+            hint="encode them again, with the same study secret and schema",
+        )
+    if unknown := set(not_deduplicated) - {h.source for h in headers}:
+        raise UsageError_(
+            f"{len(unknown)} of the sources that are not deduplicated are not here", code="unknown_source"
+        )
+    known = schema or _schema_of(headers[0].fingerprint)
+    if known.fingerprint != headers[0].fingerprint:
+        raise ConflictError("the sources were encoded under another schema", code="wrong_fingerprint")
+    new_directory(target, force=force)
+    result = match(sources, known, workers=workers, progress=progress)
+    numbers = [[bytes(row).hex() for row in source.record_numbers] for source in sources]
+    ids = [_ids(directory / IDS) for directory in directories]
+    _write_match(target, result, numbers, ids, force)
+    return result
+
+
+def _schema_of(fingerprint: str) -> Schema:
+    from linkage.schema import load, shipped
+
+    for name in shipped():
+        if (schema := load(name)).fingerprint == fingerprint:
+            return schema
+    raise UsageError_(
+        "the sources were encoded under a schema that is not a shipped one",
+        code="unknown_schema",
+        hint="give its file with --schema",
+    )
+
+
+def _ids(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    return {number: one for number, one in read_columns(path, ("record_number", "id"))}  # noqa: C416 - tuples of str
+
+
+def _write_match(
+    target: Path, result: MatchResult, numbers: list[list[str]], ids: list[dict[str, str]], force: bool
+) -> None:
+    from linkage.decide import Class
+
+    labels, owners = result.labels.tolist(), result.sources.tolist()
+    records = [number for part in numbers for number in part]
+    own = [ids[owner].get(number, "") for owner, number in zip(owners, records, strict=True)]
+    names = [result.names[owner] for owner in owners]
+    words = {int(c): c.name.lower().replace("_", "-") for c in Class}
+    write_csv(
+        target / PERSONS,
+        ("source", "record_number", "id", "person"),
+        zip(names, records, own, labels, strict=True),
+        force=force,
+    )
+    fields = [result.pairs[name].tolist() for name in ("a", "b", "edges", "closeness", "posterior", "class")]
+    write_csv(
+        target / PAIRS,
+        _PAIR_COLUMNS,
+        (
+            (
+                names[a],
+                records[a],
+                own[a],
+                names[b],
+                records[b],
+                own[b],
+                edges,
+                f"{distance:.4f}",
+                f"{posterior:.6f}",
+                words[kind],
+                int(labels[a] == labels[b]),
+            )
+            for a, b, edges, distance, posterior, kind in zip(*fields, strict=True)
+        ),
+        force=force,
+    )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Quality over all pairs of sources, and of each two."""
+
+    records: int
+    overall: Quality
+    by_sources: dict[tuple[str, str], Quality]
+    conflicts: int
+
+
+def evaluate_directory(matched: Path, truth: Path) -> Evaluation:
+    """Judge `persons.csv` against a table of (site, id, person).
+
+    Raises:
+        UsageError_: the outcome carries no ids, or the truth lacks records.
+        LocalFileError: a file is missing or is not such a table.
+    """
+    from linkage.evaluate import by_pair_of_sources, conflicts, pairwise
+
+    rows = read_columns(matched / PERSONS, ("source", "id", "person"))
+    if any(not one for _, one, _ in rows):
+        raise UsageError_(
+            "the outcome carries no ids", code="no_ids", hint="match again with the ids.csv of every source in place"
+        )
+    known = {(site, one): person for site, one, person in read_columns(truth, ("site", "id", "person"))}
+    lacking = sum((source, one) not in known for source, one, _ in rows)
+    if lacking:
+        raise UsageError_(f"{lacking} of {len(rows)} records are not in the truth", code="truth_incomplete")
+    names = sorted({source for source, _, _ in rows})
+    number = {name: i for i, name in enumerate(names)}
+    people = {person: i for i, person in enumerate(dict.fromkeys(known.values()))}
+    sources = [number[source] for source, _, _ in rows]
+    labels = [int(label) for _, _, label in rows]
+    persons = [people[known[source, one]] for source, one, _ in rows]
+    pairs = {(names[a], names[b]): q for (a, b), q in by_pair_of_sources(labels, persons, sources).items()}
+    return Evaluation(len(rows), pairwise(labels, persons, sources), pairs, conflicts(labels, sources))

@@ -1,0 +1,115 @@
+"""Whole jobs of the centre's staff: link a study and watch, approve a release, fetch a join map."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from trustcenter.errors import ConflictError, InternalError, VerificationError
+from trustcenter.messages.api import Release, Run
+
+from .api import TrustCenter
+from .files import replacing, require_writable
+
+CONTEXT: Final = "trustcenter/release/1"  # of the signature over a release's statement
+_OPEN: Final = ("queued", "comparing", "deciding")
+
+
+async def link(
+    center: TrustCenter, study: str, run: str | None = None, progress: Callable[[Run], None] | None = None
+) -> Run:
+    """Start a linkage run, or follow one, until it is applied.
+
+    Giving up (cancellation) leaves the run going on at the service.
+
+    Raises:
+        ConflictError: it was cancelled. InternalError: it failed.
+        RemoteError: no such study, or another run is under way.
+    """
+    now = await (center.start_run(study) if run is None else center.run(study, run))
+    wait = center.settings.poll_first
+    while now.state in _OPEN:
+        if progress is not None:
+            progress(now)
+        await asyncio.sleep(wait)
+        wait = min(wait * 1.5, center.settings.poll_max)
+        now = await center.run(study, now.run)
+    if now.state == "cancelled":
+        raise ConflictError("the run was cancelled; nothing of it was applied", code="run_cancelled")
+    if now.state != "applied":
+        raise InternalError(
+            "the run failed; nothing of it was applied",
+            code=now.error or "run_failed",
+            hint="the service's log says why",
+        )
+    return now
+
+
+async def approve(center: TrustCenter, study: str, release: str, sign: Callable[[str], str]) -> Release:
+    """Sign a release's statement and hand the signature in.
+
+    Args:
+        center: as the approver.
+        study: name of the study.
+        release: id of the release.
+        sign: shows the statement to the approver and gives the signature, or raises to decline.
+
+    Raises:
+        VerificationError: the statement is not for this study and release.
+        RemoteError: a wrong key, or an approver who proposed the release.
+    """
+    found = await center.release(study, release)
+    require_statement(found, study, release)
+    return await center.approve_release(study, release, sign(found.statement))
+
+
+def require_statement(found: Release, study: str, release: str) -> None:
+    """Refuse to sign a text that says something else than what the approver asked for.
+
+    Raises:
+        VerificationError: the statement does not name this release, study and recipient.
+    """
+    lines = found.statement.split("\n")
+    wanted = (f"release: {release}", f"recipient: {found.recipient}")
+    if (
+        lines[0] != CONTEXT
+        or any(lines.count(line) != 1 for line in wanted)
+        or sum(line.startswith(f"study: {study} version ") for line in lines) != 1
+    ):
+        raise VerificationError(
+            "the statement to be signed is not for this release",
+            code="wrong_statement",
+            hint="do not sign it; tell the auditor",
+        )
+
+
+async def fetch_join_map(center: TrustCenter, study: str, release: str, target: Path, *, force: bool = False) -> int:
+    """Write the sealed join map of a completed release; returns its size in bytes.
+
+    Raises:
+        LocalFileError: the output. RemoteError: not released yet.
+    """
+    require_writable(target, force=force)
+    size = 0
+    with replacing(target, force=force) as stream:
+        async for piece in center.join_map(study, release):
+            stream.write(piece)
+            size += len(piece)
+    return size
+
+
+async def export_log(center: TrustCenter, room: str, target: Path, *, force: bool = False) -> int:
+    """Write the audit bundle of a room; returns its number of lines.
+
+    Raises:
+        LocalFileError: the output. RemoteError: no auditor.
+    """
+    require_writable(target, force=force)
+    count = 0
+    with replacing(target, force=force) as stream:
+        async for line in center.audit_export(room):
+            stream.write(line)
+            count += 1
+    return count

@@ -1,0 +1,253 @@
+"""Whole jobs of a site in a study: register records, upload rows, fetch results.
+
+All that a site must keep is its study secret and its site key; record numbers and refs are derived from them at
+each run. Order of the file never shows: whatever is sent is sorted first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from trustcenter.errors import ConflictError, PolicyError, VerificationError
+from trustcenter.messages.api import MapUpload, Study, UploadOpen
+from trustcenter.messages.rooms import Receipt
+
+from .api import TrustCenter
+
+if TYPE_CHECKING:
+    from linkage.encode import Encoded, Secrets
+    from linkage.schema import Schema
+    from linkage.tables import Table
+
+    from .difference import Part
+
+Progress = Callable[[str, int, int], None]  # stage, done, total
+
+SEPARATIONS: Final = ("none", "process", "operator")  # ascending
+_ROW_BYTES: Final = 65
+
+
+@dataclass
+class Uploaded:
+    """What an upload did.
+
+    Attributes:
+        records: in the source.
+        sent: new or changed records, whose rows were sent; 0 means that the centre is up to date.
+        rows: sent.
+        receipts: the comparator's, one per upload, their roots verified.
+        few_passes: records with fewer than three live passes, which can hardly be linked.
+        warnings: what normalisation noticed, as counts.
+    """
+
+    records: int
+    sent: int = 0
+    rows: int = 0
+    receipts: list[Receipt] = field(default_factory=list)
+    few_passes: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
+
+
+async def register(
+    center: TrustCenter, study: str, ids: Sequence[str], site_key: bytes, progress: Progress | None = None
+) -> list[str]:
+    """Study pseudonyms of the site's own records, in the order of `ids`.
+
+    Record numbers are derived from the ids and sent sorted. A repeated call gives the same pseudonyms.
+
+    Args:
+        center: as the site.
+        study: name of the study.
+        ids: hospital ids, each once.
+        site_key: 32 bytes.
+        progress: called with ("register", done, total).
+
+    Raises:
+        RemoteError: no such study, or the site does not take part.
+    """
+    from linkage.encode import record_numbers
+
+    numbers = [row.hex() for row in map(bytes, record_numbers(site_key, study, ids))]
+    order = sorted(range(len(numbers)), key=numbers.__getitem__)
+    size = center.settings.batch
+    pseudonyms = [""] * len(numbers)
+    done = 0
+
+    async def send(indices: list[int]) -> None:
+        nonlocal done
+        answer = await center.register(study, [numbers[i] for i in indices])
+        for i, pseudonym in zip(indices, answer, strict=True):
+            pseudonyms[i] = pseudonym
+        done += len(indices)
+        if progress is not None:
+            progress("register", done, len(numbers))
+
+    # In order, one after the other: batches that overtake each other would be numbered in another order.
+    for start in range(0, len(order), size):
+        await send(order[start : start + size])
+    return pseudonyms
+
+
+async def results(center: TrustCenter, study: str, ids: Sequence[str], site_key: bytes) -> list[str | None]:
+    """Study pseudonyms of the site's own records as the centre holds them now; None for unknown ids.
+
+    Raises:
+        RemoteError: no such study, or the site does not take part.
+    """
+    from linkage.encode import record_numbers
+
+    held = {line.record_number: line.pseudonym async for line in center.results(study)}
+    return [held.get(bytes(row).hex()) for row in record_numbers(site_key, study, ids)]
+
+
+def check_study(
+    study: Study,
+    schema: Schema,
+    *,
+    secret_study: str,
+    secret_version: int,
+    site: str | None,
+    require_separation: str = "none",
+    deduplicated: bool = True,
+) -> None:
+    """Refuse an upload that does not fit the study, before anything is encoded.
+
+    Raises:
+        ConflictError: another schema, or the secret of another study or version.
+        PolicyError: weaker separation than required, or a declaration that does not hold.
+    """
+    if schema.fingerprint != study.fingerprint:
+        raise ConflictError(
+            "this program's schema is not the one that the study was frozen with",
+            code="wrong_fingerprint",
+            hint="compare: trustcenter linkage schema fingerprint, trustcenter study show",
+        )
+    if (secret_study, secret_version) != (study.name, study.version):
+        raise ConflictError(
+            "the study secret was made for another study or version",
+            code="wrong_study_secret",
+            hint="ask the lead site for the secret of this version, and compare fingerprints",
+        )
+    if SEPARATIONS.index(study.separation) < SEPARATIONS.index(require_separation):
+        raise PolicyError(
+            f"the rooms of this service are separated by {study.separation}, you require {require_separation}",
+            code="separation_too_weak",
+        )
+    declared = next((p.deduplicated for p in study.participants if p.site == site), deduplicated)
+    if declared and not deduplicated:
+        raise PolicyError(
+            "the study declares your source free of duplicates, and you say that it is not",
+            code="declaration_differs",
+            hint="remove duplicates first, or have the operator create the study without the declaration",
+        )
+
+
+async def upload(
+    center: TrustCenter,
+    study: Study,
+    schema: Schema,
+    table: Table,
+    secrets: Secrets,
+    progress: Progress | None = None,
+) -> Uploaded:
+    """Encode a source and bring the centre up to date with it. Call `check_study` first.
+
+    Records are registered, then rows sent that the centre does not hold, their receipt verified, and the map
+    sent that makes them count. Interrupted anywhere, the job is simply done again.
+
+    Raises:
+        PolicyError: fewer new records than the study's minimum batch.
+        VerificationError: a receipt is not for what was sent.
+        RemoteError: the service's refusal.
+    """
+    from .difference import new_records, parts
+
+    encoded, done = await _encode(schema, table, secrets, progress)
+    if len(table) < study.minimum_batch:
+        raise _too_small(study)  # the whole source: nothing needs to be asked for
+    await register(center, study.name, table.ids, secrets.site_key, progress)
+    held = b"".join([line.refs async for line in center.own_records(study.name)])
+    done.sent = int(new_records(encoded, held).sum())
+    if 0 < done.sent < study.minimum_batch:
+        raise _too_small(study)
+    for part in parts(encoded, held, center.settings.upload_records):
+        done.receipts.append(await _send(center, study, schema, part, progress))
+        done.rows += len(part.rows)
+    return done
+
+
+def _too_small(study: Study) -> PolicyError:
+    return PolicyError(
+        f"so few new records would show which rows belong together; the study's minimum is {study.minimum_batch}",
+        code="batch_too_small",
+        hint="wait until there are more",
+    )
+
+
+async def _encode(
+    schema: Schema, table: Table, secrets: Secrets, progress: Progress | None
+) -> tuple[Encoded, Uploaded]:
+    """Encode in a thread that a cancelled task stops."""
+    stop = threading.Event()
+
+    def tick(done: int, total: int) -> None:
+        if stop.is_set():
+            raise asyncio.CancelledError
+        if progress is not None:
+            progress("encode", done, total)
+
+    def work() -> tuple[Encoded, Uploaded]:
+        from linkage.encode import encode
+        from linkage.normalise import prepare
+
+        prepared = prepare(schema, table.select([f.name for f in schema.fields]))
+        encoded = encode(schema, prepared, table.ids, secrets, progress=tick)
+        few = int((encoded.live_passes < 3).sum())
+        return encoded, Uploaded(len(table), few_passes=few, warnings=Counter(prepared.warnings))
+
+    try:
+        return await asyncio.to_thread(work)
+    finally:
+        stop.set()
+
+
+async def _send(center: TrustCenter, study: Study, schema: Schema, part: Part, progress: Progress | None) -> Receipt:
+    rows = len(part.rows)
+    per_chunk = center.settings.chunk_bytes // _ROW_BYTES
+    while True:
+        chunks = -(-rows // per_chunk)
+        wanted = UploadOpen(version=study.version, fingerprint=schema.fingerprint, rows=rows, chunks=chunks)
+        opened = await center.open_upload(study.name, wanted)
+        if per_chunk * _ROW_BYTES <= opened.chunk_bytes_max:
+            break
+        per_chunk = max(1, opened.chunk_bytes_max // _ROW_BYTES)
+    for index in range(chunks):
+        piece = part.rows[index * per_chunk : (index + 1) * per_chunk].tobytes()
+        await center.put_chunk(study.name, opened.upload, index, piece)
+        if progress is not None:
+            progress("upload", min(rows, (index + 1) * per_chunk), rows)
+    receipt = await center.complete_upload(study.name, opened.upload)
+    await asyncio.to_thread(_verify, receipt, study, center.connection.site, opened.upload, part)
+    accepted = await center.send_map(study.name, MapUpload(receipt=receipt, entries=part.entries))
+    if not accepted.accepted or accepted.mapped != part.records:
+        raise VerificationError("the registrar did not take every record of the map", code="map_incomplete")
+    return receipt
+
+
+def _verify(receipt: Receipt, study: Study, site: str | None, upload_id: str, part: Part) -> None:
+    """The receipt is for exactly the rows that were sent: same number, same Merkle root, this upload."""
+    from trustcenter.audit import merkle_root
+
+    said = (receipt.study, receipt.version, receipt.source, receipt.upload, receipt.rows, receipt.root)
+    sent = (study.name, study.version, site, upload_id, len(part.rows), merkle_root(part.refs).hex())
+    if said != sent:
+        raise VerificationError(
+            "the comparator's receipt is not for the rows that were sent",
+            code="wrong_receipt",
+            hint="nothing counts yet; tell the operator",
+        )
