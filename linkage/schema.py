@@ -240,15 +240,10 @@ def _check(schema: Schema) -> None:
                     where=f"passes[{i}]",
                 )
             if lacking := [k for k in COMPONENTS[part] if k not in kinds]:
-                raise SchemaError(
-                    f"the component {part} needs a field of kind {lacking[0]}", where=f"passes[{i}]"
-                )
+                raise SchemaError(f"the component {part} needs a field of kind {lacking[0]}", where=f"passes[{i}]")
         _unique(list(p.parts), f"passes[{i}]", what="part")
     bits = schema.encoding.bits
-    if (
-        list(schema.levels) != sorted(set(schema.levels))
-        or not 0 <= schema.levels[0] <= schema.levels[3] < bits
-    ):
+    if list(schema.levels) != sorted(set(schema.levels)) or not 0 <= schema.levels[0] <= schema.levels[3] < bits:
         raise SchemaError("levels must ascend and stay below the number of bits", where="levels")
     promised = PROFILES.get(schema.profile)
     if promised is not None and tuple(p.parts for p in schema.passes) != promised:

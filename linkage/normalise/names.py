@@ -23,6 +23,8 @@ _TITLES = _set(
     "päd paed ing dipl diplom mag msc bsc mba phd habil univ lic hc mult"
 )
 _ADDRESSES = _set("herr herrn frau fr hr familie sr schwester pater jun jr junior sen senior ii iii iv")
+# Phil, Jun or Sen may be all there is of a name; these never are.
+_NEVER_A_GIVEN_NAME = _set("dr drs prof professor professorin doktor med dipl herr herrn frau hr fr familie")
 _NOBILITY = _set(
     "graf gräfin graefin freiherr freifrau freiin frhr frfr baron baronin baronesse ritter edler edle fürst fürstin "
     "prinz prinzessin herzog herzogin erbgraf reichsgraf"
@@ -43,13 +45,11 @@ _NO_SURNAME = _set(
 _NO_SURNAME_PHRASES = frozenset(("nicht bekannt", "nicht angegeben", "keine angabe", "ohne angabe", "k a"))
 
 # Given names that are written as one word, with a hyphen or with a blank: Karlheinz, Karl-Heinz, Karl Heinz.
-_JOIN_FIRST = _set(
-    "karl carl hans heinz klaus franz ernst friedrich wolf horst kai jan anne anna eva marie rose hanne"
-)
+_JOIN_FIRST = _set("karl carl hans heinz klaus franz ernst friedrich wolf horst kai jan anne anna eva marie rose hanne")
 _JOIN_SECOND = _set(
-    "heinz peter dieter jürgen joachim werner georg josef günter günther ulrich martin otto jörg walter wilhelm hermann "
-    "helmut gerd jochen christian rainer uwe michael friedrich marie maria luise lore liese katrin kathrin margret "
-    "grete rose linde"
+    "heinz peter dieter jürgen joachim werner georg josef günter günther ulrich martin otto jörg walter wilhelm "
+    "hermann helmut gerd jochen christian rainer uwe michael friedrich marie maria luise lore liese katrin kathrin "
+    "margret grete rose linde"
 )
 
 
@@ -72,8 +72,8 @@ def given_name(raw: str) -> Name:
     words = _words(raw)
     if not words:
         return _missing(raw)
-    words = _without(words, _TITLES | _ADDRESSES, keep=False)
-    if not words:
+    words = _without(words, _TITLES | _ADDRESSES)
+    if words[0] in _NEVER_A_GIVEN_NAME:
         return Name("", "", "title_only")
     if words[0] in _NO_GIVEN_NAME or _REPEATED.fullmatch("".join(words)):
         return Name("", "", "placeholder")
@@ -116,10 +116,9 @@ def _words(raw: str) -> list[str]:
     return _WORD.findall(text.replace("'", ""))
 
 
-def _without(words: list[str], drop: frozenset[str], *, keep: bool = True) -> list[str]:
-    """The words that are not to be dropped; all of them if nothing would be left and `keep` is set."""
-    left = [w for w in words if w not in drop]
-    return left if left or not keep else words
+def _without(words: list[str], drop: frozenset[str]) -> list[str]:
+    """The words that are not to be dropped; all of them if nothing would be left."""
+    return [w for w in words if w not in drop] or words
 
 
 def _without_initials(words: list[str]) -> list[str]:

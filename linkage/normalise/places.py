@@ -8,9 +8,11 @@ from typing import NamedTuple
 from linkage.letters import fold
 
 _TOKEN = re.compile(r"[^\W_]+")
+# The street ends in a letter, or in a digit that a comma or blank parts from the number: Q7, 24.
 _STREET_AND_NUMBER = re.compile(
-    r"(?P<street>.*?[^\d\s,])(?P<gap>[\s,]*)(?P<no>\d+ ?[a-z]?(?: ?[-/+] ?\d+ ?[a-z]?){0,2})"
+    r"(?P<street>.*?(?:[^\d\s,](?P<gap>[\s,]*)|\d[\s,]+))(?P<no>\d+ ?[a-z]?(?: ?[-/+] ?\d+ ?[a-z]?){0,2})"
 )
+_NUMBER = re.compile(r"(?P<street>.*?[^\d\s,])(?P<gap>[\s,]*)(?P<no>\d+ ?[a-z]?(?: ?[-/+] ?\d+ ?[a-z]?){0,2})")
 _NUMBER = re.compile(r"0*(\d+) ?([a-z]?)(?![a-z])")
 _POSTCODE = re.compile(r"(?:d|de)?[ -]?(\d{4,5})")
 _TOWN_TAIL = re.compile(r"(?<=[^\s])[\s]*[/(,;].*")
@@ -19,15 +21,14 @@ _TOWN_BY_RIVER = re.compile(
 )
 
 _NO_ADDRESS = frozenset(
-    map(
-        fold,
+    fold(
         "ohnefestenwohnsitz ofw unbekannt unbekanntverzogen unknown keineangabe ohne ohneangabe wohnungslos obdachlos "
-        "postlagernd ka nn x str strasse adresse keine nichtbekannt ohnewohnsitz".split(),
-    )
+        "postlagernd ka nn x str adresse keine nichtbekannt ohnewohnsitz"
+    ).split()
 )
 # A hospital that has no address of a patient often writes its own; a P.O. box is no dwelling.
 _NO_DWELLING = frozenset(
-    map(fold, "klinikum klinik krankenhaus uniklinik uniklinikum universitätsklinikum postfach".split())
+    fold("klinikum klinik krankenhaus uniklinik uniklinikum universitätsklinikum postfach").split()
 )
 _NO_POSTCODE = frozenset(("00000", "99999", "12345", "11111", "0000", "9999"))
 _LONGEST = 200  # characters; more is no address, and keeps the patterns linear in practice
@@ -59,7 +60,7 @@ def street(raw: str) -> Street:
         return Street("", "", "", "placeholder")
     if text[-1].isdigit() or (len(text) > 1 and text[-2:-1].isdigit()) or text[-3:-2].isdigit():
         m = _STREET_AND_NUMBER.fullmatch(text)
-        # "Q7" is a name, "Hauptstr.12" is not: without a gap the letters before must be more than one.
+        # "Q7" is a name, "Hauptstr.12" is not: without a gap there must be more than two letters before.
         if m and (m["gap"] or len(m["street"]) > 2):
             return Street(whole, _street_name(m["street"]), house_number(m["no"]))
     return Street(whole, whole, "")

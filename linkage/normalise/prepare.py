@@ -173,9 +173,7 @@ class _Work:
             rule = places.leading_number if self.german else str
             (self.components["no"],) = _spread(lambda s: (rule(s),), numbers, 1)
 
-    def _simple(
-        self, kind: Kind, rule: Callable[[str], tuple[str, str]], component: str | None = None
-    ) -> None:
+    def _simple(self, kind: Kind, rule: Callable[[str], tuple[str, str]], component: str | None = None) -> None:
         if (found := self._column(kind)) is None:
             return
         name, column = found

@@ -184,7 +184,7 @@ def _days(y: NDArray[np.int64], m: NDArray[np.int64]) -> NDArray[np.int64]:
     """Days of the months."""
     days = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])[m]
     leap = (m == 2) & (y % 4 == 0) & ((y % 100 != 0) | (y % 400 == 0))
-    return days + leap
+    return np.asarray(days + leap, dtype=np.int64)
 
 
 def _as_practice(columns: dict[str, list[str]]) -> None:

@@ -20,27 +20,27 @@ class Draw:
         self._bits = np.random.Philox(key=np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64))
 
     def raw(self, n: int) -> NDArray[np.uint64]:
-        """n uniform 64-bit numbers."""
+        """Draw n uniform 64-bit numbers."""
         return np.asarray(self._bits.random_raw(n), dtype=np.uint64)
 
     def uniform(self, n: int) -> NDArray[np.float64]:
-        """n numbers in [0, 1) with 53 bits."""
+        """Draw n numbers in [0, 1) with 53 bits."""
         return (self.raw(n) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def chance(self, n: int, p: float) -> NDArray[np.bool_]:
-        """n events of probability p."""
+        """Draw n events of probability p."""
         return self.uniform(n) < p
 
     def below(self, n: int, k: int) -> NDArray[np.int64]:
-        """n integers in 0..k-1."""
-        return (self.uniform(n) * k).astype(np.int64)
+        """Draw n integers in 0..k-1."""
+        return np.asarray(self.uniform(n) * k, dtype=np.int64)
 
     def choose(self, n: int, weights: NDArray[np.float64]) -> NDArray[np.int64]:
-        """n indices, drawn with these weights."""
+        """Draw n indices, drawn with these weights."""
         edges = np.cumsum(weights)
         drawn = np.searchsorted(edges, self.uniform(n) * edges[-1], side="right")
-        return np.minimum(drawn, len(weights) - 1).astype(np.int64)
+        return np.asarray(np.minimum(drawn, len(weights) - 1), dtype=np.int64)
 
     def order(self, n: int) -> NDArray[np.int64]:
         """A permutation of 0..n-1."""
-        return np.argsort(self.raw(n), kind="stable").astype(np.int64)
+        return np.asarray(np.argsort(self.raw(n), kind="stable"), dtype=np.int64)

@@ -144,7 +144,7 @@ def surnames(draw: Draw, origin: NDArray[np.int64]) -> Strings:
 
 
 def addresses(draw: Draw, config: SynthConfig, n: int) -> tuple[Strings, Strings, NDArray[np.int64]]:
-    """n addresses: streets, house numbers and indices of places."""
+    """Draw n addresses: streets, house numbers and indices of places."""
     where = pools.places()
     weights = where.weights
     if config.catchment:

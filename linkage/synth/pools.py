@@ -35,7 +35,7 @@ class Pool:
     weights: NDArray[np.float64]
 
     def draw(self, draw: Draw, n: int) -> Strings:
-        """n strings."""
+        """Draw n strings."""
         return self.items[draw.choose(n, self.weights)]
 
 

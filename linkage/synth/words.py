@@ -16,24 +16,34 @@ _WORD = re.compile(r"[^\W\d_]+")
 # Not after a, e, o, q: Bauer, Neuer, Quentin. "ae" and "oe" before e are Dutch or Low German and stay.
 _UMLAUT = re.compile(r"(?<![aeoq])ue|ae(?!e)|oe")
 _UMLAUT_OF = {"ae": "ä", "oe": "ö", "ue": "ü"}
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _SMALL = frozenset(("am", "an", "der", "in", "im", "bei", "von", "auf", "ob"))
 
-_WOMEN = frozenset(
-    "elisabeth karin ingrid hildegard birgit irmgard kerstin doris ruth margit margot astrid iris edith sigrid "
-    "waltraud gudrun bärbel dagmar helen ines kathrin katrin christel carmen ellen judith kirsten mandy marlies "
-    "annelies agnes hedwig gertrud gertraud edeltraud hiltrud mechthild mechtild ingeborg heidrun irmtraud margret "
-    "margrit annegret annett anett elsbeth isabell isabel rosel ursel christin kristin karen maren evelyn evelin carolin "
-    "susan jasmin miriam mirjam sarah hannah harriet esther edeltraut waltraut marlis grit birgitt dorit liesel solveig "
-    "reinhild brunhild almuth almut gerlind gunhild sigrun ortrud wiltrud luitgard adelheid irmengard edeltrud "
-    "hildekard berit beatrix nelly nancy peggy jenny conny henny wally betty lilly inken kathleen lisbeth liesbeth "
-    "doreen ingeburg siegrid felicitas marlen jennifer kreszenz elizabeth traudel heidi gabi steffi rosi hanni "
-    "hedi evi emmi elli uschi leni loni lilli gerti resi toni hatice anni susi marion rosemargret moni meike "
-    "gretel christl iwona dietlind elly emmy amy romy kati walli conni kathi anny nelli manon yvonn".split()  # noqa: SIM905
+_WOMEN = _words(
+    """
+    elisabeth karin ingrid hildegard birgit irmgard kerstin doris ruth margit margot astrid iris edith sigrid
+    waltraud gudrun bärbel dagmar helen ines kathrin katrin christel carmen ellen judith kirsten kirstin mandy marlies
+    annelies agnes hedwig gertrud gertraud edeltraud hiltrud mechthild mechtild ingeborg heidrun irmtraud margret
+    margrit annegret annett anett elsbeth isabell isabel rosel ursel christin kristin karen maren evelyn evelin
+    carolin susan susann jasmin miriam mirjam sarah hannah harriet esther edeltraut waltraut marlis grit birgitt dorit
+    liesel solveig reinhild brunhild almuth almut gerlind gunhild sigrun ortrud wiltrud luitgard adelheid irmengard
+    edeltrud edelgard hildekard berit beatrix nelly nancy peggy jenny conny henny wally betty lilly inken kathleen
+    lisbeth liesbeth doreen ingeburg siegrid felicitas marlen jennifer kreszenz elizabeth traudel heidi gabi gaby
+    steffi rosi hanni hedi evi emmi elli elfi uschi leni loni lilli lilo gerti resi toni hatice anni marion henni
+    gretel christl iwona dietlind elly emmy romy kati walli anny nelli antonie eleni
+    """
 )
-_MEN = frozenset(
-    "mustafa luca sascha uwe helge ole arne sönke hauke malte rene andre mike eike giuseppe guiseppe salvatore jose "
-    "rudi willi ali valeri vitali harri uli giovanni luigi henri danny harry willy henry mohamed nikolai nikola ove "
-    "ivo timo george carmine dante eugene antonie ottone fred".split()  # noqa: SIM905
+_MEN = _words(
+    """
+    mustafa luca sascha uwe helge ole arne sönke hauke malte rene andre mike eike giuseppe guiseppe salvatore jose
+    rudi willi ali valeri vitali harri uli giovanni luigi henri danny harry willy henry mohamed nikolai nikola ivo
+    timo george carmine dante eugene fred
+    """
 )
 
 
@@ -75,7 +85,10 @@ def restored(kind: str) -> tuple[list[str], list[float]]:
 
 
 def restore(word: str) -> str:
-    """mueller → Müller, gross-gerau → Groß-Gerau; what never had an umlaut stays (Bauer, Michael, Soest)."""
+    """Umlauts and capitals: mueller → Müller, gross-gerau → Groß-Gerau.
+
+    What never had an umlaut stays: Bauer, Michael, Soest.
+    """
     rules = words()["restore"]
     whole = rules["parts"].get(word)
     if whole:
