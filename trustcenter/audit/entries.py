@@ -1,0 +1,168 @@
+"""The entry: one leaf of a log (docs/spec/audit-log.md). Built in one place, checked in one place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from . import canonical
+from .events import COMPARATOR_EVENTS, EVENTS, Event, Outcome
+
+VERSION: Final = 1
+LEAF_BYTES_MAX: Final = 65_535  # what an entry bundle of tlog-tiles can hold
+WHO_CHARS_MAX: Final = 128
+ROOMS: Final = ("registrar", "comparator")
+
+_TIME: Final = re.compile(
+    r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z\Z",
+    re.ASCII,
+)
+_RESERVED: Final = frozenset({"v", "seq", "event", "time", "clock_skew"})
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An entry. The registrar's carry `time`, the comparator's `window`, never both.
+
+    Attributes:
+        v: format, 1.
+        seq: leaf index, from 0.
+        event: an `Event`.
+        who: name of a site or a member of staff, or "service".
+        outcome: an `Outcome`.
+        data: what else is known, without identities and pseudonyms.
+        time: RFC 3339, UTC, microseconds; never earlier than that of the entry before.
+        clock_skew: microseconds by which the clock was behind the entry before; present only if it was.
+        window: the study's window at that moment, 0 outside of studies.
+    """
+
+    v: int
+    seq: int
+    event: str
+    who: str
+    outcome: str
+    data: dict[str, Any]
+    time: str | msgspec.UnsetType = msgspec.UNSET
+    clock_skew: int | msgspec.UnsetType = msgspec.UNSET
+    window: int | msgspec.UnsetType = msgspec.UNSET
+
+
+_decoder = msgspec.json.Decoder(Entry)
+
+
+def build(room: str, seq: int, event: Event, fields: Mapping[str, Any], time: str | None, clock_skew: int = 0) -> bytes:
+    """The canonical bytes of a new entry.
+
+    Args:
+        room: "registrar" or "comparator".
+        seq: its leaf index.
+        event: what happened.
+        fields: "who", optionally "outcome" (default: done, or refused for refusals), at the comparator "window";
+            everything else becomes `data`.
+        time: the registrar's time, None at the comparator.
+        clock_skew: see `Entry`; 0 for none.
+
+    Raises:
+        ValueError: a field that may not stand in an entry. The message holds names of fields, never a value.
+    """
+    data = dict(fields)
+    who = data.pop("who", None)
+    outcome = data.pop("outcome", None)
+    if not _RESERVED.isdisjoint(data):
+        raise ValueError("an entry's own words cannot be set: v, seq, event, time, clock_skew")
+    entry = Entry(
+        v=VERSION,
+        seq=seq,
+        event=event.value,
+        who=who if who is not None else "service",
+        outcome=str(outcome) if outcome is not None else _default(event),
+        window=data.pop("window", None) if room == "comparator" else msgspec.UNSET,
+        data=data,
+        time=time if time is not None else msgspec.UNSET,
+        clock_skew=clock_skew or msgspec.UNSET,
+    )
+    check(entry, room)
+    leaf = encode(entry)
+    if len(leaf) > LEAF_BYTES_MAX:
+        raise ValueError("an entry must not be longer than 65535 bytes")
+    return leaf
+
+
+def parse(leaf: bytes, room: str) -> Entry:
+    """Read the canonical bytes of an entry.
+
+    Raises:
+        ValueError: they are not; the message says why, without a value.
+    """
+    try:
+        entry = _decoder.decode(leaf)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ValueError("it is not an entry of version 1") from None
+    check(entry, room)
+    if encode(entry) != leaf:
+        raise ValueError("it is not in canonical form")
+    return entry
+
+
+def encode(entry: Entry) -> bytes:
+    """The canonical bytes of a checked entry."""
+    try:
+        return _encoder.encode(entry)
+    except (UnicodeEncodeError, ValueError):
+        raise ValueError("a string must not hold surrogates") from None
+
+
+def check(entry: Entry, room: str) -> None:
+    """What every entry of a room's log must be, whatever came before it.
+
+    Raises:
+        ValueError: it is not.
+    """
+    event = EVENTS.get(entry.event)
+    if entry.v != VERSION or event is None:
+        raise ValueError("its version or event is unknown to this program")
+    if type(entry.seq) is not int or not 0 <= entry.seq < canonical.INTEGER_MAX:
+        raise ValueError("its sequence number is not possible")
+    if type(entry.who) is not str or not 0 < len(entry.who) <= WHO_CHARS_MAX:
+        raise ValueError("who must be a name of 1 to 128 characters")
+    if entry.outcome not in _OUTCOMES or (entry.outcome == "refused") != (entry.event[-8:] == ":refused"):
+        raise ValueError("its outcome does not fit its event")
+    if room == "comparator":
+        if entry.time is not msgspec.UNSET or entry.clock_skew is not msgspec.UNSET or "time" in entry.data:
+            raise ValueError("the comparator's entries carry the window, not the time")
+        if event not in COMPARATOR_EVENTS:
+            raise ValueError("this event cannot happen at the comparator")
+        if type(entry.window) is not int or not 0 <= entry.window <= canonical.INTEGER_MAX:
+            raise ValueError("the comparator's entries must carry the window")
+    else:
+        if entry.window is not msgspec.UNSET:
+            raise ValueError("the registrar's entries carry the time, not the window")
+        if type(entry.time) is not str or not _TIME.match(entry.time):
+            raise ValueError("its time is not RFC 3339 in UTC with microseconds")
+        if entry.clock_skew is not msgspec.UNSET and (
+            type(entry.clock_skew) is not int or not 0 < entry.clock_skew <= canonical.INTEGER_MAX
+        ):
+            raise ValueError("its clock skew must be positive")
+    canonical.check(entry.data)
+
+
+def room_of(origin: str) -> str:
+    """The room at the end of an origin, such as trustcenter/<instance>/registrar.
+
+    Raises:
+        ValueError: no such room.
+    """
+    room = origin.rpartition("/")[2]
+    if room not in ROOMS:
+        raise ValueError("the origin of a log ends with the name of a room")
+    return room
+
+
+def _default(event: Event) -> str:
+    return Outcome.REFUSED.value if event.is_refusal else Outcome.DONE.value
+
+
+_OUTCOMES: Final = frozenset(outcome.value for outcome in Outcome)

@@ -1,0 +1,135 @@
+"""What can stand in a log: a closed list of events, `subject:object:action`. Words are never re-used.
+
+`subject` is the role that acted, `object` what it acted on. A refused request is logged as
+`subject:object:refused`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class Event(StrEnum):
+    """One kind of entry."""
+
+    INSTANCE_INITIALISE = "instance:service:initialise"
+    INSTANCE_START = "instance:service:start"
+    INSTANCE_STOP = "instance:service:stop"
+    INSTANCE_BACKUP = "instance:service:backup"
+    INSTANCE_RESTORE = "instance:service:restore"
+
+    SITE_CREATE = "operator:site:create"
+    STAFF_CREATE = "operator:staff:create"
+    TOKEN_ISSUE = "operator:token:issue"  # noqa: S105 - an event, not a token
+    TOKEN_REVOKE = "operator:token:revoke"  # noqa: S105 - an event, not a token
+    DOMAIN_CREATE = "operator:domain:create"
+    DOMAIN_CLOSE = "operator:domain:close"
+
+    KEY_CREATE = "operator:key:create"
+    KEY_ROTATE = "operator:key:rotate"
+    KEY_ACTIVATE = "operator:key:activate"
+    KEY_SUSPEND = "operator:key:suspend"
+    KEY_DEACTIVATE = "operator:key:deactivate"
+    KEY_COMPROMISE = "operator:key:compromise"
+    KEY_DESTROY = "operator:key:destroy"
+    KEY_ABORT = "operator:key:abort"
+    KEY_ROLLBACK = "operator:key:rollback"
+
+    PSEUDONYM_ISSUE = "site:pseudonym:issue"
+    PSEUDONYM_TRANSLATE = "site:pseudonym:translate"
+    PSEUDONYM_MAP = "site:pseudonym:map"
+    PSEUDONYM_REIDENTIFY = "site:pseudonym:reidentify"
+
+    STUDY_CREATE = "operator:study:create"
+    STUDY_CLOSE = "operator:study:close"
+    STUDY_PARAMS = "registrar:study:announce"
+    RECORD_REGISTER = "site:record:register"
+    MAP_ACCEPT = "site:map:accept"
+    RESULT_READ = "site:result:read"
+
+    RUN_START = "operator:run:start"
+    RUN_CANCEL = "operator:run:cancel"
+    RUN_RESUME = "registrar:run:resume"
+    RUN_FREEZE = "registrar:run:freeze"
+    RUN_DELIVER = "registrar:run:deliver"
+    RUN_APPLY = "registrar:run:apply"
+    RUN_FAIL = "registrar:run:fail"
+
+    RELEASE_PROPOSE = "operator:release:propose"
+    RELEASE_APPROVE = "approver:release:approve"
+    RELEASE_COMPLETE = "registrar:release:complete"
+    RELEASE_EXPORT = "operator:release:export"
+
+    LOG_EXPORT = "auditor:log:export"
+    LOG_CHECKPOINT = "auditor:log:checkpoint"
+
+    # The comparator's own log.
+    UPLOAD_OPEN = "site:upload:open"
+    UPLOAD_COMPLETE = "site:upload:complete"
+    UPLOAD_EXPIRE = "comparator:upload:expire"
+    ROWS_ACCEPT = "comparator:rows:accept"
+    ROWS_RETIRE = "comparator:rows:retire"
+    ROWS_PURGE = "comparator:rows:purge"
+    WINDOW_FREEZE = "comparator:window:freeze"
+    WINDOW_COMPARE = "comparator:window:compare"
+    WINDOW_DELIVER = "comparator:window:deliver"
+
+    REQUEST_REFUSED = "caller:request:refused"  # before it is known who calls
+    SITE_REFUSED = "site:request:refused"
+    STAFF_REFUSED = "staff:request:refused"
+    PSEUDONYM_REFUSED = "site:pseudonym:refused"
+    RECORD_REFUSED = "site:record:refused"
+    UPLOAD_REFUSED = "site:upload:refused"
+    MAP_REFUSED = "site:map:refused"
+    KEY_REFUSED = "operator:key:refused"
+    STUDY_REFUSED = "operator:study:refused"
+    RUN_REFUSED = "operator:run:refused"
+    RELEASE_REFUSED = "operator:release:refused"
+    APPROVAL_REFUSED = "approver:release:refused"
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it says that something was not done."""
+        return self.value.endswith(":refused")
+
+
+# What the comparator can have done. Anything else in its log would mean that it learnt of persons or pseudonyms.
+COMPARATOR_EVENTS: Final = frozenset(
+    {
+        Event.INSTANCE_INITIALISE,
+        Event.INSTANCE_START,
+        Event.INSTANCE_STOP,
+        Event.INSTANCE_BACKUP,
+        Event.INSTANCE_RESTORE,
+        Event.KEY_CREATE,
+        Event.KEY_ROTATE,
+        Event.STUDY_PARAMS,
+        Event.STUDY_CLOSE,
+        Event.UPLOAD_OPEN,
+        Event.UPLOAD_COMPLETE,
+        Event.UPLOAD_EXPIRE,
+        Event.ROWS_ACCEPT,
+        Event.ROWS_RETIRE,
+        Event.ROWS_PURGE,
+        Event.WINDOW_FREEZE,
+        Event.WINDOW_COMPARE,
+        Event.WINDOW_DELIVER,
+        Event.LOG_EXPORT,
+        Event.LOG_CHECKPOINT,
+        Event.REQUEST_REFUSED,
+        Event.SITE_REFUSED,
+        Event.STAFF_REFUSED,
+        Event.UPLOAD_REFUSED,
+    }
+)
+EVENTS: Final = {event.value: event for event in Event}
+
+
+class Outcome(StrEnum):
+    """How it ended. `begun` is an intent, logged before the effect; `refused` goes with refusals only."""
+
+    BEGUN = "begun"
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"

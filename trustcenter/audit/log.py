@@ -1,0 +1,244 @@
+"""The log of one room, kept in that room's database: an entry and its effect commit together or not at all."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from trustcenter.clock import Clock, utc_now
+from trustcenter.errors import InternalError, LogForkedError
+from trustcenter.store import Migration
+
+from . import entries, tree
+from .events import Event
+from .export import bundle
+from .note import Checkpoint, Key, open_checkpoint, sign_note, valid_name
+
+MIGRATIONS: Final = (
+    Migration(
+        number=1,
+        name="audit log",
+        sql="""
+        CREATE TABLE audit_entry (
+            seq INTEGER PRIMARY KEY,
+            hash BLOB NOT NULL CHECK (length(hash) = 32),
+            leaf BLOB NOT NULL
+        ) STRICT;
+
+        -- Roots of complete subtrees of 2^level leaves, from level 8 on: proofs then read a few hundred hashes.
+        CREATE TABLE audit_node (
+            level INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            hash BLOB NOT NULL CHECK (length(hash) = 32),
+            PRIMARY KEY (level, position)
+        ) STRICT, WITHOUT ROWID;
+
+        -- The root follows from the frontier (one hash per set bit of size, largest subtree first).
+        CREATE TABLE audit_head (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            size INTEGER NOT NULL,
+            frontier BLOB NOT NULL,
+            micros INTEGER NOT NULL       -- time of the last entry since 1970, 0 at the comparator
+        ) STRICT;
+        INSERT INTO audit_head VALUES (1, 0, x'', 0);
+
+        -- Against slips of ours; whoever holds the file is stopped by the tree, not by triggers.
+        CREATE TRIGGER audit_entry_kept BEFORE DELETE ON audit_entry
+        BEGIN SELECT RAISE(ABORT, 'audit entries are never deleted'); END;
+        CREATE TRIGGER audit_entry_fixed BEFORE UPDATE ON audit_entry
+        BEGIN SELECT RAISE(ABORT, 'audit entries are never changed'); END;
+        """,
+    ),
+)
+
+_KEPT_LEVEL: Final = 8
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class AuditLog:
+    """Appends, checkpoints, proofs and export. Holds no state: the database's head is the truth.
+
+    Every method runs in the caller's transaction or snapshot.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        sign: Callable[[bytes], bytes],
+        public_key: bytes,
+        *,
+        clock: Clock = utc_now,
+    ) -> None:
+        """One log.
+
+        Args:
+            origin: identity of the log, trustcenter/<instance>/registrar or .../comparator. The comparator's
+                log never asks the clock: its entries carry a window.
+            sign: makes a 64-byte Ed25519 signature.
+            public_key: the 32 bytes that verify it.
+            clock: wall clock, UTC.
+        """
+        if not valid_name(origin):
+            raise ValueError("the origin must not hold spaces or +")
+        self.origin = origin
+        self.room = entries.room_of(origin)
+        self._sign = sign
+        self._key = Key(origin, public_key)
+        self._clock = clock
+        self._second = (-1, "")
+
+    @property
+    def vkey(self) -> str:
+        """The public key in C2SP text form: what an auditor is given, or compares by fingerprint."""
+        return self._key.vkey
+
+    def append(self, conn: sqlite3.Connection, event: Event, fields: Mapping[str, Any]) -> int:
+        """Append one entry in the caller's transaction; returns its leaf index. See `append_many`."""
+        return self.append_many(conn, [(event, fields)])
+
+    def append_many(self, conn: sqlite3.Connection, items: Iterable[tuple[Event, Mapping[str, Any]]]) -> int:
+        """Append entries in the caller's transaction; returns the leaf index of the first.
+
+        Args:
+            conn: the writing connection, inside a transaction.
+            items: event and fields each. Fields are "who", optionally "outcome", at the comparator "window";
+                all others become the entry's data: strings, integers, lists and objects of these.
+
+        Raises:
+            ValueError: a field that may not stand in an entry; nothing was appended.
+            sqlite3.Error: the log cannot be written; let it pass, so that the effect is undone as well.
+        """
+        if not conn.in_transaction:
+            raise InternalError("an audit entry must share the transaction of its effect")
+        size, blob, last = self._head(conn)
+        frontier = [blob[at : at + 32] for at in range(0, len(blob), 32)]
+        first = size
+        rows: list[tuple[int, bytes, bytes]] = []
+        nodes: list[tuple[int, int, bytes]] = []
+
+        def keep(level: int, position: int, hash_: bytes) -> None:
+            if level >= _KEPT_LEVEL:
+                nodes.append((level, position, hash_))
+
+        for event, fields in items:
+            if self.room == "registrar":
+                now = (self._clock() - _EPOCH) // _MICROSECOND
+                skew = max(last - now, 0)
+                last += max(now - last, 0)
+                leaf = entries.build(self.room, size, event, fields, self._stamp(last), skew)
+            else:
+                leaf = entries.build(self.room, size, event, fields, None)
+            hash_ = tree.leaf_hash(leaf)
+            tree.grow(frontier, size, hash_, keep)
+            rows.append((size, hash_, leaf))
+            size += 1
+        conn.executemany("INSERT INTO audit_entry VALUES (?,?,?)", rows)
+        if nodes:
+            conn.executemany("INSERT INTO audit_node VALUES (?,?,?)", nodes)
+        conn.execute("UPDATE audit_head SET size = ?, frontier = ?, micros = ?", (size, b"".join(frontier), last))
+        return first
+
+    def head(self, conn: sqlite3.Connection) -> tuple[int, str]:
+        """Number of entries and root (64 hex digits)."""
+        size, blob, _ = self._head(conn)
+        return size, _root(blob).hex()
+
+    def root_at(self, conn: sqlite3.Connection, size: int) -> str:
+        """The root (64 hex digits) that the log had at an earlier size.
+
+        Raises:
+            LogForkedError: the log is shorter than that.
+        """
+        current, blob, _ = self._head(conn)
+        if size > current:
+            raise LogForkedError(
+                "the audit log is shorter than it was before",
+                hint="an older copy of the database is in place: restore the newest one",
+            )
+        if size == current:
+            return _root(blob).hex()
+        return (self._subtree(conn)(0, size) if size else tree.EMPTY_ROOT).hex()
+
+    def checkpoint(self, conn: sqlite3.Connection) -> str:
+        """The signed note of the current head."""
+        size, blob, _ = self._head(conn)
+        note = sign_note(Checkpoint(self.origin, size, _root(blob)).text, self._key, self._sign)
+        open_checkpoint(note, self._key)  # never hand out what does not verify, such as after a mix-up of keys
+        return note
+
+    def check_extends(self, conn: sqlite3.Connection, checkpoint: str) -> None:
+        """Check that the log extends a checkpoint that it signed before.
+
+        Raises:
+            LogForkedError: it is shorter, or has another root at that size.
+            VerificationError: the checkpoint is not this log's.
+        """
+        old = open_checkpoint(checkpoint, self._key)
+        if self.root_at(conn, old.size) != old.root.hex():
+            raise LogForkedError(
+                "the audit log differs from what was signed before",
+                hint="keep both for the auditor; do not continue this log",
+            )
+
+    def inclusion_proof(self, conn: sqlite3.Connection, index: int, size: int | None = None) -> list[bytes]:
+        """The proof that entry `index` is in the tree of `size` entries (default: all)."""
+        return tree.inclusion_proof(index, self._within(conn, size), self._subtree(conn))
+
+    def consistency_proof(self, conn: sqlite3.Connection, old: int, new: int | None = None) -> list[bytes]:
+        """The proof that the tree of `new` entries (default: all) extends that of `old`."""
+        return tree.consistency_proof(old, self._within(conn, new), self._subtree(conn))
+
+    def export(self, conn: sqlite3.Connection) -> Iterator[bytes]:
+        """The lines of a bundle (docs/spec/audit-bundle.md), from the snapshot of `conn`; memory stays flat."""
+        size, _, _ = self._head(conn)
+        rows = conn.execute("SELECT hash, leaf FROM audit_entry WHERE seq < ? ORDER BY seq", (size,))
+        return bundle(self._key, size, rows, self.checkpoint(conn))
+
+    def _within(self, conn: sqlite3.Connection, size: int | None) -> int:
+        current, _, _ = self._head(conn)
+        if size is None:
+            return current
+        if not 0 <= size <= current:
+            raise ValueError("the log is not that large")
+        return size
+
+    def _head(self, conn: sqlite3.Connection) -> tuple[int, bytes, int]:
+        row = conn.execute("SELECT size, frontier, micros FROM audit_head").fetchone()
+        if row is None or len(row[1]) != 32 * row[0].bit_count():
+            raise InternalError("the head of the audit log is damaged", hint="restore the newest backup")
+        head: tuple[int, bytes, int] = row
+        return head
+
+    def _subtree(self, conn: sqlite3.Connection) -> tree.Subtree:
+        def subtree(start: int, end: int) -> bytes:
+            count = end - start
+            level = count.bit_length() - 1
+            if level >= _KEPT_LEVEL and count == 1 << level:
+                found: bytes = conn.execute(
+                    "SELECT hash FROM audit_node WHERE level = ? AND position = ?", (level, start >> level)
+                ).fetchone()[0]
+                return found
+            if count > 1 << _KEPT_LEVEL:
+                middle = start + tree.split_point(count)
+                return tree.node_hash(subtree(start, middle), subtree(middle, end))
+            frontier: list[bytes] = []
+            hashes = conn.execute("SELECT hash FROM audit_entry WHERE seq >= ? AND seq < ? ORDER BY seq", (start, end))
+            for size, (hash_,) in enumerate(hashes):
+                tree.grow(frontier, size, hash_)
+            return tree.root_of(frontier)
+
+        return subtree
+
+    def _stamp(self, micros: int) -> str:
+        second, rest = divmod(micros, 1_000_000)
+        if self._second[0] != second:
+            moment = _EPOCH + timedelta(seconds=second)
+            self._second = (second, moment.strftime("%Y-%m-%dT%H:%M:%S"))
+        return f"{self._second[1]}.{rest:06d}Z"
+
+
+def _root(frontier: bytes) -> bytes:
+    return tree.root_of([frontier[at : at + 32] for at in range(0, len(frontier), 32)])
