@@ -57,13 +57,19 @@ def checkpoint(room: str, as_json: bool, connect: Path | None) -> None:
 @audit.command("verify")
 @click.argument("bundles", metavar="BUNDLE...", type=PATH, nargs=-1, required=True)
 @click.option(
-    "--key", "fingerprint", metavar="FINGERPRINT", help="Fingerprint of the log's key, from your own records."
+    "--key",
+    "fingerprints",
+    multiple=True,
+    metavar="FINGERPRINT",
+    help="Fingerprint of the log's key, from your own records.",
 )
 @click.option(
     "--checkpoint", "checkpoints", multiple=True, type=PATH, metavar="FILE", help="An older checkpoint; repeat."
 )
 @json_option
-def verify(bundles: tuple[Path, ...], fingerprint: str | None, checkpoints: tuple[Path, ...], as_json: bool) -> None:
+def verify(
+    bundles: tuple[Path, ...], fingerprints: tuple[str, ...], checkpoints: tuple[Path, ...], as_json: bool
+) -> None:
     """Verify exported logs: every entry, the signed head, and that old checkpoints were only extended.
 
     Needs neither the service nor a secret. Exit code 3 and the first broken entry if something is wrong. Without
@@ -74,18 +80,24 @@ def verify(bundles: tuple[Path, ...], fingerprint: str | None, checkpoints: tupl
     """
     from trustcenter.client.bundles import verify_files
 
-    reports = verify_files(bundles, fingerprint, checkpoints)
+    reports = verify_files(bundles, fingerprints, checkpoints)
     if as_json:
         output.data([report for _, report in reports])
     else:
         for path, report in reports:
-            output.fields({"bundle": path.name, **_lines(report), "verdict": "intact"})
-    if fingerprint is None:
+            output.fields(
+                {
+                    "bundle": path.name,
+                    "origin": report.origin,
+                    "entries": report.size,
+                    "from": report.first_time,
+                    "to": report.last_time,
+                    "root": report.root,
+                    "key": report.fingerprint,
+                    "key compared": "yes" if report.fingerprint_checked else "no",
+                    "checkpoints extended": report.checkpoints,
+                    "verdict": "intact",
+                }
+            )
+    if not fingerprints:
         output.hint("give --key FINGERPRINT: without it anybody could have made this log")
-
-
-def _lines(report: object) -> dict[str, object]:
-    import msgspec
-
-    found = msgspec.to_builtins(report)
-    return dict(found) if isinstance(found, dict) else {}

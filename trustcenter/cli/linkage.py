@@ -16,7 +16,7 @@ from .options import PATH, json_option
 
 @click.group()
 def linkage() -> None:
-    """Record linkage without a service.
+    r"""Record linkage without a service.
 
     One site makes a study secret and hands it to the others; each makes a site key of its own, encodes its
     patients, and sends the rows to one party and the map to another; the two together match.
@@ -25,7 +25,7 @@ def linkage() -> None:
       trustcenter linkage synth demo/ --site north=1000 --site south=800
       trustcenter linkage secret --study demo -o study.secret
       trustcenter linkage secret --site-key -o north.key
-      trustcenter linkage encode demo/north.csv --schema de-person/1 --id-column id \\
+      trustcenter linkage encode demo/north.csv --schema de-person/1 --id-column id \
         --study-secret study.secret --site-key north.key -o north/
       trustcenter linkage match north/ south/ -o joined/
       trustcenter linkage evaluate joined/ --truth demo/truth.csv

@@ -50,7 +50,6 @@ def source_options(command: F) -> F:
     "--households", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="Share of people in households."
 )
 @click.option("--seed", default="1", show_default=True, help="Any text; the same one gives the same files.")
-@force_option
 @json_option
 def synth(
     target: Path,
@@ -59,7 +58,6 @@ def synth(
     errors: str,
     households: float,
     seed: str,
-    force: bool,
     as_json: bool,
 ) -> None:
     """Write synthetic patients of several sites, and who is who, into DIR.
@@ -67,7 +65,7 @@ def synth(
     Example:
       trustcenter linkage synth demo/ --site north=5000 --site practice=300:practice --overlap 0.2 --seed 7
     """
-    from linkage.synth import SiteSpec, SynthConfig, generate, write
+    from linkage.synth import SiteSpec, SynthConfig, generate, write_csv
     from trustcenter.client.offline import new_directory
 
     specs = []
@@ -79,9 +77,9 @@ def synth(
         specs.append(SiteSpec(name, int(size), kind or "hospital"))  # type: ignore[arg-type]
     config = SynthConfig(seed, tuple(specs), overlap=overlap, errors=errors, households=households)  # type: ignore[arg-type]
     config.check()
-    new_directory(target, force=force)
+    new_directory(target)
     made = generate(config)
-    write(made, target)
+    write_csv(made, target)
     sizes = {name: len(table) for name, table in made.sites.items()}
     if as_json:
         output.data({"sites": sizes, "records": len(made.truth)})
@@ -111,10 +109,10 @@ def encode(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Encode a site's patients (CSV, UTF-8, one row per patient) into rows and a map.
+    r"""Encode a site's patients (CSV, UTF-8, one row per patient) into rows and a map.
 
     Example:
-      trustcenter linkage encode patients.csv --schema de-person/1 --id-column pid --map surname=NACHNAME \\
+      trustcenter linkage encode patients.csv --schema de-person/1 --id-column pid --map surname=NACHNAME \
         --study-secret study.secret --site-key site.key -o encoded/
     """
     from linkage.schema import load

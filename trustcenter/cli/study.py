@@ -61,10 +61,10 @@ def create(
     as_json: bool,
     connect: Path | None,
 ) -> None:
-    """Set up a study; its parameters are frozen for this version (operator).
+    r"""Set up a study; its parameters are frozen for this version (operator).
 
     Example:
-      trustcenter study create sepsis --purpose "Sepsis outcomes" --permit "EC 2026-17" \\
+      trustcenter study create sepsis --purpose "Sepsis outcomes" --permit "EC 2026-17" \
         --site uk-nord --site uk-sued --recipient registry=registry.pub
     """
     from trustcenter.messages.api import Participant, Recipient, StudyCreate

@@ -97,13 +97,13 @@ def upload(
     as_json: bool,
     connect: Path | None,
 ) -> None:
-    """Encode the site's patients here, and bring the centre up to date with their rows (site).
+    r"""Encode the site's patients here, and bring the centre up to date with their rows (site).
 
     Names and birth dates never leave the site. Only what the centre does not hold yet is sent; interrupted, the
     command is simply given again.
 
     Example:
-      trustcenter study upload sepsis patients.csv --id-column pid --map surname=NACHNAME \\
+      trustcenter study upload sepsis patients.csv --id-column pid --map surname=NACHNAME \
         --study-secret study.secret --site-key site.key
     """
     from linkage.schema import load
