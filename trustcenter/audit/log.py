@@ -135,7 +135,10 @@ class AuditLog:
             tree.grow(frontier, size, hash_, keep)
             rows.append((size, hash_, leaf))
             size += 1
-        conn.executemany("INSERT INTO audit_entry VALUES (?,?,?)", rows)
+        if len(rows) == 1:
+            conn.execute("INSERT INTO audit_entry VALUES (?,?,?)", rows[0])
+        else:
+            conn.executemany("INSERT INTO audit_entry VALUES (?,?,?)", rows)
         if nodes:
             conn.executemany("INSERT INTO audit_node VALUES (?,?,?)", nodes)
         conn.execute("UPDATE audit_head SET size = ?, frontier = ?, micros = ?", (size, b"".join(frontier), last))
