@@ -45,7 +45,7 @@ def init(
     Example:
       trustcenter init /srv/trustcenter --passphrase-file /run/credentials/passphrase
     """
-    from keys import read_passphrase
+    from keys.passphrase import read_passphrase
     from trustcenter.instance import setup
 
     passphrase = None if development and passphrase_file is None else read_passphrase(passphrase_file, prompt=True)
@@ -83,7 +83,7 @@ def serve(directory: Path, passphrase_file: Path | None) -> None:
     Prints the address once it listens; logs go to stderr as JSON lines. Running requests are finished before it
     ends; a linkage run is taken up at the next start.
     """
-    from keys import read_passphrase
+    from keys.passphrase import read_passphrase
     from trustcenter import config
     from trustcenter.http import server
 
@@ -109,7 +109,7 @@ def doctor(context: click.Context, directory: Path, passphrase_file: Path | None
 
     Works beside a running service. Exit code 3 when a check fails.
     """
-    from keys import read_passphrase
+    from keys.passphrase import read_passphrase
     from trustcenter import config
     from trustcenter.instance import checks
 

@@ -123,7 +123,9 @@ def merge(parts: Sequence[bytes]) -> bytes:
     return merge_edges([Edges(np.frombuffer(part, dtype=EDGE), 0, (), 0, 0) for part in parts], 0).table.tobytes()
 
 
-async def deliver(context: Context, frozen: Frozen, edges: bytes, version: int, parameters_hash: str) -> EdgesHeader:
+async def deliver(
+    context: Context, frozen: Frozen, parts: Sequence[Compared], edges: bytes, version: int, parameters_hash: str
+) -> EdgesHeader:
     """Log the delivery of a window's edges and describe it to the registrar."""
     header = EdgesHeader(
         study=frozen.study,

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from keys import Purpose
+from keys.ids import Purpose
 from linkage.rows import ROW
 from trustcenter.audit import Event, merkle_root
 from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyError, UsageError_

@@ -60,9 +60,7 @@ class Story:
             f"Linked with precision {quality['precision']:.4f}, recall {quality['recall']:.4f}, F1 {quality['f1']:.4f} "
             f"against the truth that only the generator knows."
         )
-        self.tell(
-            f"All of it took {figures['seconds']:.0f} seconds, {figures['pseudonyms_per_second']:,} pseudonyms a second."
-        )
+        self.tell(f"All of it took {figures['seconds']:.0f} seconds.")
         self.tell("")
         self.tell("Which file lies where, and which must never share a backup:")
         self.rows(

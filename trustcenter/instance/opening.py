@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from keys.ids import Purpose
 from keys.store import KeyStore
-
-from keys import Purpose
 from trustcenter import auth
 from trustcenter.audit import MIGRATIONS as AUDIT_MIGRATIONS
 from trustcenter.audit import AuditLog, Event

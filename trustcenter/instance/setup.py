@@ -10,9 +10,9 @@ import uuid as uuids
 from dataclasses import dataclass
 from pathlib import Path
 
+from keys.ids import KeyId, Purpose
+from keys.states import KeyState
 from keys.store import KeyStore
-
-from keys import KeyId, KeyState, Purpose
 from trustcenter import auth, config
 from trustcenter.audit import AuditLog, Event, fingerprint
 from trustcenter.client.connection import Connection

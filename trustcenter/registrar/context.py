@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from keys.ids import KeyId
 from keys.store import KeyStore
-
-from keys import KeyId
 from trustcenter.audit import AuditLog, Event
 from trustcenter.auth import Directory
 from trustcenter.clock import Clock

@@ -7,7 +7,8 @@ import sqlite3
 import uuid as uuids
 from dataclasses import dataclass
 
-from keys import KeyId, KeyState, Purpose
+from keys.ids import KeyId, Purpose
+from keys.states import KeyState
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from keys.errors import SignatureError
+from keys.ids import Purpose
+from keys.signing import verify
 from keys.store import KeyStore
-
-from keys import Purpose
 from trustcenter.errors import StaleDatabaseError, VerificationError
 
 RESERVE = 2**20  # serials per reservation, so one fsync per million pseudonyms
@@ -100,7 +101,7 @@ class OutsideHead:
             body, signature, rest = path.read_bytes().split(b"\n")
             if rest:
                 raise ValueError
-            _verify(keys, body, base64.b64decode(signature, validate=True))
+            verify(keys.public_key("instance", Purpose.AUDIT, 1), body, base64.b64decode(signature, validate=True))
             raw = json.loads(body)
             if raw.pop("format") != _FORMAT:
                 raise ValueError
@@ -111,7 +112,7 @@ class OutsideHead:
                 code="head_missing",
                 hint="restore head.json with the key store: without it an old database looks like the newest",
             ) from None
-        except (ValueError, TypeError, KeyError, OSError):
+        except (SignatureError, ValueError, TypeError, KeyError, OSError):
             raise VerificationError(
                 "the outside head is damaged or belongs to another instance",
                 code="head_damaged",
@@ -135,13 +136,3 @@ class OutsideHead:
                 "this database is older than the last state known outside it: it was restored or rolled back",
                 hint="restore the newest database; issuing from an older one could give one pseudonym to two people",
             )
-
-
-def _verify(keys: KeyStore, body: bytes, signature: bytes) -> None:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    try:
-        Ed25519PublicKey.from_public_bytes(keys.public_key("instance", Purpose.AUDIT, 1)).verify(signature, body)
-    except InvalidSignature:
-        raise ValueError from None

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keys import KeyState, Purpose, computed
+from keys import computed
+from keys.ids import Purpose
+from keys.states import KeyState
 from trustcenter.audit import Event, merkle_root
 from trustcenter.auth import Principal
 from trustcenter.errors import LimitError

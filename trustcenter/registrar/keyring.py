@@ -10,9 +10,9 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from keys.ids import KeyId, Purpose
+from keys.states import KeyAction, KeyState, transition
 from keys.store import KeyStore
-
-from keys import KeyAction, KeyId, KeyState, Purpose, transition
 from trustcenter.clock import Clock, stamp
 from trustcenter.errors import ConflictError, VerificationError
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keys import verify_signature
+from keys.ids import Purpose
 from trustcenter.audit import Event, merkle_root
 from trustcenter.auth import Principal
 from trustcenter.errors import ConflictError, LimitError, UsageError_, VerificationError
@@ -138,8 +138,8 @@ def parse_entries(packed: bytes, passes: int) -> _Entries:
 
 def _check_receipt(context: Context, receipt: Receipt, study: StudyRow, caller: Principal) -> None:
     try:
-        verify_signature(context.comparator_key, receipt.signed_bytes(), receipt.signature)
-    except Exception:
+        verify(context.comparator_key, receipt.signed_bytes(), base64.b64decode(receipt.signature, validate=True))
+    except (SignatureError, ValueError):
         raise VerificationError(
             "this receipt was not signed by the comparator of this instance",
             code="bad_receipt",
@@ -282,8 +282,6 @@ async def own_results(
     def begin(conn: sqlite3.Connection) -> tuple[DomainRow, int]:
         study = studies.find(conn, study_name, caller)
         domain = studies.participation(conn, study, caller)
-        from keys import Purpose
-
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
         count = conn.execute("SELECT count(*) FROM record WHERE domain = ?", (domain.id,)).fetchone()[0]
         context.audit(conn, Event.RESULT_READ, caller.name, request, study=study_name, count=count)

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keys import Purpose, hybrid, personal
+from keys import hybrid, personal
+from keys.ids import Purpose
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp

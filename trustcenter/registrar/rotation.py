@@ -11,7 +11,8 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from keys import KeyAction, KeyId, KeyState, Purpose
+from keys.ids import KeyId, Purpose
+from keys.states import KeyAction, KeyState
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.errors import ConflictError, LimitError

@@ -12,7 +12,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from keys import KeyState, Operation, Purpose, computed, may
+from keys import computed
+from keys.ids import Purpose
+from keys.states import KeyState, Operation, may
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.errors import LimitError, NotFoundError
@@ -84,7 +86,7 @@ def resolve(
     serials = np.zeros(count, dtype=np.uint64)
     nonces = np.zeros((count, 5), dtype=np.uint8)
     for version in context.ring.versions(conn, domain.scope, Purpose.PSEUDONYM):
-        if not may(version.state, Operation.TRANSLATE):
+        if not may(version.state, Operation.TRANSLATE_FROM):
             continue
         inner = context.keys.decipher(domain.uuid, version.version, blocks)
         opened = computed.open_inner(domain.h, domain.uuid, version.version, inner)
@@ -164,7 +166,7 @@ async def translation_map(
         domain = domains.find(conn, domain_name, caller)
         versions = context.ring.versions(conn, domain.scope, Purpose.PSEUDONYM)
         old = next((v for v in versions if v.version == from_version), None)
-        if old is None or old.high_water is None or not may(old.state, Operation.TRANSLATE):
+        if old is None or old.high_water is None or not may(old.state, Operation.TRANSLATE_FROM):
             raise NotFoundError(
                 "there is nothing to translate from this key version",
                 code="unknown_key_version",

@@ -1,0 +1,335 @@
+"""A study at the live service: registration, rows, maps, a run, results, release; and every refusal on the way."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import time
+
+import numpy as np
+import pytest
+from keys.personal import PersonalKey
+
+from keys import hybrid
+from linkage import Secrets, encode, load_schema, prepare
+from trustcenter.registrar.releases import CONTEXT, seal_info
+
+SCHEMA = load_schema("de-person/1")
+STUDY_SECRET = bytes(range(32))
+GIVEN = ("Anna", "Jürgen", "Şule", "Łukasz", "Heinz", "Marie-Luise", "Özgür", "Ute", "Karl", "Ida", "Paul", "Zoë")
+SURNAME = ("Müller", "Meier-Schulz", "Groß", "Yılmaz", "Nowak", "Schmidt", "Zander", "von der Heide", "Kaya", "Brandt")
+STREET = ("Hauptstraße", "Gartenweg", "Am Markt", "Lindenallee", "Schulstr.", "Bergstraße", "Kirchgasse")
+
+
+def people(start: int, count: int) -> dict[str, list[str]]:
+    """`count` distinct people, from number `start` on."""
+    numbers = range(start, start + count)
+    return {
+        "given_name": [GIVEN[n * 7 % 12] for n in numbers],
+        "surname": [SURNAME[n // 3 % 10] for n in numbers],
+        "birth_date": [f"{1930 + n * 13 % 80}-{1 + n * 5 % 12:02}-{1 + n * 11 % 28:02}" for n in numbers],
+        "street": [STREET[n % 7] for n in numbers],
+        "house_number": [str(1 + n % 90) for n in numbers],
+        "postcode": [f"{10115 + n * 37 % 80000:05}" for n in numbers],
+        "town": ["Berlin" if n % 2 else "Köln" for n in numbers],
+    }
+
+
+class Source:
+    """One site's encoded records."""
+
+    def __init__(self, study: str, site_key: int, start: int, count: int, version: int = 1) -> None:
+        columns = people(start, count)
+        self.ids = [f"{site_key}-{n}" for n in range(start, start + count)]
+        secrets = Secrets(study_secret=STUDY_SECRET, site_key=bytes([site_key] * 32), study=study, version=version)
+        self.encoded = encode(SCHEMA, prepare(SCHEMA, columns), self.ids, secrets)
+        order = np.lexsort(self.encoded.record_numbers.T[::-1])
+        self.numbers = self.encoded.record_numbers[order]
+        self.refs = self.encoded.refs[order]
+        self.rows = self.encoded.rows.tobytes()
+
+    @property
+    def hex_numbers(self) -> list[str]:
+        return [row.tobytes().hex() for row in self.numbers]
+
+    def entries(self) -> bytes:
+        return b"".join(
+            number.tobytes() + b"\0" + refs.tobytes() for number, refs in zip(self.numbers, self.refs, strict=True)
+        )
+
+
+def digest(data: bytes) -> dict[str, str]:
+    value = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    return {"Content-Digest": f"sha-256=:{value}:", "Content-Type": "application/octet-stream"}
+
+
+def open_upload(world, site: str, study: str, rows: int, chunks: int = 1, **other):
+    body = {"version": 1, "fingerprint": SCHEMA.fingerprint, "rows": rows, "chunks": chunks, **other}
+    return world[site]("POST", f"/v1/studies/{study}/uploads", body)
+
+
+def put(world, site: str, study: str, upload: str, index: int, data: bytes, **kwargs):
+    path = f"/v1/studies/{study}/uploads/{upload}/chunks/{index}"
+    return world[site]("PUT", path, raw=data, headers=kwargs.get("headers", digest(data)))
+
+
+def send_rows(world, site: str, study: str, source: Source):
+    upload = open_upload(world, site, study, len(source.rows) // 65).json["upload"]
+    assert put(world, site, study, upload, 0, source.rows).status == 200
+    done = world[site]("POST", f"/v1/studies/{study}/uploads/{upload}/complete")
+    assert done.status == 200, done.body
+    return done.json
+
+
+def register(world, site: str, study: str, source: Source):
+    return world[site]("POST", f"/v1/studies/{study}/records", {"record_numbers": source.hex_numbers})
+
+
+def send_map(world, site: str, study: str, receipt, entries: bytes):
+    body = {"receipt": receipt, "entries": base64.b64encode(entries).decode()}
+    return world[site]("POST", f"/v1/studies/{study}/maps", body)
+
+
+@pytest.fixture(scope="module")
+def recipient_key() -> hybrid.RecipientKey:
+    return hybrid.RecipientKey.generate()
+
+
+def create_study(world, recipient_key, name: str, sites=("north", "south", "east")):
+    return world["operator"](
+        "POST",
+        "/v1/studies",
+        {
+            "name": name,
+            "purpose": "Test of the joined care of hearts",
+            "permit": "EK 2026-1",
+            "schema": "de-person/1",
+            "participants": [{"site": site} for site in sites],
+            "recipients": [{"name": "dms", "public_key": recipient_key.public}],
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def study(world, recipient_key) -> str:
+    made = create_study(world, recipient_key, "heart")
+    assert made.status == 201, made.body
+    assert made.json["domains"] == {site: f"heart.{site}" for site in ("east", "north", "south")}
+    return "heart"
+
+
+def test_a_site_sees_its_own_domain_of_the_study_only(world, study: str) -> None:
+    seen = world["north"]("GET", f"/v1/studies/{study}").json
+    assert seen["domains"] == {"north": "heart.north"}
+    assert seen["fingerprint"] == SCHEMA.fingerprint
+    assert seen["separation"] == "none"
+    missing = world["north"]("GET", "/v1/studies/no-such-study")
+    assert (missing.status, missing.json["code"]) == (404, "unknown_study")
+
+
+def test_the_whole_way(world, study: str, recipient_key) -> None:
+    sources = {
+        "north": Source(study, 1, 0, 120),
+        "south": Source(study, 2, 60, 120),
+        "east": Source(study, 3, 100, 120),
+    }
+    pseudonyms: dict[str, dict[str, str]] = {}
+    for site, source in sources.items():
+        answer = register(world, site, study, source)
+        assert answer.status == 200, answer.body
+        pseudonyms[site] = dict(zip(source.hex_numbers, answer.json["pseudonyms"], strict=True))
+        receipt = send_rows(world, site, study, source)
+        accepted = send_map(world, site, study, receipt, source.entries())
+        assert (accepted.status, accepted.json) == (200, {"mapped": 120, "accepted": True}), accepted.body
+        again = send_map(world, site, study, receipt, source.entries())
+        assert again.json == accepted.json
+
+    # The answer to a registration does not depend on who else is there: the same bytes before and after the run.
+    before = register(world, "north", study, sources["north"]).body
+    run = world["operator"]("POST", f"/v1/studies/{study}/runs").json
+    second = world["operator"]("POST", f"/v1/studies/{study}/runs")
+    assert (second.status, second.json["code"]) == (409, "run_under_way")
+    deadline = time.monotonic() + 120
+    while run["state"] not in ("applied", "failed", "cancelled") and time.monotonic() < deadline:
+        time.sleep(0.3)
+        run = world["operator"]("GET", f"/v1/studies/{study}/runs/{run['run']}").json
+    assert run["state"] == "applied", run
+    assert register(world, "north", study, sources["north"]).body == before
+    matches = {tuple(pair["sites"]): pair["matches"] for pair in run["counts"]["pairs"]}
+    assert matches == {("east", "north"): 20, ("east", "south"): 80, ("north", "south"): 60}
+    assert run["counts"]["persons"] == 220
+
+    for site, source in sources.items():
+        lines = world[site]("GET", f"/v1/studies/{study}/results").lines
+        assert lines[-1] == {"done": True, "count": 120}
+        assert {line["record_number"]: line["pseudonym"] for line in lines[:-1]} == pseudonyms[site]
+        held = world[site]("GET", f"/v1/studies/{study}/records").lines
+        assert {line["record_number"] for line in held[:-1]} == set(source.hex_numbers)
+
+    joinmap = _release(world, study, recipient_key)
+    people_of: dict[str, set[tuple[str, str]]] = {}
+    for row in joinmap:
+        people_of.setdefault(row["person"], set()).add((row["site"], row["study_pseudonym"]))
+    assert len(people_of) == 220
+    truth: dict[int, set[tuple[str, str]]] = {}
+    for site, source in sources.items():
+        start = int(source.ids[0].split("-")[1])
+        for offset, number in enumerate(source.encoded.record_numbers):
+            truth.setdefault(start + offset, set()).add((site, pseudonyms[site][number.tobytes().hex()]))
+    assert sorted(map(sorted, people_of.values())) == sorted(map(sorted, truth.values()))
+
+
+def _release(world, study: str, recipient_key) -> list[dict[str, str]]:
+    base = f"/v1/studies/{study}/releases"
+    operator = world["operator"]
+    unknown = operator("POST", base, {"recipient": "nobody"})
+    assert (unknown.status, unknown.json["code"]) == (404, "unknown_recipient")
+    release = operator("POST", base, {"recipient": "dms"}).json
+    assert operator("POST", base, {"recipient": "dms"}).json["release"] == release["release"]
+    path = f"{base}/{release['release']}"
+    early = operator("GET", f"{path}/join-map")
+    assert (early.status, early.json["code"]) == (403, "not_released")
+
+    anna, bernd = (PersonalKey.load(world.keys[name]) for name in ("anna", "bernd"))
+    statement = release["statement"].encode()
+    assert hybrid.fingerprint(recipient_key.public) in release["statement"]
+    # Anna's token with Bernd's signature, and a signature over another statement: both refused.
+    for signature in (bernd.sign(CONTEXT, statement), anna.sign(CONTEXT, statement + b"x"), anna.sign("x", statement)):
+        refused = world["anna"]("POST", f"{path}/approvals", {"signature": signature})
+        assert refused.json["code"] == "bad_signature", refused.body
+    first = world["anna"]("POST", f"{path}/approvals", {"signature": anna.sign(CONTEXT, statement)})
+    assert (first.json["state"], first.json["approvals"]) == ("proposed", ["anna"])
+    twice = world["anna"]("POST", f"{path}/approvals", {"signature": anna.sign(CONTEXT, statement)})
+    assert twice.json["state"] == "proposed"
+    assert operator("GET", f"{path}/join-map").json["code"] == "not_released"
+    second = world["bernd"]("POST", f"{path}/approvals", {"signature": bernd.sign(CONTEXT, statement)})
+    assert second.json["state"] == "released"
+    sealed = operator("GET", f"{path}/join-map").body
+    assert b"study_pseudonym" not in sealed
+    opened = recipient_key.open(sealed, seal_info(study, release["release"]))
+    return list(csv.DictReader(io.StringIO(opened.decode())))
+
+
+def test_uploads_that_do_not_fit_are_refused(world, study: str) -> None:
+    source = Source("heart", 9, 500, 60)
+    rows, count = source.rows, len(source.rows) // 65
+    cases = [
+        ({"fingerprint": "0" * 64}, 409, "wrong_fingerprint"),
+        ({"version": 2}, 409, "wrong_fingerprint"),
+        ({"rows": 15}, 403, "batch_too_small"),
+        ({"rows": 10**15}, 413, "upload_too_large"),
+        ({"extra": 1}, 400, "invalid_body"),
+    ]
+    for change, status, code in cases:
+        body = {"version": 1, "fingerprint": SCHEMA.fingerprint, "rows": count, "chunks": 1, **change}
+        answer = world["north"]("POST", f"/v1/studies/{study}/uploads", body)
+        assert (answer.status, answer.json["code"]) == (status, code), answer.body
+
+    upload = open_upload(world, "north", study, count, 2).json["upload"]
+    assert put(world, "south", study, upload, 0, rows).json["code"] == "unknown_upload"
+    half = count // 2 * 65
+    assert put(world, "north", study, upload, 0, rows[:half], headers=digest(b"x")).json["code"] == "digest_mismatch"
+    assert put(world, "north", study, upload, 0, rows[:-1]).json["code"] == "wrong_row_length"
+    assert put(world, "north", study, upload, 0, rows[65:130] + rows[:65]).json["code"] == "not_sorted"
+    assert put(world, "north", study, upload, 0, rows[:65] * 2).json["code"] == "repeated_ref"
+    empty = rows[:33] + bytes(32)
+    assert put(world, "north", study, upload, 0, empty).json["code"] == "implausible_filter"
+    full = rows[:33] + b"\xff" * 32
+    assert put(world, "north", study, upload, 0, full).json["code"] == "implausible_filter"
+    wrong_pass = rows[:16] + b"\x63" + rows[17:65]
+    assert put(world, "north", study, upload, 0, wrong_pass).json["code"] == "unknown_pass"
+    plain = put(world, "north", study, upload, 0, rows[:half], headers={"Content-Type": "application/octet-stream"})
+    assert plain.json["code"] == "digest_needed"
+    assert put(world, "north", study, upload, 7, rows[:half]).json["code"] == "unknown_chunk"
+
+    assert put(world, "north", study, upload, 0, rows[half:]).status == 200
+    incomplete = world["north"]("POST", f"/v1/studies/{study}/uploads/{upload}/complete")
+    assert (incomplete.status, incomplete.json["code"]) == (409, "upload_incomplete")
+    assert put(world, "north", study, upload, 0, rows[half:]).status == 200  # the same bytes again
+    assert put(world, "north", study, upload, 0, rows[:65]).json["code"] == "chunk_exists"
+    assert put(world, "north", study, upload, 1, rows[:half]).status == 200
+    swapped = world["north"]("POST", f"/v1/studies/{study}/uploads/{upload}/complete")
+    assert (swapped.status, swapped.json["code"]) == (409, "not_sorted")
+    # The same rows once more, in another upload: refused as long as they are here.
+    other = open_upload(world, "north", study, count, 1).json["upload"]
+    assert put(world, "north", study, other, 0, rows).json["code"] == "repeated_ref"
+
+
+def test_maps_that_do_not_fit_are_refused_whole(world, recipient_key) -> None:
+    study = "lungs"
+    assert create_study(world, recipient_key, study).status == 201
+    source, stranger = Source(study, 4, 1000, 60), Source(study, 5, 2000, 60)
+    entries = source.entries()
+    width = 17 + 15 * 16
+    receipt = send_rows(world, "north", study, source)
+
+    unregistered = send_map(world, "north", study, receipt, entries)
+    assert (unregistered.status, unregistered.json["code"]) == (400, "unregistered_record")
+    assert register(world, "north", study, source).status == 200
+
+    first, second = entries[:width], entries[width : 2 * width]
+    cases = {
+        "malformed_map": entries[:-1],
+        "duplicate_record_number": first + first + entries[2 * width :],
+        "not_sorted": second + first + entries[2 * width :],
+        "repeated_ref": first[:17] + second[17:] + second + entries[2 * width :],
+        "map_receipt_mismatch": entries[width:],
+    }
+    for code, changed in cases.items():
+        answer = send_map(world, "north", study, receipt, changed)
+        assert answer.json["code"] == code, (code, answer.body)
+    assert send_map(world, "north", study, receipt, b"").json["code"] == "malformed_map"
+    foreign_refs = b"".join(
+        number.tobytes() + b"\0" + refs.tobytes() for number, refs in zip(source.numbers, stranger.refs, strict=True)
+    )
+    assert send_map(world, "north", study, receipt, foreign_refs).json["code"] == "map_receipt_mismatch"
+    forged = {**receipt, "rows": receipt["rows"] - 15}
+    assert send_map(world, "north", study, forged, entries[width:]).json["code"] == "bad_receipt"
+    assert send_map(world, "south", study, receipt, entries).json["code"] == "foreign_receipt"
+    assert send_map(world, "north", "heart", receipt, entries).json["code"] == "foreign_receipt"
+
+    assert world["north"]("GET", f"/v1/studies/{study}/records").lines == [{"done": True, "count": 0}]
+    early = world["operator"]("POST", f"/v1/studies/{study}/runs")
+    assert (early.status, early.json["code"]) == (409, "nothing_to_link")
+    assert send_map(world, "north", study, receipt, entries).status == 200
+    changed = send_map(world, "north", study, receipt, entries[:16] + b"\1" + entries[17:])
+    assert changed.json["code"] == "map_exists"
+
+
+def test_record_numbers_are_sorted_and_each_once(world, study: str) -> None:
+    numbers = Source(study, 6, 3000, 60).hex_numbers
+    path = f"/v1/studies/{study}/records"
+    twice = world["east"]("POST", path, {"record_numbers": [numbers[0], numbers[0]]})
+    assert (twice.status, twice.json["code"], twice.json["where"]) == (400, "duplicate_record_number", "record 2")
+    backwards = world["east"]("POST", path, {"record_numbers": numbers[::-1]})
+    assert (backwards.status, backwards.json["code"]) == (400, "not_sorted")
+    no_number = world["east"]("POST", path, {"record_numbers": ["patient-4711"]})
+    assert (no_number.status, no_number.json["code"]) == (400, "invalid_body")
+    assert b"4711" not in no_number.body
+
+
+def test_studies_that_cannot_be_are_refused(world, recipient_key) -> None:
+    good = {
+        "name": "brain",
+        "purpose": "p",
+        "permit": "p",
+        "participants": [{"site": "north"}, {"site": "south"}],
+        "recipients": [{"name": "dms", "public_key": recipient_key.public}],
+    }
+    cases = [
+        ({"participants": [{"site": "north"}]}, "invalid_body"),
+        ({"participants": [{"site": "north"}, {"site": "north"}]}, "duplicate_participant"),
+        ({"participants": [{"site": "north"}, {"site": "nowhere"}]}, "not_found"),
+        ({"recipients": []}, "invalid_body"),
+        ({"recipients": [{"name": "dms", "public_key": "no key"}]}, "bad_public_key"),
+        ({"schema": "/etc/passwd"}, "unknown_schema"),
+        ({"name": "Brain Study"}, "invalid_body"),
+        ({"valid_until": "2026-02-30"}, "usage_error"),
+        ({"patients": []}, "invalid_body"),
+    ]
+    for change, code in cases:
+        answer = world["operator"]("POST", "/v1/studies", {**good, **change})
+        assert answer.json["code"] == code, (change, answer.body)
+    assert "brain" not in [study["name"] for study in world["operator"]("GET", "/v1/studies").json["studies"]]

@@ -1,0 +1,77 @@
+"""The real program and the real service in real processes, for every test that asks for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Live:
+    """A running service. `operator` is the connection file of its first operator."""
+
+    url: str
+    dir: Path
+    operator: Path
+    fingerprints: dict[str, str]
+    process: subprocess.Popen[str]
+    log: Path
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def kill(self) -> None:
+        """End it the hard way (SIGKILL)."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """End it the polite way; returns its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(40)
+
+    def start(self) -> None:
+        """Start it again on the same files."""
+        self.process, self.url = launch(self.dir, self.log)
+
+
+def run_cli(
+    *arguments: str | Path, input_text: str | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run the real program."""
+    environment = {**os.environ, "NO_COLOR": "1"}
+    environment.pop("TRUSTCENTER_CONNECT", None)
+    return subprocess.run(
+        [sys.executable, "-m", "trustcenter", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        input=input_text,
+        timeout=timeout,
+        env=environment,
+    )
+
+
+def launch(directory: Path, log: Path) -> tuple[subprocess.Popen[str], str]:
+    """Start `trustcenter serve` and wait until it says where it listens."""
+    with log.open("ab") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trustcenter", "serve", str(directory)],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    assert url.startswith("https://"), f"the service did not start: {log.read_text()[-2000:]}"
+    return process, url
+
+
+def make_instance(directory: Path) -> dict[str, str]:
+    """`trustcenter init` on a free port; returns the fingerprints it printed."""
+    done = run_cli("init", directory, "--development", "--port", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    fingerprints: dict[str, str] = json.loads(done.stdout)["fingerprints"]
+    return fingerprints

@@ -1,0 +1,187 @@
+"""What `trustcenter doctor` looks at. Every check reads only, and none shows a value that anybody sent."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlite_utils
+from cryptography import x509
+
+from keys.ids import Purpose
+from keys.store import KeyStore
+from trustcenter.clock import utc_now
+from trustcenter.config import Config, require_safe_address
+from trustcenter.registrar.head import OutsideHead
+from trustcenter.registrar.keyring import INSTANCE, KeyRing
+
+from .opening import HEAD_NAME, make_log
+
+_RENEW_DAYS = 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: `state` is ok, warn or fail."""
+
+    name: str
+    state: str
+    text: str
+    hint: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """For JSON."""
+        return {"name": self.name, "state": self.state, "text": self.text, "hint": self.hint}
+
+
+def run(config: Config, passphrase: Callable[[], bytes]) -> list[Finding]:
+    """Run every check. A check that cannot run is a finding, not an exception."""
+    findings: list[Finding] = []
+    for check in (_address, _certificate, _permissions, _separation):
+        findings.extend(_guarded(check.__name__.strip("_"), lambda check=check: check(config)))  # type: ignore[misc]
+    for room in ("registrar", "comparator"):
+        findings.extend(_guarded(f"{room} database", lambda room=room: _database(config, room)))  # type: ignore[misc]
+    try:
+        secret = passphrase()
+        stores = {
+            "registrar": KeyStore.open(config.path(config.files.registrar_keys), secret),
+            "comparator": KeyStore.open(config.path(config.files.comparator_keys), secret),
+        }
+    except Exception as error:
+        findings.append(Finding("key stores", "fail", _say(error), getattr(error, "hint", "")))
+        return findings
+    findings.append(Finding("key stores", "ok", "both open with the passphrase"))
+    findings.extend(_guarded("key states", lambda: _keys(config, stores["registrar"])))
+    for room, keys in stores.items():
+        findings.extend(_guarded(f"{room} log", lambda room=room, keys=keys: _log(config, room, keys)))  # type: ignore[misc]
+    return findings
+
+
+def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    try:
+        return list(check())
+    except Exception as error:
+        return [Finding(name, "fail", _say(error), getattr(error, "hint", ""))]
+
+
+def _say(error: Exception) -> str:
+    return str(error) if hasattr(error, "hint") else f"the check itself failed ({type(error).__name__})"
+
+
+def _address(config: Config) -> Iterator[Finding]:
+    require_safe_address(config.server)
+    tls = "TLS" if config.server.certificate else "no TLS, loopback only"
+    yield Finding("address", "ok", f"{config.server.host}, port {config.server.port}, {tls}")
+
+
+def _certificate(config: Config) -> Iterator[Finding]:
+    if config.server.certificate is None:
+        return
+    certificate = x509.load_pem_x509_certificate(config.path(config.server.certificate).read_bytes())
+    days = (certificate.not_valid_after_utc - datetime.now(UTC)).days
+    state = "ok" if days > _RENEW_DAYS else "warn" if days >= 0 else "fail"
+    hint = "" if state == "ok" else "docs/how-to/certificates.md"
+    yield Finding("certificate", state, f"valid for {days} more days", hint)
+
+
+def _permissions(config: Config) -> Iterator[Finding]:
+    private = [
+        config.path(path)
+        for path in (
+            config.files.registrar,
+            config.files.registrar_keys,
+            config.files.comparator,
+            config.files.comparator_keys,
+            config.files.passphrase,
+            config.server.key,
+        )
+        if path is not None
+    ]
+    open_ones = [path.name for path in private if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
+    missing = [path.name for path in private if not path.exists()]
+    if missing:
+        yield Finding("files", "fail", f"missing: {', '.join(missing)}", "check config.toml, or restore from backup")
+    if open_ones:
+        yield Finding("permissions", "fail", f"others can read: {', '.join(open_ones)}", "chmod 600 these files")
+    if not open_ones and not missing:
+        yield Finding("permissions", "ok", "only the owner can read keys and stores")
+    if config.files.passphrase and config.path(config.files.passphrase).parent == Path(config.base):
+        yield Finding(
+            "passphrase",
+            "warn",
+            "lies in the instance's directory",
+            "for trying out only: move it to a credential store",
+        )
+
+
+def _separation(config: Config) -> Iterator[Finding]:
+    yield Finding("separation", "ok", f"{config.separation}: both rooms in one process (docs/security/threat-model.md)")
+
+
+def _room_path(config: Config, room: str) -> Path:
+    return config.path(config.files.registrar if room == "registrar" else config.files.comparator)
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+
+
+def _database(config: Config, room: str) -> Iterator[Finding]:
+    path = _room_path(config, room)
+    conn = _reader(path)
+    try:
+        db = sqlite_utils.Database(conn)
+        state = next(iter(db.query("PRAGMA quick_check")))["quick_check"]
+        tables = {
+            name: db.table(name).count for name in ("entry", "record", "row", "upload") if name in db.table_names()
+        }
+        mode = next(iter(db.query("PRAGMA journal_mode")))["journal_mode"]
+    finally:
+        conn.close()
+    ok = state == "ok" and mode == "wal"
+    text = ", ".join(f"{count:,} {name}" for name, count in tables.items())
+    hint = "" if ok else "restore it from the newest backup"
+    yield Finding(f"{room} database", "ok" if ok else "fail", text if ok else "damaged", hint)
+
+
+def _keys(config: Config, keys: KeyStore) -> Iterator[Finding]:
+    conn = _reader(_room_path(config, "registrar"))
+    try:
+        ring = KeyRing(keys, utc_now)
+        ring.check_material(conn)
+        count = len(ring.versions(conn))
+        instance, database, epoch = conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
+        log = make_log(instance, "registrar", keys)
+        head = OutsideHead.load(config.path(config.files.registrar_keys).parent / HEAD_NAME, keys)
+        size, _ = log.head(conn)
+        head.check(
+            instance=instance,
+            database=database,
+            epoch=epoch,
+            log_size=size,
+            root_at=lambda at: log.root_at(conn, at),
+        )
+    finally:
+        conn.close()
+    yield Finding("key states", "ok", f"{count} key versions, all with their material and an intact state")
+    yield Finding("outside head", "ok", "the database is not older than the last state known outside it")
+
+
+def _log(config: Config, room: str, keys: KeyStore) -> Iterator[Finding]:
+    conn = _reader(_room_path(config, room))
+    try:
+        conn.execute("BEGIN")
+        instance = conn.execute("SELECT instance FROM instance").fetchone()[0]
+        log = make_log(instance, room, keys)
+        size, root = log.head(conn)
+        if log.root_at(conn, size) != root:
+            yield Finding(f"{room} log", "fail", "entries do not give the recorded root", "trustcenter audit export")
+            return
+    finally:
+        conn.close()
+    keys.public_key(INSTANCE, Purpose.AUDIT, 1)
+    yield Finding(f"{room} log", "ok", f"{size:,} entries give the recorded root")
