@@ -13,7 +13,8 @@
      │       └─ SecretFilePermissionError
      ├─ UnknownKeyError           no such key
      ├─ KeyDestroyedError         there was one
-     ├─ KeyExistsError, KeyStoreExistsError, KeyStoreConflictError, IllegalTransitionError
+     ├─ KeyExistsError, KeyStoreExistsError, SecretFileExistsError
+     ├─ KeyStoreConflictError, IllegalTransitionError
      ├─ KeyStoreNotFoundError
      ├─ KeyStoreLimitError
      ├─ KeyStoreUnavailableError  the disk refused, or the lock is held
@@ -122,6 +123,13 @@ class SecretFilePermissionError(SecretFileError):
     """A secret file that others can read."""
 
     code = "secret_file_permissions"
+
+
+class SecretFileExistsError(KeysError):
+    """There is a file where a secret was to be saved; nothing is ever overwritten."""
+
+    code = "secret_file_exists"
+    kind = "conflict"
 
 
 class UnknownKeyError(KeysError):

@@ -1,0 +1,95 @@
+"""Reading passphrases and other private files that the user names."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from .errors import PassphraseError
+from .kdf import MAX_PASSPHRASE_BYTES
+
+_MAX_FILE_BYTES: Final = 16 * 1024
+
+
+class ExposedError(Exception):
+    """A private file that others can read or change."""
+
+
+def read_private(path: Path, limit: int) -> bytes:
+    """A file that only its owner (us or root) can read, or a systemd credential, or a pipe.
+
+    Raises:
+        ExposedError: group or others have rights, or it is somebody else's.
+        ValueError: not a file or pipe, or more than `limit` bytes.
+        OSError: as usual.
+    """
+    with path.open("rb") as stream:
+        # The open file is tested, not its name, so that it cannot be exchanged in between.
+        status = os.fstat(stream.fileno())
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
+            raise ValueError("not a file")
+        exposed = status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or status.st_uid not in (0, os.geteuid())
+        if exposed and not _is_credential(path):
+            raise ExposedError
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError("too large")
+    return data
+
+
+def _is_credential(path: Path) -> bool:
+    """Whether systemd passed the file; it sets mode and owner of that directory itself."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(directory) and path.resolve().is_relative_to(Path(str(directory)).resolve())
+
+
+def read_passphrase(path: Path | None, *, prompt: bool, confirm: bool = False) -> bytes:
+    """A passphrase from a file, or from the terminal.
+
+    Args:
+        path: a file; one trailing line break is dropped, everything else counts.
+        prompt: whether to ask on the terminal when there is no path.
+        confirm: ask twice, for a new passphrase.
+
+    Raises:
+        PassphraseError: no source, unreadable, open to others, empty, too long, or typed differently.
+    """
+    if path is None:
+        if not prompt:
+            raise PassphraseError("no passphrase was given", hint="name a file that holds it", where="passphrase")
+        return _ask(confirm)
+    try:
+        data = read_private(path, _MAX_FILE_BYTES)
+    except ExposedError:
+        raise PassphraseError(
+            "others can read the passphrase file", hint="chmod 600 and let it be your own", where="passphrase"
+        ) from None
+    except FileNotFoundError:
+        raise PassphraseError("the passphrase file does not exist", where="passphrase") from None
+    except (OSError, ValueError):
+        raise PassphraseError("the passphrase file cannot be read", where="passphrase") from None
+    end = 2 if data.endswith(b"\r\n") else 1 if data.endswith(b"\n") else 0
+    return _usable(data[: len(data) - end])
+
+
+def _ask(confirm: bool) -> bytes:
+    try:
+        first = getpass.getpass("Passphrase: ")
+        if confirm and getpass.getpass("Again: ") != first:
+            raise PassphraseError("the two passphrases differ", where="passphrase")
+    except EOFError:
+        raise PassphraseError(
+            "there is no terminal to ask on", hint="name a file that holds it", where="passphrase"
+        ) from None
+    return _usable(first.encode("utf-8", "surrogateescape"))
+
+
+def _usable(data: bytes) -> bytes:
+    if not data:
+        raise PassphraseError("the passphrase is empty", where="passphrase")
+    if len(data) > MAX_PASSPHRASE_BYTES:
+        raise PassphraseError(f"a passphrase has at most {MAX_PASSPHRASE_BYTES} bytes", where="passphrase")
+    return data
