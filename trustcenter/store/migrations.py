@@ -129,13 +129,13 @@ def statements(sql: str) -> Iterator[str]:
 
     `executescript` cannot be used: it commits the open transaction first.
     """
+    *pieces, rest = sql.split(";")
     pending = ""
-    for piece in sql.split(";"):
+    for piece in pieces:
         pending += piece + ";"
         if sqlite3.complete_statement(pending):
-            if pending.strip().strip(";").strip():
+            if pending.strip() != ";":
                 yield pending.strip()
             pending = ""
-    rest = pending.rstrip(";").strip()
-    if any(line.strip() and not line.strip().startswith("--") for line in rest.splitlines()):
+    if any(line.strip() and not line.strip().startswith("--") for line in (pending + rest).splitlines()):
         raise StoreError("the text of a migration ends inside a statement")
