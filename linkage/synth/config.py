@@ -60,8 +60,8 @@ class SynthConfig:
     errors: Profile = "moderate"
     households: float = 0.6
     twins: float = 0.04
-    marriages: float = 0.02
-    moves: float = 0.06
+    marriages: float = 0.03
+    moves: float = 0.12
     migration: float = 0.16
     missing: float = 1.0
     catchment: int = 0

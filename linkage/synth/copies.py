@@ -16,6 +16,8 @@ from linkage.synth.pools import Strings
 
 Wrong = Callable[[str, float, float, float], str]
 COLUMNS = ("given_name", "surname", "birth_date", "sex", "street", "house_number", "postcode", "town")
+# Errors come together: a few records were taken by ear, in a hurry or from a bad copy.
+_CARELESS_SHARE, _CARELESS, _CAREFUL = 0.1, 4.0, 0.7
 _XDT = 28  # characters of a name or street in the practice formats GDT and BDT
 
 
@@ -23,23 +25,23 @@ _XDT = 28  # characters of a name or street in the practice formats GDT and BDT
 class Rates:
     """Chances per record and field. The figures are ours, of the order that published audits of master data report."""
 
-    typing_given: float = 0.02
-    typing_surname: float = 0.02
-    typing_street: float = 0.03
-    typing_town: float = 0.015
-    phonetic_given: float = 0.012
-    phonetic_surname: float = 0.018
-    phonetic_street: float = 0.01
-    ocr: float = 0.004
+    typing_given: float = 0.03
+    typing_surname: float = 0.03
+    typing_street: float = 0.05
+    typing_town: float = 0.025
+    phonetic_given: float = 0.02
+    phonetic_surname: float = 0.03
+    phonetic_street: float = 0.015
+    ocr: float = 0.006
     umlaut: float = 0.25
     double_surname: float = 0.35
     double_given: float = 0.25
     short_street: float = 0.45
-    day_month_swapped: float = 0.004
-    date_digit: float = 0.009
-    postcode_digit: float = 0.01
-    house_number: float = 0.025
-    names_swapped: float = 0.003
+    day_month_swapped: float = 0.006
+    date_digit: float = 0.016
+    postcode_digit: float = 0.018
+    house_number: float = 0.04
+    names_swapped: float = 0.005
     title: float = 0.012
 
     def scaled(self, factor: float) -> Rates:
@@ -54,14 +56,14 @@ RATES: dict[Profile, Rates] = {
     "heavy": Rates().scaled(2.5),
 }
 _MISSING = {
-    "given_name": 0.004,
-    "surname": 0.001,
-    "birth_date": 0.006,
+    "given_name": 0.006,
+    "surname": 0.002,
+    "birth_date": 0.012,
     "sex": 0.01,
-    "street": 0.02,
-    "house_number": 0.02,
-    "postcode": 0.015,
-    "town": 0.012,
+    "street": 0.04,
+    "house_number": 0.04,
+    "postcode": 0.03,
+    "town": 0.025,
 }
 _MISSING_FACTOR: dict[SiteKind, float] = {"hospital": 1, "practice": 0.7, "rescue": 5, "care": 1, "payer": 0.3}
 
@@ -74,8 +76,9 @@ def written(config: SynthConfig, kind: SiteKind, label: str, p: People, who: NDA
     c: dict[str, Strings] = {"given_name": p.given[who].copy(), "surname": p.surname[who].copy()}
     _given_names(c, draw, kind, p.second[who])
     _life(c, config, draw, kind, p, who)
-    _misspell(c, draw, rates)
-    dates = _dates(config, draw, rates, kind, p, who)
+    care = np.where(draw.chance(n, _CARELESS_SHARE), _CARELESS, _CAREFUL)
+    _misspell(c, draw, rates, care)
+    dates = _dates(config, draw, rates, care, kind, p, who)
     columns = {name: column.tolist() for name, column in c.items()}
     columns["birth_date"] = dates
     columns["sex"] = pools.strings(["w", "m"])[p.sex[who]].tolist()
@@ -89,13 +92,26 @@ def written(config: SynthConfig, kind: SiteKind, label: str, p: People, who: NDA
     return {name: columns[name] for name in COLUMNS}
 
 
-def _apply(column: Strings, draw: Draw, rate: float, wrong: Wrong, among: NDArray[np.bool_] | None = None) -> None:
-    """Write some values of a column wrongly, in place."""
-    hit = draw.chance(len(column), rate)
-    at = np.flatnonzero(hit if among is None else hit & among)
-    u = draw.uniform(3 * len(at)).reshape(-1, 3).tolist()
-    for i, (a, b, c) in zip(at.tolist(), u, strict=True):
-        column[i] = wrong(column[i], a, b, c)
+@dataclass(frozen=True)
+class _Clerk:
+    """Writes columns wrongly, in place; `care` is a factor on the rates per record, shape (n,)."""
+
+    draw: Draw
+    care: NDArray[np.float64]
+
+    def spoil(self, column: Strings, rate: float, wrong: Wrong, among: NDArray[np.bool_] | None = None) -> None:
+        """A slip: more frequent in careless records."""
+        self._write(column, self.draw.uniform(len(column)) < rate * self.care, wrong, among)
+
+    def vary(self, column: Strings, rate: float, wrong: Wrong, among: NDArray[np.bool_] | None = None) -> None:
+        """A habit, not a slip: as frequent in all records."""
+        self._write(column, self.draw.chance(len(column), rate), wrong, among)
+
+    def _write(self, column: Strings, hit: NDArray[np.bool_], wrong: Wrong, among: NDArray[np.bool_] | None) -> None:
+        at = np.flatnonzero(hit if among is None else hit & among)
+        u = self.draw.uniform(3 * len(at)).reshape(-1, 3).tolist()
+        for i, (a, b, c) in zip(at.tolist(), u, strict=True):
+            column[i] = wrong(column[i], a, b, c)
 
 
 def _given_names(c: dict[str, Strings], draw: Draw, kind: SiteKind, second: Strings) -> None:
@@ -128,27 +144,28 @@ def _life(
     c["postcode"], c["town"] = where.postcodes[place], where.towns[place]
 
 
-def _misspell(c: dict[str, Strings], draw: Draw, r: Rates) -> None:
+def _misspell(c: dict[str, Strings], draw: Draw, r: Rates, care: NDArray[np.float64]) -> None:
+    clerk = _Clerk(draw, care)
     given, surname, street, town = c["given_name"], c["surname"], c["street"], c["town"]
-    _apply(surname, draw, r.double_surname, errors.double_name, _holds(surname, "-"))
-    _apply(given, draw, r.double_given, errors.joined_given_name, _holds(given, "-"))
-    _apply(street, draw, r.short_street, errors.short_street)
+    clerk.vary(surname, r.double_surname, errors.double_name, _holds(surname, "-"))
+    clerk.vary(given, r.double_given, errors.joined_given_name, _holds(given, "-"))
+    clerk.vary(street, r.short_street, errors.short_street)
     for column in (given, surname, street, town):
         special = np.fromiter((not s.isascii() for s in column), dtype=np.bool_, count=len(column))
-        _apply(column, draw, r.umlaut, errors.umlaut, special)
+        clerk.vary(column, r.umlaut, errors.umlaut, special)
     for column, typing, phonetic in (
         (given, r.typing_given, r.phonetic_given),
         (surname, r.typing_surname, r.phonetic_surname),
         (street, r.typing_street, r.phonetic_street),
         (town, r.typing_town, 0.0),
     ):
-        _apply(column, draw, typing, errors.typing)
-        _apply(column, draw, phonetic, errors.phonetic)
-        _apply(column, draw, r.ocr, errors.ocr)
-    _apply(c["postcode"], draw, r.postcode_digit, errors.one_digit)
-    _apply(c["house_number"], draw, r.house_number, errors.house_number)
-    _apply(given, draw, r.title, lambda s, u, v, w: ("Dr. " if u < 0.8 else "Prof. Dr. ") + s)
-    swapped = np.flatnonzero(draw.chance(len(given), r.names_swapped))
+        clerk.spoil(column, typing, errors.typing)
+        clerk.spoil(column, phonetic, errors.phonetic)
+        clerk.spoil(column, r.ocr, errors.ocr)
+    clerk.spoil(c["postcode"], r.postcode_digit, errors.one_digit)
+    clerk.spoil(c["house_number"], r.house_number, errors.house_number)
+    clerk.vary(given, r.title, lambda s, u, v, w: ("Dr. " if u < 0.8 else "Prof. Dr. ") + s)
+    swapped = np.flatnonzero(draw.uniform(len(given)) < r.names_swapped * care)
     given[swapped], surname[swapped] = surname[swapped], given[swapped]
 
 
@@ -156,13 +173,21 @@ def _holds(column: Strings, mark: str) -> NDArray[np.bool_]:
     return np.fromiter((mark in s for s in column), dtype=np.bool_, count=len(column))
 
 
-def _dates(config: SynthConfig, draw: Draw, r: Rates, kind: SiteKind, p: People, who: NDArray[np.int64]) -> list[str]:
+def _dates(
+    config: SynthConfig,
+    draw: Draw,
+    r: Rates,
+    care: NDArray[np.float64],
+    kind: SiteKind,
+    p: People,
+    who: NDArray[np.int64],
+) -> list[str]:
     """Dates of birth as the site writes them; forms check dates, so a wrong one is still a date."""
     n = len(who)
     y, m, d = p.year[who], p.month[who], p.day[who]
-    swap = draw.chance(n, r.day_month_swapped) & (d <= 12)
+    swap = (draw.uniform(n) < r.day_month_swapped * care) & (d <= 12)
     m, d = np.where(swap, d, m), np.where(swap, m, d)
-    wrong, which = draw.chance(n, r.date_digit), draw.below(n, 3)
+    wrong, which = draw.uniform(n) < r.date_digit * care, draw.below(n, 3)
     step = draw.uniform(n)
     d = np.where(wrong & (which == 0), 1 + (d + (27 * step).astype(np.int64)) % 28, d)
     m = np.where(wrong & (which == 1), 1 + (m + (11 * step).astype(np.int64)) % 12, m)
