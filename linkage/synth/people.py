@@ -156,7 +156,8 @@ def addresses(draw: Draw, config: SynthConfig, n: int) -> tuple[Strings, Strings
     place = draw.choose(n, weights)
     street = pools.streets().draw(draw, n)
     u = draw.uniform(n)
-    base = (1 + 40 * u + 160 * u**6).astype(np.int64).astype(str)
+    cube = u * u * u
+    base = (1 + 40 * u + 160 * cube * cube).astype(np.int64).astype(str)
     suffix = np.where(draw.chance(n, 0.09), np.array(list("aabbcd"))[draw.below(n, 6)], "")
     number = np.char.add(base, suffix).astype(np.object_)
     return street, number, place
@@ -175,7 +176,8 @@ def _ages(
     """Ages in whole years: patients are older than people, parents older than their children."""
     n = len(household)
     u = draw.uniform(n)
-    alone = 18 + 78 * (1 - (1 - u) ** 0.75)
+    root = np.sqrt(1 - u)
+    alone = 18 + 78 * (1 - root * np.sqrt(root))
     family = 27 + 30 * u
     size = sizes[household]
     age = np.where(size >= 3, family, alone)

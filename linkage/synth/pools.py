@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -46,12 +47,18 @@ def strings(items: list[str]) -> Strings:
     return array
 
 
-def _zipf(n: int, exponent: float) -> NDArray[np.float64]:
-    return np.array([(k + 2.0) ** -exponent for k in range(n)])
+def _falling(n: int, *, flat: bool = False) -> NDArray[np.float64]:
+    """Weights 1/sqrt(k), or the fourth root; roots are exact on every platform, powers are not."""
+    root = np.sqrt(np.arange(2.0, n + 2.0))
+    return np.asarray(1.0 / (np.sqrt(root) if flat else root), dtype=np.float64)
+
+
+def _scaled(weights: NDArray[np.float64], total: float) -> NDArray[np.float64]:
+    return weights * (total / math.fsum(weights.tolist()))
 
 
 def _flat(items: list[str]) -> Pool:
-    return Pool(strings(items), _zipf(len(items), 0.6))
+    return Pool(strings(items), _falling(len(items)))
 
 
 @cache
@@ -82,8 +89,7 @@ def surnames() -> dict[str, Pool]:
     parts = words()["surname"]
     tail = _compounds(parts["fronts"], parts["backs"], set(names), "surnames")
     total = sum(counts)
-    weights = _zipf(len(tail), 0.5)
-    weights *= total * _TAIL_OF_SURNAMES / (1 - _TAIL_OF_SURNAMES) / weights.sum()
+    weights = _scaled(_falling(len(tail)), total * _TAIL_OF_SURNAMES / (1 - _TAIL_OF_SURNAMES))
     pools = {"german": Pool(strings(names + tail), np.concatenate([np.array(counts), weights]))}
     pools.update({origin: _flat(parts[origin]) for origin in ORIGINS})
     return pools
@@ -143,8 +149,7 @@ def places() -> Places:
         towns, counts = [*towns, "Frankfurt am Main"], [*counts, 800.0]
     parts = words()["town"]
     tail = _compounds(parts["fronts"], parts["backs"], set(towns), "towns")[:2400]
-    tail_weights = _zipf(len(tail), 0.3)
-    tail_weights *= sum(counts) * _TAIL_OF_TOWNS / (1 - _TAIL_OF_TOWNS) / tail_weights.sum()
+    tail_weights = _scaled(_falling(len(tail), flat=True), sum(counts) * _TAIL_OF_TOWNS / (1 - _TAIL_OF_TOWNS))
 
     taken: set[int] = set()
     rows: list[tuple[str, str, float]] = []
