@@ -59,7 +59,9 @@ def test_rotation_translates_and_old_pseudonyms_go_on_resolving(world) -> None:
     operator, north = world["operator"], world["north"]
     originals = [f"e-{number}" for number in range(300)]
     old = ask(world, "north", originals)
-    plan = operator("POST", "/v1/domains/north/keys/rotate", {"dry_run": True}).json
+    planned = operator("POST", "/v1/domains/north/keys/rotate", {"dry_run": True})
+    assert planned.status == 200, planned.body
+    plan = planned.json
     assert (plan["state"], plan["from_version"], plan["to_version"]) == ("planned", 1, 2)
     assert ask(world, "north", originals)["pseudonyms"] == old["pseudonyms"]
 
@@ -129,7 +131,7 @@ def test_bad_items_are_named_and_the_others_served(world) -> None:
         (b'{"originals": [1]}', {}, 400, "invalid_body"),
         (b"\xff\xfe", {}, 400, "malformed_json"),
         (b"", {}, 400, "malformed_json"),
-        (b"[" * 100_000, {}, 400, "malformed_json"),
+        (b'{"originals": ' + b"[" * 100_000, {}, 400, "invalid_body"),
         (b"{}", {"Content-Type": "text/plain"}, 400, "wrong_content_type"),
         (b"{}", {"Content-Encoding": "gzip"}, 400, "compressed_body"),
         (b'{"originals": [' + b'"x",' * 100_000 + b'"x"]}', {}, 413, "batch_too_large"),

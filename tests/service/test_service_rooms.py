@@ -50,12 +50,7 @@ def test_the_logs_share_no_identifier_and_the_comparator_has_no_clock(world) -> 
     text = {room: json.dumps(lines) for room, lines in (("registrar", registrar), ("comparator", comparator))}
     assert '"window"' in text["comparator"]
     assert '"time"' not in text["comparator"]
-    requests = {
-        value
-        for line in registrar
-        for value in [line.get("data", {}).get("request")]
-        if isinstance(line.get("data"), dict) and value
-    }
+    requests = {line["leaf"]["data"].get("request") for line in registrar if "leaf" in line} - {None, ""}
     assert requests
     assert not any(value in text["comparator"] for value in requests)
 

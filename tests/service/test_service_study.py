@@ -13,7 +13,9 @@ import pytest
 from keys.personal import PersonalKey
 
 from keys import hybrid
-from linkage import Secrets, encode, load_schema, prepare
+from linkage.encode import Secrets, encode
+from linkage.normalise import prepare
+from linkage.schema import load as load_schema
 from trustcenter.registrar.releases import CONTEXT, seal_info
 
 SCHEMA = load_schema("de-person/1")

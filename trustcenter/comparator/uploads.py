@@ -56,7 +56,8 @@ def _study(conn: sqlite3.Connection, name: str, source: str) -> _Study:
             code="unknown_study",
             hint="trustcenter study list shows the studies that you may use",
         )
-    return _Study(*row[:5], sources, row[6])
+    name_, version, fingerprint, passes, minimum_rows, _, window = row
+    return _Study(name_, version, fingerprint, passes, minimum_rows, sources, window)
 
 
 async def put_params(context: Context, params: Params) -> None:

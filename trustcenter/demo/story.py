@@ -17,6 +17,7 @@ from .report import Story
 STUDY = "herz-1"
 RECIPIENT = "dms"
 SCHEMA = "de-person/1"
+Command = tuple[str | Path, ...]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def play(base: Path, *, records: int, seed: str, story: Story) -> dict[str, Any]
     truth = _patients(base, parties, records, seed, story)
 
     story.chapter("An instance of the trust center, and its service as a process of its own")
-    arguments = ("init", center, "--development", "--port", "0")
+    arguments: Command = ("init", center, "--development", "--port", "0")
     story.command("operator", *arguments)
     fingerprints = json.loads(call(*arguments, "--json"))["fingerprints"]
     for room, value in fingerprints.items():
@@ -115,7 +116,7 @@ def play(base: Path, *, records: int, seed: str, story: Story) -> dict[str, Any]
 
 def _patients(base: Path, parties: list[Party], records: int, seed: str, story: Story) -> dict[tuple[str, str], str]:
     names = [party.name for party in parties]
-    arguments = (
+    arguments: Command = (
         *("linkage", "synth", "-o", base / "synthetic", "--sites", ",".join(names), "--records", str(records)),
         *("--overlap", "0.5", "--errors", "moderate", "--seed", seed),
     )
@@ -136,6 +137,7 @@ def _patients(base: Path, parties: list[Party], records: int, seed: str, story: 
 
 def _onboard(base: Path, center: Path, operator: Path, parties: list[Party], study_desk: Path, story: Story) -> None:
     connect = ("--connect", operator)
+    arguments: Command
     for party in parties:
         for arguments in (
             ("site", "add", party.name, "--kind", party.kind, "--title", party.title),
@@ -179,7 +181,7 @@ def _onboard(base: Path, center: Path, operator: Path, parties: list[Party], stu
 def _pseudonymize(parties: list[Party], story: Story) -> int:
     commands = []
     for party in parties:
-        arguments = (
+        arguments: Command = (
             *("pseudonymize", party.patients, "--column", "id", "--domain", party.name),
             *("-o", party.home / "pseudonymous.csv"),
         )
@@ -188,7 +190,7 @@ def _pseudonymize(parties: list[Party], story: Story) -> int:
     started = time.monotonic()
     done = [json.loads(text) for text in call_all(commands)]
     seconds = time.monotonic() - started
-    total = sum(item["rows"] for item in done)
+    total: int = sum(item["rows"] for item in done)
     with (parties[0].home / "pseudonymous.csv").open(encoding="utf-8", newline="") as file:
         example = next(csv.DictReader(file))["id"]
     story.tell(f"{total:,} pseudonyms issued, durable and logged; for example {example}")
@@ -202,7 +204,7 @@ def _site_options(party: Party) -> tuple[str | Path, ...]:
 def _register_and_upload(parties: list[Party], story: Story) -> None:
     registering, uploading = [], []
     for party in parties:
-        arguments = ("study", "register", STUDY, party.patients, *_site_options(party))
+        arguments: Command = ("study", "register", STUDY, party.patients, *_site_options(party))
         registering.append((*arguments, "-o", party.home / "registered.csv", "--connect", party.connect))
         story.command(party.name[:9], *arguments)
     call_all(registering)
@@ -219,7 +221,7 @@ def _register_and_upload(parties: list[Party], story: Story) -> None:
 
 
 def _link(operator: Path, story: Story, figures: dict[str, Any]) -> None:
-    arguments = ("study", "link", STUDY)
+    arguments: Command = ("study", "link", STUDY)
     story.command("operator", *arguments)
     run = json.loads(call(*arguments, "--connect", operator, "--json"))
     counts = run["counts"]
@@ -240,14 +242,14 @@ def _link(operator: Path, story: Story, figures: dict[str, Any]) -> None:
 def _results(parties: list[Party], story: Story) -> None:
     commands = []
     for party in parties:
-        arguments = ("study", "result", STUDY, "--input", party.patients, *_site_options(party))
+        arguments: Command = ("study", "result", STUDY, "--input", party.patients, *_site_options(party))
         story.command(party.name[:9], *arguments)
         commands.append((*arguments, "-o", party.home / "study-pseudonyms.csv", "--connect", party.connect))
     call_all(commands)
 
 
 def _release(base: Path, operator: Path, study_desk: Path, story: Story) -> Path:
-    arguments = ("study", "release", STUDY, "--recipient", RECIPIENT)
+    arguments: Command = ("study", "release", STUDY, "--recipient", RECIPIENT)
     story.command("operator", *arguments)
     release = json.loads(call(*arguments, "--connect", operator, "--json"))["release"]
     for name in ("anna", "bernd"):
@@ -270,7 +272,7 @@ def _release(base: Path, operator: Path, study_desk: Path, story: Story) -> Path
 
 
 def _rotate(operator: Path, party: Party, story: Story, figures: dict[str, Any]) -> None:
-    arguments = ("keys", "rotate", party.name)
+    arguments: Command = ("keys", "rotate", party.name)
     story.command("operator", *arguments, "--dry-run")
     plan = json.loads(call(*arguments, "--dry-run", "--connect", operator, "--json"))
     story.tell(
@@ -308,7 +310,7 @@ def _export(base: Path, story: Story) -> dict[str, Path]:
     bundles = {}
     for room in ("registrar", "comparator"):
         bundles[room] = base / f"audit-{room}.ndjson"
-        arguments = ("audit", "export", "--room", room, "-o", bundles[room])
+        arguments: Command = ("audit", "export", "--room", room, "-o", bundles[room])
         story.command("auditor", *arguments)
         call(*arguments, "--connect", base / "people" / "clara.toml")
     return bundles

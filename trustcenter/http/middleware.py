@@ -41,18 +41,19 @@ Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def problem(error: BaseException, request_id: str) -> tuple[int, bytes]:
     """An error as (status, problem+json). Errors that are not ours say nothing of themselves."""
+    ours: Any = error
     if not isinstance(getattr(error, "code", None), str) or not hasattr(error, "hint"):
-        error = InternalError("something went wrong inside the service", hint="the log has it under this request_id")
-    status = http_status(error)
+        ours = InternalError("something went wrong inside the service", hint="the log has it under this request_id")
+    status = http_status(ours)
     body = Problem(
-        type=f"urn:trustcenter:problem:{error.code}",  # type: ignore[attr-defined]
-        title=web.HTTPException.__name__ if status == 0 else _TITLES.get(status, "Error"),
+        type=f"urn:trustcenter:problem:{ours.code}",
+        title=_TITLES.get(status, "Error"),
         status=status,
-        code=error.code,  # type: ignore[attr-defined]
-        detail=error.message,  # type: ignore[attr-defined]
-        hint=error.hint,  # type: ignore[attr-defined]
+        code=ours.code,
+        detail=ours.message,
+        hint=ours.hint,
         request_id=request_id,
-        where=error.where,  # type: ignore[attr-defined]
+        where=ours.where,
     )
     return status, _encoder.encode(body)
 
@@ -235,7 +236,8 @@ async def respond(request: web.Request, route: Route, answer: object) -> web.Str
 
 
 def _is_large(answer: object) -> bool:
-    return len(getattr(answer, "pseudonyms", None) or ()) > 1000
+    batch = getattr(answer, "pseudonyms", None)
+    return isinstance(batch, list) and len(batch) > 1000
 
 
 async def _stream(request: web.Request, lines: Lines, headers: dict[str, str]) -> web.StreamResponse:

@@ -79,7 +79,7 @@ async def staff_add(call: Call) -> Answer:
             where="public_key",
         )
     if body.public_key is not None:
-        personal.require_public(body.public_key)
+        personal.check_public(body.public_key)
 
     def effect(conn: sqlite3.Connection) -> api.StaffAdded:
         created = context.directory.add_staff(conn, body.name, body.role.value, body.public_key)

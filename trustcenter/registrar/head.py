@@ -16,7 +16,7 @@ from pathlib import Path
 
 from keys.errors import SignatureError
 from keys.ids import Purpose
-from keys.signing import verify
+from keys.personal import verify_ed25519
 from keys.store import KeyStore
 from trustcenter.errors import StaleDatabaseError, VerificationError
 
@@ -101,7 +101,9 @@ class OutsideHead:
             body, signature, rest = path.read_bytes().split(b"\n")
             if rest:
                 raise ValueError
-            verify(keys.public_key("instance", Purpose.AUDIT, 1), body, base64.b64decode(signature, validate=True))
+            verify_ed25519(
+                keys.public_key("instance", Purpose.AUDIT, 1), body, base64.b64decode(signature, validate=True)
+            )
             raw = json.loads(body)
             if raw.pop("format") != _FORMAT:
                 raise ValueError

@@ -7,6 +7,7 @@ records of another site, so nobody can ask the centre whether a person is known.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -15,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from keys.errors import SignatureError
 from keys.ids import Purpose
+from keys.personal import verify_ed25519
 from trustcenter.audit import Event, merkle_root
 from trustcenter.auth import Principal
 from trustcenter.errors import ConflictError, LimitError, UsageError_, VerificationError
@@ -138,7 +141,9 @@ def parse_entries(packed: bytes, passes: int) -> _Entries:
 
 def _check_receipt(context: Context, receipt: Receipt, study: StudyRow, caller: Principal) -> None:
     try:
-        verify(context.comparator_key, receipt.signed_bytes(), base64.b64decode(receipt.signature, validate=True))
+        verify_ed25519(
+            context.comparator_key, receipt.signed_bytes(), base64.b64decode(receipt.signature, validate=True)
+        )
     except (SignatureError, ValueError):
         raise VerificationError(
             "this receipt was not signed by the comparator of this instance",

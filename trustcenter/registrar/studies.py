@@ -202,7 +202,9 @@ def find(conn: sqlite3.Connection, name: str, caller: Principal | None = None) -
             code="unknown_study",
             hint="trustcenter study list shows the studies that you may use",
         )
-    return StudyRow(*row[:7], tuple(json.loads(row[7])), *row[8:])
+    values = list(row)
+    values[7] = tuple(json.loads(values[7]))
+    return StudyRow(*values)
 
 
 def require_open(context: Context, study: StudyRow) -> None:
