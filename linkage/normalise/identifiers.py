@@ -11,7 +11,7 @@ _SEX = {
     **dict.fromkeys(("w", "f", "weiblich", "female", "2", "frau"), "f"),
     **dict.fromkeys(("d", "divers", "other", "3"), "d"),
 }
-_INSURED = re.compile(r"([A-Z])([0-9]{9})(?:[0-9]{10}|[0-9]{9}[A-Z]?[0-9]{10,11})?")
+_INSURED = re.compile(r"([A-Z])([0-9]{9})(?:[0-9]{10}|[0-9]{9}[A-Z][0-9]{10})?")
 
 
 def sex(raw: str) -> tuple[str, str]:

@@ -33,7 +33,7 @@ _PARTICLES = _set(
     "von vom v van vande vander vanden zu zum zur der den dem des auf aus im am an ter ten te de del della delle di "
     "da das do dos du la le les el al ul und y e af av"
 )
-_NOBLE_PARTICLES = _set("von vom zu zum zur")
+_NOBLE_PARTICLES = _set("von vom zu zum zur v")
 _NO_GIVEN_NAME = _set(
     "unbekannt unbekannte unbekannter unknown vorname name nn n x baby knabe mädchen maedchen mädel junge bub säugling "
     "saeugling neugeborenes neugeborene neugeborener frühgeburt zwilling zwillinge drilling sohn tochter kind fetus "

@@ -1,0 +1,116 @@
+"""Schemas: what ships, what is refused, what the fingerprint depends on."""
+
+import hashlib
+import json
+
+import pytest
+
+from linkage.errors import SchemaError, UnknownSchemaError
+from linkage.schema import PROFILES, Schema, load, shipped
+
+GOOD = json.loads(load("de-person/1").canonical())
+# Whoever changes a shipped schema breaks every study that was made with it: give the changed one a new version.
+FINGERPRINTS = {
+    "de-person/1": "431d65445cc16b61bec806c1532954e847025052537b55d48bc0aafeb8709ad2",
+    "febrl/1": "04333e98149f36c4b68d8126894ec057dbc9394105b470612fd57ed487297a48",
+}
+
+
+def changed(**top):
+    return json.dumps({**GOOD, **top}).encode()
+
+
+@pytest.mark.parametrize("name", sorted(FINGERPRINTS))
+def test_shipped_schemas_stay_as_they_are(name):
+    schema = load(name)
+    assert schema.name == name
+    assert schema.fingerprint == FINGERPRINTS[name]
+    assert schema.P == 15
+    assert schema.profile == "hyb15"
+    assert [p.cap for p in schema.passes] == [2] * 3 + [10] * 12
+    assert {f.name: f.k for f in schema.fields} == {
+        "given_name": 4,
+        "surname": 4,
+        "birth_date": 4,
+        "street": 1,
+        "house_number": 1,
+        "postcode": 2,
+        "town": 2,
+    }
+
+
+def test_every_shipped_schema_is_pinned():
+    assert set(shipped()) == set(FINGERPRINTS)
+
+
+def test_the_fingerprint_is_over_canonical_json():
+    schema = load("febrl/1")
+    plain = json.dumps(json.loads(schema.canonical()), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert schema.canonical() == plain.encode()
+    assert schema.fingerprint == hashlib.sha256(plain.encode()).hexdigest()
+
+
+def test_order_of_keys_and_white_space_do_not_count_but_every_value_does():
+    same = Schema.parse(json.dumps(dict(reversed(GOOD.items())), indent=7).encode())
+    assert same.fingerprint == FINGERPRINTS["de-person/1"]
+    other = Schema.parse(changed(levels=[25, 51, 76, 103]))
+    assert other.fingerprint != FINGERPRINTS["de-person/1"]
+
+
+def test_a_file_of_ones_own(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_bytes(changed(name="mine/3", profile="mine", passes=GOOD["passes"][:4]))
+    schema = load(path)
+    assert (schema.name, schema.P, schema.components) == ("mine/3", 4, ("y", "md~", "{g3,s3}", "ad4", "no", "G"))
+
+
+def test_fine16_is_fine12_and_four_more():
+    assert len(PROFILES["fine16"]) == 16
+    assert PROFILES["fine16"][:12] == PROFILES["hyb15"][3:]
+
+
+PASS = {"name": "x", "parts": ["y"], "cap": 2}
+REFUSED = {
+    "unknown key": changed(extra=1),
+    "unknown key inside": changed(encoding={**GOOD["encoding"], "salt": 1}),
+    "missing key": json.dumps({k: v for k, v in GOOD.items() if k != "levels"}).encode(),
+    "another suite": changed(encoding={**GOOD["encoding"], "suite": "keyed-passes/2"}),
+    "another length of filter": changed(encoding={**GOOD["encoding"], "bits": 512}),
+    "unknown component": changed(profile="own", passes=[{**PASS, "parts": ["iban"]}]),
+    "component without its field": changed(profile="own", passes=[{**PASS, "parts": ["kv"]}]),
+    "part twice": changed(profile="own", passes=[{**PASS, "parts": ["y", "y"]}]),
+    "no parts": changed(profile="own", passes=[{**PASS, "parts": []}]),
+    "no passes": changed(profile="own", passes=[]),
+    "pass twice": changed(profile="own", passes=[PASS, {**PASS, "parts": ["S"]}]),
+    "same parts twice": changed(profile="own", passes=[PASS, {**PASS, "name": "z"}]),
+    "cap of nothing": changed(profile="own", passes=[{**PASS, "cap": 0}]),
+    "field twice": changed(fields=[*GOOD["fields"], GOOD["fields"][0]]),
+    "two fields of a kind": changed(fields=[*GOOD["fields"], {**GOOD["fields"][0], "name": "nickname"}]),
+    "levels that fall": changed(levels=[51, 25, 76, 102]),
+    "three levels": changed(levels=[25, 51, 76]),
+    "level beyond the filter": changed(levels=[25, 51, 76, 256]),
+    "other passes under a known profile": changed(passes=GOOD["passes"][:4]),
+    "k of zero": changed(fields=[{**GOOD["fields"][0], "k": 0}, *GOOD["fields"][1:]]),
+    "name without a version": changed(name="mine"),
+    "name with a line break": changed(name="mine/1\n"),
+    "not JSON": b"name: mine/1",
+    "not UTF-8": b'{"name": "\xff"}',
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("why", sorted(REFUSED))
+def test_refused(why):
+    with pytest.raises(SchemaError) as e:
+        Schema.parse(REFUSED[why])
+    assert e.value.code == "bad_schema"
+    for word in ("extra", "iban", "salt", "nickname", "mine"):
+        assert word not in e.value.message + e.value.hint + e.value.where
+
+
+def test_an_unknown_name_lists_what_ships(tmp_path):
+    for name in ("de-person/2", str(tmp_path / "none.json")):
+        with pytest.raises(UnknownSchemaError) as e:
+            load(name)
+        assert e.value.kind == "not_found"
+        assert "febrl/1" in e.value.hint
