@@ -1,11 +1,13 @@
 """Durable files: read with a limit, create once, replace atomically, lock.
 
+Content to be written comes as a Secret, because an error of the disk is logged with local variables by some.
 Each function says which of its effects survive a power failure when it returns.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -14,9 +16,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from ._guard import Secret
+
 PRIVATE_MODE: Final = 0o600
 LOCK_WAIT_SECONDS: Final = 10.0
 _LOCK_POLL_SECONDS: Final = 0.01
+_NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 class TooLargeError(Exception):
@@ -37,18 +42,28 @@ def read_limited(path: Path, limit: int) -> bytes:
     return data
 
 
-def create(path: Path, data: bytes) -> None:
+def create(path: Path, data: Secret) -> None:
     """Create a file that must not exist, mode 0600, durable on return; nothing half-written ever has its name.
 
     Raises:
         FileExistsError: there is one already.
         OSError: as usual; the name is then unused or the file complete.
     """
-    # link, other than rename, never replaces a file that appeared meanwhile.
-    _publish(path, data, lambda temporary: os.link(temporary, path))
+    _publish(path, data, lambda temporary: _give_unused_name(temporary, path))
 
 
-def replace(path: Path, data: bytes) -> None:
+def _give_unused_name(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)  # other than rename, never replaces a file that appeared meanwhile
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # Claim the name, then fill it. A crash in between leaves an empty file, which every reader refuses.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE_MODE))
+        temporary.replace(path)
+
+
+def replace(path: Path, data: Secret) -> None:
     """Replace a file, mode 0600, durable on return; at any instant the name has the old or the new content.
 
     Raises:
@@ -57,13 +72,13 @@ def replace(path: Path, data: bytes) -> None:
     _publish(path, data, lambda temporary: temporary.replace(path))
 
 
-def _publish(path: Path, data: bytes, give_name: Callable[[Path], object]) -> None:
+def _publish(path: Path, data: Secret, give_name: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE_MODE)
     try:
         with open(descriptor, "wb", closefd=True) as stream:  # noqa: PTH123 - a descriptor
             os.fchmod(stream.fileno(), PRIVATE_MODE)  # whatever the umask says
-            stream.write(data)
+            stream.write(data.reveal())
             stream.flush()
             os.fsync(stream.fileno())
         give_name(temporary)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import _content, _envelope, _files, kdf
 from ._content import Entry
+from ._guard import Secret
 from .errors import (
     InvalidBatchError,
     KeyStoreConflictError,
@@ -34,7 +35,7 @@ def create(path: Path, passphrase: bytes, profile: kdf.KdfProfile) -> tuple[Path
     file = _envelope.seal(_content.encode({}), keys, profile, salt, os.urandom(16), 1)
     try:
         with _files.locked(path):
-            _files.create(path, file)
+            _files.create(path, Secret(file))
             header = _read_back(path, file, keys, {})
     except FileExistsError:
         raise KeyStoreExistsError(_EXISTS, where="path") from None
@@ -91,7 +92,7 @@ def save(
                     hint="another process saved it, or it was restored: restart to load it",
                 )
             _files.remove_leftovers(path)
-            _files.replace(path, file)
+            _files.replace(path, Secret(file))
             return _read_back(path, file, keys, entries)
     except TimeoutError:
         raise _lock_held() from None

@@ -112,7 +112,7 @@ def save(path: Path, content: Secret) -> None:
         SecretFileError: it cannot be written.
     """
     try:
-        _files.create(path, content.reveal())
+        _files.create(path, content)
     except FileExistsError:
         raise SecretFileExistsError(
             "a file with this name exists already", hint="move it away, or choose another name", where="path"
