@@ -59,6 +59,13 @@ def passphrase_option(command: F) -> F:
     )(command)
 
 
+def bare_option(command: F) -> F:
+    """`--no-passphrase`."""
+    return click.option(
+        "--no-passphrase", "bare", is_flag=True, help="Do not protect the key; its file permissions are all there is."
+    )(command)
+
+
 def connection(path: Path | None) -> Connection:
     """Read the connection file.
 

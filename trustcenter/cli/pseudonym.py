@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from . import output
@@ -29,7 +31,8 @@ def check(ctx: click.Context, pseudonyms: tuple[str, ...], as_json: bool) -> Non
     """
     from trustcenter.client.checking import check_all
 
-    lines = pseudonyms or (line.rstrip("\r\n") for line in click.get_text_stream("stdin", encoding="utf-8"))
+    # A line that is not UTF-8 is no pseudonym; it must not end the check of the others.
+    lines = pseudonyms or (line.decode("utf-8", "replace").rstrip("\r\n") for line in sys.stdin.buffer)
     found = []
     wrong = 0
     for number, (verdict, suggestions) in enumerate(check_all(lines), start=1):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from . import output
-from .options import PATH, force_option, json_option, output_option, passphrase_option
+from .options import PATH, bare_option, force_option, json_option, output_option, passphrase_option
 
 
 @click.group()
@@ -18,19 +18,18 @@ def recipient() -> None:
 @recipient.command("keygen")
 @output_option("Where the key goes; it stays with the recipient.")
 @passphrase_option
-def keygen(target: Path, passphrase_file: Path | None) -> None:
+@bare_option
+def keygen(target: Path, passphrase_file: Path | None, bare: bool) -> None:
     """Make a recipient's key. Prints the public half, which the operator needs for `study create`.
 
     Example:
       trustcenter recipient keygen -o registry.key > registry.pub
     """
-    from keys.hybrid import fingerprint
-
     from .secret_input import new_recipient_key
 
-    public = new_recipient_key(target, passphrase_file)
-    click.echo(public)
-    output.note(f"fingerprint {fingerprint(public)}: read it to the operator, over the telephone for instance")
+    key = new_recipient_key(target, passphrase_file, bare=bare)
+    click.echo(key.public)
+    output.note(f"fingerprint {key.fingerprint}: read it to the operator, over the telephone for instance")
 
 
 @recipient.command("open")

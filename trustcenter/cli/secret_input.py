@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-import click
-
+from trustcenter.client.files import require_writable
 from trustcenter.errors import ConflictError, UsageError_
 
 from . import output
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from keys.hybrid import RecipientKey
     from keys.personal import PersonalKey
     from linkage.encode import Secrets
+
+K = TypeVar("K")
 
 
 def linkage_secrets(study_secret: Path, site_key: Path, study: str | None = None) -> Secrets:
@@ -37,68 +39,70 @@ def linkage_secrets(study_secret: Path, site_key: Path, study: str | None = None
     return Secrets(shared.material, SiteKey.load(site_key).material, shared.study, shared.version)
 
 
-def new_passphrase(path: Path | None) -> bytes:
-    """The passphrase of a new key: from a file, or twice from the terminal.
+def new_passphrase(path: Path | None, *, bare: bool) -> bytes | None:
+    """The passphrase of a new key: from a file, or twice from the terminal; None where none is wanted.
 
     Raises:
-        KeysError: the file. UsageError_: nobody can be asked, or the two differ.
+        KeysError: the file, or the two differ. UsageError_: nobody can be asked.
     """
-    from keys import read_passphrase
+    from keys.passphrase import read_passphrase
 
-    if path is not None:
-        return read_passphrase(path, prompt=False)
-    _require_terminal()
-    first = click.prompt("Passphrase for the new key", hide_input=True, err=True)
-    if click.prompt("Again", hide_input=True, err=True) != first:
-        raise UsageError_("the two passphrases differ; nothing was written", code="passphrases_differ")
-    return str(first).encode()
-
-
-def passphrase(path: Path | None) -> bytes:
-    """The passphrase of an existing key: from a file, or the terminal.
-
-    Raises:
-        KeysError: the file. UsageError_: nobody can be asked.
-    """
-    from keys import read_passphrase
-
+    if bare:
+        if path is not None:
+            raise UsageError_("--no-passphrase and --passphrase-file exclude each other", code="usage")
+        return None
     if path is None:
-        _require_terminal()
-    return read_passphrase(path, prompt=True)
+        _require_terminal("give --passphrase-file FILE, or --no-passphrase to rely on file permissions alone")
+    return read_passphrase(path, prompt=True, confirm=True)
 
 
-def _require_terminal() -> None:
+def _open(load: Callable[[Path, bytes | None], K], path: Path, passphrase_file: Path | None) -> K:
+    """Load a key; the passphrase is asked for only if there is one."""
+    from keys.errors import PassphraseError
+    from keys.passphrase import read_passphrase
+
+    if passphrase_file is None:
+        try:
+            return load(path, None)
+        except PassphraseError:
+            _require_terminal("give --passphrase-file FILE")
+    return load(path, read_passphrase(passphrase_file, prompt=True))
+
+
+def _require_terminal(hint: str) -> None:
     if not output.interactive():
-        raise UsageError_("the key needs a passphrase", code="passphrase_needed", hint="give --passphrase-file FILE")
+        raise UsageError_("the key needs a passphrase", code="passphrase_needed", hint=hint)
 
 
-def new_personal_key(target: Path, passphrase_file: Path | None) -> str:
-    """Make and save a personal key; its public half."""
+def new_personal_key(target: Path, passphrase_file: Path | None, *, bare: bool) -> PersonalKey:
+    """Make and save a personal key."""
     from keys.personal import PersonalKey
 
+    require_writable(target)
     key = PersonalKey.generate()
-    key.save(target, new_passphrase(passphrase_file))
-    return key.public
+    key.save(target, new_passphrase(passphrase_file, bare=bare))
+    return key
 
 
 def personal_key(path: Path, passphrase_file: Path | None) -> PersonalKey:
     """Open a personal key."""
     from keys.personal import PersonalKey
 
-    return PersonalKey.load(path, passphrase(passphrase_file))
+    return _open(PersonalKey.load, path, passphrase_file)
 
 
-def new_recipient_key(target: Path, passphrase_file: Path | None) -> str:
-    """Make and save a recipient's key; its public half."""
+def new_recipient_key(target: Path, passphrase_file: Path | None, *, bare: bool) -> RecipientKey:
+    """Make and save a recipient's key."""
     from keys.hybrid import RecipientKey
 
+    require_writable(target)
     key = RecipientKey.generate()
-    key.save(target, new_passphrase(passphrase_file))
-    return key.public
+    key.save(target, new_passphrase(passphrase_file, bare=bare))
+    return key
 
 
 def recipient_key(path: Path, passphrase_file: Path | None) -> RecipientKey:
     """Open a recipient's key."""
     from keys.hybrid import RecipientKey
 
-    return RecipientKey.load(path, passphrase(passphrase_file))
+    return _open(RecipientKey.load, path, passphrase_file)

@@ -9,6 +9,7 @@ import click
 from . import output
 from .options import (
     PATH,
+    bare_option,
     call,
     connect_option,
     connection,
@@ -30,7 +31,8 @@ def staff() -> None:
 @staff.command("keygen")
 @output_option("Where the personal key goes; it stays with its owner.")
 @passphrase_option
-def keygen(target: Path, passphrase_file: Path | None) -> None:
+@bare_option
+def keygen(target: Path, passphrase_file: Path | None, bare: bool) -> None:
     """Make a personal key, with which its owner signs approvals. Works without a service.
 
     Prints the public half, which the operator needs for `staff add`.
@@ -40,7 +42,9 @@ def keygen(target: Path, passphrase_file: Path | None) -> None:
     """
     from .secret_input import new_personal_key
 
-    click.echo(new_personal_key(target, passphrase_file))
+    key = new_personal_key(target, passphrase_file, bare=bare)
+    click.echo(key.public)
+    output.note(f"fingerprint {key.fingerprint}: read it to the operator, over the telephone for instance")
 
 
 @staff.command("add")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def seal_info(study: str, release: str) -> bytes:
-    """What a sealed join map is bound to (docs/spec/hybrid.md)."""
+    """What a sealed join map is bound to (docs/spec/sealed-message.md)."""
     return b"trustcenter/join-map/1\0" + study.encode() + b"\0" + release.encode()
 
 
@@ -27,10 +27,13 @@ def open_join_map(
         LocalFileError: input or output.
     """
     try:
-        blob = sealed.read_bytes()
+        source = sealed.open("rb")
     except OSError:
         raise LocalFileError("the sealed file cannot be read", code="no_input") from None
-    opened = key.open(blob, seal_info(study, release))
-    with replacing(target, force=force) as stream:
-        stream.write(opened)
-    return max(0, opened.count(b"\n") - 1)
+    lines = 0
+    # In parts; a map that was cut or changed raises before the output takes its name.
+    with source, replacing(target, force=force) as stream:
+        for part in key.open_stream(source.read, seal_info(study, release)):
+            stream.write(part)
+            lines += part.count(b"\n")
+    return max(0, lines - 1)

@@ -14,6 +14,7 @@ class Settings:
     connect_timeout: float = 4.0  # seconds to resolve a name, connect and shake hands
     read_timeout: float = 120.0  # seconds without a byte of the answer
     first_contact: float = 4.5  # seconds after which a service that never answered counts as unreachable
+    first_retries: float = 1.5  # seconds after which a service that never answered is not tried once more
     retry_for: float = 60.0  # seconds to go on trying once the service has answered before
     backoff: float = 0.25  # seconds; doubles from try to try, with full jitter
     backoff_max: float = 10.0  # seconds between two tries

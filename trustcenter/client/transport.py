@@ -176,7 +176,7 @@ class Transport:
             ) from error
 
     def _time_left(self, started: float) -> bool:
-        budget = self.settings.retry_for if self._answered else self.settings.first_contact
+        budget = self.settings.retry_for if self._answered else self.settings.first_retries
         return time.monotonic() - started < budget
 
     def _patience(self, started: float) -> aiohttp.ClientTimeout:
