@@ -243,3 +243,12 @@ def test_events_follow_the_grammar_and_are_closed() -> None:
         assert all(part.isalpha() and part.islower() for part in parts)
     assert {event for event in Event if event.is_refusal} == {e for e in Event if e.name.endswith("REFUSED")}
     assert not {event for event in COMPARATOR_EVENTS if ":pseudonym:" in event or ":record:" in event}
+
+
+def test_the_specification_lists_these_events_and_rooms() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "spec" / "audit-log.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `") and ":" in line]
+    listed = {row[0].strip("`"): row[1] for row in rows if row[0].count(":") == 2}
+    assert list(listed) == list(EVENTS)
+    for word, room in listed.items():
+        assert (room != "registrar") == (EVENTS[word] in COMPARATOR_EVENTS), word

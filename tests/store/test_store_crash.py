@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from trustcenter.store import Database
+from trustcenter.errors import StoreUnavailableError
+from trustcenter.store import Database, Migration
 
 ROUNDS = 15
 
@@ -100,11 +104,6 @@ def test_a_file_that_cannot_grow_refuses_clearly_and_recovers(tmp_path: Path, py
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 def test_a_full_disk_refuses_clearly_and_recovers(tmp_path: Path) -> None:
-    import subprocess
-
-    from trustcenter.errors import StoreUnavailableError
-    from trustcenter.store import Migration
-
     small = tmp_path / "small"
     small.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], capture_output=True).returncode:
@@ -131,3 +130,59 @@ def test_a_full_disk_refuses_clearly_and_recovers(tmp_path: Path) -> None:
         conn.close()
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+FSYNC = """
+import sys
+from pathlib import Path
+from trustcenter.errors import StoreUnavailableError
+from trustcenter.store import Database, Migration
+
+tables = (Migration(1, "t", "CREATE TABLE t (k INTEGER PRIMARY KEY) STRICT;"),)
+db = Database.open_sync(Path(sys.argv[1]), tables)
+put = lambda k: db.write_sync(lambda c: c.execute("INSERT INTO t VALUES (?)", (k,)))
+put(1)
+print("ready", flush=True)
+sys.stdin.readline()
+for k in (2, 3):
+    try:
+        put(k)
+    except StoreUnavailableError as error:
+        print(error.message, flush=True)
+print(db.read_sync(lambda c: c.execute("SELECT k FROM t").fetchall()), flush=True)
+db.close_sync()
+"""
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_after_a_failed_fsync_nothing_is_written_until_the_file_is_opened_again(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", FSYNC, str(tmp_path / "a.db")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    trace = ["strace", "-f", "-p", str(child.pid), "-o", "/dev/null", "-e", "trace=fsync,fdatasync"]
+    tracer = subprocess.Popen(
+        [*trace, "-e", "inject=fsync,fdatasync:error=EIO:when=1"], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert tracer.stderr is not None
+        if "attached" not in tracer.stderr.readline():
+            pytest.skip("tracing is not allowed here")
+        out, _ = child.communicate("go\n", timeout=60)
+    finally:
+        child.kill()
+        tracer.kill()
+        tracer.communicate()
+        child.wait()
+    first, second, kept = out.splitlines()
+    assert first.startswith("the database cannot take the operation")
+    assert second.startswith("the disk failed to store a commit")
+    assert kept == "[(1,)]"
+    assert child.returncode == 0
+    table = Migration(1, "t", "CREATE TABLE t (k INTEGER PRIMARY KEY) STRICT;")
+    db = Database.open_sync(tmp_path / "a.db", (table,))
+    db.write_sync(lambda c: c.execute("INSERT INTO t VALUES (4)"))
+    assert db.read_sync(lambda c: c.execute("SELECT k FROM t").fetchall()) == [(1,), (4,)]
+    db.close_sync()
