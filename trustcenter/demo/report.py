@@ -34,7 +34,7 @@ class Story:
         """A command line as the party typed it; paths are shown relative to the demo's directory."""
         words = [str(word).replace(f"{self._base}/", "") for word in arguments]
         shown = " ".join(f"'{word}'" if " " in word else word for word in words)
-        self._say(f"   {who:<9}$ trustcenter {shown}")
+        self._say(f"   {who:<15} $ trustcenter {shown}")
 
     def tell(self, text: str) -> None:
         """A line of the story."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import secrets
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -115,9 +116,10 @@ def play(base: Path, *, records: int, seed: str, story: Story) -> dict[str, Any]
 
 
 def _patients(base: Path, parties: list[Party], records: int, seed: str, story: Story) -> dict[tuple[str, str], str]:
-    names = [party.name for party in parties]
+    kinds = {"diz": "hospital", "practice": "practice"}
+    sites = [part for p in parties for part in ("--site", f"{p.name}={records}:{kinds[p.kind]}")]
     arguments: Command = (
-        *("linkage", "synth", "-o", base / "synthetic", "--sites", ",".join(names), "--records", str(records)),
+        *("linkage", "synth", base / "synthetic", *sites),
         *("--overlap", "0.5", "--errors", "moderate", "--seed", seed),
     )
     story.command("nobody", *arguments)
@@ -127,10 +129,10 @@ def _patients(base: Path, parties: list[Party], records: int, seed: str, story: 
         (base / "synthetic" / f"{party.name}.csv").rename(party.patients)
     with (base / "synthetic" / "truth.csv").open(encoding="utf-8", newline="") as file:
         truth = {(row["site"], row["id"]): row["person"] for row in csv.DictReader(file)}
-    shared = Counter(Counter(truth.values()).values())
+    shared = sum(count > 1 for count in Counter(truth.values()).values())
     story.tell(
         f"{records:,} patients each, with typing errors, moves, marriages, households and twins; "
-        f"{shared[2]:,} people are at two of the sites, {shared[3]:,} at all three."
+        f"{shared:,} people are patients of more than one site"
     )
     return truth
 
@@ -149,15 +151,17 @@ def _onboard(base: Path, center: Path, operator: Path, parties: list[Party], stu
     people = base / "people"
     people.mkdir(mode=0o700)
     for name in ("anna", "bernd"):
-        story.command(name, "staff", "keygen", "-o", people / f"{name}.key")
-        public = call("staff", "keygen", "-o", people / f"{name}.key").strip()
+        arguments = ("staff", "keygen", "-o", people / f"{name}.key", *_passphrase(people / f"{name}.passphrase"))
+        story.command(name, *arguments)
+        public = call(*arguments).strip()
         arguments = ("staff", "add", name, "--role", "approver", "--public-key", public)
         story.command("operator", "staff", "add", name, "--role", "approver", "--public-key", f"{public[:24]}…")
         call(*arguments, "-o", people / f"{name}.toml", *connect)
     story.command("operator", "staff", "add", "clara", "--role", "auditor")
     call("staff", "add", "clara", "--role", "auditor", "-o", people / "clara.toml", *connect)
-    story.command("recipient", "recipient", "keygen", "-o", study_desk / "dms.key")
-    public = call("recipient", "keygen", "-o", study_desk / "dms.key").strip()
+    arguments = ("recipient", "keygen", "-o", study_desk / "dms.key", *_passphrase(study_desk / "dms.passphrase"))
+    story.command("recipient", *arguments)
+    public = call(*arguments).strip()
     (study_desk / "dms.pub").write_text(public + "\n", encoding="utf-8")
     arguments = (
         *("study", "create", STUDY, "--purpose", "Herzinsuffizienz in Klinik und Praxis", "--permit", "EK 2026-17"),
@@ -168,7 +172,7 @@ def _onboard(base: Path, center: Path, operator: Path, parties: list[Party], stu
     call(*arguments, *connect)
     # The sites agree on the study secret among themselves; the lead site makes it, the centre never sees it.
     lead = parties[0]
-    story.command(lead.name[:9], "linkage", "secret", "--study", STUDY, "-o", lead.secret)
+    story.command(lead.name, "linkage", "secret", "--study", STUDY, "-o", lead.secret)
     call("linkage", "secret", "--study", STUDY, "-o", lead.secret)
     for party in parties:
         if party is not lead:
@@ -178,6 +182,13 @@ def _onboard(base: Path, center: Path, operator: Path, parties: list[Party], stu
     story.tell("the lead site hands the study secret to the other sites; every site makes a site key of its own")
 
 
+def _passphrase(path: Path) -> Command:
+    """A passphrase that a person would think of and type; here it is drawn and kept in a file."""
+    path.touch(mode=0o600)
+    path.write_text(secrets.token_urlsafe(24) + "\n", encoding="utf-8")
+    return "--passphrase-file", path
+
+
 def _pseudonymize(parties: list[Party], story: Story) -> int:
     commands = []
     for party in parties:
@@ -185,7 +196,7 @@ def _pseudonymize(parties: list[Party], story: Story) -> int:
             *("pseudonymize", party.patients, "--column", "id", "--domain", party.name),
             *("-o", party.home / "pseudonymous.csv"),
         )
-        story.command(party.name[:9], *arguments)
+        story.command(party.name, *arguments)
         commands.append((*arguments, "--connect", party.connect, "--json"))
     started = time.monotonic()
     done = [json.loads(text) for text in call_all(commands)]
@@ -206,12 +217,12 @@ def _register_and_upload(parties: list[Party], story: Story) -> None:
     for party in parties:
         arguments: Command = ("study", "register", STUDY, party.patients, *_site_options(party))
         registering.append((*arguments, "-o", party.home / "registered.csv", "--connect", party.connect))
-        story.command(party.name[:9], *arguments)
+        story.command(party.name, *arguments)
     call_all(registering)
     for party in parties:
         arguments = ("study", "upload", STUDY, party.patients, *_site_options(party), "--study-secret", party.secret)
         uploading.append((*arguments, "--connect", party.connect, "--json"))
-        story.command(party.name[:9], *arguments)
+        story.command(party.name, *arguments)
     for party, text in zip(parties, call_all(uploading), strict=True):
         done = json.loads(text)
         story.tell(
@@ -243,7 +254,7 @@ def _results(parties: list[Party], story: Story) -> None:
     commands = []
     for party in parties:
         arguments: Command = ("study", "result", STUDY, "--input", party.patients, *_site_options(party))
-        story.command(party.name[:9], *arguments)
+        story.command(party.name, *arguments)
         commands.append((*arguments, "-o", party.home / "study-pseudonyms.csv", "--connect", party.connect))
     call_all(commands)
 
@@ -255,7 +266,8 @@ def _release(base: Path, operator: Path, study_desk: Path, story: Story) -> Path
     for name in ("anna", "bernd"):
         arguments = (
             *("study", "release", STUDY, "--approve", "--release", release),
-            *("--personal-key", base / "people" / f"{name}.key"),
+            *("--personal-key", base / "people" / f"{name}.key", "--yes"),
+            *("--passphrase-file", base / "people" / f"{name}.passphrase"),
         )
         story.command(name, *arguments)
         call(*arguments, "--connect", base / "people" / f"{name}.toml")
@@ -265,6 +277,7 @@ def _release(base: Path, operator: Path, study_desk: Path, story: Story) -> Path
     arguments = (
         *("recipient", "open", study_desk / "joinmap.sealed", "--key", study_desk / "dms.key"),
         *("--study", STUDY, "--release", release, "-o", study_desk / "joinmap.csv"),
+        *("--passphrase-file", study_desk / "dms.passphrase"),
     )
     story.command("recipient", *arguments)
     call(*arguments)
@@ -285,7 +298,7 @@ def _rotate(operator: Path, party: Party, story: Story, figures: dict[str, Any])
         *("translate", party.home / "pseudonymous.csv", "--column", "id", "--domain", party.name),
         *("-o", translated),
     )
-    story.command(party.name[:9], *arguments)
+    story.command(party.name, *arguments)
     call(*arguments, "--connect", party.connect)
     again = party.home / "pseudonymous-again.csv"
     call(
@@ -308,9 +321,10 @@ def _rotate(operator: Path, party: Party, story: Story, figures: dict[str, Any])
 
 def _export(base: Path, story: Story) -> dict[str, Path]:
     bundles = {}
+    arguments: Command
     for room in ("registrar", "comparator"):
         bundles[room] = base / f"audit-{room}.ndjson"
-        arguments: Command = ("audit", "export", "--room", room, "-o", bundles[room])
+        arguments = ("audit", "export", room, "-o", bundles[room])
         story.command("auditor", *arguments)
         call(*arguments, "--connect", base / "people" / "clara.toml")
     return bundles
