@@ -37,19 +37,21 @@ def cologne_letters(word: str) -> str:
     last = ""  # the code before, to collapse runs; h is silent and does not interrupt one
     end = len(word) - 1
     for i, c in enumerate(word):
-        code = _CODE.get(c)
-        if code is None:
+        code = _CODE.get(c, "")
+        if not code:
             if c == "h":
                 continue
-            before = word[i - 1] if i else ""
-            after = word[i + 1] if i < end else ""
-            code = _contextual(c, before, after)
-        for digit in code:
-            if digit != last:
-                last = digit
-                # A vowel counts at the start only, but it always separates two equal codes.
-                if digit != "0" or not out:
-                    out += digit
+            code = _contextual(c, word[i - 1] if i else "", word[i + 1] if i < end else "")
+        if code == last:
+            continue
+        if code == "48":
+            out += "8" if last == "4" else code
+            last = "8"
+            continue
+        last = code
+        # A vowel counts at the start only, but it always separates two equal codes.
+        if code != "0" or not out:
+            out += code
     return out
 
 

@@ -16,7 +16,9 @@ _SLASHES = re.compile(r"\d{1,2}/\d{1,2}/\d{4}", re.ASCII)
 _DIGITS = re.compile(r"\d+", re.ASCII)
 
 _CENTURIES = ("18", "19", "20", "21")
-_FIRST_YEAR, _LAST_YEAR = 1870, 2199
+_FIRST_YEAR, _LAST_YEAR = "1870", "2199"  # compared as text: all are four digits
+_NO_YEARS = frozenset(("0000", "0001", "9999"))
+_SHORT_MONTHS = frozenset(("04", "06", "09", "11"))
 _PLACEHOLDERS = frozenset(("19000101", "18700101", "18000101", "19010101", "11111111"))
 
 
@@ -82,19 +84,28 @@ def _from_digits(text: str) -> BirthDate:
 
 
 def _judge(year: str, month: str, day: str) -> BirthDate:
-    y, m, d = int(year), int(month), int(day)
-    if y in (0, 1, 9999) or f"{y:04}{m:02}{d:02}" in _PLACEHOLDERS:
+    month, day = month.zfill(2), day.zfill(2)
+    value = year + month + day
+    if year in _NO_YEARS or value in _PLACEHOLDERS:
         return BirthDate("", "", "", "placeholder")
-    if not _FIRST_YEAR <= y <= _LAST_YEAR:
+    if not _FIRST_YEAR <= year <= _LAST_YEAR:
         return BirthDate("", "", "", "implausible_year")
-    if m == 0:
+    if month == "00":
         return BirthDate(year, year, "", "partial")
-    if d == 0:
-        if m > 12:
+    if day == "00":
+        if month > "12":
             return BirthDate(year, year, "", "impossible")
-        return BirthDate(f"{year}{m:02}", year, "", "partial")
+        return BirthDate(year + month, year, "", "partial")
     # An impossible date is mostly one wrong digit. It stays as written: the filter counts characters by position,
     # so the right ones still agree, and no other day is made of it.
-    possible = m <= 12 and d <= calendar.monthrange(y, m)[1]
-    low, high = (m, d) if m <= d else (d, m)
-    return BirthDate(f"{year}{m:02}{d:02}", year, f"{low:02}{high:02}", "" if possible else "impossible")
+    low_high = month + day if month <= day else day + month
+    return BirthDate(value, year, low_high, "" if _exists(year, month, day) else "impossible")
+
+
+def _exists(year: str, month: str, day: str) -> bool:
+    """Whether there is such a day in the Gregorian calendar."""
+    if day <= "28":
+        return month <= "12"
+    if month == "02":
+        return day == "29" and calendar.isleap(int(year))
+    return month <= "12" and (day <= "30" or (day == "31" and month not in _SHORT_MONTHS))

@@ -128,7 +128,8 @@ class _Work:
 
         def entry(raw: str) -> tuple[str, str, str, str]:
             value, head, warning = rule(raw)
-            phonetic = self.code("".join(c for c in head if "a" <= c <= "z"))
+            # A head holds letters only, so ASCII means a-z.
+            phonetic = self.code(head if head.isascii() else "".join(c for c in head if "a" <= c <= "z"))
             if head and not phonetic:
                 warning = warning or "no_phonetic_code"
             return value, phonetic, head[:3], warning
