@@ -133,7 +133,8 @@ def _usage(error: click.ClickException) -> int:
     ctx = getattr(error, "ctx", None)
     hint = f"{ctx.command_path} --help" if ctx is not None else "trustcenter --help"
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
+        click.echo(error.format_message() + "\n", err=True)
+        output.error("a command is missing", code="usage")
         return 1
     if isinstance(error, (click.exceptions.NoSuchCommand, click.NoSuchOption)):
         what = "option" if isinstance(error, click.NoSuchOption) else "command"

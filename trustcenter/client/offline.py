@@ -36,11 +36,11 @@ _PAIR_COLUMNS: Final = (
 Progress = Callable[[str, int, int], None]
 
 
-def new_directory(path: Path, *, force: bool = False) -> None:
-    """Make an output directory, mode 0700.
+def require_directory(path: Path, *, force: bool = False) -> None:
+    """Check an output directory before any work starts.
 
     Raises:
-        LocalFileError: it is there and not empty (without `force`), or is a file.
+        LocalFileError: it is there and not empty (without `force`), is a file, or its parent is missing.
     """
     if path.exists() and not path.is_dir():
         raise LocalFileError("the output is a file, not a directory", code="output_exists")
@@ -48,6 +48,15 @@ def new_directory(path: Path, *, force: bool = False) -> None:
         raise LocalFileError(
             "the output directory is not empty", code="output_exists", hint="name a new one, or overwrite with --force"
         )
+    if not path.parent.is_dir():
+        raise LocalFileError(
+            "the directory of the output does not exist", code="no_directory", hint="create it, then try again"
+        )
+
+
+def new_directory(path: Path, *, force: bool = False) -> None:
+    """Make an output directory, mode 0700; raises as `require_directory`."""
+    require_directory(path, force=force)
     if not path.is_dir():
         path.mkdir(mode=0o700)
 
@@ -89,6 +98,7 @@ def encode_source(
     from linkage.rows import write_map, write_rows
     from linkage.tables import read_csv
 
+    require_directory(target, force=force)
     table = read_csv(source, id_column=id_column, mapping=mapping, delimiter=delimiter)
     prepared = prepare(schema, table.select([f.name for f in schema.fields]))
 
@@ -144,6 +154,7 @@ def match_directories(
     from linkage.match import Source, match
     from linkage.rows import read_map, read_rows
 
+    require_directory(target, force=force)
     headers, sources = [], []
     for directory in directories:
         head, rows = read_rows(directory / ROWS)
@@ -172,10 +183,10 @@ def match_directories(
     known = schema or _schema_of(headers[0].fingerprint)
     if known.fingerprint != headers[0].fingerprint:
         raise ConflictError("the sources were encoded under another schema", code="wrong_fingerprint")
-    new_directory(target, force=force)
     result = match(sources, known, workers=workers, progress=progress)
     numbers = [[bytes(row).hex() for row in source.record_numbers] for source in sources]
     ids = [_ids(directory / IDS) for directory in directories]
+    new_directory(target, force=force)
     _write_match(target, result, numbers, ids, force)
     return result
 
