@@ -6,10 +6,12 @@ import random
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
@@ -137,6 +139,40 @@ def test_a_disk_that_lies_is_caught_by_reading_back(store, store_path, monkeypat
     with pytest.raises(KeyStoreDamagedError):
         store.add([_audit(2)])
     assert not store.has(_audit(2))
+
+
+def test_a_destruction_that_did_not_reach_the_disk_is_caught(store, store_path, monkeypatch):
+    """The old file opens and has the same check values: only its bytes tell."""
+    monkeypatch.setattr(_files, "replace", lambda path, data: None)
+    with pytest.raises(KeyStoreDamagedError):
+        store.destroy([_audit(1)])
+    assert store.has(_audit(1))
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_content_is_durable_before_its_name_and_the_name_before_return(tmp_path, monkeypatch, create):
+    """A power failure cannot be played here, the order of the calls that survive one can."""
+    path, events = tmp_path / "file", []
+    real_sync, real_link, real_replace = os.fsync, os.link, Path.replace
+
+    def sync(descriptor):
+        events.append("sync directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+        real_sync(descriptor)
+
+    def link(source, target):
+        events.append("name")
+        real_link(source, target)
+
+    def replace(self, target):
+        events.append("name")
+        return real_replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "link", link)
+    monkeypatch.setattr(Path, "replace", replace)
+    (_files.create if create else _files.replace)(path, Secret(b"content"))
+    assert events == ["sync file", "name", "sync directory"]
+    assert path.read_bytes() == b"content"
 
 
 def test_left_over_files_are_removed_by_the_next_save_and_others_stay(store, store_path):
