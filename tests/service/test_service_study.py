@@ -10,9 +10,9 @@ import time
 
 import numpy as np
 import pytest
-from keys.personal import PersonalKey
 
 from keys import hybrid
+from keys.personal import PersonalKey
 from linkage.encode import Secrets, encode
 from linkage.normalise import prepare
 from linkage.schema import load as load_schema
