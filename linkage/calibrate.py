@@ -7,13 +7,15 @@ counts. The copy may be any list of records of which it is known whose they are.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from linkage.decide import Counts, RefIndex, aggregate
-from linkage.decide.densities import BINS
+from linkage.decide import Counts, RefIndex, aggregate, tie_ranks
+from linkage.decide.decision import first_winners
+from linkage.decide.densities import BINS, smoothed
 from linkage.decide.weights import cells
 from linkage.encode import Columns, Secrets, encode
 from linkage.join import join
@@ -23,7 +25,13 @@ I64 = NDArray[np.int64]
 
 
 def calibrate(
-    schema: Schema, original: Columns, copy: Columns, whose: Sequence[int], *, provenance: dict[str, str] | None = None
+    schema: Schema,
+    original: Columns,
+    copy: Columns,
+    whose: Sequence[int],
+    *,
+    grade: str = "own",
+    provenance: dict[str, str] | None = None,
 ) -> Counts:
     """Count over (edges, mean closeness) how matches, relatives and strangers look.
 
@@ -34,6 +42,7 @@ def calibrate(
         original: n prepared records.
         copy: m prepared records.
         whose: for each record of the copy the number of its original, or -1 if it has none.
+        grade: name of this kind of matches; counts of one grade are pooled.
         provenance: kept with the counts.
     """
     constants = [hashlib.sha256(b"linkage/calibrate/" + s).digest() for s in (b"study", b"left", b"right")]
@@ -47,9 +56,13 @@ def calibrate(
     related = _related(schema, original, copy, i, j, owner[j])
     # 0 match, 1 relative, 2 stranger
     group = np.where(match, 0, np.where(related, 1, 2))
-    size = schema.P * BINS
-    table = np.bincount(group * size + cells(pairs.c, pairs.s, schema.P), minlength=3 * size)
-    return Counts.of(table.reshape(3, schema.P, BINS), schema.profile, provenance or {})
+    shape = (3, schema.P, BINS)
+    key = group * schema.P * BINS + cells(pairs.c, pairs.s, schema.P)
+    every = np.bincount(key, minlength=math.prod(shape)).reshape(shape)
+    ties = tie_ranks(np.concatenate([left.record_numbers, right.record_numbers]))
+    won = first_winners(pairs, original.n + copy.n, smoothed(every), ties)
+    winners = np.bincount(key[won], minlength=math.prod(shape)).reshape(shape)
+    return Counts.of(np.stack((every, winners)), (grade,), schema.profile, provenance or {})
 
 
 def _ids(n: int) -> list[str]:

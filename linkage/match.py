@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.cluster import agglomerate
-from linkage.decide import Class, Densities, RefIndex, Weights, aggregate, decide, shipped, tie_ranks
+from linkage.decide import CUT, Class, Densities, RefIndex, Weights, aggregate, decide, shipped, tie_ranks
 from linkage.errors import MatchInputError
 from linkage.join import join
 from linkage.schema import Schema
@@ -80,6 +80,7 @@ def match(
     densities: Densities | None = None,
     *,
     bounds: tuple[float, float] = (0.05, 0.95),
+    cut: float = CUT,
     tie_keys: U8 | None = None,
     parts: int = 1,
     workers: int = 1,
@@ -92,13 +93,14 @@ def match(
         schema: under which all of them were encoded.
         densities: those of the study; by default the shipped ones of the schema's profile.
         bounds: posteriors between which a pair is unsure.
+        cut: posterior above which a pair is a match.
         tie_keys: (records, 16) u1; by default the record numbers.
         parts: cut the comparison into this many ranges of tokens, to bound memory.
         workers: threads of the comparison.
         progress: called with (stage, done, total); may raise to cancel. Stages: compare, decide, cluster.
 
     Raises:
-        MatchInputError: fewer than two sources, or shapes that do not fit the schema.
+        MatchInputError: fewer than two sources, shapes that do not fit the schema, or a ref that occurs twice.
         DensitiesError: none ship for the schema's profile, or given ones are for other passes.
     """
     _check(sources, schema)
@@ -127,9 +129,12 @@ def match(
     refs = np.concatenate([s.refs for s in sources])
     owner = np.repeat(np.arange(len(sources), dtype=np.int32), [len(s.refs) for s in sources])
     keys = np.concatenate([s.record_numbers for s in sources]) if tie_keys is None else tie_keys
-    pairs = aggregate(edges.table, RefIndex.build(refs))
+    index = RefIndex.build(refs)
+    if index.repeated:
+        raise MatchInputError("a ref belongs to two records", hint="is one source there twice?")
+    pairs = aggregate(edges.table, index)
     declared = [s.deduplicated for s in sources]
-    decision = decide(pairs, owner, declared, densities, bounds, ties=tie_ranks(keys))
+    decision = decide(pairs, owner, declared, densities, bounds, cut=cut, ties=tie_ranks(keys))
     report("decide", 1)
     clusters = agglomerate(decision, owner, declared, keys)
     report("cluster", 1)

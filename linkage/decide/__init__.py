@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from linkage.decide.aggregate import Pairs, RefIndex, aggregate
-from linkage.decide.decision import Class, Decision, Weights, decide
-from linkage.decide.densities import CLASSES, Counts, Densities, parse, shipped, smooth
+from linkage.decide.decision import CUT, Class, Decision, Weights, decide
+from linkage.decide.densities import Counts, Densities, parse, shipped, smooth
 from linkage.decide.onetoone import tie_ranks
 
 __all__ = [
-    "CLASSES",
+    "CUT",
     "Class",
     "Counts",
     "Decision",

@@ -40,6 +40,11 @@ class RefIndex:
         high, low = as_words(flat)
         return cls(high[order], low[order], (order // max(passes, 1)).astype(np.int32), n)
 
+    @property
+    def repeated(self) -> int:
+        """How many refs occur more than once; a ref belongs to one record."""
+        return int(((self.high[1:] == self.high[:-1]) & (self.low[1:] == self.low[:-1])).sum())
+
     def find(self, refs: U8) -> I64:
         """(m,) i8: record of each of (m, 16) u1, -1 where the ref is unknown (retired, for example)."""
         high, low = as_words(refs)

@@ -17,6 +17,7 @@ from linkage.decide.weights import cells, estimate, posteriors
 F8 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
+CUT = 0.8  # a join of two persons is counted as four times as bad as a pair that is missed
 _ROUNDS = 2  # "once more": weights on winners twice
 _DOUBLE_SHARE = 0.005  # of the matches: above, a declaration of being deduplicated is refused
 _DOUBLE_MIN = 5  # records: below, a share of the matches of a small source says nothing (one pair of twins)
@@ -41,6 +42,7 @@ class Weights:
         match: estimated share of matches among the winners.
         relative: of relatives.
         stranger: of strangers.
+        grades: `match` by grade.
     """
 
     sources: tuple[int, int]
@@ -49,6 +51,7 @@ class Weights:
     match: float
     relative: float
     stranger: float
+    grades: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Decision:
         relative: (m,) f8, probability of relatives.
         winner: (m,) bool, best pair of both its records.
         cls: (m,) u1, a `Class`: MATCH joins, POSSIBLE goes to clearing.
-        band: (m,) bool, winners with a posterior between the bounds: the unsure ones, on either side of 1/2.
+        band: (m,) bool, winners with a posterior between the bounds: the unsure ones, on either side of the cut.
         weights: one per pair of sources that has pairs.
         refused: numbers of the sources whose declaration of being deduplicated does not hold.
     """
@@ -83,9 +86,10 @@ def decide(
     densities: Densities,
     bounds: tuple[float, float] = (0.05, 0.95),
     *,
+    cut: float = CUT,
     ties: I64 | None = None,
 ) -> Decision:
-    """Estimate three weights per pair of sources and decide.
+    """Estimate the weights per pair of sources and decide.
 
     Args:
         pairs: pairs of records with at least one edge.
@@ -93,6 +97,7 @@ def decide(
         deduplicated: per source, whether it declares itself deduplicated.
         densities: frozen with the study version.
         bounds: posteriors between which a pair is unsure.
+        cut: posterior above which a pair is a match.
         ties: (records,) ranks of tie keys (`tie_ranks`); without them the record number breaks ties.
     """
     m, records = len(pairs), len(sources)
@@ -105,17 +110,28 @@ def decide(
         part = Pairs(pairs.a[chosen], pairs.b[chosen], pairs.c[chosen], pairs.s[chosen])
         found = _estimate(part, records, densities, ties)
         posterior[chosen], relative[chosen], winner[chosen] = found.posterior, found.relative, found.winner
-        match, kin, stranger = found.weights.tolist()
-        weights.append(Weights(key, len(chosen), int(found.winner.sum()), match, kin, stranger))
+        *grades, kin, stranger = found.weights.tolist()
+        match = sum(grades)
+        weights.append(
+            Weights(
+                key,
+                len(chosen),
+                int(found.winner.sum()),
+                match,
+                kin,
+                stranger,
+                dict(zip(densities.grades, grades, strict=True)),
+            )
+        )
     declared = np.array(deduplicated, np.bool_)
-    refused = _wrongly_declared(pairs, sources, declared, posterior, winner, bounds[1])
+    refused = _wrongly_declared(pairs, sources, declared, posterior, winner, cut, bounds[1])
     declared[refused] = False
     both = declared[sources[pairs.a]] & declared[sources[pairs.b]]
     band = winner & (posterior >= bounds[0]) & (posterior <= bounds[1])
     cls = np.full(m, Class.NON_MATCH, np.uint8)
     # Without one-to-one on one side a loser may be as true as the winner.
     cls[(winner | ~both) & (posterior >= bounds[0])] = Class.POSSIBLE
-    cls[winner & both & (posterior > 0.5)] = Class.MATCH
+    cls[winner & both & (posterior > cut)] = Class.MATCH
     return Decision(pairs, posterior, relative, winner, cls, band, tuple(weights), tuple(refused))
 
 
@@ -131,18 +147,27 @@ def _estimate(part: Pairs, records: int, densities: Densities, ties: I64) -> _Fo
     """Weights on all pairs, then twice on the winners of one-to-one."""
     cell = cells(part.c, part.s, densities.passes)
     size = densities.passes * BINS
-    weights = estimate(np.bincount(cell, minlength=size), densities)
+
+    def fit(chosen: NDArray[np.bool_], table: F8) -> tuple[F8, F8]:
+        weights = estimate(np.bincount(cell[chosen], minlength=size), table)
+        return weights, posteriors(weights, table)
+
+    won = first_winners(part, records, densities.table, ties)
     for _ in range(_ROUNDS):
-        table = posteriors(weights, densities)
-        won = one_to_one(part, ranking(part, table[0, cell], ties), records)
-        weights = estimate(np.bincount(cell[won], minlength=size), densities)
-    table = posteriors(weights, densities)
-    won = one_to_one(part, ranking(part, table[0, cell], ties), records)
+        weights, posterior = fit(won, densities.winners)
+        won = one_to_one(part, ranking(part, posterior[0, cell], ties), records)
     # The weights of winners say nothing about losers, most of which are no matches: they get weights of their own.
-    lost = posteriors(estimate(np.bincount(cell[~won], minlength=size), densities), densities)
+    _, lost = fit(~won, densities.table)
     return _Found(
-        weights, np.where(won, table[0, cell], lost[0, cell]), np.where(won, table[1, cell], lost[1, cell]), won
+        weights, np.where(won, posterior[0, cell], lost[0, cell]), np.where(won, posterior[1, cell], lost[1, cell]), won
     )
+
+
+def first_winners(part: Pairs, records: int, table: F8, ties: I64) -> NDArray[np.bool_]:
+    """One-to-one under weights estimated on all pairs: the first round of `decide`, which calibration repeats."""
+    cell = cells(part.c, part.s, table.shape[1])
+    weights = estimate(np.bincount(cell, minlength=table.shape[1] * BINS), table)
+    return one_to_one(part, ranking(part, posteriors(weights, table)[0, cell], ties), records)
 
 
 def _per_pair_of_sources(pairs: Pairs, sources: NDArray[np.int32], count: int) -> list[tuple[tuple[int, int], I64]]:
@@ -163,6 +188,7 @@ def _wrongly_declared(
     declared: NDArray[np.bool_],
     posterior: F8,
     winner: NDArray[np.bool_],
+    cut: float,
     sure: float,
 ) -> list[int]:
     """Sources of which two records have a confident pair with one and the same record elsewhere, too often.
@@ -175,7 +201,7 @@ def _wrongly_declared(
         first, second = sources[pairs.a] == source, sources[pairs.b] == source
         elsewhere = np.concatenate((pairs.b[first & confident], pairs.a[second & confident]))
         doubles = int((np.bincount(elsewhere) > 1).sum())
-        matches = int(((first | second) & winner & (posterior > 0.5)).sum())
+        matches = int(((first | second) & winner & (posterior > cut)).sum())
         if doubles >= _DOUBLE_MIN and doubles > _DOUBLE_SHARE * matches:
             refused.append(source)
     return refused

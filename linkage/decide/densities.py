@@ -1,8 +1,15 @@
-"""Densities of matches, relatives and strangers over (number of edges, mean closeness)."""
+"""Densities of matches, relatives and strangers over (number of edges, mean closeness).
+
+Matches come in grades: how alike two records of one person are depends on how carefully, and how many years apart,
+the two sites wrote them. One table for all would make careless sites of careful ones, and the reverse. The weights
+of the grades are estimated with the others, from pairs that no relative reaches.
+"""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Annotated, Literal
@@ -13,12 +20,27 @@ from numpy.typing import NDArray
 
 from linkage.errors import DensitiesError
 
-CLASSES = ("match", "relative", "stranger")
 BINS = 12  # of the mean midpoint, from 0.05 to 0.35
 _SIGMA = 0.8  # bins
 _FLOOR = 0.02  # counts a cell
+_SPREAD = 1000  # pairs
 
+_Grade = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}(?![\s\S])")]
 _Row = Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(min_length=BINS, max_length=BINS)]
+
+
+class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Counts per class, each [c - 1][bin] for c = 1..passes.
+
+    Attributes:
+        match: per grade, pairs of records of one person.
+        relative: non-matches that share an address, or surname and postcode.
+        stranger: all others.
+    """
+
+    match: dict[_Grade, list[_Row]]
+    relative: list[_Row]
+    stranger: list[_Row]
 
 
 class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -28,51 +50,55 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         format: version of this format.
         profile: name of the set of passes they were counted with.
         passes: its number of passes.
-        match: [c - 1][bin] for c = 1..passes.
-        relative: the same for non-matches that share an address, or surname and postcode.
-        stranger: the same for all others.
+        pairs: over all pairs with an edge.
+        winners: over those that win one-to-one.
         provenance: how they were made, as text.
     """
 
     format: Literal["trustcenter/densities/1"] = "trustcenter/densities/1"
     profile: str
     passes: Annotated[int, msgspec.Meta(ge=1, le=64)]
-    match: list[_Row]
-    relative: list[_Row]
-    stranger: list[_Row]
+    pairs: Tables
+    winners: Tables
     provenance: dict[str, str] = {}
 
+    @property
+    def grades(self) -> tuple[str, ...]:
+        """Names of the grades of matches, ascending."""
+        return tuple(sorted(self.pairs.match))
+
     def table(self) -> NDArray[np.int64]:
-        """(3, passes, BINS), in the order of `CLASSES`."""
-        return np.array([self.match, self.relative, self.stranger], np.int64)
+        """(2, K + 2, passes, BINS): all pairs, winners; matches of each grade, relatives, strangers."""
+        both = (self.pairs, self.winners)
+        return np.array([[*(t.match[g] for g in self.grades), t.relative, t.stranger] for t in both], np.int64)
 
     @classmethod
-    def of(cls, table: NDArray[np.int64], profile: str, provenance: dict[str, str]) -> Counts:
-        """From (3, passes, BINS)."""
-        match, relative, stranger = table.tolist()
-        return cls(
-            profile=profile,
-            passes=table.shape[1],
-            match=match,
-            relative=relative,
-            stranger=stranger,
-            provenance=provenance,
+    def of(cls, table: NDArray[np.int64], grades: Sequence[str], profile: str, provenance: dict[str, str]) -> Counts:
+        """From (2, K + 2, passes, BINS)."""
+        pairs, winners = (
+            Tables(dict(zip(grades, part[:-2], strict=True)), part[-2], part[-1]) for part in table.tolist()
         )
+        return cls(profile=profile, passes=table.shape[2], pairs=pairs, winners=winners, provenance=provenance)
 
     def __add__(self, other: Counts) -> Counts:
-        """Pool the counts of two sites.
+        """Pool the counts of two sites: grade by grade, a grade that only one has as it is.
 
         Raises:
             DensitiesError: counted with different passes.
         """
         if (self.profile, self.passes) != (other.profile, other.passes):
             raise DensitiesError("tables of different passes cannot be pooled")
-        return Counts.of(self.table() + other.table(), self.profile, self.provenance)
+        grades = sorted({*self.grades, *other.grades})
+        total = np.zeros((2, len(grades) + 2, self.passes, BINS), np.int64)
+        for counts in (self, other):
+            places = [grades.index(g) for g in counts.grades]
+            total[:, [*places, -2, -1]] += counts.table()
+        return Counts.of(total, grades, self.profile, self.provenance)
 
     def encode(self) -> bytes:
         """As JSON in the order of the fields, one row of a table a line."""
-        text = msgspec.json.encode(self)
-        return msgspec.json.format(text, indent=1).replace(b",\n   ", b",").replace(b"[\n   ", b"[") + b"\n"
+        text = msgspec.json.format(msgspec.json.encode(self), indent=1).decode()
+        return (re.sub(r"(?<=[\[0-9,])\s+(?=[0-9\]])", "", text) + "\n").encode()
 
 
 def parse(data: bytes) -> Counts:
@@ -85,10 +111,14 @@ def parse(data: bytes) -> Counts:
         counts = msgspec.json.decode(data, type=Counts)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise DensitiesError("not a table of densities") from None
-    if any(len(t) != counts.passes for t in (counts.match, counts.relative, counts.stranger)):
+    if not counts.pairs.match or counts.pairs.match.keys() != counts.winners.match.keys():
+        raise DensitiesError("the grades of matches do not fit each other")
+    both = (counts.pairs, counts.winners)
+    tables = [table for t in both for table in (*t.match.values(), t.relative, t.stranger)]
+    if any(len(t) != counts.passes for t in tables):
         raise DensitiesError("a table has not one row per number of edges")
-    if not all(sum(map(sum, t)) for t in (counts.match, counts.relative, counts.stranger)):
-        raise DensitiesError("a table has no counts at all")
+    if not all(sum(map(sum, t)) for t in tables):
+        raise DensitiesError("a table has no counts at all", hint="calibrate with more records")
     return counts
 
 
@@ -98,11 +128,17 @@ class Densities:
 
     Attributes:
         profile: set of passes.
-        table: (3, P, BINS) f8, each class sums to 1, every cell is positive.
+        grades: names of the K grades of matches.
+        table: (K + 2, P, BINS) f8 of all pairs: matches of each grade, relatives, strangers; each sums to 1, every
+            cell is positive.
+        winners: (K + 2, P, BINS) f8 of the pairs that win one-to-one. A person has many relatives and strangers with an
+            edge, and the best of them is closer than any: for non-matches the two tables differ much.
     """
 
     profile: str
+    grades: tuple[str, ...]
     table: NDArray[np.float64]
+    winners: NDArray[np.float64]
 
     @property
     def passes(self) -> int:
@@ -111,11 +147,30 @@ class Densities:
 
 
 def smooth(counts: Counts) -> Densities:
-    """Gaussian of 0.8 bins along both axes, mirrored at the edges, plus 0.02 a cell, normalised."""
-    table = counts.table().astype(np.float64)
-    by_c, by_p = _kernel(counts.passes), _kernel(BINS)
-    smoothed = np.einsum("ij,kjl,ml->kim", by_c, table, by_p, optimize=False) + _FLOOR
-    return Densities(counts.profile, smoothed / smoothed.sum(axis=(1, 2), keepdims=True))
+    """What a study freezes: both tables of pooled counts, smoothed."""
+    pairs, winners = counts.table()
+    return Densities(counts.profile, counts.grades, smoothed(pairs), smoothed(winners))
+
+
+def smoothed(table: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Counts plus 1,000 pairs spread like their smoothed selves, normalised per class.
+
+    Smoothed: Gaussian of 0.8 bins along both axes, mirrored at the edges, plus 0.02 a cell. So a table of a few
+    hundred pairs is smoothed in full, and one of many thousands keeps the steps that are really there: p takes few
+    values where edges are few, and a household shares just the passes on its address.
+
+    Args:
+        table: (K + 2, P, BINS) counts.
+    """
+    counts = table.astype(np.float64)
+    by_c, by_p = _kernel(table.shape[1]), _kernel(BINS)
+    smooth = _normal(np.einsum("ij,kjl,ml->kim", by_c, counts, by_p, optimize=False) + _FLOOR)
+    return _normal(counts + _SPREAD * smooth)
+
+
+def _normal(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    normal: NDArray[np.float64] = table / table.sum(axis=(1, 2), keepdims=True)
+    return normal
 
 
 def shipped(profile: str) -> Densities:

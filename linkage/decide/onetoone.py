@@ -25,20 +25,18 @@ def ranking(pairs: Pairs, posterior: F8, ties: I64) -> I64:
 
     Args:
         pairs: m pairs.
-        posterior: (m,) f8 of match, a function of (c, s).
+        posterior: (m,) f8 of match, in steps of 1e-9.
         ties: (records,) ranks of tie keys.
     """
     if not len(pairs):
         return np.empty(0, np.int64)
     lo = np.minimum(ties[pairs.a], ties[pairs.b])
     hi = np.maximum(ties[pairs.a], ties[pairs.b])
-    # One number per distinct (posterior, c, s), in order of preference; there are a few hundred.
-    shape = (pairs.c.astype(np.int64) << 32) | pairs.s
-    kinds, first, kind = np.unique(shape, return_index=True, return_inverse=True)
-    order = np.lexsort((pairs.s[first], -pairs.c[first], -posterior[first]))
-    preference = np.empty(len(kinds), np.int64)
-    preference[order] = np.arange(len(kinds))
-    grade = preference[kind]
+    # One number per distinct (posterior, c, s), in order of preference; there are a few hundred per pair of sources.
+    billionths = np.rint((1 - posterior) * 1e9).astype(np.int64)
+    fewer = 0xFFFF - np.minimum(pairs.c, 0xFFFF).astype(np.int64)
+    farther = np.minimum(pairs.s, 0x1FFFF).astype(np.int64)
+    kinds, grade = np.unique((billionths << 33) | (fewer << 17) | farther, return_inverse=True)
     width = int(max(hi.max(), 1)).bit_length()
     if 2 * width + len(kinds).bit_length() <= 63:
         return np.argsort((grade << (2 * width)) | (lo << width) | hi)

@@ -1,18 +1,18 @@
-"""What is estimated per pair of sources: three weights, and with them the posterior of every cell."""
+"""What is estimated per pair of sources: weights of the classes, and with them the posterior of every cell."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from linkage.decide.densities import BINS, Densities
+from linkage.decide.densities import BINS
 
 F8 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 
 _ROUNDS = 1000
-_CLOSE = 1e-10
+_CLOSE = 1e-9
 
 
 def cells(c: I32, s: I32, passes: int) -> I64:
@@ -29,22 +29,24 @@ def cells(c: I32, s: I32, passes: int) -> I64:
     return cell
 
 
-def estimate(counts: NDArray[np.int64], densities: Densities) -> F8:
-    """Weights of match, relative and stranger by EM, the densities fixed.
+def estimate(counts: NDArray[np.int64], table: F8) -> F8:
+    """Weights of the classes by EM, the densities fixed.
 
     Args:
         counts: (P * BINS,) pairs per cell.
-        densities: of the three classes.
+        table: (K + 2, P, BINS) densities: matches of K grades, relatives, strangers.
 
     Returns:
-        (3,) f8, summing to 1.
+        (K + 2,) f8, summing to 1.
     """
-    weights: F8 = np.full(3, 1 / 3)
+    classes = len(table)
+    # Matches, relatives and strangers alike to start with, however many grades there are.
+    weights: F8 = np.array([1 / 3 / (classes - 2)] * (classes - 2) + [1 / 3, 1 / 3])
     used = np.flatnonzero(counts)
     n = counts[used].astype(np.float64)
     if not len(used):
-        return np.array([0.0, 0.0, 1.0])
-    density = densities.table.reshape(3, -1)[:, used]
+        return np.array([0.0] * (classes - 1) + [1.0])
+    density = table.reshape(classes, -1)[:, used]
     for _ in range(_ROUNDS):
         joint = weights[:, None] * density
         new: F8 = (joint / joint.sum(axis=0) * n).sum(axis=1) / n.sum()
@@ -54,11 +56,12 @@ def estimate(counts: NDArray[np.int64], densities: Densities) -> F8:
     return weights
 
 
-def posteriors(weights: F8, densities: Densities) -> F8:
-    """(3, P * BINS): probability of each class in each cell, rounded to 1e-9.
+def posteriors(weights: F8, table: F8) -> F8:
+    """(2, P * BINS): probability of a match and of relatives in each cell, rounded to 1e-9.
 
     Rounding makes equal what differs only by the order of a sum, so that ties are ties on every machine.
     """
-    joint = weights[:, None] * densities.table.reshape(3, -1)
-    rounded: F8 = np.round(joint / joint.sum(axis=0), 9)
+    joint = weights[:, None] * table.reshape(len(table), -1)
+    share = joint / joint.sum(axis=0)
+    rounded: F8 = np.round(np.stack((share[:-2].sum(axis=0), share[-2])), 9)
     return rounded

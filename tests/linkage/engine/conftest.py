@@ -38,17 +38,17 @@ def secrets():
 
 @pytest.fixture(scope="session")
 def encoded(febrl, secrets):
-    """`encoded(side, keep)`: the chosen records of a side of FEBRL 4 → (Encoded, person numbers)."""
+    """`encoded(side, keep)`: the chosen records of a side of FEBRL 4, at a site → (Encoded, person numbers)."""
     from linkage import load_schema, prepare
     from linkage.encode import encode
 
     schema = load_schema("febrl/1")
 
-    def make(side, keep):
+    def make(side, keep, site=None):
         columns, ids, persons = febrl(side)
         chosen = [i for i, p in enumerate(persons) if keep(p)]
         part = {k: [c[i] for i in chosen] for k, c in columns.items()}
-        made = encode(schema, prepare(schema, part), [ids[i] for i in chosen], secrets(side))
+        made = encode(schema, prepare(schema, part), [ids[i] for i in chosen], secrets(site or side))
         return made, [persons[i] for i in chosen]
 
     return make

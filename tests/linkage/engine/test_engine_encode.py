@@ -161,6 +161,8 @@ def test_record_numbers_need_the_site_key_only(secrets):
 
 
 def test_importing_the_package_does_not_load_numba():
-    code = "import sys, linkage, linkage.encode, linkage.join, linkage.match, linkage.rows; print('numba' in sys.modules)"
+    code = (
+        "import sys, linkage, linkage.encode, linkage.join, linkage.match, linkage.rows; print('numba' in sys.modules)"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"

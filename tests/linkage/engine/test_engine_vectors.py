@@ -167,9 +167,7 @@ def inputs():
         case["expect"] = "rows"
     for case in bad:
         case.update(version=1, taps=8)
-    return [
-        {"study": "herz-2026", **common, "schema": small_schema(case.pop("taps")), **case} for case in (*ok, *bad)
-    ]
+    return [{"study": "herz-2026", **common, "schema": small_schema(case.pop("taps")), **case} for case in (*ok, *bad)]
 
 
 def load():

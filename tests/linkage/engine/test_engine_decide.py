@@ -1,0 +1,197 @@
+"""Aggregation, densities, weights, classes: small cases whose answer is known."""
+
+import json
+
+import numpy as np
+import pytest
+
+from linkage.decide import Class, Pairs, RefIndex, aggregate, decide, parse, shipped, smooth, tie_ranks
+from linkage.decide.densities import BINS, Counts, smoothed
+from linkage.decide.weights import cells, estimate
+from linkage.errors import DensitiesError
+from linkage.rows import EDGE
+
+HYB15 = shipped("hyb15")
+
+
+def pairs(*rows):
+    """Rows (a, b, c, s) → Pairs."""
+    a, b, c, s = (np.array(x, np.int32) for x in zip(*sorted(rows), strict=True))
+    return Pairs(a, b, c, s)
+
+
+def edges(*rows):
+    table = np.zeros(len(rows), EDGE)
+    for at, (lo, hi, level) in enumerate(rows):
+        table["lo"][at], table["hi"][at], table["level"][at] = lo, hi, level
+    return table
+
+
+def test_edges_become_pairs(uniform):
+    refs = uniform("refs", 4, 3, 16)
+    index = RefIndex.build(refs)
+    unknown = uniform("unknown", 16)
+    found = aggregate(
+        edges(
+            (refs[3, 0], refs[1, 0], 1),
+            (refs[1, 2], refs[3, 2], 4),
+            (refs[0, 1], refs[2, 1], 2),
+            (refs[0, 0], unknown, 1),
+        ),
+        index,
+    )
+    assert list(zip(found.a.tolist(), found.b.tolist(), found.c.tolist(), found.s.tolist(), strict=True)) == [
+        (0, 2, 1, 2),
+        (1, 3, 2, 5),
+    ]
+    assert found.p.tolist() == pytest.approx([0.15, 0.2])
+
+
+def test_refs_with_equal_first_halves_are_told_apart():
+    refs = np.zeros((5, 1, 16), np.uint8)
+    refs[:, 0, 15] = [4, 2, 9, 0, 7]
+    index = RefIndex.build(refs)
+    asked = np.zeros((7, 16), np.uint8)
+    asked[:, 15] = [7, 9, 0, 2, 4, 3, 10]
+    assert index.find(asked).tolist() == [4, 2, 3, 1, 0, -1, -1]
+
+
+def test_no_edges_no_pairs(uniform):
+    assert len(aggregate(np.empty(0, EDGE), RefIndex.build(uniform("r", 2, 2, 16)))) == 0
+    assert len(aggregate(np.empty(0, EDGE), RefIndex.build(np.empty((0, 2, 16), np.uint8)))) == 0
+
+
+def test_cells_are_whole_numbers():
+    """p = 0.05 + 0.1 (s/c - 1) in bins of 0.025, the last of which holds 0.35."""
+    for c in range(1, 16):
+        for s in range(c, 4 * c + 1):
+            p = 0.05 + 0.1 * (s / c - 1)
+            expected = min(11, int((p - 0.05) / 0.025 + 1e-9))
+            assert cells(np.array([c]), np.array([s]), 15).tolist() == [(c - 1) * BINS + expected]
+    assert cells(np.array([99]), np.array([99]), 15).tolist() == [14 * BINS]
+
+
+def test_smoothing_keeps_what_is_well_counted_and_fills_the_rest():
+    table = np.zeros((3, 15, BINS), np.int64)
+    table[0, 7, 3] = 100
+    table[1, 7, 3] = 1_000_000
+    table[2, 0, 0] = 1
+    density = smoothed(table)
+    assert density.sum(axis=(1, 2)).tolist() == pytest.approx([1, 1, 1])
+    assert (density > 0).all()
+    assert density[0, 7, 3] < 0.4 < 0.99 < density[1, 7, 3]
+    assert density[0, 6, 3] == pytest.approx(density[0, 8, 3]) == pytest.approx(density[0, 7, 2])
+
+
+def test_weights_are_recovered():
+    """A population drawn from the densities themselves: 300 matches, 500 relatives, 9,200 strangers."""
+    true = np.zeros(len(HYB15.winners))
+    true[0], true[-2], true[-1] = 0.03, 0.05, 0.92
+    counts = np.rint(1e6 * np.tensordot(true, HYB15.winners, 1)).astype(np.int64).reshape(-1)
+    weights = estimate(counts, HYB15.winners)
+    assert weights[:-2].sum() == pytest.approx(0.03, abs=0.002)
+    assert weights[-2:].tolist() == pytest.approx([0.05, 0.92], abs=0.005)
+
+
+def test_pooling_adds_and_refuses_other_passes():
+    one = Counts.of(np.ones((2, 3, 15, BINS), np.int64), ("own",), "hyb15", {})
+    other = Counts.of(np.ones((2, 4, 15, BINS), np.int64), ("heavy", "own"), "hyb15", {})
+    both = one + other
+    assert both.grades == ("heavy", "own")
+    assert both.table()[0, :, 0, 0].tolist() == [1, 2, 2, 2]
+    assert parse(both.encode()) == both
+    with pytest.raises(DensitiesError):
+        one + Counts.of(np.ones((2, 3, 16, BINS), np.int64), ("own",), "fine16", {})
+
+
+def test_bad_tables_are_refused():
+    good = json.loads(Counts.of(np.ones((2, 3, 2, BINS), np.int64), ("own",), "x", {}).encode())
+    assert parse(json.dumps(good).encode()).passes == 2
+    bad = [
+        {**good, "passes": 3},
+        {**good, "more": 1},
+        {**good, "format": "trustcenter/densities/2"},
+        {**good, "pairs": {**good["pairs"], "match": {}}},
+        {**good, "pairs": {**good["pairs"], "stranger": [[0] * 12] * 2}},
+        {**good, "pairs": {**good["pairs"], "stranger": [[1] * 11] * 2}},
+        {**good, "pairs": {**good["pairs"], "stranger": [[-1] * 12] * 2}},
+    ]
+    for data in (*bad, None, []):
+        with pytest.raises(DensitiesError):
+            parse(json.dumps(data).encode())
+    for profile in ("none", "../x", ""):
+        with pytest.raises(DensitiesError):
+            shipped(profile)
+
+
+def test_shipped_tables_say_where_they_come_from():
+    from importlib import resources
+
+    counts = parse((resources.files("linkage") / "data/densities/hyb15.json").read_bytes())
+    assert counts.provenance["command"] == "python -m linkage.ship_densities de-person/1"
+    assert counts.table()[0].sum(axis=(1, 2)).min() > 5000
+    assert smooth(counts).passes == 15
+
+
+# Ten records a side, records 0-9 of source 0 and 10-19 of source 1.
+SOURCES = np.array([0] * 10 + [1] * 10, np.int32)
+MATCHES = [(i, 10 + i, 14, 16) for i in range(10)]
+TWIN = (0, 11, 9, 29)  # record 0 and the twin of record 10
+
+
+def test_ten_records_all_matched():
+    made = decide(pairs(*MATCHES, TWIN), SOURCES, [True, True], HYB15)
+    joined = made.cls == Class.MATCH
+    assert joined.sum() == 10
+    assert not joined[(made.pairs.a == 0) & (made.pairs.b == 11)]
+    assert made.refused == ()
+
+
+def test_ten_strangers():
+    made = decide(pairs(*[(i, 10 + i, 1, 4) for i in range(10)]), SOURCES, [True, True], HYB15)
+    assert not made.cls.any()
+    assert made.weights[0].match < 1e-6
+
+
+def test_no_pairs():
+    empty = np.empty(0, np.int32)
+    made = decide(Pairs(empty, empty, empty, empty), SOURCES, [True, True], HYB15)
+    assert len(made.cls) == 0
+    assert made.weights == ()
+
+
+def test_a_source_without_declaration_gets_possible_only():
+    made = decide(pairs(*MATCHES), SOURCES, [True, False], HYB15)
+    assert (made.cls == Class.POSSIBLE).all()
+
+
+def test_one_to_one():
+    """Two records of one source want the same partner: the closer one gets it."""
+    made = decide(pairs(*MATCHES, (3, 15, 13, 20)), SOURCES, [True, True], HYB15)
+    assert made.cls[(made.pairs.a == 3) & (made.pairs.b == 15)].tolist() == [Class.NON_MATCH]
+    assert (made.cls == Class.MATCH).sum() == 10
+
+
+def test_a_wrong_declaration_is_found_and_named():
+    """Source 0 holds 20 of its 100 people twice."""
+    sources = np.array([0] * 120 + [1] * 100, np.int32)
+    rows = [(i, 120 + i, 14, 16) for i in range(100)] + [(100 + i, 120 + i, 13, 15) for i in range(20)]
+    made = decide(pairs(*rows), sources, [True, True], HYB15)
+    assert made.refused == (0,)
+    assert not (made.cls == Class.MATCH).any()
+    assert (made.cls == Class.POSSIBLE).sum() == 120, "of a doubled person both records may be the right one"
+
+
+def test_ties_do_not_depend_on_the_order_of_records(uniform):
+    """Records 0 and 1 are equally good for 2; the tie key decides, wherever the records stand."""
+    keys = uniform("ties", 3, 16)
+    rows = [(0, 2, 12, 14), (1, 2, 12, 14)]
+    sources = np.array([0, 0, 1], np.int32)
+    won = set()
+    for order in ([0, 1, 2], [1, 0, 2], [2, 0, 1], [2, 1, 0]):
+        place = {old: new for new, old in enumerate(order)}
+        moved = pairs(*[(*sorted((place[a], place[b])), c, s) for a, b, c, s in rows])
+        made = decide(moved, sources[order], [True, True], HYB15, ties=tie_ranks(keys[order]))
+        at = int(np.flatnonzero(made.winner)[0])
+        won.add(frozenset((order[made.pairs.a[at]], order[made.pairs.b[at]])))
+    assert len(won) == 1
