@@ -41,7 +41,7 @@ check: $(STAMP)
 	$(BIN)/python -m pytest -q tests/docs
 
 bench: $(STAMP)
-	$(BIN)/python -m tests.bench $(ARGS)
+	PYTHONPATH=tests/bench $(BIN)/python tests/bench $(ARGS)
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist

@@ -7,12 +7,12 @@ audit entry commit together. A string leaves this module only after that commit.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ from .head import COUNTER_BITS
 LOOKUP_VERSION = 1
 DATA_VERSION = 1
 _PARAMETERS_PER_QUERY = 30_000  # SQLite's default bound is 32,766
-_LIVE = 0
+_INDEX_0 = bytes(4)  # index of the row among several pseudonyms of one original
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,8 @@ def create_or_get(
         if tag not in known:
             fresh.setdefault(tag, value)
     if fresh:
+        # In the order of tags: neighbours in the index share pages, and serials say nothing of the file's order.
+        fresh = dict(sorted(fresh.items()))
         known.update(_insert(context, conn, domain, version.version, fresh, who, request))
     serials = np.fromiter((known[tag][0] for tag in tags), dtype=np.uint64, count=len(tags))
     nonces = np.frombuffer(b"".join(known[tag][1] for tag in tags), dtype=np.uint8).reshape(len(tags), 5)
@@ -182,21 +184,18 @@ def _insert(
     strings = format_rows(
         context, domain, version, serials, np.frombuffer(b"".join(nonces), dtype=np.uint8).reshape(count, 5)
     )
-    iv = [(first + i).to_bytes(6, "big") + b"\x01" + nonces[i] for i in range(count)]
-    aads = [seal_context(domain, first + i, nonces[i], 0, tag) for i, tag in enumerate(fresh)]
-    sealed = context.keys.seal(domain.uuid, DATA_VERSION, iv, list(fresh.values()), aads)
+    rows = [row_id(first + i, nonces[i]) for i in range(count)]
+    head = seal_head(domain)
+    aads = [head + row + _INDEX_0 + tag for row, tag in zip(rows, fresh, strict=True)]
+    sealed = context.keys.seal(domain.uuid, DATA_VERSION, [row + b"\1" for row in rows], list(fresh.values()), aads)
     conn.executemany(
         "INSERT INTO entry (domain, serial, nonce, salt, idx, tag, sealed, status) VALUES (?,?,?,?,0,?,?,0)",
-        [(domain.id, first + i, nonces[i], salts[i], tag, sealed[i]) for i, tag in enumerate(fresh)],
+        zip(repeat(domain.id), range(first, first + count), nonces, salts, fresh, sealed),
     )
     prefix = b"issue\0" + bytes.fromhex(domain.uuid) + bytes([version])
     leaves = [
-        hmac.digest(
-            salts[i],
-            prefix + (first + i).to_bytes(6, "big") + nonces[i] + strings[i].encode(),
-            hashlib.sha256,
-        )
-        for i in range(count)
+        hmac.digest(salt, prefix + row + string.encode(), "sha256")
+        for salt, row, string in zip(salts, rows, strings, strict=True)
     ]
     context.audit(
         conn,
@@ -214,16 +213,14 @@ def _insert(
     return {tag: (first + i, nonces[i]) for i, tag in enumerate(fresh)}
 
 
-def seal_context(domain: DomainRow, serial: int, nonce: bytes, idx: int, tag: bytes) -> bytes:
-    """Associated data of a sealed original: it opens only in the row it was written for."""
-    return (
-        b"trustcenter/original/1\0"
-        + bytes.fromhex(domain.uuid)
-        + serial.to_bytes(6, "big")
-        + nonce
-        + idx.to_bytes(4, "big")
-        + tag
-    )
+def row_id(serial: int, nonce: bytes) -> bytes:
+    """Serial and nonce of a row, 11 bytes: unique for ever, so it also serves as the nonce of the seal."""
+    return serial.to_bytes(6, "big") + nonce
+
+
+def seal_head(domain: DomainRow) -> bytes:
+    """Start of the associated data of sealed originals: they open only in the row they were written for."""
+    return b"trustcenter/original/1\0" + bytes.fromhex(domain.uuid)
 
 
 def unseal_rows(context: Context, domain: DomainRow, rows: Sequence[tuple[int, bytes, bytes, bytes]]) -> list[bytes]:
@@ -232,6 +229,9 @@ def unseal_rows(context: Context, domain: DomainRow, rows: Sequence[tuple[int, b
     Raises:
         SealError: a row was changed outside the service.
     """
-    iv = [serial.to_bytes(6, "big") + b"\x01" + nonce for serial, nonce, _, _ in rows]
-    aads = [seal_context(domain, serial, nonce, 0, tag) for serial, nonce, tag, _ in rows]
-    return context.keys.unseal(domain.uuid, DATA_VERSION, iv, [row[3] for row in rows], aads)
+    head = seal_head(domain)
+    ids = [row_id(serial, nonce) for serial, nonce, _, _ in rows]
+    aads = [head + ident + _INDEX_0 + row[2] for ident, row in zip(ids, rows, strict=True)]
+    return context.keys.unseal(
+        domain.uuid, DATA_VERSION, [ident + b"\1" for ident in ids], [row[3] for row in rows], aads
+    )
