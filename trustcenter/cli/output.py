@@ -45,8 +45,8 @@ def failure(problem: BaseException) -> None:
         hint=str(getattr(problem, "hint", "")),
         where=str(getattr(problem, "where", "")),
     )
-    if exc := str(getattr(problem, "request_id", "")):
-        hint(f"the service's log names this request {exc}")
+    if getattr(problem, "kind", "") in ("internal", "unavailable") and (request := getattr(problem, "request_id", "")):
+        hint(f"the service's log names this request {request}")
 
 
 def data(value: object) -> None:

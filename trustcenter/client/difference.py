@@ -36,22 +36,20 @@ class Part:
         return [bytes(ref) for ref in np.ascontiguousarray(self.rows["ref"]).view("V16")[:, 0]]
 
 
-def new_records(encoded: Encoded, held: bytes) -> NDArray[np.bool_]:
-    """Which records have a ref that is not among the held ones.
+def new_records(encoded: Encoded, held: bytes) -> tuple[int, int]:
+    """How many records have a ref that is not among the held ones, and how many such refs there are.
 
     Args:
         encoded: the whole source.
         held: refs that the registrar holds for the site, 16 bytes each, joined.
-
-    Returns:
-        (n,) bool.
     """
-    return np.asarray((~_held(encoded.refs.reshape(-1, 16), held)).reshape(encoded.refs.shape[:2]).any(axis=1))
+    fresh = _fresh(encoded, held)
+    return int(fresh.any(axis=1).sum()), int(fresh.sum())
 
 
 def parts(encoded: Encoded, held: bytes, most: int) -> Iterator[Part]:
     """The difference as uploads of at most `most` records and nearly equal size, by record number."""
-    chosen = np.flatnonzero(new_records(encoded, held))
+    chosen = np.flatnonzero(_fresh(encoded, held).any(axis=1))
     if not len(chosen):
         return
     chosen = chosen[sort_order(encoded.record_numbers[chosen])]
@@ -62,6 +60,12 @@ def parts(encoded: Encoded, held: bytes, most: int) -> Iterator[Part]:
             mine = fresh & _among(encoded.rows["ref"], encoded.refs[indices].reshape(-1, 16))
         entries = pack_map(encoded.record_numbers[indices], encoded.refs[indices])
         yield Part(encoded.rows[mine], entries.tobytes(), len(indices))
+
+
+def _fresh(encoded: Encoded, held: bytes) -> NDArray[np.bool_]:
+    """(n, P) bool: refs of each record that are not held."""
+    flat = ~_held(encoded.refs.reshape(-1, 16), held)
+    return flat.reshape(encoded.refs.shape[:2])
 
 
 def _held(refs: U8, held: bytes) -> NDArray[np.bool_]:

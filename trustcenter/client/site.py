@@ -161,7 +161,7 @@ async def upload(
     sent that makes them count. Interrupted anywhere, the job is simply done again.
 
     Raises:
-        PolicyError: fewer new records than the study's minimum batch.
+        PolicyError: fewer new rows than a minimum batch of whole records has.
         VerificationError: a receipt is not for what was sent.
         RemoteError: the service's refusal.
     """
@@ -172,8 +172,8 @@ async def upload(
         raise _too_small(study)  # the whole source: nothing needs to be asked for
     await register(center, study.name, table.ids, secrets.site_key, progress)
     held = b"".join([line.refs async for line in center.own_records(study.name)])
-    done.sent = int(new_records(encoded, held).sum())
-    if 0 < done.sent < study.minimum_batch:
+    done.sent, rows = new_records(encoded, held)
+    if 0 < rows < study.minimum_batch * study.passes:
         raise _too_small(study)
     for part in parts(encoded, held, center.settings.upload_records):
         done.receipts.append(await _send(center, study, schema, part, progress))
@@ -183,7 +183,7 @@ async def upload(
 
 def _too_small(study: Study) -> PolicyError:
     return PolicyError(
-        f"so few new records would show which rows belong together; the study's minimum is {study.minimum_batch}",
+        f"so few new rows would show which belong together; the study's minimum is {study.minimum_batch} records",
         code="batch_too_small",
         hint="wait until there are more",
     )
