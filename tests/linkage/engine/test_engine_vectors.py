@@ -8,6 +8,7 @@ import hmac
 import json
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def base_filter(schema, values, at, key):
         grams = []
         if value and field["grams"] == "bigram":
             padded = "_" + value + "_"
-            grams = [lp(name, b"bigram", (x + y).encode()) for x, y in zip(padded, padded[1:], strict=False)]
+            grams = [lp(name, b"bigram", (x + y).encode()) for x, y in pairwise(padded)]
         elif value:
             grams = [lp(name, b"positional", u32(i), c.encode()) for i, c in enumerate(value)]
         for gram in grams:
