@@ -75,5 +75,5 @@ def test_the_program_runs_with_runtime_dependencies_only(installed: Path, tmp_pa
     assert made.returncode == 0, made.stderr
     checked = run(installed, "doctor", str(tmp_path / "center"))
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    synthetic = run(installed, "linkage", "synth", "-o", str(tmp_path / "synth"), "--sites", "a,b", "--records", "200")
+    synthetic = run(installed, "linkage", "synth", str(tmp_path / "synth"), "--site", "a=200", "--site", "b=200")
     assert synthetic.returncode == 0, synthetic.stderr

@@ -61,8 +61,15 @@ async def freeze(context: Context, study: str, window: int) -> Frozen:
             )
         )
         counts = [0] * len(names)
+        held = dict(
+            conn.execute(
+                "SELECT r.upload, count(*) FROM row r JOIN study s ON s.number = r.study"
+                " WHERE s.name = ? GROUP BY r.upload",
+                (study,),
+            )
+        )
         for number, source in uploads:
-            counts[source] += conn.execute("SELECT count(*) FROM row WHERE upload = ?", (number,)).fetchone()[0]
+            counts[source] += held.get(number, 0)
         if window >= current:
             conn.execute("UPDATE study SET window = ? WHERE name = ?", (window + 1, study))
             context.audit(
@@ -96,7 +103,9 @@ def compare_pass(path: str, frozen: Frozen, pass_number: int) -> Compared:
         rows = [
             row
             for row in conn.execute(
-                "SELECT token, ref, upload, filter FROM row WHERE study = ? AND pass = ?", (frozen.study, pass_number)
+                "SELECT r.token, r.ref, r.upload, r.filter FROM row r JOIN study s ON s.number = r.study"
+                " WHERE s.name = ? AND r.pass = ?",
+                (frozen.study, pass_number),
             )
             if row[2] in source_of
         ]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from keys.store import KeyStore
-
 from trustcenter.audit import AuditLog, Event
 from trustcenter.config import Limits
 from trustcenter.store import Database

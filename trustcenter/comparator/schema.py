@@ -19,7 +19,8 @@ MIGRATIONS = (
             keystore TEXT NOT NULL
         ) STRICT;
         CREATE TABLE study (
-            name TEXT PRIMARY KEY,
+            number INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
             version INTEGER NOT NULL,
             fingerprint TEXT NOT NULL,
             passes INTEGER NOT NULL,
@@ -46,12 +47,11 @@ MIGRATIONS = (
             chunk INTEGER NOT NULL,
             sha256 BLOB NOT NULL,
             rows INTEGER NOT NULL,
-            first BLOB NOT NULL,
-            last BLOB NOT NULL,
+            refs BLOB,                    -- of its rows, 16 bytes each, in order; until the receipt is made
             PRIMARY KEY (upload, chunk)
         ) STRICT, WITHOUT ROWID;
         CREATE TABLE row (
-            study TEXT NOT NULL,
+            study INTEGER NOT NULL REFERENCES study(number),
             pass INTEGER NOT NULL,
             token BLOB NOT NULL,
             ref BLOB NOT NULL,
@@ -60,7 +60,6 @@ MIGRATIONS = (
             PRIMARY KEY (study, pass, token, ref)
         ) STRICT, WITHOUT ROWID;
         CREATE UNIQUE INDEX row_ref ON row (study, ref);
-        CREATE INDEX row_upload ON row (upload);
         """,
     ),
 )

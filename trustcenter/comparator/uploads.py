@@ -15,13 +15,14 @@ import json
 import os
 import sqlite3
 from dataclasses import dataclass
+from typing import NoReturn
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from keys.ids import Purpose
-from linkage.rows import ROW
+from linkage.rows import ROW, ascending
 from trustcenter.audit import Event, merkle_root
 from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyError, UsageError_
 from trustcenter.messages import api
@@ -36,6 +37,7 @@ _FILL_MIN, _FILL_MAX = 64, 192
 
 @dataclass(frozen=True)
 class _Study:
+    number: int
     name: str
     version: int
     fingerprint: str
@@ -47,17 +49,17 @@ class _Study:
 
 def _study(conn: sqlite3.Connection, name: str, source: str) -> _Study:
     row = conn.execute(
-        "SELECT name, version, fingerprint, passes, minimum_rows, sources, window FROM study WHERE name = ?",
+        "SELECT number, version, fingerprint, passes, minimum_rows, window, sources FROM study WHERE name = ?",
         (name,),
     ).fetchone()
-    if row is None or source not in (sources := tuple(json.loads(row[5]))):
+    if row is None or source not in (sources := tuple(json.loads(row[6]))):
         raise NotFoundError(
             "there is no such study, or you do not take part in it",
             code="unknown_study",
             hint="trustcenter study list shows the studies that you may use",
         )
-    name_, version, fingerprint, passes, minimum_rows, _, window = row
-    return _Study(name_, version, fingerprint, passes, minimum_rows, sources, window)
+    number, version, fingerprint, passes, minimum_rows, window, _ = row
+    return _Study(number, name, version, fingerprint, passes, minimum_rows, sources, window)
 
 
 async def put_params(context: Context, params: Params) -> None:
@@ -67,7 +69,7 @@ async def put_params(context: Context, params: Params) -> None:
         if conn.execute("SELECT 1 FROM study WHERE name = ?", (params.study,)).fetchone():
             return
         conn.execute(
-            "INSERT INTO study VALUES (?,?,?,?,?,?,?,?,1)",
+            "INSERT INTO study VALUES (NULL,?,?,?,?,?,?,?,?,1)",
             (
                 params.study,
                 params.version,
@@ -166,15 +168,8 @@ def _check_chunk(body: bytes, digest: bytes, passes: int) -> NDArray[np.void]:
             hint="was it encoded with another filter length?",
         )
     rows = np.frombuffer(body, dtype=ROW)
-    refs = body_refs(rows)
-    for position in range(1, len(refs)):
-        if refs[position - 1] >= refs[position]:
-            code = "repeated_ref" if refs[position - 1] == refs[position] else "not_sorted"
-            raise UsageError_(
-                "rows are sorted by ref over the whole upload, each ref once",
-                code=code,
-                where=f"row {position + 1}",
-            )
+    if not ascending(rows["ref"]):
+        _name_disorder([ref.tobytes() for ref in rows["ref"]])
     if bool((rows["pass"] >= passes).any()):
         position = int((rows["pass"] >= passes).argmax())
         raise UsageError_("this study has no such pass", code="unknown_pass", where=f"row {position + 1}")
@@ -190,9 +185,14 @@ def _check_chunk(body: bytes, digest: bytes, passes: int) -> NDArray[np.void]:
     return rows
 
 
-def body_refs(rows: NDArray[np.void]) -> list[bytes]:
-    """The 16-byte refs of rows, in order."""
-    return [ref.tobytes() for ref in rows["ref"]]
+def _name_disorder(refs: list[bytes]) -> NoReturn:
+    for position, (before, after) in enumerate(itertools.pairwise(refs)):
+        if before >= after:
+            code = "repeated_ref" if before == after else "not_sorted"
+            raise UsageError_(
+                "rows are sorted by ref over the whole upload, each ref once", code=code, where=f"row {position + 2}"
+            )
+    raise AssertionError("the refs ascend")
 
 
 async def put_chunk(
@@ -227,7 +227,7 @@ async def put_chunk(
         if known is None:
             if upload.state != "open":
                 raise ConflictError("this upload is complete", code="upload_complete")
-            _insert(conn, study_name, upload.number, index, digest, rows)
+            _insert(conn, study.number, upload.number, index, digest, rows)
         received = conn.execute("SELECT count(*) FROM chunk WHERE upload = ?", (upload.number,)).fetchone()[0]
         return api.ChunkStored(upload=upload_id, chunk=index, received=received, chunks=upload.chunks)
 
@@ -235,13 +235,22 @@ async def put_chunk(
 
 
 def _insert(
-    conn: sqlite3.Connection, study: str, upload: int, index: int, digest: bytes, rows: NDArray[np.void]
+    conn: sqlite3.Connection, study: int, upload: int, index: int, digest: bytes, rows: NDArray[np.void]
 ) -> None:
-    refs = body_refs(rows)
-    conn.execute("INSERT INTO chunk VALUES (?,?,?,?,?,?)", (upload, index, digest, len(rows), refs[0], refs[-1]))
-    values = sorted(
-        (study, int(pass_), token.tobytes(), ref, upload, bits.tobytes())
-        for pass_, token, ref, bits in zip(rows["pass"], rows["token"], refs, rows["filter"], strict=True)
+    refs, tokens, filters = (rows[name].tobytes() for name in ("ref", "token", "filter"))
+    conn.execute("INSERT INTO chunk VALUES (?,?,?,?,?)", (upload, index, digest, len(rows), refs))
+    passes = rows["pass"].tolist()
+    order = np.lexsort((*rows["token"].T[::-1], rows["pass"])).tolist()
+    values = (
+        (
+            study,
+            passes[i],
+            tokens[16 * i : 16 * i + 16],
+            refs[16 * i : 16 * i + 16],
+            upload,
+            filters[32 * i : 32 * i + 32],
+        )
+        for i in order  # the order of the table, so that neighbours share pages
     )
     try:
         conn.executemany("INSERT INTO row VALUES (?,?,?,?,?,?)", values)
@@ -267,7 +276,7 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
         if upload.receipt is not None:
             return msgspec.json.decode(upload.receipt, type=Receipt)
         chunks = conn.execute(
-            "SELECT chunk, rows, first, last FROM chunk WHERE upload = ? ORDER BY chunk", (upload.number,)
+            "SELECT chunk, rows, refs FROM chunk WHERE upload = ? ORDER BY chunk", (upload.number,)
         ).fetchall()
         if len(chunks) != upload.chunks or sum(chunk[1] for chunk in chunks) != upload.rows:
             raise ConflictError(
@@ -276,13 +285,13 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
                 hint="send the missing chunks and complete again",
             )
         for before, after in itertools.pairwise(chunks):
-            if before[3] >= after[2]:
+            if before[2][-16:] >= after[2][:16]:
                 raise ConflictError(
-                    "rows are not sorted by ref over the whole upload",
-                    code="not_sorted",
-                    where=f"chunk {after[0]}",
+                    "rows are not sorted by ref over the whole upload", code="not_sorted", where=f"chunk {after[0]}"
                 )
-        refs = [row[0] for row in conn.execute("SELECT ref FROM row WHERE upload = ? ORDER BY ref", (upload.number,))]
+        packed = b"".join(chunk[2] for chunk in chunks)
+        refs = [packed[start : start + 16] for start in range(0, len(packed), 16)]
+        conn.execute("UPDATE chunk SET refs = NULL WHERE upload = ?", (upload.number,))
         sequence = conn.execute(
             "SELECT coalesce(max(sequence), 0) + 1 FROM upload WHERE study = ? AND source = ?",
             (study_name, source),
@@ -341,8 +350,8 @@ async def retire(context: Context, message: Retire) -> None:
 
     def effect(conn: sqlite3.Connection) -> None:
         refs = [message.refs[start : start + 16] for start in range(0, len(message.refs), 16)]
-        conn.executemany("DELETE FROM row WHERE study = ? AND ref = ?", [(message.study, ref) for ref in refs])
-        window = conn.execute("SELECT window FROM study WHERE name = ?", (message.study,)).fetchone()[0]
+        number, window = conn.execute("SELECT number, window FROM study WHERE name = ?", (message.study,)).fetchone()
+        conn.executemany("DELETE FROM row WHERE study = ? AND ref = ?", [(number, ref) for ref in refs])
         context.audit(conn, Event.ROWS_RETIRE, "registrar", window, study=message.study, rows=len(refs))
 
     await context.db.write(effect)

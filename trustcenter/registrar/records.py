@@ -243,40 +243,40 @@ def _apply_refs(
 ) -> list[bytes]:
     """Check the refs against receipt and store, then make them current; returns the refs they replace."""
     current: dict[int, set[bytes]] = {}
-    for ref, serial in conn.execute("SELECT ref, serial FROM record_ref WHERE domain = ?", (domain.id,)):
+    for serial, ref in conn.execute("SELECT serial, ref FROM record_ref WHERE domain = ?", (domain.id,)):
         current.setdefault(serial, set()).add(ref)
-    fresh: list[tuple[bytes, int]] = []
-    retired: list[bytes] = []
-    seen: set[bytes] = set()
-    for serial, block in zip(serials, entries.refs, strict=True):
-        refs = {ref.tobytes() for ref in block}
-        if len(refs) != study.passes or not seen.isdisjoint(refs):
-            raise UsageError_("a ref occurs twice in the map", code="repeated_ref", hint="the map was refused whole")
-        seen |= refs
+    width = study.passes * REF_BYTES
+    packed = entries.refs.tobytes()
+    fresh: list[tuple[int, bytes]] = []
+    retired: list[tuple[int, bytes]] = []
+    for position, serial in enumerate(serials):
+        start = position * width
+        refs = {packed[at : at + REF_BYTES] for at in range(start, start + width, REF_BYTES)}
         held = current.get(serial, set())
-        fresh.extend((ref, serial) for ref in refs - held)
-        retired.extend(held - refs)
-    fresh.sort()
-    if len(fresh) != receipt.rows or merkle_root([ref for ref, _ in fresh]).hex() != receipt.root:
+        fresh.extend((serial, ref) for ref in sorted(refs - held))
+        retired.extend((serial, ref) for ref in held - refs)
+    if len({packed[at : at + REF_BYTES] for at in range(0, len(packed), REF_BYTES)}) * REF_BYTES != len(packed):
+        raise UsageError_("a ref occurs twice in the map", code="repeated_ref", hint="the map was refused whole")
+    if len(fresh) != receipt.rows or merkle_root(sorted(ref for _, ref in fresh)).hex() != receipt.root:
         raise ConflictError(
             "the map's new refs are not those of the receipt",
             code="map_receipt_mismatch",
             hint="the map was refused whole and nothing changed; encode and upload again",
         )
     # Retired refs go first: a ref that moved from one of the caller's records to another would be a conflict.
-    conn.executemany("DELETE FROM record_ref WHERE study = ? AND ref = ?", [(study.name, ref) for ref in retired])
+    conn.executemany(
+        "DELETE FROM record_ref WHERE domain = ? AND serial = ? AND ref = ?",
+        [(domain.id, serial, ref) for serial, ref in retired],
+    )
     try:
-        conn.executemany(
-            "INSERT INTO record_ref VALUES (?,?,?,?)",
-            [(study.name, ref, domain.id, serial) for ref, serial in fresh],
-        )
+        conn.executemany("INSERT INTO record_ref VALUES (?,?,?)", [(domain.id, serial, ref) for serial, ref in fresh])
     except sqlite3.IntegrityError:
         raise ConflictError(
             "the map names a ref that belongs to another record",
             code="foreign_ref",
             hint="the map was refused whole and nothing changed",
         ) from None
-    return retired
+    return [ref for _, ref in retired]
 
 
 async def own_results(

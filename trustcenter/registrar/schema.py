@@ -112,13 +112,12 @@ MIGRATIONS = (
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX record_person ON record (person) WHERE person IS NOT NULL;
         CREATE TABLE record_ref (
-            study TEXT NOT NULL,
-            ref BLOB NOT NULL,
             domain INTEGER NOT NULL,
             serial INTEGER NOT NULL,
-            PRIMARY KEY (study, ref)
+            ref BLOB NOT NULL,
+            PRIMARY KEY (domain, serial, ref)
         ) STRICT, WITHOUT ROWID;
-        CREATE INDEX record_ref_record ON record_ref (domain, serial);
+        CREATE UNIQUE INDEX record_ref_once ON record_ref (ref);
         CREATE TABLE map (
             upload TEXT PRIMARY KEY,
             study TEXT NOT NULL,
