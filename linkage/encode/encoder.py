@@ -63,6 +63,12 @@ class Encoded:
     capped: tuple[int, ...]
 
 
+def _each_once(function: Callable[[str], bytes], values: Sequence[str]) -> list[bytes]:
+    """`function` of every value, computed once per distinct value."""
+    known = {value: function(value) for value in set(values)}
+    return list(map(known.__getitem__, values))
+
+
 def _bytes(parts: list[bytes], width: int) -> U8:
     return np.frombuffer(bytearray(b"".join(parts)), np.uint8).reshape(-1, width)
 
@@ -125,7 +131,7 @@ class _Work:
         """Write the rows of the records start..stop-1 into `out`, (stop - start, P) ROW."""
         base = self.base.make(self.columns.values, start, stop)
         components = {
-            name: [lp(value.encode()) for value in self.columns.components[name][start:stop]]
+            name: _each_once(lambda value: lp(value.encode()), self.columns.components[name][start:stop])
             for name in self.schema.components
         }
         numbers = [lp(row.tobytes()) for row in self.numbers[start:stop]]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from linkage.kernels.compiled import compiled
 
 U8 = NDArray[np.uint8]
 
 
-@njit("void(u2[:,::1], u1[:,::1], i8[::1], i8, u1[:,::1])", nogil=True, cache=True)
+@compiled("void(u2[:,::1], u1[:,::1], i8[::1], i8, u1[:,::1])")
 def expand_rows(stream: NDArray[np.uint16], base: U8, which: NDArray[np.int64], taps: int, out: U8) -> None:
     """Filter of each row: XOR of `taps` base bits per output bit, XOR the mask (specification, section 5).
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from linkage.kernels.compiled import compiled
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 
 
-@njit("i8(u8)", inline="always", nogil=True, cache=True)
+@compiled("i8(u8)", inline="always")
 def _popcount(x: Any) -> Any:
     """Bits set in 64; the constants are uint64 throughout, else numba widens to float."""
     x -= (x >> np.uint64(1)) & np.uint64(0x5555555555555555)
@@ -21,10 +22,8 @@ def _popcount(x: Any) -> Any:
     return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@njit(
+@compiled(
     "i8(i8[::1], u8[:,::1], u8[:,::1], i8[::1], i8[::1], i8, i8, b1, i8[::1], i8[::1], u1[::1], i8[::1], i8[::1])",
-    nogil=True,
-    cache=True,
 )
 def scan_blocks(
     starts: I64,

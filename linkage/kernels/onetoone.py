@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from linkage.kernels.compiled import compiled
 
 I64 = NDArray[np.int64]
 
 
-@njit("void(i8[::1], i4[::1], i4[::1], b1[::1], b1[::1])", nogil=True, cache=True)
+@compiled("void(i8[::1], i4[::1], i4[::1], b1[::1], b1[::1])")
 def greedy(
     order: I64, a: NDArray[np.int32], b: NDArray[np.int32], used: NDArray[np.bool_], won: NDArray[np.bool_]
 ) -> None:

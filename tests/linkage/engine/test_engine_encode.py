@@ -166,3 +166,20 @@ def test_importing_the_package_does_not_load_numba():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+def test_kernels_compile_where_nothing_can_be_written():
+    """A read-only installation under a user without a home: numba finds no place for its cache."""
+    code = """
+import tempfile
+def refused(*args, **kwargs):
+    raise OSError
+tempfile.TemporaryFile = refused
+from linkage.kernels.onetoone import greedy
+import numpy as np
+won = np.zeros(2, np.bool_)
+greedy(np.array([1, 0]), np.array([0, 0], "i4"), np.array([1, 2], "i4"), np.zeros(3, np.bool_), won)
+print(won.tolist(), type(greedy._cache).__name__)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[False, True] NullCache"
