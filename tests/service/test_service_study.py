@@ -300,6 +300,13 @@ def test_maps_that_do_not_fit_are_refused_whole(world, recipient_key) -> None:
     assert changed.json["code"] == "map_exists"
 
 
+def test_hospital_ids_never_enter_a_study_domain(world, study: str) -> None:
+    answer = world["north"]("POST", f"/v1/domains/{study}.north/pseudonyms", {"originals": ["4711"]})
+    assert (answer.status, answer.json["code"]) == (403, "study_domain")
+    foreign = world["north"]("POST", f"/v1/domains/{study}.south/pseudonyms", {"originals": ["4711"]})
+    assert (foreign.status, foreign.json["code"]) == (404, "unknown_domain")
+
+
 def test_record_numbers_are_sorted_and_each_once(world, study: str) -> None:
     numbers = Source(study, 6, 3000, 60).hex_numbers
     path = f"/v1/studies/{study}/records"

@@ -22,7 +22,7 @@ from keys.ids import Purpose
 from keys.states import KeyState
 from trustcenter.audit import Event, merkle_root
 from trustcenter.auth import Principal
-from trustcenter.errors import LimitError
+from trustcenter.errors import LimitError, PolicyError
 from trustcenter.messages import api
 
 from . import domains
@@ -70,6 +70,7 @@ async def issue(
 
     Raises:
         NotFoundError: no such domain, or not the caller's.
+        PolicyError: the domain belongs to a study.
         LimitError: more items than a batch may have.
         ConflictError: the domain has no active key.
     """
@@ -80,6 +81,12 @@ async def issue(
             hint=f"send at most {context.limits.batch_items} at a time",
         )
     domain = await context.db.read(lambda conn: domains.find(conn, domain_name, caller))
+    if domain.kind != "site":
+        raise PolicyError(
+            "pseudonyms of a study are made by registering record numbers",
+            code="study_domain",
+            hint="trustcenter study register; hospital ids never enter a study's domain",
+        )
     good, errors = check_originals(originals, context.limits.original_chars)
     values = [originals[index].encode() for index in good]
     tags = await asyncio.to_thread(context.keys.tags, domain.uuid, LOOKUP_VERSION, values)
