@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import shutil
@@ -453,6 +454,46 @@ def test_duplicate_ids_are_named_by_row(cli: Cli, world: World, tmp_path: Path) 
         assert done.code == 1
         assert "(row 2) [bad_row]" in done.err
         assert "4711" not in done.err
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="the service keeps the staged rows of an upload whose map never came, and refuses them the second time",
+)
+def test_an_upload_that_stopped_before_its_map_is_simply_given_again(cli: Cli, world: World, tmp_path: Path) -> None:
+    from keys.secretfiles import SiteKey, StudySecret
+    from linkage.encode import Secrets
+    from linkage.schema import load
+    from linkage.tables import read_csv
+    from trustcenter.client import Connection, TrustCenter
+    from trustcenter.client import site as work
+
+    ok(
+        *("study", "create", "broken-off", "--purpose", "T", "--permit", "E", "--site", "north", "--site", "south"),
+        *("--recipient", f"dms={world.base / 'dms.pub'}", *world.connect("operator")),
+    )
+    ok("linkage", "secret", "--study", "broken-off", "-o", tmp_path / "s.secret")
+    shared, own = StudySecret.load(tmp_path / "s.secret"), SiteKey.load(world.base / "north.key")
+    secrets = Secrets(shared.material, own.material, shared.study, shared.version)
+
+    class Killed(TrustCenter):
+        async def send_map(self, *_: Any) -> Any:
+            raise KeyError
+
+    async def job() -> None:
+        async with Killed(Connection.load(world.base / "north.toml")) as center:
+            study = await center.study("broken-off")
+            table = read_csv(world.patients("north"), id_column="id")
+            with pytest.raises(KeyError):
+                await work.upload(center, study, load(study.schema), table, secrets)
+
+    asyncio.run(job())
+    done = cli(
+        *("study", "upload", "broken-off", world.patients("north"), *world.site_key("north")),
+        *("--study-secret", tmp_path / "s.secret", *world.connect("north")),
+    )
+    assert done.code == 0, done.err
 
 
 # --- audit ---------------------------------------------------------------------------------------------------

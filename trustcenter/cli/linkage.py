@@ -108,7 +108,7 @@ def fingerprint(name: str, as_json: bool) -> None:
 def secret(study: str | None, version: int, own: bool, shown: Path | None, target: Path | None, as_json: bool) -> None:
     """Make a study secret or a site key, or show a study secret's fingerprint.
 
-    The lead site makes the study secret and hands it to the others on a safe way; all read the fingerprint to
+    The lead site makes the study secret and hands it to the others by a safe route; all read the fingerprint to
     each other, over the telephone for instance. Whoever holds it can test names against rows: never send it to
     the trust center. Without its site key a site cannot find its own records again.
 

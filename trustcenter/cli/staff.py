@@ -81,7 +81,7 @@ def add(
     if target is not None:
         own = connection(connect)
         type(own)(url=own.url, ca=own.ca, token=made.token.token, staff=name).save(target, force=force)
-        output.note("wrote the connection file; hand it over on a safe way, then delete your copy")
+        output.note("wrote the connection file; hand it over by a safe route, then delete your copy")
     elif as_json:
         output.data(made)
     else:
