@@ -48,7 +48,8 @@ def init(
     from keys.passphrase import read_passphrase
     from trustcenter.instance import setup
 
-    passphrase = None if development and passphrase_file is None else read_passphrase(passphrase_file, prompt=True, confirm=True)
+    own = development and passphrase_file is None
+    passphrase = None if own else read_passphrase(passphrase_file, prompt=True, confirm=True)
     created = asyncio.run(setup.create(directory, passphrase, port=port, host=host, names=names))
     if as_json:
         click.echo(

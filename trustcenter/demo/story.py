@@ -119,7 +119,8 @@ def _patients(base: Path, parties: list[Party], records: int, seed: str, story: 
     kinds = {"diz": "hospital", "practice": "practice"}
     sites = [part for p in parties for part in ("--site", f"{p.name}={records}:{kinds[p.kind]}")]
     arguments: Command = (
-        *("linkage", "synth", base / "synthetic", *sites),
+        *("linkage", "synth", base / "synthetic"),
+        *sites,
         *("--overlap", "0.5", "--errors", "moderate", "--seed", seed),
     )
     story.command("nobody", *arguments)
