@@ -456,11 +456,6 @@ def test_duplicate_ids_are_named_by_row(cli: Cli, world: World, tmp_path: Path) 
         assert "4711" not in done.err
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the service keeps the staged rows of an upload whose map never came, and refuses them the second time",
-)
 def test_an_upload_that_stopped_before_its_map_is_simply_given_again(cli: Cli, world: World, tmp_path: Path) -> None:
     from keys.secretfiles import SiteKey, StudySecret
     from linkage.encode import Secrets

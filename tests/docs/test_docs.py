@@ -52,7 +52,9 @@ def test_every_configuration_key_is_documented_with_its_default() -> None:
         for field in msgspec.structs.fields(type(getattr(config.Config(), section))):
             assert f"`{section}.{field.name}`" in text
             if isinstance(field.default, (int, float)):
-                assert re.search(rf"`{section}\.{field.name}` \| `?{re.escape(str(field.default))}`? \|", text), field.name
+                assert re.search(rf"`{section}\.{field.name}` \| `?{re.escape(str(field.default))}`? \|", text), (
+                    field.name
+                )
 
 
 def test_the_openapi_document_is_valid() -> None:

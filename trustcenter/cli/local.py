@@ -37,11 +37,10 @@ def init(
     names: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    r"""Create a new instance in DIR: keys, stores, certificate, first operator.
+    """Create a new instance in DIR: keys, stores, certificate, first operator.
 
     Write the two fingerprints down, on paper: an auditor compares them years later.
 
-    \b
     Example:
       trustcenter init /srv/trustcenter --passphrase-file /run/credentials/passphrase
     """

@@ -47,7 +47,7 @@ MIGRATIONS = (
             chunk INTEGER NOT NULL,
             sha256 BLOB NOT NULL,
             rows INTEGER NOT NULL,
-            refs BLOB,                    -- of its rows, 16 bytes each, in order; until the receipt is made
+            refs BLOB NOT NULL,           -- of its rows, 16 bytes each, in order; chunks go when the upload is live
             PRIMARY KEY (upload, chunk)
         ) STRICT, WITHOUT ROWID;
         CREATE TABLE row (

@@ -122,6 +122,7 @@ async def open_upload(context: Context, source: str, study_name: str, body: api.
                 code="batch_too_small",
                 hint=f"wait until there are {study.minimum_rows // study.passes} records",
             )
+        _drop_unfinished(context, conn, study, source)
         upload = os.urandom(16).hex()
         conn.execute(
             "INSERT INTO upload (id, study, source, version, rows, chunks, state) VALUES (?,?,?,?,?,?,'open')",
@@ -131,6 +132,24 @@ async def open_upload(context: Context, source: str, study_name: str, body: api.
         return upload
 
     return api.UploadOpened(upload=await context.db.write(effect), chunk_bytes_max=context.limits.chunk_bytes)
+
+
+def _drop_unfinished(context: Context, conn: sqlite3.Connection, study: _Study, source: str) -> None:
+    """Forget what the source left behind when it died between two messages: its rows would block the same refs.
+
+    The caller has delivered every waiting `Accept` before, so an upload that is not live has no map.
+    """
+    for number, upload in conn.execute(
+        "SELECT number, id FROM upload WHERE study = ? AND source = ? AND state <> 'live'", (study.name, source)
+    ).fetchall():
+        for (refs,) in conn.execute("SELECT refs FROM chunk WHERE upload = ?", (number,)).fetchall():
+            conn.executemany(
+                "DELETE FROM row WHERE study = ? AND ref = ? AND upload = ?",
+                ((study.number, refs[start : start + 16], number) for start in range(0, len(refs), 16)),
+            )
+        conn.execute("DELETE FROM chunk WHERE upload = ?", (number,))
+        conn.execute("DELETE FROM upload WHERE number = ?", (number,))
+        context.audit(conn, Event.UPLOAD_EXPIRE, source, study.window, study=study.name, upload=upload)
 
 
 @dataclass(frozen=True)
@@ -291,7 +310,6 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
                 )
         packed = b"".join(chunk[2] for chunk in chunks)
         refs = [packed[start : start + 16] for start in range(0, len(packed), 16)]
-        conn.execute("UPDATE chunk SET refs = NULL WHERE upload = ?", (upload.number,))
         sequence = conn.execute(
             "SELECT coalesce(max(sequence), 0) + 1 FROM upload WHERE study = ? AND source = ?",
             (study_name, source),
@@ -340,6 +358,7 @@ async def accept(context: Context, message: Accept) -> None:
         if row is None or row[0] != "staged":
             return
         conn.execute("UPDATE upload SET state = 'live' WHERE id = ?", (message.upload,))
+        conn.execute("DELETE FROM chunk WHERE upload = (SELECT number FROM upload WHERE id = ?)", (message.upload,))
         context.audit(conn, Event.ROWS_ACCEPT, row[1], row[2], study=message.study, upload=message.upload)
 
     await context.db.write(effect)

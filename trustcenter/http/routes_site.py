@@ -73,7 +73,7 @@ async def own_refs(call: Call) -> Answer:
 
 
 async def upload_open(call: Call) -> Answer:
-    return await uploads.open_upload(call.instance.comparator, call.principal.name, call.segment("study"), call.body)
+    return await call.linking.open_upload(call.principal, call.segment("study"), call.body)
 
 
 async def upload_chunk(call: Call) -> Answer:
@@ -103,11 +103,7 @@ async def upload_complete(call: Call) -> Answer:
 
 
 async def map_accept(call: Call) -> Answer:
-    answer = await records.accept_map(
-        call.instance.registrar, call.principal, call.request_id, call.segment("study"), call.body
-    )
-    await call.linking.deliver()
-    return answer
+    return await call.linking.accept_map(call.principal, call.request_id, call.segment("study"), call.body)
 
 
 async def results(call: Call) -> Answer:

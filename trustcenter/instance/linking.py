@@ -24,7 +24,7 @@ from trustcenter.comparator import compare, uploads
 from trustcenter.errors import ConflictError
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Accept, Params, Retire
-from trustcenter.registrar import deciding, outbox, runs, studies
+from trustcenter.registrar import deciding, outbox, records, runs, studies
 
 from .opening import Instance
 
@@ -62,6 +62,7 @@ class Linking:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pool: Executor | None = None
         self._delivery = asyncio.Lock()
+        self._sources: dict[tuple[str, str], asyncio.Lock] = {}
 
     # --- lifecycle ---------------------------------------------------------------------------------
 
@@ -95,6 +96,26 @@ class Linking:
                     case Retire():
                         await uploads.retire(comparator, message)
                 await registrar.db.write(lambda conn, row_id=row_id: outbox.done(conn, row_id))  # type: ignore[misc]
+
+    async def open_upload(self, caller: Principal, study: str, body: api.UploadOpen) -> api.UploadOpened:
+        """Open an upload, dropping what the source left unfinished.
+
+        Maps and new uploads of one source take turns, and waiting acceptances go first: so the comparator never
+        drops rows whose map the registrar has taken.
+        """
+        async with self._turn(study, caller.name):
+            await self.deliver()
+            return await uploads.open_upload(self._instance.comparator, caller.name, study, body)
+
+    async def accept_map(self, caller: Principal, request: str, study: str, body: api.MapUpload) -> api.MapAccepted:
+        """Hand a map to the registrar and its acceptance to the comparator."""
+        async with self._turn(study, caller.name):
+            answer = await records.accept_map(self._instance.registrar, caller, request, study, body)
+            await self.deliver()
+            return answer
+
+    def _turn(self, study: str, site: str) -> asyncio.Lock:
+        return self._sources.setdefault((study, site), asyncio.Lock())
 
     # --- runs --------------------------------------------------------------------------------------
 

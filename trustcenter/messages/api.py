@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from .common import Count, Day, Hex16, Hex32, Message, Name, Positive, Text
+from .common import Count, Day, DomainName, Hex16, Hex32, Message, Name, Positive, Text
 from .rooms import Receipt
 
 
@@ -159,7 +159,7 @@ class DomainCreate(Message, frozen=True, kw_only=True):
 class Domain(Message, frozen=True, kw_only=True):
     """A namespace in which pseudonyms are unique and unlinkable to every other."""
 
-    name: Name
+    name: DomainName
     uuid: Hex16
     kind: str
     site: Name | None
@@ -181,7 +181,7 @@ class KeyVersion(Message, frozen=True, kw_only=True):
     """State of one version of one key; never its material."""
 
     scope: str
-    domain: Name | None
+    domain: DomainName | None
     purpose: str
     version: int
     state: str
@@ -205,7 +205,7 @@ class RotateRequest(Message, frozen=True, kw_only=True):
 class RotationPlan(Message, frozen=True, kw_only=True):
     """What a rotation will do (state "planned") or has done (state "done")."""
 
-    domain: Name
+    domain: DomainName
     from_version: int
     to_version: int
     pseudonyms: Count
@@ -318,7 +318,7 @@ class Study(Message, frozen=True, kw_only=True):
     recipients: list[Recipient]
     valid_until: Day | None
     state: str
-    domains: dict[str, str]
+    domains: dict[Name, DomainName]
     separation: str
     created: str
 

@@ -18,6 +18,14 @@ Name = Annotated[
         description="lower-case letters, digits and single hyphens",
     ),
 ]
+DomainName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=f"^[a-z0-9]+([.-][a-z0-9]+)*{_END}",
+        max_length=200,
+        description="a name; domains of a study are study.site and study.recipient.name",
+    ),
+]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=f"^[^\\x00-\\x1f\\x7f]+{_END}")]
 Hex16 = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{32}}{_END}", description="16 bytes as lower-case hex")]
 Hex32 = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{64}}{_END}", description="32 bytes as lower-case hex")]
