@@ -13,6 +13,7 @@ from .options import PATH, F, force_option, json_option, output_option, separato
 from .progress import progress
 
 _PROFILES = ["none", "light", "moderate", "heavy"]
+_SHARE = click.FloatRange(0, 1)
 _KINDS = ["hospital", "practice", "rescue", "care", "payer"]
 
 
@@ -42,12 +43,14 @@ def source_options(command: F) -> F:
 @click.option(
     "--site", "sites", multiple=True, metavar="NAME=SIZE[:KIND]", help=f"A site; repeat. Kinds: {', '.join(_KINDS)}."
 )
-@click.option(
-    "--overlap", type=click.FloatRange(0, 1), default=0.3, show_default=True, help="Share of common patients."
-)
+@click.option("--overlap", type=_SHARE, default=0.3, show_default=True, help="Share of common patients.")
 @click.option("--errors", type=click.Choice(_PROFILES), default="moderate", show_default=True, help="Carelessness.")
+@click.option("--households", type=_SHARE, default=0.6, show_default=True, help="Share of people in households.")
+@click.option("--twins", type=_SHARE, default=0.04, show_default=True, help="Chance that two siblings are twins.")
+@click.option("--marriages", type=_SHARE, default=0.03, show_default=True, help="Chance of another surname.")
+@click.option("--moves", type=_SHARE, default=0.12, show_default=True, help="Chance of another address.")
 @click.option(
-    "--households", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="Share of people in households."
+    "--missing", type=click.FloatRange(0, 10), default=1.0, show_default=True, help="Factor on the rate of gaps."
 )
 @click.option("--seed", default="1", show_default=True, help="Any text; the same one gives the same files.")
 @json_option
@@ -57,6 +60,10 @@ def synth(
     overlap: float,
     errors: str,
     households: float,
+    twins: float,
+    marriages: float,
+    moves: float,
+    missing: float,
     seed: str,
     as_json: bool,
 ) -> None:
@@ -75,7 +82,17 @@ def synth(
         if not size.isascii() or not size.isdigit() or len(size) > 8 or kind not in ("", *_KINDS):
             raise UsageError_("a site is given as NAME=SIZE or NAME=SIZE:KIND", code="usage", where="--site")
         specs.append(SiteSpec(name, int(size), kind or "hospital"))  # type: ignore[arg-type]
-    config = SynthConfig(seed, tuple(specs), overlap=overlap, errors=errors, households=households)  # type: ignore[arg-type]
+    config = SynthConfig(
+        seed,
+        tuple(specs),
+        overlap=overlap,
+        errors=errors,  # type: ignore[arg-type]
+        households=households,
+        twins=twins,
+        marriages=marriages,
+        moves=moves,
+        missing=missing,
+    )
     config.check()
     new_directory(target)
     made = generate(config)

@@ -1,4 +1,4 @@
-"""Row uploads (M1) and their receipts (M2); acceptance and retirement by the registrar's word.
+"""Row uploads (M1) and their receipts (M2).
 
     open ──all chunks, in order──► staged ──registrar accepts the map──► live
 
@@ -26,7 +26,7 @@ from linkage.rows import ROW, ascending
 from trustcenter.audit import Event, merkle_root
 from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyError, UsageError_
 from trustcenter.messages import api
-from trustcenter.messages.rooms import Accept, Params, Receipt, Retire
+from trustcenter.messages.rooms import Receipt
 
 from .context import Context
 
@@ -60,39 +60,6 @@ def _study(conn: sqlite3.Connection, name: str, source: str) -> _Study:
         )
     number, version, fingerprint, passes, minimum_rows, window, _ = row
     return _Study(number, name, version, fingerprint, passes, minimum_rows, sources, window)
-
-
-async def put_params(context: Context, params: Params) -> None:
-    """Learn the frozen parameters of a study (M0). The same message twice is harmless."""
-
-    def effect(conn: sqlite3.Connection) -> None:
-        if conn.execute("SELECT 1 FROM study WHERE name = ?", (params.study,)).fetchone():
-            return
-        conn.execute(
-            "INSERT INTO study VALUES (NULL,?,?,?,?,?,?,?,?,1)",
-            (
-                params.study,
-                params.version,
-                params.fingerprint,
-                params.passes,
-                json.dumps(params.levels),
-                json.dumps(params.caps),
-                params.minimum_rows,
-                json.dumps(params.sources),
-            ),
-        )
-        context.audit(
-            conn,
-            Event.STUDY_PARAMS,
-            "registrar",
-            1,
-            study=params.study,
-            version=params.version,
-            fingerprint=params.fingerprint,
-            passes=params.passes,
-        )
-
-    await context.db.write(effect)
 
 
 async def open_upload(context: Context, source: str, study_name: str, body: api.UploadOpen) -> api.UploadOpened:
@@ -344,33 +311,3 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
         return receipt
 
     return await context.db.write(effect)
-
-
-async def accept(context: Context, message: Accept) -> None:
-    """The registrar holds a map that fits this upload: its rows count from now on. Twice is harmless."""
-
-    def effect(conn: sqlite3.Connection) -> None:
-        row = conn.execute(
-            "SELECT u.state, u.source, s.window FROM upload u JOIN study s ON s.name = u.study"
-            " WHERE u.id = ? AND u.study = ?",
-            (message.upload, message.study),
-        ).fetchone()
-        if row is None or row[0] != "staged":
-            return
-        conn.execute("UPDATE upload SET state = 'live' WHERE id = ?", (message.upload,))
-        conn.execute("DELETE FROM chunk WHERE upload = (SELECT number FROM upload WHERE id = ?)", (message.upload,))
-        context.audit(conn, Event.ROWS_ACCEPT, row[1], row[2], study=message.study, upload=message.upload)
-
-    await context.db.write(effect)
-
-
-async def retire(context: Context, message: Retire) -> None:
-    """Drop rows whose refs the registrar no longer holds (M6). Twice is harmless."""
-
-    def effect(conn: sqlite3.Connection) -> None:
-        refs = [message.refs[start : start + 16] for start in range(0, len(message.refs), 16)]
-        number, window = conn.execute("SELECT number, window FROM study WHERE name = ?", (message.study,)).fetchone()
-        conn.executemany("DELETE FROM row WHERE study = ? AND ref = ?", [(number, ref) for ref in refs])
-        context.audit(conn, Event.ROWS_RETIRE, "registrar", window, study=message.study, rows=len(refs))
-
-    await context.db.write(effect)

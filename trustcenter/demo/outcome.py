@@ -8,12 +8,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .party import Party
 from .report import Story
-
-if TYPE_CHECKING:
-    from .story import Party
 
 _DIAGNOSES = ("I50.1 Linksherzinsuffizienz", "I25.1 Koronare Herzkrankheit", "I10 Hypertonie", "E11.9 Diabetes Typ 2")
 _FINDINGS = ("NT-proBNP 2140 pg/ml", "LVEF 34 %", "Kreatinin 1.4 mg/dl", "Belastungsdyspnoe NYHA III")

@@ -7,11 +7,11 @@ import json
 import secrets
 import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import outcome, program
+from .party import Party
 from .program import call, call_all
 from .report import Story
 
@@ -19,36 +19,6 @@ STUDY = "herz-1"
 RECIPIENT = "dms"
 SCHEMA = "de-person/1"
 Command = tuple[str | Path, ...]
-
-
-@dataclass(frozen=True)
-class Party:
-    """One site of the demo and the directory that only it sees."""
-
-    name: str
-    kind: str
-    title: str
-    home: Path
-
-    @property
-    def connect(self) -> Path:
-        """Its connection file."""
-        return self.home / "connection.toml"
-
-    @property
-    def patients(self) -> Path:
-        """Its patients, in plain text: they never leave its directory."""
-        return self.home / "patients.csv"
-
-    @property
-    def site_key(self) -> Path:
-        """Its site key."""
-        return self.home / "site.key"
-
-    @property
-    def secret(self) -> Path:
-        """Its copy of the study secret."""
-        return self.home / "study.secret"
 
 
 def play(base: Path, *, records: int, seed: str, story: Story) -> dict[str, Any]:

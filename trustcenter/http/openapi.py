@@ -12,23 +12,22 @@ import trustcenter
 from trustcenter.messages.api import Problem, StreamEnd
 
 from .calls import Route
-from .routes import ROUTES
 
 _REF = "#/components/schemas/{name}"
 
 
 @cache
-def document() -> bytes:
-    """The description as JSON."""
+def document(routes: tuple[Route, ...]) -> bytes:
+    """The description of `routes` as JSON."""
     types: list[type[msgspec.Struct]] = [Problem, StreamEnd]
-    for route in ROUTES:
+    for route in routes:
         for candidate in (route.takes, route.gives, route.line):
             if isinstance(candidate, type) and candidate not in types:
                 types.append(candidate)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     refs = dict(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
-    for route in ROUTES:
+    for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, refs)
     return msgspec.json.encode(
         {

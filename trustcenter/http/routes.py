@@ -1,8 +1,19 @@
-"""All operations of the interface."""
+"""All operations of the interface, the one that describes them included."""
 
 from __future__ import annotations
 
 from . import routes_operator, routes_service, routes_site
-from .calls import Route
+from .calls import PUBLIC, Answer, Binary, Call, Route
+from .openapi import document
 
-ROUTES: tuple[Route, ...] = (*routes_service.ROUTES, *routes_operator.ROUTES, *routes_site.ROUTES)
+
+async def _openapi(_: Call) -> Answer:
+    return Binary(document(ROUTES), "application/json")
+
+
+ROUTES: tuple[Route, ...] = (
+    *routes_service.ROUTES,
+    Route("GET", "/openapi.json", "openapi", PUBLIC, "This description", _openapi, None, "bytes"),
+    *routes_operator.ROUTES,
+    *routes_site.ROUTES,
+)

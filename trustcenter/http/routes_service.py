@@ -72,17 +72,10 @@ async def audit_export(call: Call) -> Answer:
     return Lines(batches(), raw=True)
 
 
-async def openapi(call: Call) -> Answer:
-    from .openapi import document
-
-    return Binary(document(), "application/json")
-
-
 ROUTES = (
     Route("GET", "/healthz", "healthz", PUBLIC, "The process answers", healthz, None, api.Health),
     Route("GET", "/readyz", "readyz", PUBLIC, "Both stores answer", readyz, None, api.Health),
     Route("GET", "/version", "version", PUBLIC, "What is running", version, None, api.Version),
-    Route("GET", "/openapi.json", "openapi", PUBLIC, "This description", openapi, None, "bytes"),
     Route(
         "GET", "/v1/audit/{room}/checkpoint", "auditCheckpoint", AUDITOR | OPERATOR | SITE,
         "Signed head of a room's log", audit_checkpoint, None, "text",

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import structlog
 
 from trustcenter.auth import Principal
-from trustcenter.comparator import compare, uploads
+from trustcenter.comparator import compare, instructions, uploads
 from trustcenter.errors import ConflictError
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Accept, Params, Retire
@@ -90,11 +90,11 @@ class Linking:
             for row_id, message in await registrar.db.read(outbox.waiting):
                 match message:
                     case Params():
-                        await uploads.put_params(comparator, message)
+                        await instructions.put_params(comparator, message)
                     case Accept():
-                        await uploads.accept(comparator, message)
+                        await instructions.accept(comparator, message)
                     case Retire():
-                        await uploads.retire(comparator, message)
+                        await instructions.retire(comparator, message)
                 await registrar.db.write(lambda conn, row_id=row_id: outbox.done(conn, row_id))  # type: ignore[misc]
 
     async def open_upload(self, caller: Principal, study: str, body: api.UploadOpen) -> api.UploadOpened:

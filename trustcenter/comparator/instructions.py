@@ -1,0 +1,74 @@
+"""What the registrar tells the comparator: parameters (M0), accepted uploads, retired refs (M6). All idempotent."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+from trustcenter.audit import Event
+from trustcenter.messages.rooms import Accept, Params, Retire
+
+from .context import Context
+
+
+async def put_params(context: Context, params: Params) -> None:
+    """Learn the frozen parameters of a study (M0). The same message twice is harmless."""
+
+    def effect(conn: sqlite3.Connection) -> None:
+        if conn.execute("SELECT 1 FROM study WHERE name = ?", (params.study,)).fetchone():
+            return
+        conn.execute(
+            "INSERT INTO study VALUES (NULL,?,?,?,?,?,?,?,?,1)",
+            (
+                params.study,
+                params.version,
+                params.fingerprint,
+                params.passes,
+                json.dumps(params.levels),
+                json.dumps(params.caps),
+                params.minimum_rows,
+                json.dumps(params.sources),
+            ),
+        )
+        context.audit(
+            conn,
+            Event.STUDY_PARAMS,
+            "registrar",
+            1,
+            study=params.study,
+            version=params.version,
+            fingerprint=params.fingerprint,
+            passes=params.passes,
+        )
+
+    await context.db.write(effect)
+
+
+async def accept(context: Context, message: Accept) -> None:
+    """The registrar holds a map that fits this upload: its rows count from now on. Twice is harmless."""
+
+    def effect(conn: sqlite3.Connection) -> None:
+        row = conn.execute(
+            "SELECT u.state, u.source, s.window FROM upload u JOIN study s ON s.name = u.study"
+            " WHERE u.id = ? AND u.study = ?",
+            (message.upload, message.study),
+        ).fetchone()
+        if row is None or row[0] != "staged":
+            return
+        conn.execute("UPDATE upload SET state = 'live' WHERE id = ?", (message.upload,))
+        conn.execute("DELETE FROM chunk WHERE upload = (SELECT number FROM upload WHERE id = ?)", (message.upload,))
+        context.audit(conn, Event.ROWS_ACCEPT, row[1], row[2], study=message.study, upload=message.upload)
+
+    await context.db.write(effect)
+
+
+async def retire(context: Context, message: Retire) -> None:
+    """Drop rows whose refs the registrar no longer holds (M6). Twice is harmless."""
+
+    def effect(conn: sqlite3.Connection) -> None:
+        refs = [message.refs[start : start + 16] for start in range(0, len(message.refs), 16)]
+        number, window = conn.execute("SELECT number, window FROM study WHERE name = ?", (message.study,)).fetchone()
+        conn.executemany("DELETE FROM row WHERE study = ? AND ref = ?", [(number, ref) for ref in refs])
+        context.audit(conn, Event.ROWS_RETIRE, "registrar", window, study=message.study, rows=len(refs))
+
+    await context.db.write(effect)

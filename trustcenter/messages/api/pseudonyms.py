@@ -1,0 +1,43 @@
+"""Pseudonyms and their translation."""
+
+from __future__ import annotations
+
+from trustcenter.messages.common import Count, Message
+
+from .service import ItemError
+
+
+class PseudonymRequest(Message, frozen=True, kw_only=True):
+    """Originals to be replaced, in order. Each: 1 to 256 characters, no control characters."""
+
+    originals: list[str]
+
+
+class PseudonymAnswer(Message, frozen=True, kw_only=True):
+    """Pseudonyms in the order of the originals; null where `errors` names the index."""
+
+    pseudonyms: list[str | None]
+    errors: list[ItemError]
+    key_version: int
+    created: Count
+
+
+class TranslateRequest(Message, frozen=True, kw_only=True):
+    """Pseudonyms of earlier key versions."""
+
+    pseudonyms: list[str]
+
+
+class TranslateAnswer(Message, frozen=True, kw_only=True):
+    """Current pseudonyms in the order of the old ones; null where `errors` names the index."""
+
+    pseudonyms: list[str | None]
+    errors: list[ItemError]
+    key_version: int
+
+
+class Translation(Message, frozen=True, kw_only=True):
+    """One line of a streamed translation map."""
+
+    old: str
+    new: str

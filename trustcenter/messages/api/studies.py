@@ -1,0 +1,218 @@
+"""Studies, records, uploads, runs and releases."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from trustcenter.messages.common import Count, Day, DomainName, Hex16, Hex32, Message, Name, Positive, Text
+from trustcenter.messages.rooms import Receipt
+
+
+class Participant(Message, frozen=True, kw_only=True):
+    """A site in a study and whether it declares its source free of duplicates."""
+
+    site: Name
+    deduplicated: bool = True
+
+
+class Recipient(Message, frozen=True, kw_only=True):
+    """A data recipient and the public key to which the join map is sealed."""
+
+    name: Name
+    public_key: Annotated[str, msgspec.Meta(max_length=4096)]
+
+
+class StudyCreate(Message, frozen=True, kw_only=True):
+    """A data-use project."""
+
+    name: Name
+    purpose: Text
+    permit: Text
+    schema: str = "de-person/1"
+    participants: Annotated[list[Participant], msgspec.Meta(min_length=2, max_length=500)]
+    recipients: Annotated[list[Recipient], msgspec.Meta(min_length=1, max_length=20)]
+    valid_until: Day | None = None
+    minimum_batch: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 50
+
+
+class Study(Message, frozen=True, kw_only=True):
+    """A data-use project with the parameters frozen for its version.
+
+    `fingerprint` and `passes` are those of the schema; `domains` maps each of the caller's own sites (all of
+    them for an operator) to its pseudonym domain in this study.
+    """
+
+    name: Name
+    version: int
+    purpose: str
+    permit: str
+    schema: str
+    fingerprint: Hex32
+    passes: int
+    levels: list[int]
+    minimum_batch: int
+    participants: list[Participant]
+    recipients: list[Recipient]
+    valid_until: Day | None
+    state: str
+    domains: dict[Name, DomainName]
+    separation: str
+    created: str
+
+
+class Studies(Message, frozen=True, kw_only=True):
+    """The studies that the caller takes part in (an operator sees all)."""
+
+    studies: list[Study]
+
+
+class RegisterRequest(Message, frozen=True, kw_only=True):
+    """Record numbers of one source, sorted, each once (M3)."""
+
+    record_numbers: list[Hex16]
+
+
+class RegisterAnswer(Message, frozen=True, kw_only=True):
+    """Study pseudonyms in the order of the record numbers."""
+
+    pseudonyms: list[str]
+    key_version: int
+
+
+class UploadOpen(Message, frozen=True, kw_only=True):
+    """Announcement of a row upload (M1)."""
+
+    version: int
+    fingerprint: Hex32
+    rows: Positive
+    chunks: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+
+
+class UploadOpened(Message, frozen=True, kw_only=True):
+    """Where the chunks go."""
+
+    upload: Hex16
+    chunk_bytes_max: int
+
+
+class ChunkStored(Message, frozen=True, kw_only=True):
+    """A chunk is durable; sending the same bytes again is harmless."""
+
+    upload: Hex16
+    chunk: Count
+    received: Count
+    chunks: Positive
+
+
+class MapUpload(Message, frozen=True, kw_only=True):
+    """Which refs belong to which record (M4).
+
+    `entries` packs, per record, record number (16 bytes), flags (1 byte, bit 0: decoy) and its sorted refs
+    (16 bytes each, one per pass).
+    """
+
+    receipt: Receipt
+    entries: bytes
+
+
+class MapAccepted(Message, frozen=True, kw_only=True):
+    """The map fits its receipt; the rows are live."""
+
+    mapped: Count
+    accepted: bool
+
+
+class ResultLine(Message, frozen=True, kw_only=True):
+    """One record of the caller's own source."""
+
+    record_number: Hex16
+    pseudonym: str
+
+
+class SourceCount(Message, frozen=True, kw_only=True):
+    """What a source brought into a run."""
+
+    site: Name
+    records: Count
+    rows: Count
+
+
+class PairCount(Message, frozen=True, kw_only=True):
+    """What a run found between two sources."""
+
+    sites: list[Name]
+    edges: Count
+    matches: Count
+    possible: Count
+
+
+class RunCounts(Message, frozen=True, kw_only=True):
+    """Counts of a finished run."""
+
+    sources: list[SourceCount]
+    pairs: list[PairCount]
+    edges: Count
+    persons: Count
+    linked_persons: Count
+    largest_cluster: Count
+    refused_declarations: list[Name]  # sources that declared themselves deduplicated and are not
+
+
+class Run(Message, frozen=True, kw_only=True):
+    """A linkage run and how far it is. `done` of `total` in the current stage."""
+
+    run: Hex16
+    study: Name
+    window: int
+    state: str
+    stage: str
+    done: Count
+    total: Count
+    eta_seconds: float | None
+    created: str
+    finished: str | None
+    parameters_hash: Hex32 | None
+    counts: RunCounts | None
+    error: str | None
+
+
+class Runs(Message, frozen=True, kw_only=True):
+    """The runs of a study, newest first."""
+
+    runs: list[Run]
+
+
+class ReleaseCreate(Message, frozen=True, kw_only=True):
+    """A proposal to hand the join map to a data recipient."""
+
+    recipient: Name
+
+
+class Release(Message, frozen=True, kw_only=True):
+    """A proposed or completed release. `statement` is what two approvers sign."""
+
+    release: Hex16
+    study: Name
+    recipient: Name
+    run: Hex16
+    statement: str
+    approvals: list[Name]
+    required: int
+    state: str
+    records: Count
+    created: str
+
+
+class Approval(Message, frozen=True, kw_only=True):
+    """The caller's signature over the statement, made with the personal key."""
+
+    signature: Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class RecordRefs(Message, frozen=True, kw_only=True):
+    """A mapped record of the caller and its current refs, 16 bytes each, sorted and joined."""
+
+    record_number: Hex16
+    refs: bytes
