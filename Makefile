@@ -18,6 +18,7 @@ $(STAMP): .ci/constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -c "import linkage.kernels"  # compiles the inner loops once, so that no first run waits for it
 	@touch $@
 
 demo: $(STAMP)

@@ -111,29 +111,32 @@ def _patients(base: Path, parties: list[Party], records: int, seed: str, story: 
 def _onboard(base: Path, center: Path, operator: Path, parties: list[Party], study_desk: Path, story: Story) -> None:
     connect = ("--connect", operator)
     arguments: Command
-    for party in parties:
-        for arguments in (
-            ("site", "add", party.name, "--kind", party.kind, "--title", party.title),
-            ("site", "token", party.name, "-o", party.connect),
-            ("domain", "create", party.name, "--site", party.name),
-        ):
+    for commands in (
+        [("site", "add", party.name, "--kind", party.kind, "--title", party.title) for party in parties],
+        [("site", "token", party.name, "-o", party.connect) for party in parties],
+        [("domain", "create", party.name, "--site", party.name) for party in parties],
+    ):
+        for arguments in commands:
             story.command("operator", *arguments)
-            call(*arguments, *connect)
+        call_all([(*arguments, *connect) for arguments in commands])
     people = base / "people"
     people.mkdir(mode=0o700)
-    for name in ("anna", "bernd"):
-        arguments = ("staff", "keygen", "-o", people / f"{name}.key", *_passphrase(people / f"{name}.passphrase"))
-        story.command(name, *arguments)
-        public = call(*arguments).strip()
-        arguments = ("staff", "add", name, "--role", "approver", "--public-key", public)
-        story.command("operator", "staff", "add", name, "--role", "approver", "--public-key", f"{public[:24]}…")
-        call(*arguments, "-o", people / f"{name}.toml", *connect)
+    names = ("anna", "bernd")
+    making: list[Command] = [
+        ("staff", "keygen", "-o", people / f"{name}.key", *_passphrase(people / f"{name}.passphrase")) for name in names
+    ]
+    making.append(("recipient", "keygen", "-o", study_desk / "dms.key", *_passphrase(study_desk / "dms.passphrase")))
+    for who, arguments in zip((*names, "recipient"), making, strict=True):
+        story.command(who, *arguments)
+    *keys, recipient_key = (text.strip() for text in call_all(making))
+    (study_desk / "dms.pub").write_text(recipient_key + "\n", encoding="utf-8")
+    adding: list[Command] = []
+    for name, key in zip(names, keys, strict=True):
+        story.command("operator", "staff", "add", name, "--role", "approver", "--public-key", f"{key[:24]}…")
+        adding.append(("staff", "add", name, "--role", "approver", "--public-key", key))
     story.command("operator", "staff", "add", "clara", "--role", "auditor")
-    call("staff", "add", "clara", "--role", "auditor", "-o", people / "clara.toml", *connect)
-    arguments = ("recipient", "keygen", "-o", study_desk / "dms.key", *_passphrase(study_desk / "dms.passphrase"))
-    story.command("recipient", *arguments)
-    public = call(*arguments).strip()
-    (study_desk / "dms.pub").write_text(public + "\n", encoding="utf-8")
+    adding.append(("staff", "add", "clara", "--role", "auditor"))
+    call_all([(*arguments, "-o", people / f"{arguments[2]}.toml", *connect) for arguments in adding])
     arguments = (
         *("study", "create", STUDY, "--purpose", "Herzinsuffizienz in Klinik und Praxis", "--permit", "EK 2026-17"),
         *("--schema", SCHEMA, *(part for party in parties for part in ("--site", party.name))),
@@ -145,11 +148,10 @@ def _onboard(base: Path, center: Path, operator: Path, parties: list[Party], stu
     lead = parties[0]
     story.command(lead.name, "linkage", "secret", "--study", STUDY, "-o", lead.secret)
     call("linkage", "secret", "--study", STUDY, "-o", lead.secret)
-    for party in parties:
-        if party is not lead:
-            party.secret.touch(mode=0o600)
-            party.secret.write_bytes(lead.secret.read_bytes())
-        call("linkage", "secret", "--site-key", "-o", party.site_key)
+    for party in parties[1:]:
+        party.secret.touch(mode=0o600)
+        party.secret.write_bytes(lead.secret.read_bytes())
+    call_all([("linkage", "secret", "--site-key", "-o", party.site_key) for party in parties])
     story.tell("the lead site hands the study secret to the other sites; every site makes a site key of its own")
 
 
@@ -293,9 +295,11 @@ def _rotate(operator: Path, party: Party, story: Story, figures: dict[str, Any])
 def _export(base: Path, story: Story) -> dict[str, Path]:
     bundles = {}
     arguments: Command
+    commands = []
     for room in ("registrar", "comparator"):
         bundles[room] = base / f"audit-{room}.ndjson"
         arguments = ("audit", "export", room, "-o", bundles[room])
         story.command("auditor", *arguments)
-        call(*arguments, "--connect", base / "people" / "clara.toml")
+        commands.append((*arguments, "--connect", base / "people" / "clara.toml"))
+    call_all(commands)
     return bundles
