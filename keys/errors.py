@@ -78,13 +78,13 @@ class InvalidBatchError(KeysUsageError):
 
 
 class InvalidPseudonymError(KeysUsageError):
-    """A text that is no pseudonym of the suite "computed"."""
+    """A text that is no pseudonym of the suite, or not of the format."""
 
     code = "invalid_pseudonym"
 
 
 class MalformedPseudonymError(InvalidPseudonymError):
-    """Wrong length, a foreign character, or a first character above 7."""
+    """Wrong length, prefix or character: no pseudonym of that form."""
 
     code = "malformed_pseudonym"
 

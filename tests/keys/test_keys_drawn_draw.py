@@ -1,0 +1,116 @@
+"""Suite "drawn": drawing and reading whole pseudonyms."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keys import drawn
+from keys.drawn.drawing import draw_symbols
+from keys.errors import InvalidBatchError, MalformedPseudonymError, WrongCheckCharactersError
+
+FORMATS = [
+    drawn.Format("", "numbers", 8, "none"),
+    drawn.Format("", "numbers", 8, "damm"),
+    drawn.Format("PSN-", "numbers", 9, "verhoeff"),
+    drawn.Format("", "numbers-without-zero", 9, "damm"),
+    drawn.Format("", "numbers-x", 8, "reed-solomon"),
+    drawn.Format("dic_", "symbol32", 16, "reed-solomon"),
+    drawn.Format("", "symbol31", 28, "reed-solomon"),
+    drawn.Format("", "symbol32", 57, "hamming"),
+    drawn.Format("x", "hex", 30, "hamming"),
+    drawn.Format("", "ACDEFGHJKLMNPQRTUVWXY4", 7, "verhoeff"),
+    drawn.Format("", "01", 40, "hamming"),
+]
+
+
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+def test_what_is_drawn_is_valid_and_spread(fmt):
+    strings = drawn.draw(fmt, 2000)
+    assert len(strings) == 2000
+    assert {len(s) for s in strings} == {fmt.total_length}
+    assert all(s.startswith(fmt.prefix) for s in strings)
+    assert not drawn.statuses(fmt, strings).any()
+    for string in strings[:20]:
+        drawn.validate(fmt, string)
+    if drawn.capacity(fmt) > 10**12:
+        assert len(set(strings)) == 2000
+
+
+def test_nothing_drawn_is_an_empty_batch():
+    assert drawn.draw(FORMATS[1], 0) == []
+    assert drawn.statuses(FORMATS[1], []).shape == (0,)
+
+
+@pytest.mark.parametrize("count", [-1, drawn.MAX_BATCH + 1])
+def test_batches_are_bounded(count):
+    with pytest.raises(InvalidBatchError):
+        drawn.draw(FORMATS[0], count)
+
+
+@pytest.mark.parametrize("size", [2, 7, 9, 10, 11, 16, 31, 32, 34])
+def test_symbols_are_uniform_at_every_size(size):
+    n = 200_000
+    counts = np.bincount(draw_symbols(size, n), minlength=size)
+    assert len(counts) == size
+    chi2 = float(((counts - n / size) ** 2 / (n / size)).sum())
+    # Mean size - 1, variance 2 (size - 1); eight deviations: not by chance. Bytes modulo 34 without rejection
+    # would give about 1,700.
+    assert chi2 < (size - 1) + 8 * (2 * (size - 1)) ** 0.5
+
+
+def test_every_string_of_a_small_format_comes_out():
+    fmt = drawn.Format("", "numbers", 2, "damm")
+    counts = Counter(drawn.draw(fmt, 20_000))
+    assert len(counts) == drawn.capacity(fmt) == 100
+    assert min(counts.values()) > 100
+
+
+@given(st.lists(st.text(max_size=20), max_size=8))
+def test_texts_of_any_content_are_marked_not_raised(texts):
+    fmt = drawn.Format("P-", "numbers", 6, "damm")
+    good = drawn.draw(fmt, 1)[0]
+    statuses = drawn.statuses(fmt, [*texts, good])
+    assert statuses[-1] == drawn.OK
+    assert len(statuses) == len(texts) + 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "P-57",
+        "P-57244",
+        "p-5724",
+        "P_5724",
+        "P-572 ",
+        " P-572",
+        "P-57२4",
+        "P-572X",
+        "57245724",
+        "P-572\n",
+        "P-572\0",
+    ],
+)
+def test_texts_of_another_form_are_malformed(text):
+    fmt = drawn.Format("P-", "numbers", 3, "damm")
+    drawn.validate(fmt, "P-5724")
+    with pytest.raises(MalformedPseudonymError) as caught:
+        drawn.validate(fmt, text)
+    assert text == "" or text not in caught.value.message + caught.value.hint
+
+
+def test_a_wrong_check_character_is_told_apart():
+    fmt = drawn.Format("P-", "numbers", 3, "damm")
+    for check in "012356789":
+        with pytest.raises(WrongCheckCharactersError) as caught:
+            drawn.validate(fmt, "P-572" + check)
+        assert "572" not in str(caught.value)
+    assert drawn.statuses(fmt, ["P-5724", "P-5725", "P-572X", "P-57"]).tolist() == [0, 2, 1, 1]
+
+
+def test_case_is_not_folded():
+    with pytest.raises(MalformedPseudonymError):
+        drawn.validate(drawn.Format("", "hex", 4, "none"), "abcd")
