@@ -15,6 +15,7 @@ from trustcenter.messages import api as m
 from trustcenter.messages.common import Message
 from trustcenter.messages.rooms import Receipt
 
+from .coalesce import Ask, Coalescer
 from .connection import Connection
 from .errors import BadAnswerError
 from .ndjson import lines, records
@@ -41,6 +42,7 @@ class TrustCenter:
         self.connection = connection
         self.settings = settings
         self._http = Transport(connection, settings)
+        self._queues: dict[tuple[str, str], Coalescer] = {}
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -49,6 +51,10 @@ class TrustCenter:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        queues = list(self._queues.values())
+        self._queues.clear()
+        for queue in queues:
+            await queue.close()
         await self._http.__aexit__(kind, error, trace)
 
     # --- service -------------------------------------------------------------------------------------
@@ -123,6 +129,28 @@ class TrustCenter:
         request = m.TranslateRequest(pseudonyms=list(pseudonyms))
         answer = await self._post(f"/v1/domains/{_q(domain)}/translate", request, m.TranslateAnswer, repeatable=True)
         return _as_long(answer, answer.pseudonyms, pseudonyms)
+
+    async def pseudonym(self, domain: str, original: str) -> str:
+        """The pseudonym of one original. Calls made at about the same time share a request.
+
+        Raises:
+            ItemRefusedError: the service refuses this original; other calls are not affected.
+        """
+
+        async def ask(originals: Sequence[str]) -> tuple[Sequence[str | None], Sequence[m.ItemError]]:
+            answer = await self.pseudonymize(domain, originals)
+            return answer.pseudonyms, answer.errors
+
+        return await self._queue("pseudonymize", domain, ask)(original)
+
+    async def translate_one(self, domain: str, pseudonym: str) -> str:
+        """The current pseudonym for one of an earlier key version; shares requests and raises as `pseudonym`."""
+
+        async def ask(pseudonyms: Sequence[str]) -> tuple[Sequence[str | None], Sequence[m.ItemError]]:
+            answer = await self.translate(domain, pseudonyms)
+            return answer.pseudonyms, answer.errors
+
+        return await self._queue("translate", domain, ask)(pseudonym)
 
     async def translations(self, domain: str, from_version: int) -> AsyncIterator[m.Translation]:
         """The whole translation map of a domain, streamed."""
@@ -240,6 +268,12 @@ class TrustCenter:
             raise _unexpected() from None
 
     # --- helpers -------------------------------------------------------------------------------------
+
+    def _queue(self, kind: str, domain: str, ask: Ask) -> Coalescer:
+        queue = self._queues.get((kind, domain))
+        if queue is None:
+            queue = self._queues[kind, domain] = Coalescer(ask, self.settings)
+        return queue
 
     async def _get(self, path: str, kind: type[T]) -> T:
         return _decode(await self._http.call("GET", path, repeatable=True), kind)

@@ -5,6 +5,7 @@ TrustCenterError
  ├─ UnreachableError          no answer
  ├─ BadAnswerError            an answer that the interface does not allow
  └─ UsageError_
+     ├─ ItemRefusedError      the service refused one value of a batch
      ├─ ConnectionFileError   the connection file
      └─ LocalFileError        an input or output file
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from trustcenter.errors import InternalError, TrustCenterError, UnavailableError, UsageError_
-from trustcenter.messages.api import Problem
+from trustcenter.messages.api import ItemError, Problem
 
 _KIND_OF_STATUS: Final = {
     401: "policy",
@@ -67,6 +68,19 @@ class BadAnswerError(InternalError):
     """The service answered something that version 1 of the interface does not allow."""
 
     code = "unexpected_answer"
+
+
+class ItemRefusedError(UsageError_):
+    """One value of a batch cannot be served; `code` and `hint` are the service's for it."""
+
+    code = "item_refused"
+
+    @classmethod
+    def of(cls, item: ItemError | None) -> ItemRefusedError:
+        """The error for an item of an answer; for an item that is missing without one, a general one."""
+        if item is None:
+            return cls("the service gave no answer for this value")
+        return cls("the service refused this value", code=item.code, hint=item.hint)
 
 
 class ConnectionFileError(UsageError_):

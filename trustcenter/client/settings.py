@@ -11,6 +11,8 @@ class Settings:
 
     batch: int = 10_000  # originals, pseudonyms or record numbers in one request
     concurrency: int = 4  # requests under way at a time
+    coalesce_wait: float = 0.003  # seconds that a single call waits for others to share its request
+    coalesce_hold: float = 0.025  # the same while a request is under way
     connect_timeout: float = 4.0  # seconds to resolve a name, connect and shake hands
     read_timeout: float = 120.0  # seconds without a byte of the answer
     first_contact: float = 4.5  # seconds after which a service that never answered counts as unreachable
