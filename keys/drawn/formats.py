@@ -75,6 +75,8 @@ class Format:
                 hint="clients and file systems rewrite other characters",
                 where="prefix",
             )
+        if not isinstance(self.alphabet, str):
+            raise InvalidFormatError("the alphabet is a text", where="alphabet")
         object.__setattr__(self, "alphabet", _GPAS_NAMES.get(self.alphabet, self.alphabet))
         object.__setattr__(self, "characters", _characters(self.alphabet))
         if type(self.length) is not int or not 1 <= self.length <= MAX_TOTAL_LENGTH:
@@ -100,9 +102,9 @@ class Format:
             InvalidFormatError: it is no such object, a field is unknown or missing, or see `Format`.
         """
         if not isinstance(document, Mapping):
-            raise InvalidFormatError("a format is a JSON object")
+            raise InvalidFormatError("a format is a JSON object", where="format")
         if not set(document) <= set(_FIELDS):
-            raise InvalidFormatError("a format has the fields " + ", ".join(_FIELDS) + " and no others")
+            raise InvalidFormatError("a format has the fields " + ", ".join(_FIELDS) + " and no others", where="format")
         for name in ("alphabet", "length"):
             if name not in document:
                 raise InvalidFormatError("a format needs an alphabet and a length", where=name)
@@ -128,9 +130,7 @@ class Format:
         return len(self.prefix) + self.length + self.checker.symbols
 
 
-def _characters(alphabet: object) -> str:
-    if not isinstance(alphabet, str):
-        raise InvalidFormatError("the alphabet is a text", where="alphabet")
+def _characters(alphabet: str) -> str:
     named = ALPHABETS.get(alphabet)
     if named is not None:
         return named

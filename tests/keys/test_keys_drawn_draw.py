@@ -1,6 +1,8 @@
 """Suite "drawn": drawing and reading whole pseudonyms."""
 
+import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys import drawn
+from keys.drawn import drawing
 from keys.drawn.drawing import draw_symbols
 from keys.errors import InvalidBatchError, MalformedPseudonymError, WrongCheckCharactersError
+
+FILE = Path(__file__).parents[1] / "vectors" / "keys" / "drawn-texts.json"
 
 FORMATS = [
     drawn.Format("", "numbers", 8, "none"),
@@ -59,6 +64,29 @@ def test_symbols_are_uniform_at_every_size(size):
     # Mean size - 1, variance 2 (size - 1); eight deviations: not by chance. Bytes modulo 34 without rejection
     # would give about 1,700.
     assert chi2 < (size - 1) + 8 * (2 * (size - 1)) ** 0.5
+
+
+@pytest.mark.parametrize("size", [2, 9, 10, 31, 32, 34])
+def test_no_byte_favours_a_symbol(size, monkeypatch):
+    """With every byte given equally often, the symbols come out equally often to the last one."""
+    rounds = iter([np.repeat(np.arange(256, dtype=np.uint8), 40).tobytes()] + [b"\xff" * 20_000] * 3)
+    asked = []
+
+    def every_byte(count):
+        asked.append(count)
+        return next(rounds)
+
+    monkeypatch.setattr(drawing.os, "urandom", every_byte)
+    accepted = 256 // size * 40 * size
+    counts = np.bincount(draw_symbols(size, accepted), minlength=size)
+    assert counts.tolist() == [256 // size * 40] * size
+    assert len(asked) == 1
+
+
+def test_bytes_above_the_limit_are_drawn_again(monkeypatch):
+    rounds = iter([bytes([255, 250, 7, 249]), bytes([251, 252]), bytes([20])])
+    monkeypatch.setattr(drawing.os, "urandom", lambda count: next(rounds))
+    assert draw_symbols(10, 3).tolist() == [7, 9, 0]
 
 
 def test_every_string_of_a_small_format_comes_out():
@@ -114,3 +142,23 @@ def test_a_wrong_check_character_is_told_apart():
 def test_case_is_not_folded():
     with pytest.raises(MalformedPseudonymError):
         drawn.validate(drawn.Format("", "hex", 4, "none"), "abcd")
+
+
+def _vectors():
+    document = json.loads(FILE.read_text())
+    assert set(document) == {"description", "cases"}
+    for case in document["cases"]:
+        assert set(case) == {"name", "expect", "format", "text"}
+        assert case["expect"] in {"ok", "malformed", "wrong check"}
+    return [pytest.param(case, id=case["name"]) for case in document["cases"]]
+
+
+@pytest.mark.parametrize("case", _vectors())
+def test_vectors_of_texts(case):
+    fmt = drawn.Format.parse(case["format"])
+    expected = {"ok": drawn.OK, "malformed": drawn.MALFORMED, "wrong check": drawn.WRONG_CHECK}[case["expect"]]
+    assert drawn.statuses(fmt, [case["text"]]).tolist() == [expected]
+    if case["expect"] == "ok":
+        information = case["text"][len(fmt.prefix) :][: fmt.length]
+        symbols = np.array([[fmt.characters.index(c) for c in information]], np.uint8)
+        assert drawing.write(fmt, symbols) == [case["text"]]
