@@ -168,3 +168,39 @@ def test_a_failing_row_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a row"):
         write_csv(tmp_path / "out.csv", ("a",), rows())  # type: ignore[arg-type]
     assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("latin-1", "Müller"), ("cp1252", "Müller – 5 €"), ("utf-8", "Ł€")])
+def test_another_charset_is_said_and_kept(encoding: str, text: str) -> None:
+    original = f"PID;NÄME\n4711;{text}\n".encode(encoding)
+    table = CsvInput(io.BytesIO(original), len(original), None, encoding)
+    written = io.BytesIO()
+    out = CsvOutput(written, table, table.header)
+    for _, fields in table.rows():
+        assert fields == ["4711", text]
+        out.row(fields)
+    assert written.getvalue() == original
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "code", "where"),
+    [
+        ("a;b\n1;ü\n".encode("latin-1"), "utf-8", "not_utf8", "row 1"),
+        (b"a;b\n1;\x81\n", "cp1252", "bad_encoding", "row 1"),
+        (b"\xef\xbb\xbfa;b\n", "latin-1", "bad_encoding", ""),
+        (b"a;b\n", "utf-16", "bad_encoding", ""),
+    ],
+)
+def test_a_charset_is_never_guessed(content: bytes, encoding: str, code: str, where: str) -> None:
+    with pytest.raises(LocalFileError) as caught:
+        list(CsvInput(io.BytesIO(content), len(content), None, encoding).rows())
+    assert (caught.value.code, caught.value.where) == (code, where)
+    if code == "not_utf8":
+        assert "--encoding" in caught.value.hint
+
+
+def test_what_the_charset_cannot_say_is_an_error_not_a_question_mark() -> None:
+    table = CsvInput(io.BytesIO(b"a\n"), 2, None, "latin-1")
+    with pytest.raises(LocalFileError) as caught:
+        CsvOutput(io.BytesIO(), table, ["a", "Ł"])
+    assert caught.value.code == "bad_encoding"

@@ -26,6 +26,14 @@ def _column_options(command: F) -> F:
         click.option("--into", metavar="NEW", help="Put the pseudonyms into a new last column instead."),
         click.option("--delimiter", metavar="CHAR", help="Separator; found from the header if not given."),
         click.option(
+            "--encoding",
+            type=click.Choice(["utf-8", "latin-1", "cp1252"]),
+            default="utf-8",
+            show_default=True,
+            help="Charset of input and output; never guessed.",
+        ),
+        click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same command was."),
+        click.option(
             "--skip-failed", type=PATH, metavar="FILE", help="Set rows that cannot be served aside in this file."
         ),
     ):
@@ -44,8 +52,8 @@ def _column_options(command: F) -> F:
 def pseudonymize(connect: Path | None, as_json: bool, **options: Any) -> None:
     """Replace a CSV column by pseudonyms.
 
-    INPUT is UTF-8 with a header. It is read in a stream, so its size does not matter; a repeated run gives the
-    same pseudonyms.
+    INPUT has a header. It is read in a stream, so its size does not matter; a repeated run gives the same
+    pseudonyms, and a run that was interrupted goes on with --resume.
 
     Examples:
       trustcenter pseudonymize lab.csv --column pid --domain uk-nord -o lab-pseudonymous.csv
@@ -81,7 +89,7 @@ def translate(
 
     if whole:
         unused = (source, options["column"], options["into"], options["delimiter"], options["skip_failed"])
-        if from_version is None or any(given is not None for given in unused):
+        if from_version is None or options["resume"] or any(given is not None for given in unused):
             raise UsageError_("--all goes with --from-version, --domain and --output only")
         domain, target, force = options["domain"], options["target"], options["force"]
         with progress("translating") as tick:
@@ -108,13 +116,15 @@ def _run(
     domain: str,
     into: str | None,
     delimiter: str | None,
+    encoding: str,
+    resume: bool,
     skip_failed: Path | None,
     target: Path,
     force: bool,
 ) -> None:
     from trustcenter.client.tables import ColumnJob, RowsFailedError
 
-    job = ColumnJob(source, target, column, into, separator(delimiter), force, skip_failed)
+    job = ColumnJob(source, target, column, into, separator(delimiter), force, skip_failed, encoding, resume)
     try:
         with progress("reading") as tick:
             result = call(connect, lambda center: _await(work, center, domain, job, tick))
@@ -133,6 +143,8 @@ async def _await(
 
 def _say(result: ColumnResult, as_json: bool) -> None:
     failed = len(result.failed)
+    if result.resumed:
+        output.note(f"went on after row {result.resumed} of the interrupted run")
     if as_json:
         output.data(
             {
@@ -140,6 +152,7 @@ def _say(result: ColumnResult, as_json: bool) -> None:
                 "failed": [{"row": f.row, "code": f.code} for f in result.failed],
                 "created": result.created,
                 "key_version": result.key_version,
+                "resumed_after": result.resumed,
             }
         )
     output.note(

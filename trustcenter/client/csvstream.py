@@ -1,7 +1,8 @@
 """CSV files read and written row by row, so that their size does not matter.
 
-UTF-8 only (a byte order mark is kept), separator sniffed from the header or given, quotes as the csv
-module has them. Rows are numbered from 1, the first line below the header.
+UTF-8 (a byte order mark is kept), or Latin-1 or Windows-1252 if the caller says so: a charset is never guessed.
+Separator sniffed from the header or given, quotes as the csv module has them. Rows are numbered from 1, the
+first line below the header.
 """
 
 from __future__ import annotations
@@ -10,15 +11,30 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 from .errors import LocalFileError
 from .files import replacing
 
 SEPARATORS: Final = ",;\t|"
+ENCODINGS: Final = ("utf-8", "latin-1", "cp1252")
 _BOM: Final = b"\xef\xbb\xbf"
 _LINE_BYTES: Final = 2**20  # bytes of one line: a binary file has none and must not be read whole
 _FIELD_CHARS: Final = 2**17  # characters of one quoted field
+
+
+class Hash(Protocol):
+    """What a digest needs to be able to do."""
+
+    def update(self, data: bytes, /) -> None:
+        """Feed it."""
+
+
+class Sink(Protocol):
+    """What an output needs to be able to do."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take bytes."""
 
 
 class CsvInput:
@@ -30,23 +46,40 @@ class CsvInput:
         bom: whether the file starts with a byte order mark.
         line_end: LF or CRLF, as after the header.
         size: bytes of the file.
-        read: bytes read so far, for progress.
+        read: bytes read so far; after a row, the position where the next one begins.
+        encoding: one of ENCODINGS.
     """
 
-    def __init__(self, stream: IO[bytes], size: int, delimiter: str | None) -> None:
-        """Read the header.
+    def __init__(
+        self,
+        stream: IO[bytes],
+        size: int,
+        delimiter: str | None,
+        encoding: str = "utf-8",
+        digest: Hash | None = None,
+    ) -> None:
+        """Read the header. `digest` is fed with every byte read.
 
         Raises:
-            LocalFileError: empty file, not UTF-8, a repeated or empty column name, or a wrong delimiter.
+            LocalFileError: empty file, not in its charset, a repeated or empty column name, a wrong delimiter.
         """
+        if encoding not in ENCODINGS:
+            raise LocalFileError(
+                "this charset is not known", code="bad_encoding", hint="one of: " + ", ".join(ENCODINGS)
+            )
         if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
             raise LocalFileError("the delimiter is one character, not a quote or line end", code="bad_delimiter")
         self._stream = stream
         self.size, self.read = size, 0
+        self.encoding = encoding
+        self._digest = digest
         self._row = 0
-        first = stream.readline(_LINE_BYTES)
+        first = self._line()
         self.bom = first.startswith(_BOM)
-        self.read = len(first)
+        if self.bom and encoding != "utf-8":
+            raise LocalFileError(
+                "the input begins with the mark of UTF-8", code="bad_encoding", hint="leave --encoding out"
+            )
         first = first.removeprefix(_BOM)
         if not first.strip():
             raise LocalFileError("the input is empty", code="empty_file", hint="it needs a header line")
@@ -100,6 +133,17 @@ class CsvInput:
                 )
             yield self._row, fields
 
+    @property
+    def row(self) -> int:
+        """Number of the last row read."""
+        return self._row
+
+    def skip(self, position: int, row: int) -> None:
+        """Go to where a row begins, by reading up to there; an input that ends before is the digest's matter."""
+        while self.read < position and (block := self._stream.read(min(2**20, position - self.read))):
+            self._count(block)
+        self._row = row
+
     def _where(self) -> str:
         return f"row {self._row}" if self._row else "header"
 
@@ -114,20 +158,34 @@ class CsvInput:
 
     def _lines(self, head: str) -> Iterator[str]:
         yield head
-        while line := self._stream.readline(_LINE_BYTES):
-            self.read += len(line)
+        while line := self._line():
             yield self._decode(line)
+
+    def _line(self) -> bytes:
+        line = self._stream.readline(_LINE_BYTES)
+        self._count(line)
+        return line
+
+    def _count(self, data: bytes) -> None:
+        self.read += len(data)
+        if self._digest is not None:
+            self._digest.update(data)
 
     def _decode(self, line: bytes) -> str:
         if len(line) == _LINE_BYTES and not line.endswith(b"\n"):
             raise LocalFileError("a line is longer than a megabyte", code="bad_row", where=self._where())
         try:
-            return line.decode("utf-8")
+            return line.decode(self.encoding)
         except UnicodeDecodeError:
+            if self.encoding != "utf-8":
+                raise LocalFileError(
+                    f"the input is not {self.encoding}", code="bad_encoding", where=self._where()
+                ) from None
             raise LocalFileError(
                 "the input is not UTF-8",
                 code="not_utf8",
-                hint="convert it, for instance: iconv -f WINDOWS-1252 -t UTF-8",
+                hint="say what it is (--encoding cp1252 or latin-1, where the command has it), or convert it: "
+                "iconv -f WINDOWS-1252 -t UTF-8",
                 where=self._where(),
             ) from None
 
@@ -157,18 +215,26 @@ def open_input(path: Path) -> tuple[IO[bytes], int]:
 
 
 class CsvOutput:
-    """Rows written in the manner of an input: its separator, line ends and byte order mark."""
+    """Rows written in the manner of an input: its charset, separator, line ends and byte order mark."""
 
-    def __init__(self, stream: IO[bytes], like: CsvInput, header: list[str]) -> None:
+    def __init__(self, stream: Sink, like: CsvInput, header: list[str] | None) -> None:
+        """Begin with a header; None goes on below one."""
         self._stream = stream
+        self._encoding = like.encoding
         self._writer = csv.writer(self, delimiter=like.delimiter, lineterminator=like.line_end)
-        if like.bom:
-            stream.write(_BOM)
-        self._writer.writerow(header)
+        if header is not None:
+            if like.bom:
+                stream.write(_BOM)
+            self._writer.writerow(header)
 
     def write(self, text: str) -> None:
         """For the csv module."""
-        self._stream.write(text.encode())
+        try:
+            self._stream.write(text.encode(self._encoding))
+        except UnicodeEncodeError:
+            raise LocalFileError(
+                "the output cannot be written in the charset of the input", code="bad_encoding"
+            ) from None
 
     def row(self, fields: list[str]) -> None:
         """Write one row."""

@@ -1,14 +1,14 @@
 """Replace one column of a CSV file by pseudonyms, streaming, several batches under way at a time.
 
-The output appears only when every row is served (or set aside on request). An interrupted or failed job leaves
-no half file and nothing to undo: asking again for the same originals gives the same pseudonyms.
+The output appears only when every row is served (or set aside on request). A failed job leaves nothing; one that
+was interrupted after a checkpoint can go on where it was (`resume.py`). There is never anything to undo: asking
+again for the same originals gives the same pseudonyms.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+import hmac
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +20,9 @@ from .api import TrustCenter
 from .csvstream import CsvInput, CsvOutput, open_input
 from .errors import LocalFileError
 from .files import replacing, require_writable
+from .flow import Progress, in_order, same_version
+from .resume import Digests, Resumable, State, check_input
 
-Progress = Callable[[int, int], None]  # bytes of the input done, bytes in all
 Ask = Callable[[Sequence[str]], Awaitable[tuple[list[str | None], list[ItemError]]]]
 
 _ROWS_PER_BATCH: Final = 50_000  # rows held per batch, however often their values repeat
@@ -38,6 +39,8 @@ class ColumnJob:
         delimiter: separator; None sniffs it.
         force: overwrite outputs.
         failed: a file that takes the rows that cannot be served; None makes any such row an error.
+        encoding: charset of input and output, one of `csvstream.ENCODINGS`.
+        resume: go on with an interrupted job of the same options, if there is one.
     """
 
     source: Path
@@ -47,6 +50,8 @@ class ColumnJob:
     delimiter: str | None = None
     force: bool = False
     failed: Path | None = None
+    encoding: str = "utf-8"
+    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,43 @@ class FailedRow:
 
 @dataclass
 class ColumnResult:
-    """What a job did. `created` counts pseudonyms that did not exist before."""
+    """What a job did. `created` counts pseudonyms that did not exist before.
+
+    A resumed job counts from the beginning of the file; `resumed` is the row after which it went on, or 0.
+    `created` may then count less than there were: what was created for rows after the checkpoint exists already.
+    """
 
     rows: int = 0
     failed: list[FailedRow] = field(default_factory=list)
     created: int = 0
-    key_version: int = 0
+    versions: dict[str, int] = field(default_factory=dict)
+    resumed: int = 0
+
+    @property
+    def key_version(self) -> int:
+        """Key version of the pseudonyms in the output; 0 if there are none."""
+        return max(self.versions.values(), default=0)
+
+    def take(self, state: State) -> None:
+        """Go on counting where an interrupted job was."""
+        self.rows, self.created, self.resumed = state.rows, state.created, state.row
+        self.versions = dict(state.versions)
+        self.failed = [FailedRow(*entry) for entry in state.failed]
+
+    def state(self, position: int, row: int, digest: str) -> State:
+        """The counts as part of a checkpoint."""
+        return State(
+            job="",
+            position=position,
+            read=digest,
+            written=[],
+            digests=[],
+            row=row,
+            rows=self.rows,
+            created=self.created,
+            versions=self.versions,
+            failed=[(f.row, f.code, f.hint) for f in self.failed],
+        )
 
 
 class RowsFailedError(LocalFileError):
@@ -94,11 +130,11 @@ async def pseudonymize_column(
 
     async def ask(values: Sequence[str]) -> tuple[list[str | None], list[ItemError]]:
         answer = await center.pseudonymize(domain, values)
+        same_version(result.versions, domain, answer.key_version)
         result.created += answer.created
-        result.key_version = answer.key_version
         return answer.pseudonyms, answer.errors
 
-    return await _column(center, domain, job, ask, result, progress)
+    return await _column(center, domain, "pseudonymize", job, ask, result, progress)
 
 
 async def translate_column(
@@ -109,10 +145,10 @@ async def translate_column(
 
     async def ask(values: Sequence[str]) -> tuple[list[str | None], list[ItemError]]:
         answer = await center.translate(domain, values)
-        result.key_version = answer.key_version
+        same_version(result.versions, domain, answer.key_version)
         return answer.pseudonyms, answer.errors
 
-    return await _column(center, domain, job, ask, result, progress)
+    return await _column(center, domain, "translate", job, ask, result, progress)
 
 
 async def translation_map(
@@ -145,6 +181,7 @@ async def translation_map(
 async def _column(
     center: TrustCenter,
     domain: str,
+    operation: str,
     job: ColumnJob,
     ask: Ask,
     result: ColumnResult,
@@ -157,23 +194,48 @@ async def _column(
         raise LocalFileError("output and --skip-failed are the same file", code="same_file")
     with ExitStack() as stack:
         stream, size = open_input(job.source)
-        table = CsvInput(stack.enter_context(stream), size, job.delimiter)
+        stack.enter_context(stream)
+        digests = Digests(center.connection.token)
+        digest = digests.stream()
+        table = CsvInput(stream, size, job.delimiter, job.encoding, digest)
         at = table.column(job.column)
         if job.into is not None and job.into in table.header:
             raise LocalFileError("there is a column of the new name already", code="bad_column", where="header")
-        await center.domain(domain)
-        out = CsvOutput(
-            stack.enter_context(replacing(job.target, force=job.force)),
-            table,
-            _header(table.header, at, job.into),
-        )
+        options = {
+            "operation": operation,
+            "url": center.connection.url,
+            "domain": (await center.domain(domain)).uuid,
+            "column": job.column,
+            "into": job.into,
+            "delimiter": job.delimiter,
+            "encoding": job.encoding,
+        }
+        every = center.settings.checkpoint_every
+        resumable = Resumable(digests, options, outputs, force=job.force, resume=job.resume, every=every)
+        stack.enter_context(resumable)
+        state = resumable.state
+        if state is not None:
+            table.skip(state.position, state.row)
+            check_input(state, digest)
+            result.take(state)
+        fresh = state is None
+        out = CsvOutput(resumable.outputs[0], table, _header(table.header, at, job.into) if fresh else None)
         aside: CsvOutput | None = None
         if job.failed is not None:
-            aside = CsvOutput(stack.enter_context(replacing(job.failed, force=job.force)), table, table.header)
-        async for batch, done in _served(_batches(table, at, center.settings.batch), ask, center.settings.concurrency):
+            aside = CsvOutput(resumable.outputs[1], table, table.header if fresh else None)
+
+        async def serve(batch: _Batch) -> None:
+            if batch.index:
+                batch.pseudonyms, errors = await ask(list(batch.index))
+                batch.errors = {error.index: error for error in errors}
+
+        batches = _batches(table, at, center.settings.batch, digest)
+        async for batch in in_order(batches, serve, center.settings.concurrency):
             _write(batch, at, job.into, out, aside, result)
             if progress is not None:
-                progress(done, size)
+                progress(batch.read, size)
+            if resumable.due():
+                resumable.save(result.state(batch.read, batch.row, batch.digest))
         if result.failed and job.failed is None:
             raise RowsFailedError(result)
     return result
@@ -188,9 +250,15 @@ class _Batch:
     pseudonyms: list[str | None] = field(default_factory=list)
     errors: dict[int, ItemError] = field(default_factory=dict)
     read: int = 0
+    row: int = 0
+    digest: str = ""
+
+    def close(self, table: CsvInput, digest: hmac.HMAC) -> _Batch:
+        self.read, self.row, self.digest = table.read, table.row, digest.hexdigest()
+        return self
 
 
-def _batches(table: CsvInput, at: int, size: int) -> Iterator[_Batch]:
+def _batches(table: CsvInput, at: int, size: int, digest: hmac.HMAC) -> Iterator[_Batch]:
     batch = _Batch()
     for number, fields in table.rows():
         batch.rows.append((number, fields))
@@ -198,37 +266,10 @@ def _batches(table: CsvInput, at: int, size: int) -> Iterator[_Batch]:
         if value:  # an empty field is answered here, without asking
             batch.index.setdefault(value, len(batch.index))
         if len(batch.index) >= size or len(batch.rows) >= _ROWS_PER_BATCH:
-            batch.read = table.read
-            yield batch
+            yield batch.close(table, digest)
             batch = _Batch()
     if batch.rows:
-        batch.read = table.read
-        yield batch
-
-
-async def _served(batches: Iterator[_Batch], ask: Ask, width: int) -> AsyncIterator[tuple[_Batch, int]]:
-    """Batches in their order, with up to `width` requests under way."""
-
-    async def serve(batch: _Batch) -> _Batch:
-        if batch.index:
-            batch.pseudonyms, errors = await ask(list(batch.index))
-            batch.errors = {error.index: error for error in errors}
-        return batch
-
-    waiting: deque[asyncio.Task[_Batch]] = deque()
-    try:
-        for batch in batches:
-            waiting.append(asyncio.create_task(serve(batch)))
-            if len(waiting) > width:
-                done = await waiting.popleft()
-                yield done, done.read
-        while waiting:
-            done = await waiting.popleft()
-            yield done, done.read
-    finally:
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
+        yield batch.close(table, digest)
 
 
 def _write(
