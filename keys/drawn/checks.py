@@ -50,14 +50,21 @@ def refusal(name: str, size: int, length: int) -> tuple[str, str] | None:
     return None
 
 
+def symbols(name: str, size: int, length: int) -> int:
+    """How many check symbols `name` appends; for what `refusal` has nothing against."""
+    if name == "hamming":
+        return codes.hamming_symbols(size, length)
+    return {"none": 0, "damm": 1, "verhoeff": 1, "reed-solomon": codes.REED_SOLOMON_SYMBOLS}[name]
+
+
 @cache
 def check(name: str, size: int, length: int) -> Check:
     """The check `name` for an alphabet and length that `refusal` has nothing against."""
     assert refusal(name, size, length) is None
     if name == "damm":
-        return groups.Damm(size)
+        return groups.Damm(size, length)
     if name == "verhoeff":
-        return groups.Verhoeff(size)
+        return groups.Verhoeff(size, length)
     if name == "hamming":
         return codes.hamming(size, length)
     if name == "reed-solomon":

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .fields import Field, field, is_field_order
 
 REED_SOLOMON_SYMBOLS: Final = 2
+_CHUNK: Final = 4096  # rows; keeps the intermediate arrays in the cache
 
 
 def hamming_refusal(size: int) -> tuple[str, str] | None:
@@ -51,27 +52,54 @@ class LinearCode:
     """
 
     def __init__(self, base: Field, shares: NDArray[np.uint8]) -> None:
-        self._field = base
         self.shares = shares
         self.symbols = shares.shape[1]
+        self._base = base
+        length = len(shares)
+        # Every digit of every check symbol, to the base p, is a sum of what the information symbols contribute.
+        # The sums of one word stand side by side in 64 bits, wide enough not to run over; bits add by XOR.
+        self._width = 1 if base.prime == 2 else (length * (base.prime - 1)).bit_length()
+        assert self.symbols * base.degree * self._width <= 64
+        contributions = base.digits[base.multiply[shares.T]]  # (symbols, length, information symbol, digit)
+        packed = np.zeros((length, base.order), np.uint64)
+        for of_symbol in contributions:
+            for digit in range(base.degree):
+                packed = packed << np.uint64(self._width) | of_symbol[:, :, digit].astype(np.uint64)
+        self._packed = packed.reshape(-1)
+        self._places = np.arange(length, dtype=np.intp) * base.order
 
     def compute(self, information: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Check symbols, uint8 (n, symbols)."""
         out = np.zeros((len(information), self.symbols), np.uint8)
-        for place, factors in enumerate(self.shares):
-            symbol = information[:, place]
-            for k, factor in enumerate(factors):
-                if factor:
-                    out[:, k] = self._field.add[out[:, k], self._field.multiply[factor][symbol]]
+        add = np.bitwise_xor if self._base.prime == 2 else np.add
+        for start in range(0, len(out), _CHUNK):
+            part = information[start : start + _CHUNK]
+            sums = add.reduce(self._packed.take(self._places + part), axis=1)
+            self._unpack(sums, out[start : start + _CHUNK])
         return out
+
+    def _unpack(self, sums: NDArray[np.uint64], out: NDArray[np.uint8]) -> None:
+        prime, width = self._base.prime, np.uint64(self._width)
+        mask = np.uint64((1 << self._width) - 1)
+        for symbol in reversed(range(self.symbols)):
+            weight = 1
+            for _ in range(self._base.degree):
+                out[:, symbol] += ((sums & mask) % np.uint64(prime)).astype(np.uint8) * np.uint8(weight)
+                sums, weight = sums >> width, weight * prime
+
+
+def hamming_symbols(size: int, length: int) -> int:
+    """How many check symbols `length` information symbols over GF(size) need."""
+    rows = 1
+    while (size**rows - 1) // (size - 1) - rows < length:
+        rows += 1
+    return rows
 
 
 def hamming(size: int, length: int) -> LinearCode:
     """The shortened Hamming code over GF(size) with `length` information symbols."""
     f = field(size)
-    rows = 1
-    while (size**rows - 1) // (size - 1) - rows < length:
-        rows += 1
+    rows = hamming_symbols(size, length)
     # Check matrix (columns | unit matrix): no column a multiple of another, so no two wrong symbols cancel.
     # The check symbols are minus the columns' sums.
     normed = (v for v in product(range(size), repeat=rows) if np.count_nonzero(v) > 1 and next(filter(None, v)) == 1)

@@ -37,10 +37,13 @@ def is_field_order(n: int) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
-    """GF(q).
+    """GF(q), q = p^m.
 
     Attributes:
         order: q.
+        prime: p.
+        degree: m.
+        digits: uint8 (q, m), the coefficients of each element, the constant term last.
         add: uint8 (q, q).
         multiply: uint8 (q, q).
         negative: uint8 (q,), the additive inverse.
@@ -48,6 +51,9 @@ class Field:
     """
 
     order: int
+    prime: int
+    degree: int
+    digits: NDArray[np.uint8]
     add: NDArray[np.uint8]
     multiply: NDArray[np.uint8]
     negative: NDArray[np.uint8]
@@ -71,7 +77,16 @@ def field(order: int) -> Field:
     for x in range(1, order):
         for y in range(1, order):
             multiply[x, y] = powers[(log[x] + log[y]) % (order - 1)]
-    return Field(order, add, multiply, np.argmin(add, axis=1).astype(np.uint8), powers)
+    return Field(
+        order=order,
+        prime=prime,
+        degree=degree,
+        digits=np.array(digits, np.uint8),
+        add=add,
+        multiply=multiply,
+        negative=np.argmin(add, axis=1).astype(np.uint8),
+        powers=powers,
+    )
 
 
 def _powers_of_least(prime: int) -> tuple[int, ...]:

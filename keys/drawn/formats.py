@@ -10,7 +10,7 @@ from typing import Final
 
 from keys.errors import KeysUsageError
 
-from .checks import CHECKS, Check, check, refusal
+from .checks import CHECKS, Check, check, refusal, symbols
 
 MAX_TOTAL_LENGTH: Final = 64
 MIN_ALPHABET: Final = 2
@@ -127,7 +127,7 @@ class Format:
     @property
     def total_length(self) -> int:
         """Characters of a whole pseudonym."""
-        return len(self.prefix) + self.length + self.checker.symbols
+        return len(self.prefix) + self.length + symbols(self.check, len(self.characters), self.length)
 
 
 def _characters(alphabet: str) -> str:

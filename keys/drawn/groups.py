@@ -7,6 +7,7 @@ dihedral groups after H. P. Gumm, IEEE Transactions on Information Theory 31 (19
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -55,15 +56,21 @@ class Damm:
 
     symbols = 1
 
-    def __init__(self, size: int) -> None:
-        self.table = damm_table(size)
+    def __init__(self, size: int, length: int) -> None:
+        self._size = size
+        self._tables = [damm_table(size).reshape(-1)] * length
 
     def compute(self, information: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Check symbols, uint8 (n, 1)."""
-        state = np.zeros(len(information), np.uint8)
-        for place in range(information.shape[1]):
-            state = self.table[state, information[:, place]]
-        return state.reshape(-1, 1)
+        return _walk(self._size, information.T, self._tables)
+
+
+def _walk(size: int, symbols: NDArray[np.uint8], tables: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """uint8 (n, 1): the last state. Symbols (places, n) in the order of the walk, one flat table for each place."""
+    state = np.zeros(symbols.shape[1], np.uint8)
+    for symbol, table in zip(np.ascontiguousarray(symbols), tables, strict=True):
+        state = table.take(state.astype(np.intp) * size + symbol)
+    return state.reshape(-1, 1)
 
 
 def damm_table(size: int) -> NDArray[np.uint8]:
@@ -91,20 +98,20 @@ class Verhoeff:
 
     symbols = 1
 
-    def __init__(self, size: int) -> None:
-        self.table = dihedral_table(size)
-        self.permutation = verhoeff_permutation(size)
-        self._inverse: NDArray[np.uint8] = np.argmin(self.table, axis=1).astype(np.uint8)
+    def __init__(self, size: int, length: int) -> None:
+        self._size = size
+        table = dihedral_table(size)
+        permutation = powers = verhoeff_permutation(size)
+        self._inverse: NDArray[np.uint8] = np.argmin(table, axis=1).astype(np.uint8)
+        self._tables = []
+        for _ in range(length):
+            self._tables.append(table[:, powers].reshape(-1))
+            powers = permutation[powers]
 
     def compute(self, information: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Check symbols, uint8 (n, 1): what makes the product the neutral element."""
-        state = np.zeros(len(information), np.uint8)
-        powers = self.permutation
-        for place in reversed(range(information.shape[1])):
-            state = self.table[state, powers[information[:, place]]]
-            powers = self.permutation[powers]
-        inverse: NDArray[np.uint8] = self._inverse[state]
-        return inverse.reshape(-1, 1)
+        inverse: NDArray[np.uint8] = self._inverse[_walk(self._size, information.T[::-1], self._tables)]
+        return inverse
 
 
 def dihedral_table(size: int) -> NDArray[np.uint8]:

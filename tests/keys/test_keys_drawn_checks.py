@@ -225,6 +225,22 @@ def test_hamming_needs_no_more_check_symbols_than_the_bound(size, length, symbol
     assert codes.hamming(size, length).symbols == symbols
 
 
+@pytest.mark.parametrize("size", FIELDS)
+def test_the_longest_hamming_word_of_64_characters_is_exact(size):
+    """The sums of a word stand side by side in 64 bits: they must not run over, whatever the symbols."""
+    length = max(n for n in range(1, 64) if n + codes.hamming_symbols(size, n) <= 64)
+    code = codes.hamming(size, length)
+    f = fields.field(size)
+    generator = np.random.Generator(np.random.Philox(size))
+    rows = [np.full(length, size - 1), np.zeros(length, int), *generator.integers(0, size, (30, length))]
+    for row in rows:
+        expected = np.zeros(code.symbols, np.uint8)
+        for symbol, shares in zip(row, code.shares, strict=True):
+            expected = f.add[expected, f.multiply[symbol, shares]]
+        assert code.compute(row.astype(np.uint8).reshape(1, -1))[0].tolist() == expected.tolist()
+        assert checks.symbols("hamming", size, length) == code.symbols
+
+
 def _vectors():
     document = json.loads(FILE.read_text())
     assert set(document) == {"description", "cases"}

@@ -99,6 +99,26 @@ def test_prefixes_that_begin_wrong_or_are_too_long(prefix):
         Format(prefix, "hex", 8, "none")
 
 
+@pytest.mark.parametrize("size", range(2, 36))
+def test_every_length_of_every_check_is_usable_or_refused(size):
+    alphabet = "01i23456789ABCDEFGHJKLMNPQRSTUVWXYZ"[:size]
+    for check in drawn.CHECKS:
+        usable = 0
+        for length in range(1, 66):
+            try:
+                fmt = Format("", alphabet, length, check)
+            except InvalidFormatError as refused:
+                last = refused.where
+            else:
+                usable += 1
+                if length in {1, 17, 57, 62, 63, 64}:
+                    strings = drawn.draw(fmt, 3)
+                    assert {len(s) for s in strings} == {fmt.total_length}
+                    assert not drawn.statuses(fmt, strings).any()
+        assert last in {"length", "check"}
+        assert usable or check != "none"
+
+
 def test_a_format_does_not_change():
     fmt = Format("", "hex", 8, "none")
     with pytest.raises(dataclasses.FrozenInstanceError):
