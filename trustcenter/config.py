@@ -26,6 +26,21 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     read_timeout: float = 60.0  # seconds a client may take to send a body
     upload_rows: int = 50_000_000  # rows of one upload
     drain_timeout: float = 20.0  # seconds that running requests get when the service stops
+    requests_per_second: float = 500.0  # requests a second, per client and kind of operation, in the long run
+    request_burst: int = 2000  # requests that a client may send at once, per kind of operation
+    reverse_per_second: float = 20.0  # as requests_per_second, for operations that lead from pseudonyms to originals
+    reverse_burst: int = 100  # as request_burst, for those
+    new_per_day: int = 10_000_000  # pseudonyms newly issued to one site in one day (UTC)
+    records_per_day: int = 10_000_000  # records newly registered by one site in one day (UTC), over all studies
+    failures_per_minute: int = 300  # failed authentications per source address
+    credential_cache: float = 5.0  # seconds for which a checked credential is not looked up again; 0: always
+    refusal_window: float = 60.0  # seconds over which refusals of one client become one entry in the audit log
+    connections: int = 800  # open connections
+    connections_per_address: int = 400  # open connections of one source address
+    handshake_timeout: float = 10.0  # seconds a client may take for the TLS handshake
+    idle_timeout: float = 30.0  # seconds a connection may take until the whole header of its next request is there
+    write_timeout: float = 60.0  # seconds a client may take to accept a part of an answer
+    bodies_bytes: int = 512 * 2**20  # bytes of request bodies in memory at one time
 
 
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,6 +50,8 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: int = 8443
     certificate: str | None = "tls/server.pem"  # PEM, relative to the configuration
     key: str | None = "tls/server.key"  # PEM, readable by the service only
+    client_ca: str | None = None  # PEM of the authority that signs clients' certificates
+    client_certificates: str = "off"  # off | optional | required
 
 
 class Files(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,11 +108,30 @@ def load(directory: Path) -> Config:
             hint="compare it with docs/reference/config.md",
             where=where,
         ) from None
+    _check(config)
     if config.separation not in ("none", "process", "operator"):
         raise ConfigError("separation must be one of none, process, operator", where="separation")
     if config.separation != "none":
         raise ConfigError("this version runs both rooms in one process: separation must be none", where="separation")
     return msgspec.structs.replace(config, base=str(directory.resolve()))
+
+
+def _check(config: Config) -> None:
+    for field in msgspec.structs.fields(Limits):
+        value = getattr(config.limits, field.name)
+        if value < 0 or (value == 0 and field.name != "credential_cache"):
+            raise ConfigError("a limit must be more than zero", where=f"limits.{field.name}")
+    server = config.server
+    if server.client_certificates not in ("off", "optional", "required"):
+        raise ConfigError(
+            "client_certificates must be one of off, optional, required", where="server.client_certificates"
+        )
+    if server.client_certificates != "off" and not (server.client_ca and server.certificate and server.key):
+        raise ConfigError(
+            "client certificates need TLS and the authority that signs them",
+            hint="set server.client_ca, server.certificate and server.key",
+            where="server.client_ca",
+        )
 
 
 def require_safe_address(server: Server) -> None:

@@ -8,6 +8,7 @@
      │   └─ AlreadyRunningError   another process holds the database
      ├─ LimitError                too large
      │   └─ RateLimitedError      too often
+     │       └─ QuotaExceededError more than a day's quota
      ├─ PolicyError               refused by a rule of the study or the house
      │   ├─ UnauthorizedError     no valid credential
      │   └─ ForbiddenError        a valid credential without the grant
@@ -96,9 +97,25 @@ class LimitError(TrustCenterError):
 
 
 class RateLimitedError(LimitError):
-    """More often than a named limit allows."""
+    """More often than a named limit allows.
+
+    Attributes:
+        retry_after: seconds after which the same request would be taken.
+    """
 
     code = "rate_limited"
+
+    def __init__(
+        self, message: str, *, retry_after: float = 1.0, code: str | None = None, hint: str = "", where: str = ""
+    ) -> None:
+        super().__init__(message, code=code, hint=hint, where=where)
+        self.retry_after = retry_after
+
+
+class QuotaExceededError(RateLimitedError):
+    """More than the quota of a day allows; nothing of the request was done."""
+
+    code = "quota_exceeded"
 
 
 class PolicyError(TrustCenterError):
@@ -219,7 +236,11 @@ _STATUS_OF_KIND: Final = {
 # caller sent, so they are the server's failure.
 _STATUS_OF_CODE: Final = {
     "unauthorized": 401,
+    "unknown_certificate": 401,
+    "credentials_differ": 401,
     "rate_limited": 429,
+    "too_many_failures": 429,
+    "quota_exceeded": 429,
     "wrong_passphrase": 500,
     "key_store_damaged": 500,
     "seal_broken": 500,

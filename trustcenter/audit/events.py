@@ -23,6 +23,10 @@ class Event(StrEnum):
     STAFF_CREATE = "operator:staff:create"
     TOKEN_ISSUE = "operator:token:issue"  # noqa: S105 - an event, not a token
     TOKEN_REVOKE = "operator:token:revoke"  # noqa: S105 - an event, not a token
+    TOKEN_RECOVER = "operator:token:recover"  # noqa: S105 - an event, not a token
+    CERTIFICATE_BIND = "operator:certificate:bind"
+    CERTIFICATE_REVOKE = "operator:certificate:revoke"
+    LIMIT_SET = "operator:limit:set"
     DOMAIN_CREATE = "operator:domain:create"
     DOMAIN_CLOSE = "operator:domain:close"
 

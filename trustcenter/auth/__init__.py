@@ -1,5 +1,5 @@
-"""Who is calling: bearer tokens (stored as hashes only), sites, staff and their roles."""
+"""Who is calling: tokens and certificates (stored as hashes only), sites, staff and their roles; and how often."""
 
-from .directory import MIGRATIONS, Directory, Principal
+from .directory import MIGRATIONS, Directory, IssuedToken, Owner, Principal
 
-__all__ = ["MIGRATIONS", "Directory", "Principal"]
+__all__ = ["MIGRATIONS", "Directory", "IssuedToken", "Owner", "Principal"]

@@ -11,12 +11,16 @@ import base64
 import hashlib
 import secrets
 import sqlite3
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Literal
 
 from trustcenter.clock import Clock, stamp, utc_now
-from trustcenter.errors import ConflictError, NotFoundError, UnauthorizedError
+from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UnauthorizedError
 from trustcenter.store import Migration
+
+from . import certificates, quotas
+from .credentials import CredentialCache
 
 _MARK = "tc1_"
 _TOKEN_CHARS = len(_MARK) + 43
@@ -44,6 +48,8 @@ MIGRATIONS = (
         ) STRICT;
         """,
     ),
+    *quotas.MIGRATIONS,
+    *certificates.MIGRATIONS,
 )
 
 
@@ -53,12 +59,22 @@ class Principal:
 
     name: str
     role: str  # "site", or a staff role
-    token_id: str
+    token_id: str  # of the token; "" for a certificate
+    valid_until: str = ""  # stamp; "" for callers who need no credential
+    requests_per_second: float | None = None  # a site's own limit
 
     @property
     def is_site(self) -> bool:
         """Whether the caller is a participating site."""
         return self.role == "site"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """To whom a token or certificate belongs; `kind` is also the name of table and column."""
+
+    kind: Literal["site", "staff"]
+    name: str
 
 
 @dataclass(frozen=True)
@@ -78,10 +94,14 @@ def _digest(token: str) -> bytes:
 
 
 class Directory:
-    """Queries over sites, staff and tokens. Every method takes the connection of the caller's transaction."""
+    """Queries over sites, staff and tokens. Every method takes the connection of the caller's transaction.
 
-    def __init__(self, clock: Clock = utc_now) -> None:
+    Whoever revokes or changes rights through it calls `cache.clear()` once that is committed.
+    """
+
+    def __init__(self, clock: Clock = utc_now, cache_seconds: float = 0.0) -> None:
         self._clock = clock
+        self.cache = CredentialCache(cache_seconds)
 
     def add_site(self, conn: sqlite3.Connection, name: str, kind: str, title: str) -> str:
         """Admit a site; returns the time of creation.
@@ -131,6 +151,20 @@ class Directory:
             ) from None
         return created
 
+    def require_other(self, conn: sqlite3.Connection, caller: Principal, name: str, public_key: str | None) -> None:
+        """Nobody grants to himself: a person to be added is not the caller, by name or by personal key.
+
+        Raises:
+            PolicyError: it is.
+        """
+        own = conn.execute("SELECT public_key FROM staff WHERE name = ?", (caller.name,)).fetchone()
+        if caller.name == name or (public_key is not None and own is not None and own[0] == public_key):
+            raise PolicyError(
+                "nobody grants a role to himself",
+                code="self_grant",
+                hint="another operator adds this person; one person has one name and one role",
+            )
+
     def staff(self, conn: sqlite3.Connection) -> list[tuple[str, str, str | None, str]]:
         """(name, role, public key, created) of all staff, by name."""
         return conn.execute("SELECT name, role, public_key, created FROM staff ORDER BY name").fetchall()
@@ -168,42 +202,112 @@ class Directory:
         )
         return IssuedToken(token_id, token, expires)
 
-    def tokens(self, conn: sqlite3.Connection, site: str) -> list[tuple[str, str, str, str | None]]:
-        """(id, created, expires, revoked) of a site's tokens, oldest first."""
+    def require(self, conn: sqlite3.Connection, owner: Owner) -> None:
+        """Check that a site or person exists.
+
+        Raises:
+            NotFoundError: not.
+        """
+        query = f"SELECT 1 FROM {owner.kind} WHERE name = ?"  # noqa: S608 - one of two constants
+        if conn.execute(query, (owner.name,)).fetchone() is None:
+            raise NotFoundError("there is nobody of this name", hint=f"trustcenter {owner.kind} list shows the names")
+
+    def tokens(self, conn: sqlite3.Connection, owner: Owner) -> list[tuple[str, str, str, str | None]]:
+        """(id, created, expires, revoked) of the tokens of a site or person, oldest first."""
         return conn.execute(
-            "SELECT id, created, expires, revoked FROM token WHERE site = ? ORDER BY created, id", (site,)
+            "SELECT id, created, expires, revoked FROM token"  # noqa: S608 - one of two constants
+            f" WHERE {owner.kind} = ? ORDER BY created, id",
+            (owner.name,),
         ).fetchall()
 
-    def revoke_token(self, conn: sqlite3.Connection, site: str, token_id: str) -> None:
+    def revoke_token(self, conn: sqlite3.Connection, owner: Owner, token_id: str) -> None:
         """Make a token useless at once. Revoking twice is harmless.
 
         Raises:
-            NotFoundError: the site has no such token.
+            NotFoundError: the site or person has no such token.
         """
-        row = conn.execute("SELECT revoked FROM token WHERE site = ? AND id = ?", (site, token_id)).fetchone()
+        row = conn.execute(
+            f"SELECT revoked FROM token WHERE {owner.kind} = ? AND id = ?",  # noqa: S608 - one of two constants
+            (owner.name, token_id),
+        ).fetchone()
         if row is None:
-            raise NotFoundError("this site has no such token", hint="trustcenter site token list shows them")
+            raise NotFoundError("there is no such token here", hint=f"trustcenter {owner.kind} token NAME --list")
         if row[0] is None:
             conn.execute("UPDATE token SET revoked = ? WHERE id = ?", (stamp(self._clock()), token_id))
 
-    def authenticate(self, conn: sqlite3.Connection, token: str) -> Principal:
-        """The caller behind a token.
+    def bind_certificate(self, conn: sqlite3.Connection, owner: Owner, pem: str) -> certificates.Bound:
+        """Bind a certificate to a site or person.
 
         Raises:
-            UnauthorizedError: unknown, expired or revoked; the answer does not say which.
+            NotFoundError: nobody of this name. UsageError_: no usable certificate. ConflictError: bound already.
         """
-        now: datetime = self._clock()
+        self.require(conn, owner)
+        now = self._clock()
+        digest, expires = certificates.parse(pem, now)
+        certificates.bind(conn, owner.kind, owner.name, digest, expires, stamp(now))
+        return certificates.Bound(digest.hex(), stamp(now), expires, None)
+
+    def revoke_certificate(self, conn: sqlite3.Connection, owner: Owner, fingerprint: str) -> None:
+        """Make a certificate useless at once. Raises: NotFoundError."""
+        certificates.revoke(conn, owner.kind, owner.name, bytes.fromhex(fingerprint), stamp(self._clock()))
+
+    def authenticate(self, conn: sqlite3.Connection, token: str | None, certificate: bytes | None = None) -> Principal:
+        """The caller behind a token, a certificate, or both.
+
+        Args:
+            conn: of a snapshot.
+            token: as sent; None if none was.
+            certificate: fingerprint of the certificate that the TLS handshake has verified; None if none was shown.
+
+        Raises:
+            UnauthorizedError: unknown, expired or revoked (the answer does not say which), or of two callers.
+        """
+        now = stamp(self._clock())
+        if certificate is not None:
+            found = certificates.owner(conn, certificate, now)
+            if found is None:
+                raise UnauthorizedError(
+                    "this certificate belongs to nobody here",
+                    code="unknown_certificate",
+                    hint="an operator binds it with: trustcenter site certificate NAME FILE",
+                )
+            by_certificate = self._principal(conn, found[0], found[1], "", found[2])
+            if token is None:
+                return by_certificate
+            by_token = self._by_token(conn, token, now)
+            if (by_token.name, by_token.is_site) != (by_certificate.name, by_certificate.is_site):
+                raise UnauthorizedError(
+                    "token and certificate belong to different callers",
+                    code="credentials_differ",
+                    hint="send the token of the certificate's owner, or none",
+                )
+            return replace(by_token, valid_until=min(by_token.valid_until, by_certificate.valid_until))
+        return self._by_token(conn, token or "", now)
+
+    def is_valid(self, principal: Principal) -> bool:
+        """Whether the credential of a remembered principal is still in its time."""
+        return principal.valid_until > stamp(self._clock())
+
+    def _by_token(self, conn: sqlite3.Connection, token: str, now: str) -> Principal:
         row = None
         if len(token) == _TOKEN_CHARS and token.startswith(_MARK) and token.isascii():
             row = conn.execute(
-                "SELECT t.id, t.site, t.staff, s.role FROM token t LEFT JOIN staff s ON s.name = t.staff"
-                " WHERE t.hash = ? AND t.revoked IS NULL AND t.expires > ?",
-                (_digest(token), stamp(now)),
+                "SELECT site, staff, id, expires FROM token WHERE hash = ? AND revoked IS NULL AND expires > ?",
+                (_digest(token), now),
             ).fetchone()
         if row is None:
             raise UnauthorizedError(
                 "a valid access token is needed",
                 hint="send it as: Authorization: Bearer tc1_...; an operator makes one with: trustcenter site token",
             )
-        token_id, site, staff, role = row
-        return Principal(site, "site", token_id) if site is not None else Principal(staff, role, token_id)
+        return self._principal(conn, *row)
+
+    def _principal(
+        self, conn: sqlite3.Connection, site: str | None, staff: str | None, token_id: str, until: str
+    ) -> Principal:
+        if site is not None:
+            rate = quotas.limits_of(conn, site).requests_per_second
+            return Principal(site, "site", token_id, until, rate)
+        assert staff is not None
+        role = conn.execute("SELECT role FROM staff WHERE name = ?", (staff,)).fetchone()[0]
+        return Principal(staff, role, token_id, until)

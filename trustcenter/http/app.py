@@ -9,7 +9,8 @@ from aiohttp import web
 from trustcenter.instance.linking import Linking
 from trustcenter.instance.opening import Instance
 
-from .middleware import INSTANCE, LINKING, bind, envelope
+from .access import Access
+from .middleware import ACCESS, INSTANCE, LINKING, bind, envelope
 from .routes import ROUTES
 
 
@@ -28,10 +29,12 @@ def create_app(instance: Instance) -> web.Application:
         handler_args={"max_field_size": instance.config.limits.header_bytes, "auto_decompress": False},
     )
     app[INSTANCE] = instance
+    app[ACCESS] = Access(instance)
     app[LINKING] = Linking(instance)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, bind(route))
     app.cleanup_ctx.append(_linking)
+    app.cleanup_ctx.append(_refusals)
     app.on_response_prepare.append(_headers)
     return app
 
@@ -40,6 +43,11 @@ async def _linking(app: web.Application) -> AsyncIterator[None]:
     await app[LINKING].start()
     yield
     await app[LINKING].stop()
+
+
+async def _refusals(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await app[ACCESS].refusals.close()
 
 
 async def _headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -85,3 +85,4 @@ class Route:
     line: type[msgspec.Struct] | None = None  # set for NDJSON streams
     status: int = 200
     query: tuple[str, ...] = ()
+    kind: str = "other"  # requests of one kind share a rate; "reverse" leads from pseudonyms to originals

@@ -13,13 +13,11 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from trustcenter.auth import Principal
+from trustcenter.auth.limiter import seconds
 from trustcenter.errors import (
-    ForbiddenError,
     InternalError,
     LimitError,
     NotFoundError,
-    UnauthorizedError,
     UsageError_,
     http_status,
 )
@@ -27,12 +25,13 @@ from trustcenter.instance.linking import Linking
 from trustcenter.instance.opening import Instance
 from trustcenter.messages.api import Problem, StreamEnd
 
+from .access import Access
 from .calls import Binary, Call, Lines, Route
 
 INSTANCE: web.AppKey[Instance] = web.AppKey("instance", Instance)
+ACCESS: web.AppKey[Access] = web.AppKey("access", Access)
 LINKING: web.AppKey[Linking] = web.AppKey("linking", Linking)
 _DECODE_INLINE = 64 * 2**10  # bytes; larger bodies are decoded in a thread
-_NOBODY = Principal("", "nobody", "")
 _log = structlog.get_logger()
 _encoder = msgspec.json.Encoder()
 
@@ -104,11 +103,12 @@ async def envelope(request: web.Request, handler: Next) -> web.StreamResponse:
         code = str(getattr(error, "code", "internal_error"))
         if status >= 500:
             _log_unexpected(error, request_id)
-        extra = {"Retry-After": "1"} if status in (429, 503) else {}
+        extra = {"Retry-After": seconds(getattr(error, "retry_after", 1.0))} if status in (429, 503) else {}
         if status == 401:
             extra["WWW-Authenticate"] = "Bearer"
         return _problem_response(status, body, request_id, extra)
     finally:
+        request.app[ACCESS].note(request, status, code)
         resource = request.match_info.route.resource
         _log.info(
             "request",
@@ -146,31 +146,6 @@ def _log_unexpected(error: Exception, request_id: str) -> None:
         f"{frame.filename.rsplit('/', 2)[-1]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
     ]
     _log.error("unexpected", request_id=request_id, error_type=type(error).__name__, frames=frames[-6:])
-
-
-async def authenticate(request: web.Request, route: Route) -> Principal:
-    """The caller, who must have one of the route's roles.
-
-    Raises:
-        UnauthorizedError: no valid token.
-        ForbiddenError: a valid token whose role may not call this.
-    """
-    if not route.roles:
-        return _NOBODY
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise UnauthorizedError(
-            "a valid access token is needed",
-            hint="send it as: Authorization: Bearer tc1_...",
-        )
-    registrar = request.app[INSTANCE].registrar
-    principal = await registrar.db.read(lambda conn: registrar.directory.authenticate(conn, token.strip()))
-    if principal.role not in route.roles:
-        raise ForbiddenError(
-            "your role may not do this",
-            hint=f"this needs the role {' or '.join(sorted(route.roles))}",
-        )
-    return principal
 
 
 async def read_body(request: web.Request, route: Route) -> Any:
@@ -246,34 +221,56 @@ async def _stream(request: web.Request, lines: Lines, headers: dict[str, str]) -
     first = await anext(iterator, None)
     response = web.StreamResponse(headers=headers)
     response.content_type = "application/x-ndjson"
-    await response.prepare(request)
+    limit = request.app[INSTANCE].config.limits.write_timeout
     count, batch = 0, first
-    while batch is not None:
-        count += len(batch)
-        data = b"".join(batch) if lines.raw else msgspec.json.Encoder().encode_lines(batch)
-        await response.write(data)
-        batch = await anext(iterator, None)
-    if not lines.raw:
-        await response.write(_encoder.encode(StreamEnd(done=True, count=count)) + b"\n")
-    await response.write_eof()
+    try:
+        async with asyncio.timeout(limit) as patience:
+            await response.prepare(request)
+            while batch is not None:
+                count += len(batch)
+                data = b"".join(batch) if lines.raw else msgspec.json.Encoder().encode_lines(batch)
+                patience.reschedule(asyncio.get_running_loop().time() + limit)
+                await response.write(data)
+                patience.reschedule(None)
+                batch = await anext(iterator, None)
+            patience.reschedule(asyncio.get_running_loop().time() + limit)
+            if not lines.raw:
+                await response.write(_encoder.encode(StreamEnd(done=True, count=count)) + b"\n")
+            await response.write_eof()
+    except TimeoutError:
+        # A client that does not read would keep one of the few long reads for ever.
+        if request.transport is not None:
+            request.transport.abort()
+    finally:
+        await _close(iterator)
     return response
+
+
+async def _close(iterator: Any) -> None:
+    close = getattr(iterator, "aclose", None)
+    if close is not None:
+        await close()
 
 
 def bind(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """An aiohttp handler for a route."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        principal = await authenticate(request, route)
-        call = Call(
-            instance=request.app[INSTANCE],
-            linking=request.app[LINKING],
-            principal=principal,
-            request_id=request["request_id"],
-            path=request.match_info,
-            query=request.query,
-            headers=request.headers,
-            body=await read_body(request, route),
-        )
-        return await respond(request, route, await route.handler(call))
+        access = request.app[ACCESS]
+        principal = await access.admit(request, route)
+        with access.body(request):
+            call = Call(
+                instance=request.app[INSTANCE],
+                linking=request.app[LINKING],
+                principal=principal,
+                request_id=request["request_id"],
+                path=request.match_info,
+                query=request.query,
+                headers=request.headers,
+                body=await read_body(request, route),
+            )
+            answer = await route.handler(call)
+            del call  # its body
+        return await respond(request, route, answer)
 
     return handle

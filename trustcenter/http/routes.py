@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import routes_operator, routes_service, routes_site
+from . import routes_access, routes_operator, routes_service, routes_site
 from .calls import PUBLIC, Answer, Binary, Call, Route
 from .openapi import document
 
@@ -15,5 +15,6 @@ ROUTES: tuple[Route, ...] = (
     *routes_service.ROUTES,
     Route("GET", "/openapi.json", "openapi", PUBLIC, "This description", _openapi, None, "bytes"),
     *routes_operator.ROUTES,
+    *routes_access.ROUTES,
     *routes_site.ROUTES,
 )

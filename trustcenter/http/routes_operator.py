@@ -1,4 +1,4 @@
-"""Operations of operators: sites, staff, tokens, domains, keys, studies, runs and releases; and of approvers."""
+"""Operations of operators: sites, staff, domains, keys, studies, runs and releases; and of approvers."""
 
 from __future__ import annotations
 
@@ -36,39 +36,6 @@ async def site_list(call: Call) -> Answer:
     return api.Sites(sites=[api.Site(name=n, kind=api.SiteKind(k), title=t, created=c) for n, k, t, c in rows])
 
 
-async def token_create(call: Call) -> Answer:
-    context, site = call.instance.registrar, call.segment("site")
-
-    def effect(conn: sqlite3.Connection) -> api.Token:
-        issued = context.directory.issue_token(conn, site=site, days=call.body.expires_days)
-        context.audit(conn, Event.TOKEN_ISSUE, call.principal.name, call.request_id, site=site, token=issued.token_id)
-        return api.Token(token_id=issued.token_id, token=issued.token, expires=issued.expires)
-
-    return await context.db.write(effect)
-
-
-async def token_list(call: Call) -> Answer:
-    context, site = call.instance.registrar, call.segment("site")
-
-    def query(conn: sqlite3.Connection) -> list[tuple[str, str, str, str | None]]:
-        context.directory.require_sites(conn, [site])
-        return context.directory.tokens(conn, site)
-
-    rows = await context.db.read(query)
-    return api.Tokens(tokens=[api.TokenInfo(token_id=i, created=c, expires=e, revoked=r) for i, c, e, r in rows])
-
-
-async def token_revoke(call: Call) -> Answer:
-    context, site, token = call.instance.registrar, call.segment("site"), call.segment("token_id")
-
-    def effect(conn: sqlite3.Connection) -> None:
-        context.directory.revoke_token(conn, site, token)
-        context.audit(conn, Event.TOKEN_REVOKE, call.principal.name, call.request_id, site=site, token=token)
-
-    await context.db.write(effect)
-    return None
-
-
 async def staff_add(call: Call) -> Answer:
     context, body = call.instance.registrar, call.body
     if body.role is api.StaffRole.APPROVER and body.public_key is None:
@@ -82,6 +49,7 @@ async def staff_add(call: Call) -> Answer:
         personal.check_public(body.public_key)
 
     def effect(conn: sqlite3.Connection) -> api.StaffAdded:
+        context.directory.require_other(conn, call.principal, body.name, body.public_key)
         created = context.directory.add_staff(conn, body.name, body.role.value, body.public_key)
         issued = context.directory.issue_token(conn, staff=body.name)
         context.audit(
@@ -188,15 +156,6 @@ _RELEASE = "/v1/studies/{study}/releases/{release}"
 ROUTES = (
     Route("POST", "/v1/sites", "createSite", OPERATOR, "Admit a site", site_create, api.SiteCreate, api.Site, status=201),
     Route("GET", "/v1/sites", "listSites", OPERATOR, "All sites", site_list, None, api.Sites),
-    Route(
-        "POST", "/v1/sites/{site}/tokens", "issueToken", OPERATOR, "A token for a site, shown once",
-        token_create, api.TokenCreate, api.Token, status=201,
-    ),
-    Route("GET", "/v1/sites/{site}/tokens", "listTokens", OPERATOR, "The tokens of a site", token_list, None, api.Tokens),
-    Route(
-        "DELETE", "/v1/sites/{site}/tokens/{token_id}", "revokeToken", OPERATOR, "Make a token useless at once",
-        token_revoke, status=204,
-    ),
     Route("POST", "/v1/staff", "addStaff", OPERATOR, "Add a person", staff_add, api.StaffCreate, api.StaffAdded, status=201),
     Route("GET", "/v1/staff", "listStaff", OPERATOR, "All staff", staff_list, None, api.StaffList),
     Route(

@@ -119,19 +119,19 @@ ROUTES = (
     Route("GET", "/v1/domains/{domain}", "showDomain", SITE | OPERATOR, "One domain", domain_show, None, api.Domain),
     Route(
         "POST", "/v1/domains/{domain}/pseudonyms", "pseudonymize", SITE, "Create or get pseudonyms, in order",
-        pseudonymize, api.PseudonymRequest, api.PseudonymAnswer,
+        pseudonymize, api.PseudonymRequest, api.PseudonymAnswer, kind="issue",
     ),
     Route(
         "POST", "/v1/domains/{domain}/translate", "translate", SITE, "Current pseudonyms for earlier ones, in order",
-        translate_batch, api.TranslateRequest, api.TranslateAnswer,
+        translate_batch, api.TranslateRequest, api.TranslateAnswer, kind="translate",
     ),
     Route(
         "GET", "/v1/domains/{domain}/translations", "translationMap", SITE, "The whole map old to current, streamed",
-        translation_map, None, None, api.Translation, query=("from_version",),
+        translation_map, None, None, api.Translation, query=("from_version",), kind="translate",
     ),
     Route(
         "POST", "/v1/studies/{study}/records", "registerRecords", SITE, "Study pseudonyms of record numbers",
-        register, api.RegisterRequest, api.RegisterAnswer,
+        register, api.RegisterRequest, api.RegisterAnswer, kind="issue",
     ),
     Route(
         "GET", "/v1/studies/{study}/records", "ownRecords", SITE, "The caller's mapped records with their refs",
@@ -140,7 +140,7 @@ ROUTES = (
     Route("POST", _UPLOAD, "openUpload", SITE, "Announce rows", upload_open, api.UploadOpen, api.UploadOpened, status=201),
     Route(
         "PUT", _UPLOAD + "/{upload}/chunks/{chunk}", "putChunk", SITE, "One chunk of rows",
-        upload_chunk, "bytes", api.ChunkStored,
+        upload_chunk, "bytes", api.ChunkStored, kind="transfer",
     ),
     Route(
         "POST", _UPLOAD + "/{upload}/complete", "completeUpload", SITE, "Close an upload, get its receipt",

@@ -16,6 +16,7 @@ from trustcenter.errors import ConfigError, UnavailableError
 from trustcenter.instance.opening import open_instance
 
 from .app import create_app
+from .listener import Listener
 from .logs import configure
 
 _log = structlog.get_logger()
@@ -40,7 +41,26 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
             hint="check server.certificate and server.key in config.toml",
             where="server",
         ) from None
+    if config.server.client_certificates != "off":
+        _require_clients(context, config)
     return context
+
+
+def _require_clients(context: ssl.SSLContext, config: Config) -> None:
+    assert config.server.client_ca is not None
+    try:
+        context.load_verify_locations(cafile=config.path(config.server.client_ca))
+    except (OSError, ssl.SSLError):
+        raise ConfigError(
+            "the authority of clients' certificates cannot be read",
+            hint="check server.client_ca in config.toml: PEM, without keys",
+            where="server.client_ca",
+        ) from None
+    required = config.server.client_certificates == "required"
+    context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    # No resumption: every connection proves its certificate anew.
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
 
 
 async def serve(config: Config, passphrase: bytes, *, ready: Callable[[str], None]) -> None:
@@ -58,10 +78,16 @@ async def serve(config: Config, passphrase: bytes, *, ready: Callable[[str], Non
     context = tls_context(config)
     configure()
     async with open_instance(config, passphrase) as instance:
-        runner = web.AppRunner(create_app(instance), access_log=None, shutdown_timeout=config.limits.drain_timeout)
+        limits = config.limits
+        runner = web.AppRunner(
+            create_app(instance),
+            access_log=None,
+            shutdown_timeout=limits.drain_timeout,
+            keepalive_timeout=limits.idle_timeout,
+        )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, config.server.host, config.server.port, ssl_context=context, backlog=512)
+            site = Listener(runner, config.server.host, config.server.port, limits=limits, ssl_context=context)
             try:
                 await site.start()
             except OSError:

@@ -21,7 +21,7 @@ from keys import computed
 from keys.ids import Purpose
 from keys.states import KeyState
 from trustcenter.audit import Event, merkle_root
-from trustcenter.auth import Principal
+from trustcenter.auth import Principal, quotas
 from trustcenter.errors import LimitError, PolicyError
 from trustcenter.messages import api
 
@@ -130,10 +130,22 @@ def create_or_get(
     if fresh:
         # In the order of tags: neighbours in the index share pages, and serials say nothing of the file's order.
         fresh = dict(sorted(fresh.items()))
+        count_new(context, conn, domain, len(fresh))
         known.update(_insert(context, conn, domain, version.version, fresh, who, request))
     serials = np.fromiter((known[tag][0] for tag in tags), dtype=np.uint64, count=len(tags))
     nonces = np.frombuffer(b"".join(known[tag][1] for tag in tags), dtype=np.uint8).reshape(len(tags), 5)
     return Issued(serials, nonces, len(fresh), version.version)
+
+
+def count_new(context: Context, conn: sqlite3.Connection, domain: DomainRow, count: int) -> None:
+    """Count new rows of a site's domain against its quota of the day, in the transaction that makes them.
+
+    Raises:
+        QuotaExceededError: they do not fit; the whole batch is refused.
+    """
+    if domain.site is not None:
+        kind = quotas.Kind.PSEUDONYMS if domain.kind == "site" else quotas.Kind.RECORDS
+        quotas.take(conn, context.limits, context.clock(), domain.site, kind, count)
 
 
 def known_rows(conn: sqlite3.Connection, domain: int, tags: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:

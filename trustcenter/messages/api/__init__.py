@@ -1,5 +1,6 @@
 """Bodies of the HTTP interface, version 1. One struct per request and per answer."""
 
+from .access import Certificate, CertificateBind, Certificates, SiteLimits, SiteUsage
 from .operators import (
     Domain,
     DomainCreate,
@@ -51,6 +52,9 @@ from .studies import (
 
 __all__ = [
     "Approval",
+    "Certificate",
+    "CertificateBind",
+    "Certificates",
     "ChunkStored",
     "Domain",
     "DomainCreate",
@@ -81,6 +85,8 @@ __all__ = [
     "Site",
     "SiteCreate",
     "SiteKind",
+    "SiteLimits",
+    "SiteUsage",
     "Sites",
     "SourceCount",
     "Staff",

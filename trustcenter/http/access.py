@@ -1,0 +1,146 @@
+"""Who may come in, and how often: credentials, certificates, roles and rates, before a body is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from trustcenter.auth import Principal
+from trustcenter.auth.certificates import fingerprint
+from trustcenter.auth.limiter import RateLimiter, network
+from trustcenter.errors import ForbiddenError, LimitError, RateLimitedError, UnauthorizedError, UnavailableError
+from trustcenter.instance.opening import Instance
+
+from .calls import Route
+from .refusals import RefusalLog
+
+_NOBODY = Principal("", "nobody", "")
+_REFUSALS = frozenset({401, 403, 429})
+
+
+class Access:
+    """The entrance of one application. Lives on its event loop."""
+
+    def __init__(self, instance: Instance) -> None:
+        limits = instance.config.limits
+        self._registrar = instance.registrar
+        self._certificates = instance.config.server.client_certificates != "off"
+        self._rates = {
+            "reverse": RateLimiter(limits.reverse_per_second, limits.reverse_burst),
+            "": RateLimiter(limits.requests_per_second, limits.request_burst),
+        }
+        self._failures = RateLimiter(limits.failures_per_minute / 60, limits.failures_per_minute)
+        self._bodies_free = limits.bodies_bytes
+        self._body_bytes = limits.body_bytes
+        self.refusals = RefusalLog(instance.registrar, limits.refusal_window)
+
+    async def admit(self, request: web.Request, route: Route) -> Principal:
+        """The caller, who has one of the route's roles and may call once more.
+
+        Raises:
+            UnauthorizedError: no valid credential, or two of different callers.
+            RateLimitedError: too often, or too many failures from this address.
+            ForbiddenError: a valid credential whose role may not call this.
+        """
+        source = network(request.remote or "")
+        if not route.roles:
+            self._rate(_NOBODY, route, source)
+            return _NOBODY
+        principal = await self._authenticate(request, source)
+        request["principal"] = principal
+        self._rate(principal, route, principal.name)
+        if principal.role not in route.roles:
+            raise ForbiddenError(
+                "your role may not do this",
+                hint=f"this needs the role {' or '.join(sorted(route.roles))}",
+            )
+        return principal
+
+    @contextmanager
+    def body(self, request: web.Request) -> Iterator[None]:
+        """Room in memory for the body of a request while it is handled. A body of unknown length counts as the largest.
+
+        Raises:
+            LimitError: larger than any body may be.
+            UnavailableError: too many large bodies at the same time.
+        """
+        if not request.can_read_body:
+            yield
+            return
+        size = request.content_length if request.content_length is not None else self._body_bytes
+        if size > self._body_bytes:
+            raise LimitError("the request body is too large", code="body_too_large", hint="send smaller batches")
+        if size > self._bodies_free:
+            raise UnavailableError(
+                "too many large requests at the same time", code="busy", hint="try again, with smaller batches"
+            )
+        self._bodies_free -= size
+        try:
+            yield
+        finally:
+            self._bodies_free += size
+
+    def note(self, request: web.Request, status: int, code: str) -> None:
+        """Take note of an answer, for the audit log's refusals."""
+        if status in _REFUSALS:
+            self.refusals.note(request.get("principal"), code, request["request_id"])
+
+    def _rate(self, principal: Principal, route: Route, who: str) -> None:
+        limiter = self._rates.get(route.kind, self._rates[""])
+        rate = principal.requests_per_second if limiter is self._rates[""] else None
+        wait = limiter.take((principal.role == "site", who, route.kind), rate=rate)
+        if wait:
+            raise RateLimitedError(
+                "more requests than this caller may send", retry_after=wait, hint="send batches instead of single items"
+            )
+
+    async def _authenticate(self, request: web.Request, source: str) -> Principal:
+        token, certificate = _token(request), self._certificate(request)
+        directory = self._registrar.directory
+        key = hashlib.sha256((certificate or b"") + b"\0" + (token or "").encode()).digest()
+        principal = directory.cache.get(key)
+        if principal is not None and directory.is_valid(principal):
+            return principal
+        if not directory.cache.seen(key):
+            self._require_few_failures(source)
+        generation = directory.cache.generation
+        try:
+            if token is None and certificate is None:
+                raise UnauthorizedError(
+                    "a valid access token is needed", hint="send it as: Authorization: Bearer tc1_..."
+                )
+            principal = await self._registrar.db.read(lambda conn: directory.authenticate(conn, token, certificate))
+        except UnauthorizedError:
+            self._failures.take(source)
+            raise
+        directory.cache.put(key, principal, generation)
+        return principal
+
+    def _require_few_failures(self, source: str) -> None:
+        # Credentials that were valid before pass: strangers behind the same address do not lock out its clients.
+        wait = self._failures.wait(source)
+        if wait:
+            raise RateLimitedError(
+                "too many failed authentications from this address",
+                code="too_many_failures",
+                retry_after=wait,
+                hint="check the token in the connection file",
+            )
+
+    def _certificate(self, request: web.Request) -> bytes | None:
+        if not self._certificates or request.transport is None:
+            return None
+        tls = request.transport.get_extra_info("ssl_object")
+        der = tls.getpeercert(True) if tls is not None else None
+        return fingerprint(der) if der else None
+
+
+def _token(request: web.Request) -> str | None:
+    header = request.headers.get("Authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -1,0 +1,51 @@
+"""Limits of sites, certificates of clients, tokens of staff."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from trustcenter.messages.common import Count, Hex32, Message, Positive
+
+Rate = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+
+
+class SiteLimits(Message, frozen=True, kw_only=True):
+    """Limits that hold for one site. Null: the limit of the configuration."""
+
+    requests_per_second: Rate | None = None
+    new_per_day: Positive | None = None
+    records_per_day: Positive | None = None
+
+
+class SiteUsage(Message, frozen=True, kw_only=True):
+    """The limits that hold for a site now, which of them are its own, and what it has used today (UTC)."""
+
+    requests_per_second: float
+    new_per_day: Count
+    records_per_day: Count
+    own: SiteLimits
+    new_today: Count
+    records_today: Count
+
+
+class CertificateBind(Message, frozen=True, kw_only=True):
+    """A client's certificate as PEM text: exactly one, without its key."""
+
+    certificate: Annotated[str, msgspec.Meta(max_length=16_384)]
+
+
+class Certificate(Message, frozen=True, kw_only=True):
+    """A bound certificate, named by the SHA-256 fingerprint of its DER bytes."""
+
+    fingerprint: Hex32
+    created: str
+    expires: str
+    revoked: str | None
+
+
+class Certificates(Message, frozen=True, kw_only=True):
+    """The certificates of a site or person."""
+
+    certificates: list[Certificate]
