@@ -25,6 +25,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     header_bytes: int = 16 * 2**10  # bytes of one request header field
     read_timeout: float = 60.0  # seconds a client may take to send a body
     upload_rows: int = 50_000_000  # rows of one upload
+    reidentify_items: int = 10_000  # pseudonyms in one re-identification
+    reidentify_per_day: int = 10_000  # originals released to one site in one day (UTC)
+    reidentify_fetches: int = 5  # times that the originals of one ticket may be fetched
+    reidentify_open: int = 20  # undecided requests and valid tickets of one site
     drain_timeout: float = 20.0  # seconds that running requests get when the service stops
     requests_per_second: float = 500.0  # requests a second, per client and kind of operation, in the long run
     request_burst: int = 2000  # requests that a client may send at once, per kind of operation

@@ -44,6 +44,9 @@ class Event(StrEnum):
     PSEUDONYM_TRANSLATE = "site:pseudonym:translate"
     PSEUDONYM_MAP = "site:pseudonym:map"
     PSEUDONYM_REIDENTIFY = "site:pseudonym:reidentify"
+    REIDENTIFY_REQUEST = "site:reidentification:request"
+    REIDENTIFY_APPROVE = "approver:reidentification:approve"
+    REIDENTIFY_DENY = "approver:reidentification:deny"
 
     STUDY_CREATE = "operator:study:create"
     STUDY_CLOSE = "operator:study:close"
@@ -91,6 +94,8 @@ class Event(StrEnum):
     RUN_REFUSED = "operator:run:refused"
     RELEASE_REFUSED = "operator:release:refused"
     APPROVAL_REFUSED = "approver:release:refused"
+    REIDENTIFY_REFUSED = "site:reidentification:refused"
+    REIDENTIFY_APPROVAL_REFUSED = "approver:reidentification:refused"
 
     @property
     def is_refusal(self) -> bool:

@@ -25,6 +25,7 @@ _COMMANDS = {
     "keys": ("trustcenter.cli.keys:keys", "Key versions and their rotation."),
     "pseudonymize": ("trustcenter.cli.columns:pseudonymize", "Replace a CSV column by pseudonyms."),
     "translate": ("trustcenter.cli.columns:translate", "Bring pseudonyms to the current key version."),
+    "reidentify": ("trustcenter.cli.reidentify:reidentify", "Originals of pseudonyms, under dual control."),
     "pseudonym": ("trustcenter.cli.pseudonym:pseudonym", "Check pseudonyms offline."),
     "linkage": ("trustcenter.cli.linkage:linkage", "Record linkage without a service."),
     "recipient": ("trustcenter.cli.recipient:recipient", "For data recipients: keys and sealed join maps."),

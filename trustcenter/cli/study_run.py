@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trustcenter.errors import PolicyError, UsageError_
+from trustcenter.errors import UsageError_
 
 from . import output
 from .options import PATH, call, connect_option, force_option, json_option, passphrase_option
@@ -149,20 +149,9 @@ def _approve(
     from trustcenter.client import operator as work
 
     from .secret_input import personal_key
+    from .signing import signer
 
-    key = personal_key(key_file, passphrase_file)
-
-    def sign(statement: str) -> str:
-        # What is signed is shown first, line by line and without control characters.
-        for line in statement.rstrip("\n").split("\n"):
-            output.note(f"  {output.plain(line)}")
-        if not yes:
-            if not output.interactive():
-                raise UsageError_("signing needs a confirmation", code="not_confirmed", hint="repeat with --yes")
-            if not click.confirm("Sign this statement?", err=True):
-                raise PolicyError("not signed", code="not_confirmed")
-        return key.sign(work.CONTEXT, statement.encode())
-
+    sign = signer(personal_key(key_file, passphrase_file), work.CONTEXT, yes=yes)
     return call(connect, lambda center: work.approve(center, study, release_id, sign))
 
 

@@ -158,6 +158,37 @@ class TrustCenter:
             async for item in records(body, m.Translation, self.settings.line_bytes):
                 yield item
 
+    # --- re-identification ---------------------------------------------------------------------------
+
+    async def request_reidentification(self, domain: str, body: m.ReidentifyRequest) -> m.Reidentification:
+        """Request the originals of own pseudonyms; approvers decide."""
+        return await self._post(f"/v1/domains/{_q(domain)}/reidentifications", body, m.Reidentification)
+
+    async def reidentifications(self) -> list[m.Reidentification]:
+        """The requests that the caller may see, newest first."""
+        return (await self._get("/v1/reidentifications", m.Reidentifications)).reidentifications
+
+    async def reidentification(self, ident: str) -> m.Reidentification:
+        """One request."""
+        return await self._get(f"/v1/reidentifications/{_q(ident)}", m.Reidentification)
+
+    async def approve_reidentification(self, ident: str, signature: str) -> m.Reidentification:
+        """Approve a request with a signature over its statement; the same one again is harmless."""
+        body = m.Approval(signature=signature)
+        return await self._post(f"/v1/reidentifications/{_q(ident)}/approvals", body, m.Reidentification)
+
+    async def deny_reidentification(self, ident: str, reason: str) -> m.Reidentification:
+        """Deny a request, or take its ticket back."""
+        body = m.Denial(reason=reason)
+        return await self._post(f"/v1/reidentifications/{_q(ident)}/denials", body, m.Reidentification)
+
+    async def originals(self, domain: str, ident: str, pseudonyms: Sequence[str]) -> m.OriginalsAnswer:
+        """Originals on an approved ticket, in order. Every call spends a fetch, so none is retried."""
+        body = m.OriginalsRequest(pseudonyms=list(pseudonyms))
+        path = f"/v1/domains/{_q(domain)}/reidentifications/{_q(ident)}/originals"
+        answer = await self._post(path, body, m.OriginalsAnswer)
+        return _as_long(answer, answer.originals, pseudonyms)
+
     # --- studies: the site's side --------------------------------------------------------------------
 
     async def register(self, study: str, record_numbers: Sequence[str]) -> list[str]:

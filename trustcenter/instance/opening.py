@@ -18,13 +18,19 @@ from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
 from trustcenter.errors import VerificationError
 from trustcenter.registrar import context as registrar_context
+from trustcenter.registrar import reidentify_schema
 from trustcenter.registrar import schema as registrar_schema
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import INSTANCE, KeyRing
 from trustcenter.store import Database
 
 HEAD_NAME = "head.json"
-REGISTRAR_MIGRATIONS = (*AUDIT_MIGRATIONS, *auth.MIGRATIONS, *registrar_schema.MIGRATIONS)
+REGISTRAR_MIGRATIONS = (
+    *AUDIT_MIGRATIONS,
+    *auth.MIGRATIONS,
+    *registrar_schema.MIGRATIONS,
+    *reidentify_schema.MIGRATIONS,
+)
 COMPARATOR_MIGRATIONS = (*AUDIT_MIGRATIONS, *comparator_schema.MIGRATIONS)
 
 

@@ -24,6 +24,14 @@ from .operators import (
     Tokens,
 )
 from .pseudonyms import PseudonymAnswer, PseudonymRequest, TranslateAnswer, TranslateRequest, Translation
+from .reidentify import (
+    Denial,
+    OriginalsAnswer,
+    OriginalsRequest,
+    Reidentification,
+    Reidentifications,
+    ReidentifyRequest,
+)
 from .service import Health, ItemError, Problem, StreamEnd, Version
 from .studies import (
     Approval,
@@ -56,6 +64,7 @@ __all__ = [
     "CertificateBind",
     "Certificates",
     "ChunkStored",
+    "Denial",
     "Domain",
     "DomainCreate",
     "Domains",
@@ -65,6 +74,8 @@ __all__ = [
     "Keys",
     "MapAccepted",
     "MapUpload",
+    "OriginalsAnswer",
+    "OriginalsRequest",
     "PairCount",
     "Participant",
     "Problem",
@@ -74,6 +85,9 @@ __all__ = [
     "RecordRefs",
     "RegisterAnswer",
     "RegisterRequest",
+    "Reidentification",
+    "Reidentifications",
+    "ReidentifyRequest",
     "Release",
     "ReleaseCreate",
     "ResultLine",
