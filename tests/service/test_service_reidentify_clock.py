@@ -41,8 +41,14 @@ class House:
         self.now[0] += timedelta(**span)
 
     async def issue(self, values: list[str]) -> list[str]:
-        answer = await issue.issue(self.context, SITE, "r", "north", values)
-        return [value for value in answer.pseudonyms if value is not None]
+        context = self.context
+        domain = await context.db.read(lambda conn: domains.find(conn, "north", SITE))
+        encoded = [value.encode() for value in values]
+        tags = context.keys.tags(domain.uuid, issue.LOOKUP_VERSION, encoded)
+        made = await context.db.write(
+            lambda conn: issue.create_or_get(context, conn, domain, encoded, tags, "north", "r")
+        )
+        return issue.format_rows(context, domain, made.version, made.serials, made.nonces)
 
     async def ask(self, values: list[str], **more: Any) -> api.Reidentification:
         body = api.ReidentifyRequest(pseudonyms=values, reason="why", **more)

@@ -32,6 +32,13 @@ _OPEN = ("requested", "approved")
 _SHOWN = 20  # failed rows named one by one
 _COLUMN = click.option("--column", required=True, metavar="COLUMN", help="Column with the pseudonyms.")
 _DELIMITER = click.option("--delimiter", metavar="CHAR", help="Separator; found from the header if not given.")
+_ENCODING = click.option(
+    "--encoding",
+    type=click.Choice(["utf-8", "latin-1", "cp1252"]),
+    default="utf-8",
+    show_default=True,
+    help="Charset of the files; never guessed.",
+)
 
 
 @click.group()
@@ -56,6 +63,7 @@ def reidentify() -> None:
     help="Life of the ticket once it is signed.",
 )
 @_DELIMITER
+@_ENCODING
 @json_option
 @connect_option
 def request(
@@ -65,12 +73,13 @@ def request(
     reason: str,
     valid_hours: int,
     delimiter: str | None,
+    encoding: str,
     as_json: bool,
     connect: Path | None,
 ) -> None:
     """Request the originals of a column of pseudonyms (site).
 
-    INPUT is a CSV file in UTF-8 with a header. Every row must hold a live pseudonym of the domain.
+    INPUT is a CSV file with a header. Every row must hold a live pseudonym of the domain.
 
     Example:
       trustcenter reidentify request findings.csv --column psn --domain uk-nord --reason "incidental finding, EC 7/26"
@@ -81,7 +90,14 @@ def request(
         made = call(
             connect,
             lambda center: request_column(
-                center, domain, source, column, reason, valid_hours=valid_hours, delimiter=separator(delimiter)
+                center,
+                domain,
+                source,
+                column,
+                reason,
+                valid_hours=valid_hours,
+                delimiter=separator(delimiter),
+                encoding=encoding,
             ),
         )
     except NotPseudonymsError as error:
@@ -165,6 +181,7 @@ def deny(ident: str, reason: str, as_json: bool, connect: Path | None) -> None:
 @_COLUMN
 @click.option("--into", metavar="NEW", help="Put the originals into a new last column instead.")
 @_DELIMITER
+@_ENCODING
 @output_option("Output file, mode 0600; appears only when every row has its original.")
 @force_option
 @json_option
@@ -175,6 +192,7 @@ def fetch(
     column: str,
     into: str | None,
     delimiter: str | None,
+    encoding: str,
     target: Path,
     force: bool,
     as_json: bool,
@@ -190,7 +208,7 @@ def fetch(
     from trustcenter.client.reidentify import NotInTicketError, NotPseudonymsError, fetch_column
     from trustcenter.client.tables import ColumnJob
 
-    job = ColumnJob(source, target, column, into, separator(delimiter), force)
+    job = ColumnJob(source, target, column, into, separator(delimiter), force, encoding=encoding)
     try:
         done = call(connect, lambda center: fetch_column(center, ident, job))
     except (NotInTicketError, NotPseudonymsError) as error:

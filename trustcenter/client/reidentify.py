@@ -65,6 +65,7 @@ async def request_column(
     *,
     valid_hours: int = 24,
     delimiter: str | None = None,
+    encoding: str = "utf-8",
 ) -> Reidentification:
     """Request the originals of a column of pseudonyms.
 
@@ -73,7 +74,7 @@ async def request_column(
         VerificationError: the statement is not about these pseudonyms.
         RemoteError: no such domain, a study's domain, too many.
     """
-    values, empty = _distinct(source, column, delimiter)
+    values, empty = _distinct(source, column, delimiter, encoding)
     if empty.failed:
         raise NotPseudonymsError(empty)
     body = ReidentifyRequest(pseudonyms=list(values), reason=reason, valid_hours=valid_hours)
@@ -101,14 +102,14 @@ async def _name_unknown(
 
 
 def _distinct(
-    source: Path, column: str, delimiter: str | None, into: str | None = None
+    source: Path, column: str, delimiter: str | None, encoding: str, into: str | None = None
 ) -> tuple[dict[str, list[int]], ColumnResult]:
     """Distinct values of a column with their row numbers, and the rows without one."""
     values: dict[str, list[int]] = {}
     result = ColumnResult()
     stream, size = open_input(source)
     with stream:
-        table = CsvInput(stream, size, delimiter)
+        table = CsvInput(stream, size, delimiter, encoding)
         at = table.column(column)
         if into is not None and into in table.header:
             raise LocalFileError("there is a column of the new name already", code="bad_column", where="header")
@@ -132,7 +133,7 @@ async def fetch_column(center: TrustCenter, ident: str, job: ColumnJob) -> Fetch
         BadAnswerError: the service repeats pseudonyms instead of originals.
     """
     require_writable(job.target, sources=(job.source,), force=job.force)
-    values, empty = _distinct(job.source, job.column, job.delimiter, job.into)
+    values, empty = _distinct(job.source, job.column, job.delimiter, job.encoding, job.into)
     if empty.failed:
         raise NotPseudonymsError(empty)
     domain = (await center.reidentification(ident)).domain
@@ -141,7 +142,7 @@ async def fetch_column(center: TrustCenter, ident: str, job: ColumnJob) -> Fetch
     rows = 0
     with ExitStack() as stack:
         stream, size = open_input(job.source)
-        table = CsvInput(stack.enter_context(stream), size, job.delimiter)
+        table = CsvInput(stack.enter_context(stream), size, job.delimiter, job.encoding)
         at = table.column(job.column)
         header = table.header if job.into is None else [*table.header, job.into]
         out = CsvOutput(stack.enter_context(replacing(job.target, force=job.force)), table, header)

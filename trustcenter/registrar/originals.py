@@ -23,7 +23,7 @@ from trustcenter.errors import LimitError, NotFoundError, PolicyError
 from trustcenter.messages import api
 from trustcenter.messages import reidentification as wire
 
-from . import domains, issue, reidentify, tickets, translate
+from . import domains, issue, reidentify, requests, tickets, translate
 from .context import Context
 from .domains import DomainRow
 from .tickets import TicketState
@@ -77,23 +77,18 @@ def _release(
 ) -> api.OriginalsAnswer | Exception:
     now = context.clock()
     try:
-        row = reidentify.find(conn, fetch.ident, fetch.caller)
+        row = requests.find(conn, fetch.ident, fetch.caller)
         if row.domain != fetch.domain.id:
             raise tickets.needed()
-        before = tickets.at(reidentify.ticket(conn, row), now)
+        before = tickets.at(requests.ticket(conn, row), now)
         if before.state is TicketState.EXPIRED:
-            reidentify.keep(conn, row, before)
+            requests.keep(conn, row, before)
         after = tickets.use(before, now)
     except NotFoundError:
         return _refuse(context, conn, fetch, tickets.needed(), len(fetch.pseudonyms))
     except tickets.TicketNeededError as error:
         return _refuse(context, conn, fetch, error, len(fetch.pseudonyms))
-    allowed = {
-        serial
-        for (serial,) in conn.execute(
-            "SELECT serial FROM reidentification_row WHERE reidentification = ?", (fetch.ident,)
-        )
-    }
+    allowed = requests.serials(conn, row)
     rows = translate.resolve(context, conn, fetch.domain, blocks, status)
     wanted = [found[0] if found is not None and found[0] in allowed else None for found in rows]
     originals = _unseal(context, conn, fetch.domain, {serial for serial in wanted if serial is not None})
@@ -104,7 +99,7 @@ def _release(
     _log(context, conn, fetch, wanted, rows, originals)
     if refused:
         _note(context, conn, fetch, "not_in_ticket", refused)
-    kept = reidentify.keep(conn, row, after)
+    kept = requests.keep(conn, row, after)
     return api.OriginalsAnswer(
         originals=[None if serial is None else originals.get(serial) for serial in wanted],
         errors=[
@@ -120,16 +115,24 @@ def _unseal(
 ) -> Mapping[int | None, str]:
     """Originals by serial; rows that were anonymised have none."""
     ordered = sorted(serials)
-    sealed: list[tuple[int, bytes, bytes, bytes]] = []
+    found: list[tuple[int, bytes, int, bytes, bytes]] = []
     for start in range(0, len(ordered), _PARAMETERS_PER_QUERY):
         part = ordered[start : start + _PARAMETERS_PER_QUERY]
-        sealed += conn.execute(
-            "SELECT serial, nonce, tag, sealed FROM entry WHERE domain = ? AND status = 0 AND sealed IS NOT NULL"  # noqa: S608
-            f" AND serial IN ({','.join('?' * len(part))})",
+        found += conn.execute(
+            "SELECT serial, nonce, idx, tag, sealed FROM entry WHERE domain = ? AND status = 0"  # noqa: S608
+            f" AND sealed IS NOT NULL AND serial IN ({','.join('?' * len(part))})",
             (domain.id, *part),
         ).fetchall()
-    opened = issue.unseal_rows(context, domain, sealed)
-    return {row[0]: original.decode() for row, original in zip(sealed, opened, strict=True)}
+    head = issue.seal_head(domain)
+    ids = [issue.row_id(serial, nonce) for serial, nonce, *_ in found]
+    opened = context.keys.unseal(
+        domain.uuid,
+        issue.DATA_VERSION,
+        [ident + b"\1" for ident in ids],
+        [row[4] for row in found],
+        [head + ident + row[2].to_bytes(4, "big") + row[3] for ident, row in zip(ids, found, strict=True)],
+    )
+    return {row[0]: original.decode() for row, original in zip(found, opened, strict=True)}
 
 
 def _spend(context: Context, conn: sqlite3.Connection, site: str, day: str, count: int) -> PolicyError | None:
