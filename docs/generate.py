@@ -91,6 +91,12 @@ def errors_page() -> str:
     ]
     items = {
         "invalid_original": ("usage", "item of a batch: empty, too long, or with control characters"),
+        "invalid_pseudonym": ("usage", "item of an import: empty, too long, or with control characters"),
+        "unknown_original": ("not_found", "item of a batch: it has no pseudonym in this domain"),
+        "unknown_parent_pseudonym": ("not_found", "item of a batch: not a live pseudonym of the parent domain"),
+        "pseudonym_taken": ("conflict", "item of an import: the pseudonym stands, or stood, for another original"),
+        "original_has_another": ("conflict", "item of an import: the original has another stored pseudonym"),
+        "computed_pseudonym": ("conflict", "item of an import: it is a live computed pseudonym of the domain"),
         "unknown_pseudonym": (
             "not_found",
             "item of a batch: forged, deleted, foreign, or never issued; one answer for all",

@@ -6,11 +6,33 @@ from pathlib import Path
 
 import click
 
-from . import output
-from .options import call, connect_option, json_option
+from trustcenter.errors import UsageError_
 
-_COLUMNS = ("name", "kind", "site", "study", "key_version", "pseudonyms")
-_ALL = ("name", "uuid", "kind", "site", "study", "recipient", "suite", "key_version", "pseudonyms", "created")
+from . import output
+from .options import call, confirm, connect_option, json_option
+
+_COLUMNS = ("name", "kind", "site", "study", "suite", "key_version", "pseudonyms", "state")
+# The format is an object: it is in the JSON only.
+_SHOWN = (
+    "name",
+    "uuid",
+    "kind",
+    "site",
+    "study",
+    "recipient",
+    "suite",
+    "multi",
+    "deletable",
+    "reversible",
+    "expiry_days",
+    "parent",
+    "key_version",
+    "pseudonyms",
+    "state",
+    "closes",
+    "created",
+)
+_CHECKS = ("none", "damm", "verhoeff", "hamming", "reed-solomon")
 
 
 @click.group()
@@ -21,16 +43,63 @@ def domain() -> None:
 @domain.command("create")
 @click.argument("name")
 @click.option("--site", required=True, metavar="SITE", help="The site that the domain belongs to.")
+@click.option("--multi", is_flag=True, help="An original may have several pseudonyms.")
+@click.option("--deletable", is_flag=True, help="The site may delete pseudonyms.")
+@click.option("--irreversible", is_flag=True, help="Keep no original: nobody can ever go back.")
+@click.option("--expiry-days", type=click.IntRange(1, 36_500), metavar="DAYS", help="Pseudonyms expire after so long.")
+@click.option("--parent", metavar="DOMAIN", help="Originals are the pseudonyms of this domain of the same site.")
+@click.option("--alphabet", metavar="NAME", help="Draw pseudonyms at random and store them: name of their alphabet.")
+@click.option("--length", type=click.IntRange(1, 64), metavar="N", help="Drawn characters of a pseudonym.")
+@click.option("--prefix", default="", metavar="TEXT", help="What drawn pseudonyms begin with.")
+@click.option("--check", type=click.Choice(_CHECKS), default="none", help="Check characters of drawn pseudonyms.")
 @json_option
 @connect_option
-def create(name: str, site: str, as_json: bool, connect: Path | None) -> None:
+def create(
+    name: str,
+    site: str,
+    multi: bool,
+    deletable: bool,
+    irreversible: bool,
+    expiry_days: int | None,
+    parent: str | None,
+    alphabet: str | None,
+    length: int | None,
+    prefix: str,
+    check: str,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
     """Create a domain of a site (operator).
 
-    Example:
+    What a domain promises is chosen here and never changes. Alphabets: hex, numbers, numbers-without-zero,
+    numbers-x, symbol31, symbol32, or the characters themselves.
+
+    Examples:
       trustcenter domain create uk-nord-research --site uk-nord
+      trustcenter domain create uk-nord-short --site uk-nord --alphabet symbol32 --length 8 --check reed-solomon
     """
-    made = call(connect, lambda center: center.create_domain(name, site))
-    output.item(made, _ALL, as_json=as_json)
+    if (alphabet is None) != (length is None) or (alphabet is None and (prefix or check != "none")):
+        raise UsageError_(
+            "a format of drawn pseudonyms has an alphabet and a length",
+            code="format_incomplete",
+            hint="give --alphabet and --length, and perhaps --prefix and --check",
+        )
+    from trustcenter.messages import api
+
+    request = api.DomainCreate(
+        name=name,
+        site=site,
+        suite=api.Suite.COMPUTED if alphabet is None else api.Suite.DRAWN,
+        format=None
+        if alphabet is None or length is None
+        else api.DrawnFormat(prefix=prefix, alphabet=alphabet, length=length, check=check),  # type: ignore[arg-type]
+        multi=multi,
+        deletable=deletable,
+        reversible=not irreversible,
+        expiry_days=expiry_days,
+        parent=parent,
+    )
+    output.item(call(connect, lambda center: center.make_domain(request)), _SHOWN, as_json=as_json)
 
 
 @domain.command("list")
@@ -48,4 +117,33 @@ def list_(as_json: bool, connect: Path | None) -> None:
 @connect_option
 def show(name: str, as_json: bool, connect: Path | None) -> None:
     """Show one domain."""
-    output.item(call(connect, lambda center: center.domain(name)), _ALL, as_json=as_json)
+    output.item(call(connect, lambda center: center.domain(name)), _SHOWN, as_json=as_json)
+
+
+@domain.command("close")
+@click.argument("name")
+@click.option(
+    "--days", type=click.IntRange(1, 3650), default=30, show_default=True, help="Until its keys are destroyed."
+)
+@click.option("--yes", is_flag=True, help="Do not ask; for automation.")
+@json_option
+@connect_option
+def close(name: str, days: int, yes: bool, as_json: bool, connect: Path | None) -> None:
+    """Close a domain (operator): no more issue now, and its keys are destroyed after the grace period.
+
+    Until then pseudonyms are translated and looked up as before. Afterwards nobody can, and nothing brings it back
+    but a backup of the key store, which has to expire within the grace period too.
+    """
+    confirm(f"No more pseudonyms in this domain from now on, and none resolves after {days} days.", name, yes=yes)
+    output.item(call(connect, lambda center: center.close_domain(name, days)), _SHOWN, as_json=as_json)
+
+
+@domain.command("destroy")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask; for automation.")
+@json_option
+@connect_option
+def destroy(name: str, yes: bool, as_json: bool, connect: Path | None) -> None:
+    """Destroy the keys of a closed domain that is due (operator). The service does it by itself when it starts."""
+    confirm("Every pseudonym of this domain becomes meaningless for ever.", name, yes=yes)
+    output.item(call(connect, lambda center: center.destroy_domain(name)), _SHOWN, as_json=as_json)

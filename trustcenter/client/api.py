@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
@@ -15,10 +14,11 @@ from trustcenter.messages import api as m
 from trustcenter.messages.common import Message
 from trustcenter.messages.rooms import Receipt
 
+from .answers import as_long, decoded, quoted, unexpected
 from .coalesce import Ask, Coalescer
 from .connection import Connection
-from .errors import BadAnswerError
 from .ndjson import lines, records
+from .operations import DomainOperations
 from .settings import DEFAULT, Settings
 from .transport import Transport
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class TrustCenter:
+class TrustCenter(DomainOperations):
     """Asynchronous client of one service, as one caller.
 
     Example:
@@ -75,15 +75,15 @@ class TrustCenter:
 
     async def create_token(self, site: str, expires_days: int) -> m.Token:
         """A fresh token of a site."""
-        return await self._post(f"/v1/sites/{_q(site)}/tokens", m.TokenCreate(expires_days=expires_days), m.Token)
+        return await self._post(f"/v1/sites/{quoted(site)}/tokens", m.TokenCreate(expires_days=expires_days), m.Token)
 
     async def tokens(self, site: str) -> list[m.TokenInfo]:
         """The tokens of a site, without the tokens themselves."""
-        return (await self._get(f"/v1/sites/{_q(site)}/tokens", m.Tokens)).tokens
+        return (await self._get(f"/v1/sites/{quoted(site)}/tokens", m.Tokens)).tokens
 
     async def revoke_token(self, site: str, token_id: str) -> None:
         """Make a token worthless."""
-        await self._http.call("DELETE", f"/v1/sites/{_q(site)}/tokens/{_q(token_id)}", repeatable=False)
+        await self._http.call("DELETE", f"/v1/sites/{quoted(site)}/tokens/{quoted(token_id)}", repeatable=False)
 
     async def add_staff(self, person: m.StaffCreate) -> m.StaffAdded:
         """Add a person at the centre."""
@@ -105,7 +105,7 @@ class TrustCenter:
 
     async def domain(self, name: str) -> m.Domain:
         """One domain."""
-        return await self._get(f"/v1/domains/{_q(name)}", m.Domain)
+        return await self._get(f"/v1/domains/{quoted(name)}", m.Domain)
 
     async def keys(self) -> list[m.KeyVersion]:
         """Every key version and its state."""
@@ -114,21 +114,27 @@ class TrustCenter:
     async def rotate(self, domain: str, *, dry_run: bool, expected_version: int | None = None) -> m.RotationPlan:
         """Rotate a domain's pseudonym key, or only plan it."""
         request = m.RotateRequest(dry_run=dry_run, expected_version=expected_version)
-        return await self._post(f"/v1/domains/{_q(domain)}/keys/rotate", request, m.RotationPlan, repeatable=dry_run)
+        return await self._post(
+            f"/v1/domains/{quoted(domain)}/keys/rotate", request, m.RotationPlan, repeatable=dry_run
+        )
 
     # --- pseudonyms ----------------------------------------------------------------------------------
 
     async def pseudonymize(self, domain: str, originals: Sequence[str]) -> m.PseudonymAnswer:
         """Pseudonyms of one batch, in order. The same originals give the same answer, so it is retried."""
         request = m.PseudonymRequest(originals=list(originals))
-        answer = await self._post(f"/v1/domains/{_q(domain)}/pseudonyms", request, m.PseudonymAnswer, repeatable=True)
-        return _as_long(answer, answer.pseudonyms, originals)
+        answer = await self._post(
+            f"/v1/domains/{quoted(domain)}/pseudonyms", request, m.PseudonymAnswer, repeatable=True
+        )
+        return as_long(answer, answer.pseudonyms, originals)
 
     async def translate(self, domain: str, pseudonyms: Sequence[str]) -> m.TranslateAnswer:
         """Current pseudonyms for those of earlier key versions, in order."""
         request = m.TranslateRequest(pseudonyms=list(pseudonyms))
-        answer = await self._post(f"/v1/domains/{_q(domain)}/translate", request, m.TranslateAnswer, repeatable=True)
-        return _as_long(answer, answer.pseudonyms, pseudonyms)
+        answer = await self._post(
+            f"/v1/domains/{quoted(domain)}/translate", request, m.TranslateAnswer, repeatable=True
+        )
+        return as_long(answer, answer.pseudonyms, pseudonyms)
 
     async def pseudonym(self, domain: str, original: str) -> str:
         """The pseudonym of one original. Calls made at about the same time share a request.
@@ -154,7 +160,9 @@ class TrustCenter:
 
     async def translations(self, domain: str, from_version: int) -> AsyncIterator[m.Translation]:
         """The whole translation map of a domain, streamed."""
-        async with self._http.stream(f"/v1/domains/{_q(domain)}/translations?from_version={from_version:d}") as body:
+        async with self._http.stream(
+            f"/v1/domains/{quoted(domain)}/translations?from_version={from_version:d}"
+        ) as body:
             async for item in records(body, m.Translation, self.settings.line_bytes):
                 yield item
 
@@ -162,7 +170,7 @@ class TrustCenter:
 
     async def request_reidentification(self, domain: str, body: m.ReidentifyRequest) -> m.Reidentification:
         """Request the originals of own pseudonyms; approvers decide."""
-        return await self._post(f"/v1/domains/{_q(domain)}/reidentifications", body, m.Reidentification)
+        return await self._post(f"/v1/domains/{quoted(domain)}/reidentifications", body, m.Reidentification)
 
     async def reidentifications(self) -> list[m.Reidentification]:
         """The requests that the caller may see, newest first."""
@@ -170,69 +178,69 @@ class TrustCenter:
 
     async def reidentification(self, ident: str) -> m.Reidentification:
         """One request."""
-        return await self._get(f"/v1/reidentifications/{_q(ident)}", m.Reidentification)
+        return await self._get(f"/v1/reidentifications/{quoted(ident)}", m.Reidentification)
 
     async def approve_reidentification(self, ident: str, signature: str) -> m.Reidentification:
         """Approve a request with a signature over its statement; the same one again is harmless."""
         body = m.Approval(signature=signature)
-        return await self._post(f"/v1/reidentifications/{_q(ident)}/approvals", body, m.Reidentification)
+        return await self._post(f"/v1/reidentifications/{quoted(ident)}/approvals", body, m.Reidentification)
 
     async def deny_reidentification(self, ident: str, reason: str) -> m.Reidentification:
         """Deny a request, or take its ticket back."""
         body = m.Denial(reason=reason)
-        return await self._post(f"/v1/reidentifications/{_q(ident)}/denials", body, m.Reidentification)
+        return await self._post(f"/v1/reidentifications/{quoted(ident)}/denials", body, m.Reidentification)
 
     async def originals(self, domain: str, ident: str, pseudonyms: Sequence[str]) -> m.OriginalsAnswer:
         """Originals on an approved ticket, in order. Every call spends a fetch, so none is retried."""
         body = m.OriginalsRequest(pseudonyms=list(pseudonyms))
-        path = f"/v1/domains/{_q(domain)}/reidentifications/{_q(ident)}/originals"
+        path = f"/v1/domains/{quoted(domain)}/reidentifications/{quoted(ident)}/originals"
         answer = await self._post(path, body, m.OriginalsAnswer)
-        return _as_long(answer, answer.originals, pseudonyms)
+        return as_long(answer, answer.originals, pseudonyms)
 
     # --- studies: the site's side --------------------------------------------------------------------
 
     async def register(self, study: str, record_numbers: Sequence[str]) -> list[str]:
         """Study pseudonyms of record numbers (32 hex digits each, sorted), in order."""
         request = m.RegisterRequest(record_numbers=list(record_numbers))
-        answer = await self._post(f"/v1/studies/{_q(study)}/records", request, m.RegisterAnswer, repeatable=True)
-        return _as_long(answer.pseudonyms, answer.pseudonyms, record_numbers)
+        answer = await self._post(f"/v1/studies/{quoted(study)}/records", request, m.RegisterAnswer, repeatable=True)
+        return as_long(answer.pseudonyms, answer.pseudonyms, record_numbers)
 
     async def own_records(self, study: str) -> AsyncIterator[m.RecordRefs]:
         """The caller's mapped records and their current refs, streamed."""
-        async with self._http.stream(f"/v1/studies/{_q(study)}/records") as body:
+        async with self._http.stream(f"/v1/studies/{quoted(study)}/records") as body:
             async for item in records(body, m.RecordRefs, self.settings.line_bytes):
                 yield item
 
     async def open_upload(self, study: str, upload: m.UploadOpen) -> m.UploadOpened:
         """Announce rows."""
-        return await self._post(f"/v1/studies/{_q(study)}/uploads", upload, m.UploadOpened)
+        return await self._post(f"/v1/studies/{quoted(study)}/uploads", upload, m.UploadOpened)
 
     async def put_chunk(self, study: str, upload: str, index: int, rows: bytes) -> m.ChunkStored:
         """Send one chunk; the same bytes again are harmless, so it is retried."""
         digest = base64.b64encode(hashlib.sha256(rows).digest()).decode()
         answer = await self._http.call(
             "PUT",
-            f"/v1/studies/{_q(study)}/uploads/{_q(upload)}/chunks/{index:d}",
+            f"/v1/studies/{quoted(study)}/uploads/{quoted(upload)}/chunks/{index:d}",
             body=rows,
             content_type="application/octet-stream",
             headers={"Content-Digest": f"sha-256=:{digest}:"},
             repeatable=True,
         )
-        return _decode(answer, m.ChunkStored)
+        return decoded(answer, m.ChunkStored)
 
     async def complete_upload(self, study: str, upload: str) -> Receipt:
         """Close an upload; the comparator's receipt, again the same."""
         return await self._post(
-            f"/v1/studies/{_q(study)}/uploads/{_q(upload)}/complete", None, Receipt, repeatable=True
+            f"/v1/studies/{quoted(study)}/uploads/{quoted(upload)}/complete", None, Receipt, repeatable=True
         )
 
     async def send_map(self, study: str, entries: m.MapUpload) -> m.MapAccepted:
         """Tell the registrar which refs belong to which record; the same map again is harmless."""
-        return await self._post(f"/v1/studies/{_q(study)}/maps", entries, m.MapAccepted, repeatable=True)
+        return await self._post(f"/v1/studies/{quoted(study)}/maps", entries, m.MapAccepted, repeatable=True)
 
     async def results(self, study: str) -> AsyncIterator[m.ResultLine]:
         """The caller's own records and their study pseudonyms, streamed."""
-        async with self._http.stream(f"/v1/studies/{_q(study)}/results") as body:
+        async with self._http.stream(f"/v1/studies/{quoted(study)}/results") as body:
             async for item in records(body, m.ResultLine, self.settings.line_bytes):
                 yield item
 
@@ -248,37 +256,39 @@ class TrustCenter:
 
     async def study(self, name: str) -> m.Study:
         """One study."""
-        return await self._get(f"/v1/studies/{_q(name)}", m.Study)
+        return await self._get(f"/v1/studies/{quoted(name)}", m.Study)
 
     async def start_run(self, study: str) -> m.Run:
         """Start a linkage run."""
-        return await self._post(f"/v1/studies/{_q(study)}/runs", None, m.Run)
+        return await self._post(f"/v1/studies/{quoted(study)}/runs", None, m.Run)
 
     async def run(self, study: str, run: str) -> m.Run:
         """How far a run is."""
-        return await self._get(f"/v1/studies/{_q(study)}/runs/{_q(run)}", m.Run)
+        return await self._get(f"/v1/studies/{quoted(study)}/runs/{quoted(run)}", m.Run)
 
     async def cancel_run(self, study: str, run: str) -> m.Run:
         """Stop a run."""
-        answer = await self._http.call("DELETE", f"/v1/studies/{_q(study)}/runs/{_q(run)}", repeatable=False)
-        return _decode(answer, m.Run)
+        answer = await self._http.call("DELETE", f"/v1/studies/{quoted(study)}/runs/{quoted(run)}", repeatable=False)
+        return decoded(answer, m.Run)
 
     async def propose_release(self, study: str, recipient: str) -> m.Release:
         """Propose to hand the join map to a recipient."""
-        return await self._post(f"/v1/studies/{_q(study)}/releases", m.ReleaseCreate(recipient=recipient), m.Release)
+        return await self._post(
+            f"/v1/studies/{quoted(study)}/releases", m.ReleaseCreate(recipient=recipient), m.Release
+        )
 
     async def release(self, study: str, release: str) -> m.Release:
         """One release and its approvals."""
-        return await self._get(f"/v1/studies/{_q(study)}/releases/{_q(release)}", m.Release)
+        return await self._get(f"/v1/studies/{quoted(study)}/releases/{quoted(release)}", m.Release)
 
     async def approve_release(self, study: str, release: str, signature: str) -> m.Release:
         """Approve a release with a signature over its statement."""
-        path = f"/v1/studies/{_q(study)}/releases/{_q(release)}/approvals"
+        path = f"/v1/studies/{quoted(study)}/releases/{quoted(release)}/approvals"
         return await self._post(path, m.Approval(signature=signature), m.Release)
 
     async def join_map(self, study: str, release: str) -> AsyncIterator[bytes]:
         """The sealed join map of a completed release, streamed."""
-        async with self._http.stream(f"/v1/studies/{_q(study)}/releases/{_q(release)}/join-map") as body:
+        async with self._http.stream(f"/v1/studies/{quoted(study)}/releases/{quoted(release)}/join-map") as body:
             async for part in body.iter_chunked(2**18):
                 yield part
 
@@ -286,17 +296,17 @@ class TrustCenter:
 
     async def audit_export(self, room: str) -> AsyncIterator[bytes]:
         """The log of a room as a bundle, line by line (each with its line feed), exactly as sent."""
-        async with self._http.stream(f"/v1/audit/{_q(room)}/export") as body:
+        async with self._http.stream(f"/v1/audit/{quoted(room)}/export") as body:
             async for line in lines(body, self.settings.answer_bytes):
                 yield line
 
     async def audit_checkpoint(self, room: str) -> str:
         """The signed head of a room's log."""
-        answer = await self._http.call("GET", f"/v1/audit/{_q(room)}/checkpoint", repeatable=True)
+        answer = await self._http.call("GET", f"/v1/audit/{quoted(room)}/checkpoint", repeatable=True)
         try:
             return answer.decode("utf-8")
         except UnicodeDecodeError:
-            raise _unexpected() from None
+            raise unexpected() from None
 
     # --- helpers -------------------------------------------------------------------------------------
 
@@ -307,33 +317,16 @@ class TrustCenter:
         return queue
 
     async def _get(self, path: str, kind: type[T]) -> T:
-        return _decode(await self._http.call("GET", path, repeatable=True), kind)
+        return decoded(await self._http.call("GET", path, repeatable=True), kind)
 
-    async def _post(self, path: str, body: Message | None, kind: type[T], *, repeatable: bool = False) -> T:
+    async def _post(
+        self,
+        path: str,
+        body: Message | None,
+        kind: type[T],
+        *,
+        repeatable: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
         sent = b"" if body is None else _ENCODER.encode(body)
-        return _decode(await self._http.call("POST", path, body=sent, repeatable=repeatable), kind)
-
-
-def _q(segment: str) -> str:
-    return quote(segment, safe="")
-
-
-def _decode(body: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise _unexpected() from None
-
-
-def _as_long(answer: T, items: Sequence[object], asked: Sequence[object]) -> T:
-    # Positions are all that ties an answer to its question: a wrong length would mix up patients.
-    if len(items) != len(asked):
-        raise _unexpected()
-    return answer
-
-
-def _unexpected() -> BadAnswerError:
-    return BadAnswerError(
-        "the service answered something that this version of the client does not know",
-        hint="compare the versions: trustcenter --version, and GET /version of the service",
-    )
+        return decoded(await self._http.call("POST", path, body=sent, headers=headers, repeatable=repeatable), kind)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import routes_access, routes_operator, routes_reidentify, routes_service, routes_site
+from . import routes_access, routes_operations, routes_operator, routes_reidentify, routes_service, routes_site
 from .calls import PUBLIC, Answer, Binary, Call, Route
 from .openapi import document
 
@@ -17,5 +17,6 @@ ROUTES: tuple[Route, ...] = (
     *routes_operator.ROUTES,
     *routes_access.ROUTES,
     *routes_site.ROUTES,
+    *routes_operations.ROUTES,
     *routes_reidentify.ROUTES,
 )

@@ -10,7 +10,7 @@ from trustcenter.comparator import uploads
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Receipt
-from trustcenter.registrar import domains, issue, records, translate
+from trustcenter.registrar import domains, operations, records, translate
 
 from .calls import OPERATOR, SITE, Answer, Call, Lines, Route
 
@@ -32,8 +32,8 @@ async def domain_show(call: Call) -> Answer:
 
 
 async def pseudonymize(call: Call) -> Answer:
-    return await issue.issue(
-        call.instance.registrar, call.principal, call.request_id, call.segment("domain"), call.body.originals
+    return await operations.pseudonymize(
+        call.instance.registrar, call.principal, call.request_id, call.segment("domain"), call.body
     )
 
 

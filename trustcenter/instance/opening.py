@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from keys.ids import Purpose
 from keys.store import KeyStore
@@ -17,18 +19,21 @@ from trustcenter.comparator import context as comparator_context
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
 from trustcenter.errors import VerificationError
+from trustcenter.registrar import closing, reidentify_schema, removal
 from trustcenter.registrar import context as registrar_context
-from trustcenter.registrar import reidentify_schema
+from trustcenter.registrar import policy as registrar_policy
 from trustcenter.registrar import schema as registrar_schema
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import INSTANCE, KeyRing
 from trustcenter.store import Database
+from trustcenter.store.scrub import scrub
 
 HEAD_NAME = "head.json"
 REGISTRAR_MIGRATIONS = (
     *AUDIT_MIGRATIONS,
     *auth.MIGRATIONS,
     *registrar_schema.MIGRATIONS,
+    *registrar_policy.MIGRATIONS,
     *reidentify_schema.MIGRATIONS,
 )
 COMPARATOR_MIGRATIONS = (*AUDIT_MIGRATIONS, *comparator_schema.MIGRATIONS)
@@ -66,6 +71,7 @@ async def open_instance(config: Config, passphrase: bytes, clock: Clock = utc_no
     async with AsyncExitStack() as stack:
         keys = KeyStore.open(config.path(files.registrar_keys), passphrase)
         comparator_keys = KeyStore.open(config.path(files.comparator_keys), passphrase)
+        stack.callback(_scrub, config.path(files.registrar), config.path(files.comparator))  # after both are closed
         db = await Database.open(config.path(files.registrar), REGISTRAR_MIGRATIONS, application="registrar")
         stack.push_async_callback(db.close)
         comparator_db = await Database.open(
@@ -104,10 +110,19 @@ async def open_instance(config: Config, passphrase: bytes, clock: Clock = utc_no
         head.check(instance=instance, database=database, epoch=epoch, log_size=size, root_at=lambda at: roots[at])
         await _check_comparator(comparator, instance)
         await _start(registrar)
+        await closing.destroy_due(registrar)
+        await removal.expire_due(registrar)
         try:
             yield Instance(config, instance, registrar, comparator)
         finally:
             await _stop(registrar)
+
+
+def _scrub(*databases: Path) -> None:
+    """What was deleted shall be gone from the files, not only from their tables."""
+    for database in databases:
+        with contextlib.suppress(OSError):  # a full or failing disk: the next stop tries again
+            scrub(database)
 
 
 async def _check_comparator(comparator: comparator_context.Context, instance: str) -> None:

@@ -45,6 +45,11 @@ class Context:
         async with self._key_lock:
             await asyncio.to_thread(self.keys.add, list(ids))
 
+    async def destroy_keys(self, ids: Sequence[KeyId]) -> None:
+        """Destroy key material. Only after the transaction that calls it destroyed was committed."""
+        async with self._key_lock:
+            await asyncio.to_thread(self.keys.destroy, list(ids))
+
     def audit(self, conn: sqlite3.Connection, event: Event, who: str, request: str, **fields: Any) -> int:
         """Append the entry of an effect; returns its leaf index."""
         entry: Mapping[str, Any] = {"who": who, "request": request, **fields}

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import uuid as uuids
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+import msgspec
+
+from keys import drawn
 from keys.ids import KeyId, Purpose
 from keys.states import KeyState
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, NotFoundError
+from trustcenter.errors import ConflictError, NotFoundError, UsageError_
 from trustcenter.messages import api
 
+from . import policy as policies
 from .context import Context
 from .keyring import DOMAIN_PURPOSES, domain_scope
+from .policy import Policy
 
-SUITE = "computed"
+SUITE = policies.COMPUTED
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,10 @@ class DomainRow:
     recipient: str | None
     h: bytes
     created: str
+    policy: Policy = policies.ORDINARY
+    state: str = policies.OPEN
+    closes: str | None = None
+    strings: int = 0  # stored strings, drawn and imported
 
     def __repr__(self) -> str:
         return f"DomainRow({self.name!r})"
@@ -54,9 +65,20 @@ class NewDomain:
     site: str | None = None
     study: str | None = None
     recipient: str | None = None
+    policy: Policy = policies.ORDINARY
 
 
-_COLUMNS = "id, name, uuid, kind, site, study, recipient, h, created"
+_COLUMNS = (
+    "id, name, uuid, kind, site, study, recipient, h, created,"
+    " suite, format, multi, deletable, reversible, expiry_days, parent, state, closes, strings"
+)
+
+
+def _row(row: tuple[Any, ...]) -> DomainRow:
+    suite, format_, multi, deletable, reversible, days, parent = row[9:16]
+    policy = Policy(suite, format_, bool(multi), bool(deletable), bool(reversible), days, parent)
+    id_, name, uuid, kind, site, study, recipient, h, created = row[:9]
+    return DomainRow(id_, name, uuid, kind, site, study, recipient, h, created, policy, *row[16:])
 
 
 def new_uuid() -> str:
@@ -77,8 +99,9 @@ def insert(context: Context, conn: sqlite3.Connection, new: NewDomain) -> int:
     """
     try:
         cursor = conn.execute(
-            "INSERT INTO domain (name, uuid, kind, site, study, recipient, suite, h, created)"
-            " VALUES (?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO domain (name, uuid, kind, site, study, recipient, suite, h, created,"
+            " format, multi, deletable, reversible, expiry_days, parent)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 new.name,
                 new.uuid,
@@ -86,9 +109,15 @@ def insert(context: Context, conn: sqlite3.Connection, new: NewDomain) -> int:
                 new.site,
                 new.study,
                 new.recipient,
-                SUITE,
+                new.policy.suite,
                 os.urandom(32),
                 stamp(context.clock()),
+                new.policy.format,
+                new.policy.multi,
+                new.policy.deletable,
+                new.policy.reversible,
+                new.policy.expiry_days,
+                new.policy.parent,
             ),
         )
     except sqlite3.IntegrityError:
@@ -111,7 +140,7 @@ def find(conn: sqlite3.Connection, name: str, caller: Principal | None = None) -
         NotFoundError: there is none that the caller may see.
     """
     row = conn.execute(f"SELECT {_COLUMNS} FROM domain WHERE name = ?", (name,)).fetchone()  # noqa: S608
-    domain = DomainRow(*row) if row else None
+    domain = _row(row) if row else None
     if domain is None or (caller is not None and caller.is_site and domain.site != caller.name):
         raise NotFoundError(
             "there is no such domain, or it is not yours",
@@ -123,7 +152,7 @@ def find(conn: sqlite3.Connection, name: str, caller: Principal | None = None) -
 
 def by_id(conn: sqlite3.Connection, row_id: int) -> DomainRow:
     """A domain by its row id, which comes from our own tables only."""
-    return DomainRow(*conn.execute(f"SELECT {_COLUMNS} FROM domain WHERE id = ?", (row_id,)).fetchone())  # noqa: S608
+    return _row(conn.execute(f"SELECT {_COLUMNS} FROM domain WHERE id = ?", (row_id,)).fetchone())  # noqa: S608
 
 
 def describe(context: Context, conn: sqlite3.Connection, domain: DomainRow) -> api.Domain:
@@ -132,6 +161,8 @@ def describe(context: Context, conn: sqlite3.Connection, domain: DomainRow) -> a
     active = [
         v.version for v in context.ring.versions(conn, domain.scope, Purpose.PSEUDONYM) if v.state is KeyState.ACTIVE
     ]
+    fields = domain.policy.format_fields()
+    parent = conn.execute("SELECT name FROM domain WHERE id = ?", (domain.policy.parent,)).fetchone()
     return api.Domain(
         name=domain.name,
         uuid=domain.uuid,
@@ -139,10 +170,18 @@ def describe(context: Context, conn: sqlite3.Connection, domain: DomainRow) -> a
         site=domain.site,
         study=domain.study,
         recipient=domain.recipient,
-        suite=SUITE,
+        suite=domain.policy.suite,
         key_version=active[0] if active else 0,
         pseudonyms=count,
         created=domain.created,
+        format=msgspec.convert(fields, api.DrawnFormat) if fields is not None else None,
+        multi=domain.policy.multi,
+        deletable=domain.policy.deletable,
+        reversible=domain.policy.reversible,
+        expiry_days=domain.policy.expiry_days,
+        parent=parent[0] if parent else None,
+        state=domain.state,
+        closes=domain.closes,
     )
 
 
@@ -150,23 +189,82 @@ def visible(conn: sqlite3.Connection, caller: Principal) -> list[DomainRow]:
     """The domains that the caller may see, by name: all for an operator, its own for a site."""
     clause, values = (" WHERE site = ?", (caller.name,)) if caller.is_site else ("", ())
     rows = conn.execute(f"SELECT {_COLUMNS} FROM domain{clause} ORDER BY name", values).fetchall()  # noqa: S608
-    return [DomainRow(*row) for row in rows]
+    return [_row(row) for row in rows]
 
 
 async def create(context: Context, caller: Principal, request: str, body: api.DomainCreate) -> api.Domain:
     """Create a site's domain with its own random keys.
 
     Raises:
-        NotFoundError: no such site.
-        ConflictError: the name is taken.
+        NotFoundError: no such site, or no such parent domain of that site.
+        ConflictError: the name is taken, or the parent is closed.
+        UsageError_: suite and format do not fit together.
     """
-    new = NewDomain(body.name, new_uuid(), "site", site=body.site)
+    chosen = _chosen(body)
+    new = NewDomain(body.name, new_uuid(), "site", site=body.site, policy=chosen)
     await context.make_keys(key_ids(new.uuid))
 
     def effect(conn: sqlite3.Connection) -> api.Domain:
         context.directory.require_sites(conn, [body.site])
-        insert(context, conn, new)
-        context.audit(conn, Event.DOMAIN_CREATE, caller.name, request, domain=new.name, site=body.site, suite=SUITE)
+        extra = {}
+        made = new
+        if body.parent is not None:
+            made = replace(new, policy=replace(chosen, parent=_parent(conn, body.parent, body.site)))
+            extra["parent"] = body.parent
+        insert(context, conn, made)
+        if chosen.expiry_days is not None:
+            extra["expiry_days"] = str(chosen.expiry_days)
+        context.audit(
+            conn,
+            Event.DOMAIN_CREATE,
+            caller.name,
+            request,
+            domain=new.name,
+            site=body.site,
+            suite=chosen.suite,
+            multi=int(chosen.multi),
+            deletable=int(chosen.deletable),
+            reversible=int(chosen.reversible),
+            **extra,
+        )
         return describe(context, conn, find(conn, new.name))
 
     return await context.db.write(effect)
+
+
+def _chosen(body: api.DomainCreate) -> Policy:
+    """The policy that was asked for, the parent still missing.
+
+    Raises:
+        UsageError_, InvalidFormatError: suite and format do not fit together, or the format cannot be.
+    """
+    if (body.suite is api.Suite.DRAWN) != (body.format is not None):
+        raise UsageError_(
+            "suite drawn needs a format, and suite computed has its own",
+            code="format_and_suite",
+            hint="give suite drawn and a format, or neither",
+            where="format",
+        )
+    text = None
+    if body.format is not None:
+        text = json.dumps(drawn.Format.parse(msgspec.structs.asdict(body.format)).to_json(), sort_keys=True)
+    return Policy(
+        suite=body.suite.value,
+        format=text,
+        multi=body.multi,
+        deletable=body.deletable,
+        reversible=body.reversible,
+        expiry_days=body.expiry_days,
+    )
+
+
+def _parent(conn: sqlite3.Connection, name: str, site: str) -> int:
+    row = conn.execute("SELECT id, kind, site FROM domain WHERE name = ?", (name,)).fetchone()
+    if row is None or row[1:] != ("site", site):
+        raise NotFoundError(
+            "the site has no such domain to be the parent",
+            code="unknown_parent",
+            hint="trustcenter domain list shows the domains of each site",
+        )
+    policies.require_open(conn, row[0])
+    return int(row[0])

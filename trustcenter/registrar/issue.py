@@ -22,10 +22,10 @@ from keys.ids import Purpose
 from keys.states import KeyState
 from trustcenter.audit import Event, merkle_root
 from trustcenter.auth import Principal, quotas
-from trustcenter.errors import LimitError, PolicyError
+from trustcenter.errors import LimitError
 from trustcenter.messages import api
 
-from . import domains
+from . import domains, policy
 from .context import Context
 from .domains import DomainRow
 from .head import COUNTER_BITS
@@ -64,35 +64,24 @@ def check_originals(originals: Sequence[str], limit_chars: int) -> tuple[list[in
 
 
 async def issue(
-    context: Context, caller: Principal, request: str, domain_name: str, originals: Sequence[str]
+    context: Context, caller: Principal, request: str, domain: DomainRow, originals: Sequence[str]
 ) -> api.PseudonymAnswer:
-    """Pseudonyms of `originals` in a domain of the caller, created where they do not exist.
+    """Pseudonyms of `originals` in an ordinary domain of the caller, created where they do not exist.
+
+    `operations.pseudonymize` is in front of it: it has found the domain and counted the batch.
 
     Raises:
-        NotFoundError: no such domain, or not the caller's.
-        PolicyError: the domain belongs to a study.
-        LimitError: more items than a batch may have.
-        ConflictError: the domain has no active key.
+        ConflictError: the domain is closed, or has no active key.
     """
-    if len(originals) > context.limits.batch_items:
-        raise LimitError(
-            "too many originals in one request",
-            code="batch_too_large",
-            hint=f"send at most {context.limits.batch_items} at a time",
-        )
-    domain = await context.db.read(lambda conn: domains.find(conn, domain_name, caller))
-    if domain.kind != "site":
-        raise PolicyError(
-            "pseudonyms of a study are made by registering record numbers",
-            code="study_domain",
-            hint="trustcenter study register; hospital ids never enter a study's domain",
-        )
     good, errors = check_originals(originals, context.limits.original_chars)
     values = [originals[index].encode() for index in good]
     tags = await asyncio.to_thread(context.keys.tags, domain.uuid, LOOKUP_VERSION, values)
-    issued = await context.db.write(
-        lambda conn: create_or_get(context, conn, domain, values, tags, caller.name, request)
-    )
+
+    def effect(conn: sqlite3.Connection) -> Issued:
+        policy.require_open(conn, domain.id)
+        return create_or_get(context, conn, domain, values, tags, caller.name, request)
+
+    issued = await context.db.write(effect)
     strings = await asyncio.to_thread(format_rows, context, domain, issued.version, issued.serials, issued.nonces)
     answer: list[str | None] = [None] * len(originals)
     for index, string in zip(good, strings, strict=True):

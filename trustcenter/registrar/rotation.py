@@ -15,10 +15,10 @@ from keys.ids import KeyId, Purpose
 from keys.states import KeyAction, KeyState
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
-from trustcenter.errors import ConflictError, LimitError
+from trustcenter.errors import ConflictError, LimitError, PolicyError
 from trustcenter.messages import api
 
-from . import domains
+from . import domains, policy
 from .context import Context
 from .domains import DomainRow
 from .head import COUNTER_BITS
@@ -47,6 +47,13 @@ class _Plan:
 
 def _plan(context: Context, conn: sqlite3.Connection, name: str, expected: int | None) -> _Plan:
     domain = domains.find(conn, name)
+    policy.require_open(conn, domain.id)
+    if domain.policy.suite == policy.DRAWN:
+        raise PolicyError(
+            "drawn pseudonyms have no key that could be rotated",
+            code="not_keyed",
+            hint="make a new domain and translate into it",
+        )
     active = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM)
     if expected is not None and expected != active.version:
         raise ConflictError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,10 @@ from keys.ids import Purpose
 from keys.states import KeyState, Operation, may
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
-from trustcenter.errors import LimitError, NotFoundError
+from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
 
-from . import domains, issue
+from . import batches, domains, issue, lookup, policy, rows
 from .context import Context
 from .domains import DomainRow
 from .keyring import Version
@@ -40,18 +41,14 @@ async def translate(
         NotFoundError: no such domain, or not the caller's.
         LimitError: too many items.
     """
-    if len(pseudonyms) > context.limits.batch_items:
-        raise LimitError(
-            "too many pseudonyms in one request",
-            code="batch_too_large",
-            hint=f"send at most {context.limits.batch_items} at a time",
-        )
-    domain = await context.db.read(lambda conn: domains.find(conn, domain_name, caller))
-    parsed = await asyncio.to_thread(computed.parse, list(pseudonyms))
+    domain = await batches.own_domain(context, caller, domain_name, len(pseudonyms), studies=True)
+    question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms)
 
-    def effect(conn: sqlite3.Connection) -> tuple[int, list[tuple[int, bytes] | None]]:
+    def effect(conn: sqlite3.Connection) -> tuple[int, list[tuple[int, bytes] | None], rows.Fetched]:
+        now = context.clock()
+        policy.require_keys(conn, domain.id, now)
         active = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM)
-        rows = resolve(context, conn, domain, parsed.blocks, parsed.status)
+        found = lookup.rows(context, conn, domain, question, now)
         context.audit(
             conn,
             Event.PSEUDONYM_TRANSLATE,
@@ -60,12 +57,18 @@ async def translate(
             domain=domain.name,
             key_version=active.version,
             count=len(pseudonyms),
-            unresolved=sum(row is None for row in rows),
+            unresolved=sum(row is None for row in found),
         )
-        return active.version, rows
+        return active.version, found, rows.fetch(conn, domain, [row for row in found if row is not None])
 
-    version, rows = await context.db.write(effect)
-    answer, errors = await asyncio.to_thread(_render, context, domain, version, rows, parsed.status)
+    version, found, fetched = await context.db.write(effect)
+    strings = iter(await asyncio.to_thread(rows.render, context, domain, version, fetched))
+    answer = [next(strings) if row is not None else None for row in found]
+    errors = [
+        batches.wrong_check(index) if question.status[index] == 2 else batches.unknown_pseudonym(index)
+        for index, row in enumerate(found)
+        if row is None
+    ]
     return api.TranslateAnswer(pseudonyms=answer, errors=errors, key_version=version)
 
 
@@ -97,7 +100,7 @@ def resolve(
         serials[ok] = opened.serial[ok]
         nonces[ok] = opened.nonce[ok]
     candidates = np.flatnonzero(hits == 1)
-    live = _live_nonces(conn, domain.id, [int(serials[i]) for i in candidates])
+    live = _live_nonces(conn, domain.id, [int(serials[i]) for i in candidates], context.clock())
     found: list[tuple[int, bytes] | None] = [None] * count
     for i in candidates:
         serial, nonce = int(serials[i]), nonces[i].tobytes()
@@ -106,48 +109,18 @@ def resolve(
     return found
 
 
-def _live_nonces(conn: sqlite3.Connection, domain: int, serials: Sequence[int]) -> dict[int, bytes]:
+def _live_nonces(conn: sqlite3.Connection, domain: int, serials: Sequence[int], now: datetime) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     wanted = sorted(set(serials))
     for start in range(0, len(wanted), 30_000):
         part = wanted[start : start + 30_000]
         marks = ",".join("?" * len(part))
-        found.update(
-            conn.execute(
-                f"SELECT serial, nonce FROM entry WHERE domain = ? AND status = 0 AND serial IN ({marks})",  # noqa: S608
-                (domain, *part),
-            )
+        query = (
+            f"SELECT serial, nonce FROM entry WHERE domain = ? AND status = 0 AND serial IN ({marks})"  # noqa: S608
+            " AND (expires IS NULL OR expires > ?)"
         )
+        found.update(conn.execute(query, (domain, *part, int(now.timestamp()))))
     return found
-
-
-def _render(
-    context: Context,
-    domain: DomainRow,
-    version: int,
-    rows: Sequence[tuple[int, bytes] | None],
-    status: NDArray[np.int8],
-) -> tuple[list[str | None], list[api.ItemError]]:
-    good = [index for index, row in enumerate(rows) if row is not None]
-    live = [row for row in rows if row is not None]
-    strings = issue.format_rows(context, domain, version, *_columns(live))
-    answer: list[str | None] = [None] * len(rows)
-    for index, string in zip(good, strings, strict=True):
-        answer[index] = string
-    errors = [
-        api.ItemError(index=index, code="wrong_check_characters", hint="probably mistyped: compare with the source")
-        if status[index] == 2
-        else api.ItemError(index=index, code="unknown_pseudonym", hint="not a live pseudonym of this domain")
-        for index, row in enumerate(rows)
-        if row is None
-    ]
-    return answer, errors
-
-
-def _columns(rows: Sequence[tuple[int, bytes]]) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-    serials = np.fromiter((row[0] for row in rows), dtype=np.uint64, count=len(rows))
-    nonces = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.uint8).reshape(len(rows), 5)
-    return serials, nonces
 
 
 async def translation_map(
@@ -164,6 +137,7 @@ async def translation_map(
 
     def begin(conn: sqlite3.Connection) -> tuple[DomainRow, Version, Version]:
         domain = domains.find(conn, domain_name, caller)
+        policy.require_keys(conn, domain.id, context.clock())
         versions = context.ring.versions(conn, domain.scope, Purpose.PSEUDONYM)
         old = next((v for v in versions if v.version == from_version), None)
         if old is None or old.high_water is None or not may(old.state, Operation.TRANSLATE_FROM):
@@ -186,17 +160,20 @@ async def translation_map(
 
     domain, old, active = await context.db.write(begin)
 
-    def rows(conn: sqlite3.Connection) -> Iterator[tuple[int, bytes]]:
+    now = context.clock()
+
+    def live(conn: sqlite3.Connection) -> Iterator[tuple[int, bytes]]:
         yield from conn.execute(
-            "SELECT serial, nonce FROM entry WHERE domain = ? AND status = 0 AND serial <= ? ORDER BY serial",
-            (domain.id, old.high_water),
+            "SELECT serial, nonce FROM entry WHERE domain = ? AND status = 0 AND serial <= ?"
+            " AND (expires IS NULL OR expires > ?) ORDER BY serial",
+            (domain.id, old.high_water, int(now.timestamp())),
         )
 
     def render(part: list[tuple[int, bytes]]) -> list[tuple[str, str]]:
-        serials, nonces = _columns(part)
+        serials, nonces = rows.columns(part)
         before = issue.format_rows(context, domain, old.version, serials, nonces)
         after = issue.format_rows(context, domain, active.version, serials, nonces)
         return list(zip(before, after, strict=True))
 
-    async for part in context.db.stream(rows, batch=_CHUNK):
+    async for part in context.db.stream(live, batch=_CHUNK):
         yield await asyncio.to_thread(render, part)

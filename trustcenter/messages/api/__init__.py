@@ -1,6 +1,20 @@
 """Bodies of the HTTP interface, version 1. One struct per request and per answer."""
 
 from .access import Certificate, CertificateBind, Certificates, SiteLimits, SiteUsage
+from .operations import (
+    AdditionalAnswer,
+    AdditionalRequest,
+    DomainClose,
+    DrawnFormat,
+    ImportAnswer,
+    ImportPair,
+    ImportRequest,
+    RemovalAnswer,
+    Selection,
+    Suite,
+    ValidateAnswer,
+    ValidateRequest,
+)
 from .operators import (
     Domain,
     DomainCreate,
@@ -59,6 +73,8 @@ from .studies import (
 )
 
 __all__ = [
+    "AdditionalAnswer",
+    "AdditionalRequest",
     "Approval",
     "Certificate",
     "CertificateBind",
@@ -66,9 +82,14 @@ __all__ = [
     "ChunkStored",
     "Denial",
     "Domain",
+    "DomainClose",
     "DomainCreate",
     "Domains",
+    "DrawnFormat",
     "Health",
+    "ImportAnswer",
+    "ImportPair",
+    "ImportRequest",
     "ItemError",
     "KeyVersion",
     "Keys",
@@ -90,12 +111,14 @@ __all__ = [
     "ReidentifyRequest",
     "Release",
     "ReleaseCreate",
+    "RemovalAnswer",
     "ResultLine",
     "RotateRequest",
     "RotationPlan",
     "Run",
     "RunCounts",
     "Runs",
+    "Selection",
     "Site",
     "SiteCreate",
     "SiteKind",
@@ -112,6 +135,7 @@ __all__ = [
     "Studies",
     "Study",
     "StudyCreate",
+    "Suite",
     "Token",
     "TokenCreate",
     "TokenInfo",
@@ -121,5 +145,7 @@ __all__ = [
     "Translation",
     "UploadOpen",
     "UploadOpened",
+    "ValidateAnswer",
+    "ValidateRequest",
     "Version",
 ]

@@ -9,6 +9,8 @@ import msgspec
 
 from trustcenter.messages.common import Count, DomainName, Hex16, Message, Name, Text
 
+from .operations import DrawnFormat, Suite
+
 
 class SiteKind(StrEnum):
     """What sort of institution a site is."""
@@ -115,10 +117,17 @@ class StaffList(Message, frozen=True, kw_only=True):
 
 
 class DomainCreate(Message, frozen=True, kw_only=True):
-    """A pseudonym domain of a site."""
+    """A pseudonym domain of a site. What it promises is chosen here once; the defaults are the ordinary domain."""
 
     name: Name
     site: Name
+    suite: Suite = Suite.COMPUTED
+    format: DrawnFormat | None = None
+    multi: bool = False
+    deletable: bool = False
+    reversible: bool = True
+    expiry_days: Annotated[int, msgspec.Meta(ge=1, le=36_500)] | None = None
+    parent: Name | None = None
 
 
 class Domain(Message, frozen=True, kw_only=True):
@@ -134,6 +143,14 @@ class Domain(Message, frozen=True, kw_only=True):
     key_version: int
     pseudonyms: Count
     created: str
+    format: DrawnFormat | None = None
+    multi: bool = False
+    deletable: bool = False
+    reversible: bool = True
+    expiry_days: int | None = None
+    parent: DomainName | None = None
+    state: str = "open"
+    closes: str | None = None
 
 
 class Domains(Message, frozen=True, kw_only=True):

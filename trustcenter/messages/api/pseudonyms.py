@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from trustcenter.messages.common import Count, Message
 
 from .service import ItemError
 
 
 class PseudonymRequest(Message, frozen=True, kw_only=True):
-    """Originals to be replaced, in order. Each: 1 to 256 characters, no control characters."""
+    """Originals to be replaced, in order. Each: 1 to 256 characters, no control characters.
+
+    Mode "create" makes the pseudonyms that do not exist; "get" makes none: such an item is `unknown_original`.
+    """
 
     originals: list[str]
+    mode: Literal["create", "get"] = "create"
 
 
 class PseudonymAnswer(Message, frozen=True, kw_only=True):

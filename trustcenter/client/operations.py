@@ -1,0 +1,105 @@
+"""Calls of the client beyond create-or-get: what a domain promises, more pseudonyms, forgetting, imports, closing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from trustcenter.messages import api as m
+from trustcenter.messages.common import Message
+
+from .answers import as_long, quoted
+
+T = TypeVar("T")
+
+
+class DomainOperations:
+    """Part of `TrustCenter`: every batch is answered in its order, with a result or an error per item."""
+
+    async def _post(
+        self,
+        path: str,
+        body: Message | None,
+        kind: type[T],
+        *,
+        repeatable: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        raise NotImplementedError
+
+    async def make_domain(self, domain: m.DomainCreate) -> m.Domain:
+        """A domain with everything that it shall promise."""
+        return await self._post("/v1/domains", domain, m.Domain)
+
+    async def close_domain(self, name: str, days: int = 30) -> m.Domain:
+        """No more issue from now on; the keys are destroyed after so many days."""
+        return await self._post(f"/v1/domains/{quoted(name)}/close", m.DomainClose(days=days), m.Domain)
+
+    async def destroy_domain(self, name: str) -> m.Domain:
+        """Destroy the keys of a closed domain whose day has come."""
+        return await self._post(f"/v1/domains/{quoted(name)}/destroy", None, m.Domain)
+
+    async def get_pseudonyms(self, domain: str, originals: Sequence[str]) -> m.PseudonymAnswer:
+        """Pseudonyms that exist; none is made."""
+        request = m.PseudonymRequest(originals=list(originals), mode="get")
+        path = f"/v1/domains/{quoted(domain)}/pseudonyms"
+        answer = await self._post(path, request, m.PseudonymAnswer, repeatable=True)
+        return as_long(answer, answer.pseudonyms, originals)
+
+    async def additional(
+        self, domain: str, originals: Sequence[str], count: int = 1, *, key: str | None = None
+    ) -> m.AdditionalAnswer:
+        """More pseudonyms of each original. Retried under one idempotency key, so that none is made twice.
+
+        Args:
+            domain: one that has several pseudonyms per original.
+            originals: in order; the same one twice gets twice as many.
+            count: how many for each.
+            key: to repeat a request of before, perhaps of another process; without it this call is a new request.
+        """
+        request = m.AdditionalRequest(originals=list(originals), count=count)
+        answer = await self._post(
+            f"/v1/domains/{quoted(domain)}/additional",
+            request,
+            m.AdditionalAnswer,
+            repeatable=True,
+            headers={"Idempotency-Key": key or secrets.token_hex(16)},
+        )
+        return as_long(answer, answer.pseudonyms, originals)
+
+    async def validate(self, domain: str, pseudonyms: Sequence[str]) -> m.ValidateAnswer:
+        """Whether texts are live pseudonyms of a domain."""
+        request = m.ValidateRequest(pseudonyms=list(pseudonyms))
+        path = f"/v1/domains/{quoted(domain)}/validate"
+        answer = await self._post(path, request, m.ValidateAnswer, repeatable=True)
+        return as_long(answer, answer.results, pseudonyms)
+
+    async def anonymise(
+        self, domain: str, *, pseudonyms: Sequence[str] | None = None, originals: Sequence[str] | None = None
+    ) -> m.RemovalAnswer:
+        """Drop the way back from pseudonyms to their originals."""
+        return await self._remove("anonymise", domain, pseudonyms, originals)
+
+    async def delete(
+        self, domain: str, *, pseudonyms: Sequence[str] | None = None, originals: Sequence[str] | None = None
+    ) -> m.RemovalAnswer:
+        """Erase pseudonyms. After a lost answer, those that were erased already are unknown."""
+        return await self._remove("delete", domain, pseudonyms, originals)
+
+    async def import_pairs(self, domain: str, pairs: Sequence[tuple[str, str]]) -> m.ImportAnswer:
+        """Take over (original, pseudonym) pairs of another system; the same pairs again are "present"."""
+        request = m.ImportRequest(pairs=[m.ImportPair(original=o, pseudonym=p) for o, p in pairs])
+        answer = await self._post(f"/v1/domains/{quoted(domain)}/import", request, m.ImportAnswer, repeatable=True)
+        return as_long(answer, answer.results, pairs)
+
+    async def _remove(
+        self, verb: str, domain: str, pseudonyms: Sequence[str] | None, originals: Sequence[str] | None
+    ) -> m.RemovalAnswer:
+        request = m.Selection(
+            pseudonyms=None if pseudonyms is None else list(pseudonyms),
+            originals=None if originals is None else list(originals),
+        )
+        answer = await self._post(f"/v1/domains/{quoted(domain)}/{verb}", request, m.RemovalAnswer)
+        asked = pseudonyms if pseudonyms is not None else originals
+        return as_long(answer, answer.results, asked or ())

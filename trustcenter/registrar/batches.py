@@ -1,0 +1,118 @@
+"""What every batch operation begins with: the caller's domain, checked originals and their tags, errors per item."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trustcenter.auth import Principal
+from trustcenter.errors import LimitError, PolicyError
+from trustcenter.messages import api
+
+from . import domains, issue, lookup, policy
+from .context import Context
+from .domains import DomainRow
+
+_PARENT_LABEL = b"\0parent\0"  # an original is printable: none begins like this
+
+
+def unknown_original(index: int) -> api.ItemError:
+    """An original without a pseudonym."""
+    return api.ItemError(index=index, code="unknown_original", hint="it has no pseudonym in this domain")
+
+
+def unknown_pseudonym(index: int) -> api.ItemError:
+    """Forged, foreign, deleted, expired, or never issued."""
+    return api.ItemError(index=index, code="unknown_pseudonym", hint="not a live pseudonym of this domain")
+
+
+def wrong_check(index: int) -> api.ItemError:
+    """Mistyped."""
+    return api.ItemError(index=index, code="wrong_check_characters", hint="probably mistyped: compare with the source")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Originals that can be served: their places in the request, bytes and tags; and errors for the others."""
+
+    good: list[int]
+    values: list[bytes]
+    tags: list[bytes]
+    errors: list[api.ItemError]
+
+
+async def own_domain(context: Context, caller: Principal, name: str, items: int, *, studies: bool = False) -> DomainRow:
+    """The caller's domain, for a batch of so many items.
+
+    Raises:
+        NotFoundError: no such domain, or not the caller's.
+        LimitError: too many items.
+        PolicyError: the domain belongs to a study.
+        ConflictError: the domain is destroyed, or due to be.
+    """
+    if items > context.limits.batch_items:
+        raise LimitError(
+            "too many items in one request",
+            code="batch_too_large",
+            hint=f"send at most {context.limits.batch_items} at a time",
+        )
+
+    def query(conn: sqlite3.Connection) -> DomainRow:
+        domain = domains.find(conn, name, caller)
+        policy.require_keys(conn, domain.id, context.clock())
+        return domain
+
+    domain = await context.db.read(query)
+    if domain.kind != "site" and not studies:
+        raise PolicyError(
+            "pseudonyms of a study are made by registering record numbers",
+            code="study_domain",
+            hint="trustcenter study register; hospital ids never enter a study's domain",
+        )
+    return domain
+
+
+async def prepare(context: Context, domain: DomainRow, originals: Sequence[str]) -> Batch:
+    """Check originals and compute their tags. In a domain with a parent they must be the parent's pseudonyms."""
+    good, errors = issue.check_originals(originals, context.limits.original_chars)
+    values = [originals[index].encode() for index in good]
+    keyed = values
+    if domain.policy.parent is not None:
+        good, values, keyed, more = await _parents(context, domain.policy.parent, originals, good)
+        errors = sorted([*errors, *more], key=lambda error: error.index)
+    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, keyed)
+    return Batch(good, values, tags, errors)
+
+
+async def _parents(
+    context: Context, parent_id: int, originals: Sequence[str], good: Sequence[int]
+) -> tuple[list[int], list[bytes], list[bytes], list[api.ItemError]]:
+    """What stands for the parent's pseudonyms is their row: a rotation of the parent changes nothing here."""
+    texts = [originals[index] for index in good]
+    parent = await context.db.read(lambda conn: domains.by_id(conn, parent_id))
+    question = await asyncio.to_thread(lookup.read, context, parent, texts)
+
+    def query(conn: sqlite3.Connection) -> list[tuple[int, bytes] | None]:
+        now = context.clock()
+        policy.require_keys(conn, parent.id, now)
+        return lookup.rows(context, conn, parent, question, now)
+
+    found = await context.db.read(query)
+    head = _PARENT_LABEL + bytes.fromhex(parent.uuid)
+    kept, values, keyed, errors = [], [], [], []
+    for place, text, row in zip(good, texts, found, strict=True):
+        if row is None:
+            errors.append(
+                api.ItemError(
+                    index=place,
+                    code="unknown_parent_pseudonym",
+                    hint="an original of this domain is a live pseudonym of its parent domain",
+                )
+            )
+        else:
+            kept.append(place)
+            values.append(text.encode())
+            keyed.append(head + issue.row_id(*row))
+    return kept, values, keyed, errors

@@ -1,0 +1,131 @@
+"""Closing a domain: no more issue at once, and after a grace period its keys are destroyed (rule 13 of the suite).
+
+Destroying is two steps, because the database and the key store share no transaction: first one transaction that
+marks every key version destroyed and erases H, then the key store. A crash in between is made good at the next
+start, which destroys every key that the database calls destroyed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+
+from keys.ids import KeyId
+from keys.states import KeyAction, KeyState
+from trustcenter.audit import Event
+from trustcenter.auth import Principal
+from trustcenter.clock import stamp
+from trustcenter.errors import ConflictError, PolicyError
+from trustcenter.messages import api
+
+from . import domains, policy
+from .context import Context
+from .domains import DomainRow
+
+
+async def close(context: Context, caller: Principal, request: str, name: str, body: api.DomainClose) -> api.Domain:
+    """Stop issue in a domain now; its keys are destroyed after the grace period.
+
+    Raises:
+        NotFoundError: no such domain.
+        PolicyError: it belongs to a study, or an open domain has it as its parent.
+        ConflictError: it is closed already.
+    """
+
+    def effect(conn: sqlite3.Connection) -> api.Domain:
+        domain = _ordinary(domains.find(conn, name))
+        policy.require_open(conn, domain.id)
+        if conn.execute("SELECT 1 FROM domain WHERE parent = ? AND state = 'open'", (domain.id,)).fetchone():
+            raise PolicyError(
+                "an open domain has this one as its parent", code="has_children", hint="close that one first"
+            )
+        closes = stamp(context.clock() + timedelta(days=body.days))
+        conn.execute("UPDATE domain SET state = ?, closes = ? WHERE id = ?", (policy.CLOSING, closes, domain.id))
+        context.audit(conn, Event.DOMAIN_CLOSE, caller.name, request, domain=name, closes=closes)
+        return domains.describe(context, conn, domains.find(conn, name))
+
+    return await context.db.write(effect)
+
+
+def _ordinary(domain: DomainRow) -> DomainRow:
+    if domain.kind != "site":
+        raise PolicyError("a study's domains are closed with the study", code="study_domain")
+    return domain
+
+
+async def destroy(context: Context, caller: Principal, request: str, name: str) -> api.Domain:
+    """Destroy the keys of a closed domain whose day has come.
+
+    Raises:
+        NotFoundError: no such domain.
+        ConflictError: its day has not come, or it was never closed.
+    """
+
+    def effect(conn: sqlite3.Connection) -> api.Domain:
+        domain = _ordinary(domains.find(conn, name))
+        if domain.state != policy.CLOSED:
+            if domain.closes is None or domain.closes > stamp(context.clock()):
+                raise ConflictError(
+                    "the domain's keys are not due to be destroyed",
+                    code="not_due",
+                    hint="trustcenter domain close starts the grace period; domain show names the day",
+                )
+            _shred(context, conn, domain, caller.name, request)
+        return domains.describe(context, conn, domains.find(conn, name))
+
+    described = await context.db.write(effect)
+    await destroy_marked(context)
+    return described
+
+
+async def destroy_due(context: Context) -> int:
+    """At start: destroy what is due, and finish what a crash left half done; returns how many domains were due."""
+
+    def effect(conn: sqlite3.Connection) -> int:
+        due = conn.execute(
+            "SELECT name FROM domain WHERE state = ? AND closes <= ?", (policy.CLOSING, stamp(context.clock()))
+        ).fetchall()
+        for (name,) in due:
+            _shred(context, conn, domains.find(conn, name), "service", "")
+        return len(due)
+
+    count = await context.db.write(effect)
+    await destroy_marked(context)
+    return count
+
+
+def _shred(context: Context, conn: sqlite3.Connection, domain: DomainRow, who: str, request: str) -> None:
+    """The half inside the database: nothing resolves any more once this is committed."""
+    for version in context.ring.versions(conn, domain.scope):
+        if version.state is KeyState.ACTIVE:
+            version = context.ring.act(conn, version, KeyAction.DEACTIVATE)
+        if version.state is not KeyState.DESTROYED:
+            context.ring.act(conn, version, KeyAction.DESTROY)
+            context.audit(
+                conn,
+                Event.KEY_DESTROY,
+                who,
+                request,
+                domain=domain.name,
+                purpose=version.purpose.value,
+                version=version.version,
+            )
+    conn.execute("UPDATE domain SET state = ?, h = x'' WHERE id = ?", (policy.CLOSED, domain.id))
+    conn.execute("DELETE FROM idempotency WHERE domain = ?", (domain.id,))
+    context.audit(conn, Event.DOMAIN_DESTROY, who, request, domain=domain.name)
+
+
+async def destroy_marked(context: Context) -> None:
+    """The half in the key store: every key that the database calls destroyed and that is still there."""
+
+    def query(conn: sqlite3.Connection) -> list[KeyId]:
+        return [
+            version.key_id()
+            for version in context.ring.versions(conn)
+            if version.state is KeyState.DESTROYED and context.keys.has(version.key_id())
+        ]
+
+    left = await context.db.read(query)
+    if left:
+        await context.destroy_keys(left)
+        await context.db.write(context.ring.note_generation)

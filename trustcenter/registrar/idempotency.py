@@ -1,0 +1,109 @@
+"""Repeating a request that is not repeatable by itself: rule 11 of the suite.
+
+What was issued is remembered as serials and key version, with keyed MACs of the caller's key and body: no
+original, and nothing that could be compared with one. A repetition is answered from the rows, under the version
+of the first answer, even after a rotation.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from keys.ids import Purpose
+from trustcenter.clock import stamp
+from trustcenter.errors import ConflictError, UsageError_
+
+from . import drawn
+from .context import Context
+from .domains import DomainRow
+from .keyring import INSTANCE
+
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Keyed MACs of the caller's key and of the body."""
+
+    key: bytes
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was answered."""
+
+    version: int
+    serials: list[int]
+
+
+def marks(context: Context, domain: DomainRow, key: str, body: bytes) -> Marks:
+    """MACs under the instance's state key.
+
+    Raises:
+        UsageError_: there is no usable key.
+    """
+    if not _KEY.fullmatch(key):
+        raise UsageError_(
+            "this request needs an idempotency key, or a repetition would make more pseudonyms",
+            code="idempotency_key_needed",
+            hint="send Idempotency-Key: 1 to 200 visible ASCII characters, another one for each new request",
+            where="Idempotency-Key",
+        )
+    head = b"trustcenter/idempotency/1\0" + bytes.fromhex(domain.uuid)
+
+    def mac(kind: bytes, message: bytes) -> bytes:
+        return context.keys.mac(INSTANCE, Purpose.STATE, 1, head + kind + message)
+
+    return Marks(mac(b"key\0", key.encode()), mac(b"body\0", body))
+
+
+def find(conn: sqlite3.Connection, domain: DomainRow, wanted: Marks) -> Record | None:
+    """The record of an earlier request with this key.
+
+    Raises:
+        ConflictError: that request had another body.
+    """
+    row = conn.execute(
+        "SELECT body, version, serials FROM idempotency WHERE domain = ? AND key = ?", (domain.id, wanted.key)
+    ).fetchone()
+    if row is None:
+        return None
+    body, version, packed = row
+    if body != wanted.body:
+        raise ConflictError(
+            "this idempotency key was used for another request",
+            code="idempotency_key_reused",
+            hint="take a new key for each new request",
+            where="Idempotency-Key",
+        )
+    return Record(version, [int.from_bytes(packed[at : at + 6], "big") for at in range(0, len(packed), 6)])
+
+
+def record(
+    context: Context, conn: sqlite3.Connection, domain: DomainRow, made: Marks, version: int, serials: Sequence[int]
+) -> None:
+    """Remember what was issued, in the transaction that issued it."""
+    packed = b"".join(serial.to_bytes(6, "big") for serial in serials)
+    conn.execute(
+        "INSERT INTO idempotency (domain, key, body, version, serials, created) VALUES (?,?,?,?,?,?)",
+        (domain.id, made.key, made.body, version, packed, stamp(context.clock())),
+    )
+
+
+def live(
+    conn: sqlite3.Connection, domain: DomainRow, serials: Sequence[int], now: datetime
+) -> list[tuple[int, bytes] | None]:
+    """The rows (serial, nonce) that still live, in order; None for the others."""
+    found: dict[int, bytes] = {}
+    for marks_, part in drawn.parts(sorted(set(serials))):
+        query = (
+            f"SELECT serial, nonce FROM entry WHERE domain = ? AND serial IN ({marks_}) AND status = 0"  # noqa: S608
+            " AND (expires IS NULL OR expires > ?)"
+        )
+        found.update(conn.execute(query, (domain.id, *part, int(now.timestamp()))))
+    return [(serial, found[serial]) if serial in found else None for serial in serials]

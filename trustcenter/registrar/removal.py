@@ -1,0 +1,155 @@
+"""Forgetting: anonymise, delete, and what has expired (rule 9 of the suite).
+
+Anonymise drops what leads back to the original, tag and sealed original; the pseudonym stays valid. Delete also
+erases nonce, salt and stored string; the serial stays as a tombstone. The store overwrites what it frees, and
+the log names the serials, so that a restored backup can be made to forget again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final, Literal
+
+from trustcenter.audit import Event
+from trustcenter.auth import Principal
+from trustcenter.clock import stamp
+from trustcenter.errors import UsageError_
+from trustcenter.messages import api
+
+from . import batches, domains, lookup, policy, rows
+from .context import Context
+from .domains import DomainRow
+
+_SERIALS_PER_ENTRY: Final = 3000  # an entry of the log has at most 64 KiB
+_KEPT_DAYS: Final = 30  # of idempotency records
+
+Kind = Literal["anonymised", "deleted"]
+
+
+async def anonymise(
+    context: Context, caller: Principal, request: str, domain_name: str, body: api.Selection
+) -> api.RemovalAnswer:
+    """Cut the way back from pseudonyms to their originals. The same original later gets a new pseudonym.
+
+    Raises:
+        NotFoundError: no such domain, or not the caller's.
+        LimitError, ConflictError, UsageError_: too many items; the domain is gone; not exactly one selection.
+    """
+    return await _remove(context, caller, request, domain_name, body, "anonymised")
+
+
+async def delete(
+    context: Context, caller: Principal, request: str, domain_name: str, body: api.Selection
+) -> api.RemovalAnswer:
+    """Erase pseudonyms: they are unknown from then on.
+
+    Raises:
+        PolicyError: the domain does not allow it.
+        NotFoundError, LimitError, ConflictError, UsageError_: as `anonymise`.
+    """
+    return await _remove(context, caller, request, domain_name, body, "deleted")
+
+
+async def _remove(
+    context: Context, caller: Principal, request: str, domain_name: str, body: api.Selection, kind: Kind
+) -> api.RemovalAnswer:
+    if (body.pseudonyms is None) == (body.originals is None):
+        raise UsageError_("name either pseudonyms or originals", code="one_selection", where="$")
+    asked = body.pseudonyms if body.pseudonyms is not None else body.originals or []
+    domain = await batches.own_domain(context, caller, domain_name, len(asked))
+    if kind == "deleted":
+        policy.require_deletable(domain.policy)
+    errors: list[api.ItemError] = []
+    if body.pseudonyms is not None:
+        question = await asyncio.to_thread(lookup.read, context, domain, asked)
+        places = list(range(len(asked)))
+    else:
+        batch = await batches.prepare(context, domain, asked)
+        places, errors = batch.good, batch.errors
+
+    def effect(conn: sqlite3.Connection) -> tuple[list[list[int]], int]:
+        now = context.clock()
+        policy.require_keys(conn, domain.id, now)
+        if body.pseudonyms is not None:
+            found = [[row[0]] if row else [] for row in lookup.rows(context, conn, domain, question, now)]
+        else:
+            known = rows.known(conn, domain.id, batch.tags)
+            found = [[row.serial for row in known.get(tag, ()) if not row.expired(now)] for tag in batch.tags]
+        serials = sorted({serial for part in found for serial in part})
+        if kind == "deleted":
+            erase(conn, domain.id, serials, rows.DELETED)
+        else:
+            conn.executemany(
+                "UPDATE entry SET tag = NULL, sealed = NULL WHERE domain = ? AND serial = ?",
+                [(domain.id, serial) for serial in serials],
+            )
+        event = Event.PSEUDONYM_DELETE if kind == "deleted" else Event.PSEUDONYM_ANONYMISE
+        _log(context, conn, event, caller.name, request, domain, serials)
+        return found, len(serials)
+
+    found, count = await context.db.write(effect)
+    results: list[Kind | None] = [None] * len(asked)
+    for place, serials in zip(places, found, strict=True):
+        if serials:
+            results[place] = kind
+        elif body.pseudonyms is None:
+            errors.append(batches.unknown_original(place))
+        elif question.status[place] == 2:
+            errors.append(batches.wrong_check(place))
+        else:
+            errors.append(batches.unknown_pseudonym(place))
+    return api.RemovalAnswer(results=results, errors=sorted(errors, key=lambda e: e.index), rows=count)
+
+
+def erase(conn: sqlite3.Connection, domain: int, serials: Sequence[int], status: int) -> None:
+    """Leave of each row nothing but its serial, and of its string nothing but the tag."""
+    keys = [(domain, serial) for serial in serials]
+    changes = [(status, domain, serial) for serial in serials]
+    conn.executemany(
+        "UPDATE entry SET nonce = x'', salt = x'', tag = NULL, sealed = NULL, expires = NULL, status = ?"
+        " WHERE domain = ? AND serial = ?",
+        changes,
+    )
+    conn.executemany("UPDATE stored_string SET sealed = NULL WHERE domain = ? AND serial = ?", keys)
+
+
+def expire(context: Context, conn: sqlite3.Connection, domain: DomainRow, serials: Sequence[int], request: str) -> None:
+    """Erase rows whose time has come."""
+    if serials:
+        erase(conn, domain.id, serials, rows.EXPIRED)
+        _log(context, conn, Event.PSEUDONYM_EXPIRE, "service", request, domain, sorted(serials))
+
+
+def _log(
+    context: Context,
+    conn: sqlite3.Connection,
+    event: Event,
+    who: str,
+    request: str,
+    domain: DomainRow,
+    serials: Sequence[int],
+) -> None:
+    for start in range(0, len(serials), _SERIALS_PER_ENTRY) or (0,):
+        part = list(serials[start : start + _SERIALS_PER_ENTRY])
+        context.audit(conn, event, who, request, domain=domain.name, count=len(part), serials=part)
+
+
+async def expire_due(context: Context) -> int:
+    """Erase every row whose time has come, and old idempotency records; returns how many rows."""
+
+    def effect(conn: sqlite3.Connection) -> int:
+        now = context.clock()
+        conn.execute("DELETE FROM idempotency WHERE created < ?", (stamp(now - timedelta(days=_KEPT_DAYS)),))
+        due: dict[int, list[int]] = {}
+        for domain, serial in conn.execute(
+            "SELECT domain, serial FROM entry WHERE expires IS NOT NULL AND expires <= ?", (int(now.timestamp()),)
+        ):
+            due.setdefault(domain, []).append(serial)
+        for domain, serials in due.items():
+            expire(context, conn, domains.by_id(conn, domain), serials, "")
+        return sum(map(len, due.values()))
+
+    return await context.db.write(effect)
