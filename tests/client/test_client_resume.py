@@ -164,7 +164,7 @@ async def test_the_sidecar_names_nobody(rogue: Rogue, tmp_path: Path) -> None:
         *("format", "job", "position", "read", "written", "digests", "row", "rows", "created", "versions"),
         *("failed", "counts", "mac"),
     }
-    assert state["failed"][0] == [1, "invalid_original", "h"]
+    assert state["failed"][0] == [1, "invalid_original", "h", ""]
     import hashlib
 
     plain = hashlib.sha256(source.read_bytes()[: state["position"]]).hexdigest()

@@ -1,4 +1,4 @@
-"""`trustcenter pseudonymize` and `trustcenter translate`: replace a column of a CSV file."""
+"""`trustcenter pseudonymize` and `trustcenter translate`: columns of CSV and Parquet files, FHIR resources."""
 
 from __future__ import annotations
 
@@ -43,22 +43,57 @@ def _column_options(command: F) -> F:
 
 @click.command()
 @click.argument("source", metavar="INPUT", type=PATH)
-@click.option("--column", required=True, metavar="COLUMN", help="Column with the originals.")
+@click.option("--column", metavar="COLUMN", help="Column with the originals.")
 @_column_options
+@click.option("--fhir", is_flag=True, help="INPUT is NDJSON: one FHIR R4 resource per line.")
+@click.option(
+    "--domain-for",
+    multiple=True,
+    metavar="TYPE=DOMAIN",
+    help="With --fhir: another domain for resources of a type; also admits a type that is not known.",
+)
+@click.option(
+    "--identifier-system",
+    multiple=True,
+    metavar="URL",
+    help="With --fhir: identifiers of this system become pseudonyms, too (otherwise types MR and VN).",
+)
+@click.option(
+    "--pseudonym-system", metavar="URL", help="With --fhir: system of the new identifiers; else a URN of the domain."
+)
 @output_option("Output file, mode 0600; appears only when it is complete.")
 @force_option
 @json_option
 @connect_option
-def pseudonymize(connect: Path | None, as_json: bool, **options: Any) -> None:
-    """Replace a CSV column by pseudonyms.
+def pseudonymize(
+    connect: Path | None,
+    as_json: bool,
+    fhir: bool,
+    domain_for: tuple[str, ...],
+    identifier_system: tuple[str, ...],
+    pseudonym_system: str | None,
+    **options: Any,
+) -> None:
+    """Replace identifiers by pseudonyms: a column of a CSV or Parquet file, or FHIR resources.
 
-    INPUT has a header. It is read in a stream, so its size does not matter; a repeated run gives the same
-    pseudonyms, and a run that was interrupted goes on with --resume.
+    A CSV file has a header. Files are read in a stream, so their size does not matter; a repeated run gives the
+    same pseudonyms, and a run that was interrupted goes on with --resume (not Parquet).
+
+    With --fhir ids, references and identifiers become pseudonyms, insurance numbers, names and all free text go;
+    docs/how-to/pipeline.md says what is done and what not. This is not anonymisation.
 
     Examples:
       trustcenter pseudonymize lab.csv --column pid --domain uk-nord -o lab-pseudonymous.csv
       trustcenter pseudonymize lab.csv --column pid --domain uk-nord -o out.csv --skip-failed failed.csv
+      trustcenter pseudonymize patients.ndjson --fhir --domain uk-nord -o out.ndjson
     """
+    if fhir:
+        _fhir(connect, as_json, _pairs(domain_for), identifier_system, pseudonym_system, **options)
+        return
+    if domain_for or identifier_system or pseudonym_system:
+        raise UsageError_("--domain-for, --identifier-system and --pseudonym-system go with --fhir")
+    if options["column"] is None:
+        raise UsageError_("pseudonymize needs --column, or --fhir for FHIR resources")
     from trustcenter.client.tables import pseudonymize_column
 
     _run(connect, as_json, pseudonymize_column, **options)
@@ -106,6 +141,49 @@ def translate(
     _run(connect, as_json, translate_column, source=source, **options)
 
 
+def _pairs(given: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for text in given:
+        kind, _, domain = text.partition("=")
+        if not kind or not domain or kind in pairs:
+            raise UsageError_("--domain-for is TYPE=DOMAIN, once for each type")
+        pairs[kind] = domain
+    return pairs
+
+
+def _fhir(
+    connect: Path | None,
+    as_json: bool,
+    domains: dict[str, str],
+    systems: tuple[str, ...],
+    pseudonym_system: str | None,
+    *,
+    source: Path,
+    target: Path,
+    domain: str,
+    force: bool,
+    resume: bool,
+    skip_failed: Path | None,
+    **others: Any,
+) -> None:
+    from trustcenter.client.fhir.job import FhirJob, pseudonymize_fhir
+    from trustcenter.client.tables import RowsFailedError
+
+    if others["encoding"] != "utf-8" or any(others[name] is not None for name in ("column", "into", "delimiter")):
+        raise UsageError_("--fhir goes without --column, --into, --delimiter and --encoding")
+    job = FhirJob(source, target, domain, domains, frozenset(systems), pseudonym_system, force, skip_failed, resume)
+    try:
+        with progress("reading") as tick:
+            result = call(connect, lambda center: pseudonymize_fhir(center, job, tick))
+    except RowsFailedError as error:
+        _name_failed(error.result, "line")
+        raise
+    _name_failed(result, "line")
+    for path, count in sorted(result.dropped.items()):
+        output.note(f"dropped {path}: {count}")
+    _say(result, as_json, dropped=dict(sorted(result.dropped.items())))
+
+
 def _run(
     connect: Path | None,
     as_json: bool,
@@ -141,7 +219,7 @@ async def _await(
     return await work(center, domain, job, tick)
 
 
-def _say(result: ColumnResult, as_json: bool) -> None:
+def _say(result: ColumnResult, as_json: bool, **more: object) -> None:
     failed = len(result.failed)
     if result.resumed:
         output.note(f"went on after row {result.resumed} of the interrupted run")
@@ -149,10 +227,13 @@ def _say(result: ColumnResult, as_json: bool) -> None:
         output.data(
             {
                 "rows": result.rows,
-                "failed": [{"row": f.row, "code": f.code} for f in result.failed],
+                "failed": [
+                    {"row": f.row, "code": f.code} | ({"where": f.where} if f.where else {}) for f in result.failed
+                ],
                 "created": result.created,
                 "key_version": result.key_version,
                 "resumed_after": result.resumed,
+                **more,
             }
         )
     output.note(
@@ -161,8 +242,9 @@ def _say(result: ColumnResult, as_json: bool) -> None:
     )
 
 
-def _name_failed(result: ColumnResult) -> None:
+def _name_failed(result: ColumnResult, unit: str = "row") -> None:
     for failed in result.failed[:_SHOWN]:
-        output.note(f"row {failed.row}: {output.plain(failed.code)}")
+        where = f", {output.plain(failed.where)}" if failed.where else ""
+        output.note(f"{unit} {failed.row}{where}: {output.plain(failed.code)}")
     if len(result.failed) > _SHOWN:
-        output.note(f"and {len(result.failed) - _SHOWN} more rows")
+        output.note(f"and {len(result.failed) - _SHOWN} more {unit}s")

@@ -50,7 +50,7 @@ class State(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     rows: int
     created: int
     versions: dict[str, int]
-    failed: list[tuple[int, str, str]]
+    failed: list[tuple[int, str, str, str]]
     counts: dict[str, int] = {}
     mac: str = ""
 

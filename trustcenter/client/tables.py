@@ -56,11 +56,12 @@ class ColumnJob:
 
 @dataclass(frozen=True)
 class FailedRow:
-    """A row that was not served: its number and the service's code."""
+    """A row that was not served: its number, the code why, and where in the row, if it has parts."""
 
     row: int
     code: str
     hint: str
+    where: str = ""
 
 
 @dataclass
@@ -100,7 +101,7 @@ class ColumnResult:
             rows=self.rows,
             created=self.created,
             versions=self.versions,
-            failed=[(f.row, f.code, f.hint) for f in self.failed],
+            failed=[(f.row, f.code, f.hint, f.where) for f in self.failed],
         )
 
 
