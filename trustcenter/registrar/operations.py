@@ -15,7 +15,7 @@ import msgspec
 from keys.ids import Purpose
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
-from trustcenter.errors import LimitError
+from trustcenter.errors import ConflictError, LimitError
 from trustcenter.messages import api
 
 from . import batches, idempotency, issue, lookup, policy, removal, rows
@@ -138,7 +138,7 @@ async def additional(
     errors = list(batch.errors)
     if len(rendered) != len(batch.good) * body.count:
         # A repetition, but meanwhile the parent domain forgot one of the originals.
-        raise LimitError("the first answer can no longer be put in order", code="answer_gone")
+        raise ConflictError("the first answer can no longer be given", code="answer_gone")
     for number, place in enumerate(batch.good):
         part = rendered[number * body.count : (number + 1) * body.count]
         whole = [text for text in part if text is not None]
