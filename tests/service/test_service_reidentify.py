@@ -229,6 +229,65 @@ def test_after_a_rotation_old_and_new_pseudonyms_lead_to_the_original(world) -> 
         assert answer.json["originals"] == ["k-1", "k-2", "k-1", "k-2"]
 
 
+def domain_with(world: Any, name: str, originals: list[str], **options: Any) -> list[str]:
+    assert world["operator"]("POST", "/v1/domains", {"name": name, "site": "north", **options}).status == 201
+    answer = world["north"]("POST", f"/v1/domains/{name}/pseudonyms", {"originals": originals})
+    assert answer.status == 200, answer.body
+    return list(answer.json["pseudonyms"])
+
+
+def ask_in(world: Any, domain: str, values: list[str]) -> Any:
+    return world["north"]("POST", f"/v1/domains/{domain}/reidentifications", {"pseudonyms": values, "reason": REASON})
+
+
+def test_a_domain_that_keeps_no_originals(world) -> None:
+    values = domain_with(world, "no-way-back", ["p-1"], reversible=False)
+    refused(ask_in(world, "no-way-back", values), 403, "not_reversible")
+
+
+def test_drawn_imported_and_further_pseudonyms_lead_to_their_originals(world) -> None:
+    format_ = {"prefix": "PSN-", "alphabet": "numbers", "length": 8, "check": "damm"}
+    drawn = domain_with(world, "drawn", ["q-1", "q-2"], suite="drawn", format=format_)
+    further = domain_with(world, "further", ["q-1"], multi=True)
+    more, key = {"originals": ["q-1"], "count": 2}, {"Idempotency-Key": "further-1"}
+    further += world["north"]("POST", "/v1/domains/further/additional", more, headers=key).json["pseudonyms"][0]
+    assert len(set(further)) == 3
+    mixed = domain_with(world, "mixed", ["q-1"])
+    pairs = {"pairs": [{"original": "q-9", "pseudonym": "OLD-0009"}]}
+    assert world["north"]("POST", "/v1/domains/mixed/import", pairs).json["imported"] == 1
+    mixed.append("OLD-0009")
+    for domain, values, originals in (
+        ("drawn", drawn, ["q-1", "q-2"]),
+        ("further", further, ["q-1"] * 3),
+        ("mixed", mixed, ["q-1", "q-9"]),
+    ):
+        made = ask_in(world, domain, values)
+        assert made.status == 201, made.body
+        approve(world, "anna", made.json)
+        answer = fetch(world, "north", made.json["reidentification"], values, domain)
+        assert (answer.json["originals"], answer.json["errors"]) == (originals, []), answer.body
+
+
+def test_what_was_anonymised_or_deleted_since_the_request(world) -> None:
+    values = domain_with(world, "forgetting", ["r-1", "r-2", "r-3"], deletable=True)
+    made = ask_in(world, "forgetting", values).json
+    approve(world, "anna", made)
+    ident = made["reidentification"]
+    assert fetch(world, "north", ident, values, "forgetting").json["originals"] == ["r-1", "r-2", "r-3"]
+    for verb, value in (("anonymise", values[0]), ("delete", values[1])):
+        done = world["north"]("POST", f"/v1/domains/forgetting/{verb}", {"pseudonyms": [value]})
+        assert done.status == 200, done.body
+    answer = fetch(world, "north", ident, values, "forgetting")
+    assert answer.json["originals"] == [None, None, "r-3"]
+    assert {error["code"] for error in answer.json["errors"]} == {"not_in_ticket"}
+    conn = sqlite3.connect(f"file:{world.live.dir / 'registrar' / 'registrar.db'}?mode=ro", uri=True)
+    (left,) = conn.execute(
+        "SELECT count(*) FROM reidentification_salt WHERE domain = (SELECT id FROM domain WHERE name = 'forgetting')"
+    ).fetchone()
+    conn.close()
+    assert left == 3  # r-1 once, r-3 twice; those of the deleted row are erased
+
+
 def test_one_entry_per_subject_that_opens_only_with_its_salt(world) -> None:
     originals = ["CANARY-l-1", "CANARY-l-2", "CANARY-l-3"]
     values = pseudonyms(world, "south", originals)

@@ -20,7 +20,7 @@ from trustcenter.errors import ConflictError, PolicyError
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.messages import reidentification as wire
-from trustcenter.registrar import domains, issue, originals, reidentify
+from trustcenter.registrar import closing, domains, issue, originals, reidentify
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.tickets import TicketNeededError
 
@@ -246,3 +246,18 @@ async def test_two_signatures_where_two_are_required(house: House, monkeypatch: 
     )
     assert (second.state, second.approvals) == ("approved", ["anna", "bernd"])
     assert (await house.fetch(made, values)).originals == ["a"]
+
+
+async def test_a_closed_domain_opens_no_entry_and_releases_nothing(house: House) -> None:
+    values = await house.issue(["a"])
+    made = await house.ask(values)
+    await house.approve(made)
+    await house.fetch(made, values)
+    await closing.close(house.context, OPERATOR, "r", "north", api.DomainClose(days=1))
+    assert (await house.fetch(made, values)).originals == ["a"]  # within the grace period
+    house.pass_time(days=1)
+    with pytest.raises(ConflictError):
+        await house.fetch(made, values)
+    await closing.destroy(house.context, OPERATOR, "r", "north")
+    assert await house.rows("SELECT * FROM reidentification_salt") == []
+    assert await house.rows("SELECT * FROM reidentification_row") == []

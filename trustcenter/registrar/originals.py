@@ -12,10 +12,6 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from keys import computed
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
@@ -23,7 +19,7 @@ from trustcenter.errors import LimitError, NotFoundError, PolicyError
 from trustcenter.messages import api
 from trustcenter.messages import reidentification as wire
 
-from . import domains, issue, reidentify, requests, tickets, translate
+from . import domains, issue, lookup, policy, reidentify, requests, tickets
 from .context import Context
 from .domains import DomainRow
 from .tickets import TicketState
@@ -63,19 +59,16 @@ async def release(
         )
     domain = await context.db.read(lambda conn: domains.find(conn, domain_name, caller))
     reidentify.require_reversible(domain)
-    parsed = await asyncio.to_thread(computed.parse, list(pseudonyms))
+    question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms)
     fetch = _Fetch(caller, request, domain, ident, pseudonyms)
-    return await reidentify.write(context, lambda conn: _release(context, conn, fetch, parsed.blocks, parsed.status))
+    return await reidentify.write(context, lambda conn: _release(context, conn, fetch, question))
 
 
 def _release(
-    context: Context,
-    conn: sqlite3.Connection,
-    fetch: _Fetch,
-    blocks: NDArray[np.uint8],
-    status: NDArray[np.int8],
+    context: Context, conn: sqlite3.Connection, fetch: _Fetch, question: lookup.Question
 ) -> api.OriginalsAnswer | Exception:
     now = context.clock()
+    policy.require_keys(conn, fetch.domain.id, now)
     try:
         row = requests.find(conn, fetch.ident, fetch.caller)
         if row.domain != fetch.domain.id:
@@ -89,7 +82,7 @@ def _release(
     except tickets.TicketNeededError as error:
         return _refuse(context, conn, fetch, error, len(fetch.pseudonyms))
     allowed = requests.serials(conn, row)
-    rows = translate.resolve(context, conn, fetch.domain, blocks, status)
+    rows = lookup.rows(context, conn, fetch.domain, question, now)
     wanted = [found[0] if found is not None and found[0] in allowed else None for found in rows]
     originals = _unseal(context, conn, fetch.domain, {serial for serial in wanted if serial is not None})
     refused = sum(serial not in originals for serial in wanted)
@@ -103,7 +96,9 @@ def _release(
     return api.OriginalsAnswer(
         originals=[None if serial is None else originals.get(serial) for serial in wanted],
         errors=[
-            _error(index, int(status[index])) for index, serial in enumerate(wanted) if originals.get(serial) is None
+            _error(index, int(question.status[index]))
+            for index, serial in enumerate(wanted)
+            if originals.get(serial) is None
         ],
         fetches_left=kept.fetches_left,
         state=kept.state,

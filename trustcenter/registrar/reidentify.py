@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
-from keys import computed, personal
+from keys import personal
 from keys.errors import SignatureError
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
@@ -26,7 +26,7 @@ from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyE
 from trustcenter.messages import api
 from trustcenter.messages import reidentification as wire
 
-from . import domains, requests, tickets, translate
+from . import domains, lookup, policy, requests, tickets
 from .context import Context
 from .domains import DomainRow
 from .requests import Row
@@ -48,16 +48,22 @@ async def write(context: Context, effect: Callable[[sqlite3.Connection], T | Exc
 
 
 def require_reversible(domain: DomainRow) -> None:
-    """Refuse domains whose rows stand for something else than hospital ids.
+    """Refuse domains whose rows stand for something else than hospital ids, and those that keep no originals.
 
     Raises:
-        PolicyError: the domain belongs to a study.
+        PolicyError: the domain belongs to a study, or was made irreversible.
     """
     if domain.kind != "site":
         raise PolicyError(
             "pseudonyms of a study are not re-identified here",
             code="not_reversible",
             hint="a participating site finds its own records with: trustcenter study result",
+        )
+    if not domain.policy.reversible:
+        raise PolicyError(
+            "this domain keeps no originals",
+            code="not_reversible",
+            hint="it was made so: trustcenter domain show",
         )
 
 
@@ -79,7 +85,7 @@ async def create(
         )
     domain = await context.db.read(lambda conn: domains.find(conn, domain_name, caller))
     require_reversible(domain)
-    parsed = await asyncio.to_thread(computed.parse, body.pseudonyms)
+    question = await asyncio.to_thread(lookup.read, context, domain, body.pseudonyms)
 
     def effect(conn: sqlite3.Connection) -> api.Reidentification | Exception:
         if requests.count_open(conn, caller.name, context.clock()) >= context.limits.reidentify_open:
@@ -88,7 +94,8 @@ async def create(
                 code="too_many_open",
                 hint="wait until approvers have decided, or until open ones expire",
             )
-        rows = translate.resolve(context, conn, domain, parsed.blocks, parsed.status)
+        policy.require_keys(conn, domain.id, context.clock())
+        rows = lookup.rows(context, conn, domain, question, context.clock())
         unknown = [index for index, row in enumerate(rows) if row is None]
         if unknown:
             context.audit(

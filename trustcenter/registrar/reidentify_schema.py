@@ -64,4 +64,16 @@ MIGRATIONS = (
         ) STRICT, WITHOUT ROWID;
         """,
     ),
+    Migration(
+        number=221,
+        name="a closed domain opens no entry of its re-identifications",
+        sql="""
+        CREATE TRIGGER reidentification_forgets_closed AFTER UPDATE OF state ON domain WHEN NEW.state = 'closed'
+        BEGIN
+            DELETE FROM reidentification_salt WHERE domain = NEW.id;
+            DELETE FROM reidentification_row
+                WHERE reidentification IN (SELECT id FROM reidentification WHERE domain = NEW.id);
+        END;
+        """,
+    ),
 )
