@@ -23,7 +23,10 @@ _COMMANDS = {
     "domain": ("trustcenter.cli.domain:domain", "Pseudonym domains."),
     "study": ("trustcenter.cli.study:study", "Studies: set up, register, upload, link, release."),
     "keys": ("trustcenter.cli.keys:keys", "Key versions and their rotation."),
-    "pseudonymize": ("trustcenter.cli.columns:pseudonymize", "Replace a CSV column by pseudonyms."),
+    "pseudonymize": (
+        "trustcenter.cli.columns:pseudonymize",
+        "Replace identifiers in CSV, Parquet or FHIR files by pseudonyms.",
+    ),
     "translate": ("trustcenter.cli.columns:translate", "Bring pseudonyms to the current key version."),
     "reidentify": ("trustcenter.cli.reidentify:reidentify", "Originals of pseudonyms, under dual control."),
     "pseudonym": ("trustcenter.cli.pseudonym:pseudonym", "Check pseudonyms offline."),

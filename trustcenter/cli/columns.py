@@ -74,10 +74,11 @@ def pseudonymize(
     pseudonym_system: str | None,
     **options: Any,
 ) -> None:
-    """Replace identifiers by pseudonyms: a column of a CSV or Parquet file, or FHIR resources.
+    """Replace identifiers in CSV, Parquet or FHIR files by pseudonyms.
 
-    A CSV file has a header. Files are read in a stream, so their size does not matter; a repeated run gives the
-    same pseudonyms, and a run that was interrupted goes on with --resume (not Parquet).
+    Of a CSV or Parquet file (by its name, .parquet) one column is replaced; a CSV file has a header. Files are
+    read in a stream, so their size does not matter; a repeated run gives the same pseudonyms, and a run that was
+    interrupted goes on with --resume (not Parquet).
 
     With --fhir ids, references and identifiers become pseudonyms, insurance numbers, names and all free text go;
     docs/how-to/pipeline.md says what is done and what not. This is not anonymisation.

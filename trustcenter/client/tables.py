@@ -1,4 +1,4 @@
-"""Replace one column of a CSV file by pseudonyms, streaming, several batches under way at a time.
+"""Replace one column of a CSV (or Parquet) file by pseudonyms, streaming, several batches under way at a time.
 
 The output appears only when every row is served (or set aside on request). A failed job leaves nothing; one that
 was interrupted after a checkpoint can go on where it was (`resume.py`). There is never anything to undo: asking
@@ -21,6 +21,7 @@ from .csvstream import CsvInput, CsvOutput, open_input
 from .errors import LocalFileError
 from .files import replacing, require_writable
 from .flow import Progress, in_order, same_version
+from .parquet import is_parquet, parquet_column
 from .resume import Digests, Resumable, State, check_input
 
 Ask = Callable[[Sequence[str]], Awaitable[tuple[list[str | None], list[ItemError]]]]
@@ -33,7 +34,7 @@ class ColumnJob:
     """Which column of which file goes where.
 
     Attributes:
-        source, target: input and output.
+        source, target: input and output; a source that ends in .parquet is Parquet, and so is its output.
         column: its name.
         into: name of a new column for the pseudonyms; None replaces `column` in place.
         delimiter: separator; None sniffs it.
@@ -188,6 +189,8 @@ async def _column(
     result: ColumnResult,
     progress: Progress | None,
 ) -> ColumnResult:
+    if is_parquet(job.source):
+        return await parquet_column(center, domain, job, ask, result, progress)
     outputs = [job.target, *([job.failed] if job.failed else [])]
     for target in outputs:
         require_writable(target, sources=(job.source,), force=job.force)
