@@ -15,8 +15,11 @@ from tests_support import run_cli
 from keys import computed
 from keys.passphrase import read_passphrase
 from keys.store import KeyStore
+from trustcenter.client import Connection, TrustCenter
+from trustcenter.client.errors import RemoteError
 from trustcenter.config import load
 from trustcenter.instance.opening import open_instance
+from trustcenter.messages import api
 
 _names = itertools.count()
 FORMAT = {"prefix": "PSN-", "alphabet": "numbers", "length": 8, "check": "damm"}
@@ -524,7 +527,6 @@ async def test_a_crash_between_database_and_key_store_is_made_good_at_start(worl
 @pytest.mark.parametrize("options", [{}, {"suite": "drawn", "format": FORMAT}])
 async def test_expired_pseudonyms_are_unknown_and_their_originals_get_new_ones(world, options: dict[str, Any]) -> None:
     from trustcenter.auth import Principal
-    from trustcenter.messages import api
     from trustcenter.registrar import operations, removal, translate
 
     domain = make(world, expiry_days=3, **options)
@@ -557,3 +559,65 @@ async def test_expired_pseudonyms_are_unknown_and_their_originals_get_new_ones(w
     world.live.start()
     assert sum(entry["count"] for entry in entries(world, "registrar:pseudonym:expire", domain)) == 2
     assert post(world, domain, "validate", {"pseudonyms": [first, second]})["results"] == ["unknown_pseudonym"] * 2
+
+
+async def test_the_client_has_every_operation_and_large_batches_are_logged_in_parts(world) -> None:
+    operator = Connection.load(world.live.operator)
+    site = Connection(url=operator.url, ca=operator.ca, token=world["north"]._token, site="north")
+    name = f"ops-{next(_names)}"
+    async with TrustCenter(operator) as center:
+        made = await center.make_domain(api.DomainCreate(name=name, site="north", multi=True, deletable=True))
+        assert (made.multi, made.deletable) == (True, True)
+    originals = [f"o-{number}" for number in range(7000)]
+    async with TrustCenter(site) as center:
+        first = (await center.pseudonymize(name, originals)).pseudonyms
+        assert (await center.get_pseudonyms(name, originals[::-1])).pseudonyms == first[::-1]
+        more = await center.additional(name, ["o-1"], 2, key="mine")
+        assert (await center.additional(name, ["o-1"], 2, key="mine")).pseudonyms == more.pseudonyms
+        assert (await center.additional(name, ["o-1"], 2)).repeated is False
+        assert (await center.import_pairs(name, [("o-2", "OLD"), ("o-3", "OLD")])).results == ["imported", None]
+        assert set((await center.validate(name, [*first, "OLD"])).results) == {"ok"}
+        assert (await center.anonymise(name, pseudonyms=["OLD"])).results == ["anonymised"]
+        assert (await center.translate(name, ["OLD"])).pseudonyms == [first[2]]
+        gone = await center.delete(name, originals=originals)
+        assert gone.results == ["deleted", "deleted", None, *["deleted"] * 6997]
+        assert gone.rows == 6999 + 4
+        assert (await center.validate(name, first)).results.count("ok") == 1
+    logged = entries(world, "site:pseudonym:delete", name)
+    assert [entry["count"] for entry in logged] == [3000, 3000, 1003]
+    assert len({serial for entry in logged for serial in entry["serials"]}) == 7003
+    async with TrustCenter(operator) as center:
+        closed = await center.close_domain(name, days=3)
+        assert closed.state == "closing"
+        with pytest.raises(RemoteError) as early:
+            await center.destroy_domain(name)
+        assert early.value.code == "not_due"
+
+
+def test_a_batch_has_a_limit(world) -> None:
+    domain = make(world, multi=True, deletable=True)
+    for verb, body in (
+        ("validate", {"pseudonyms": ["x"] * 100_001}),
+        ("delete", {"pseudonyms": ["x"] * 100_001}),
+        ("anonymise", {"originals": ["x"] * 100_001}),
+        ("additional", {"originals": ["x"] * 101, "count": 1000}),
+        ("import", {"pairs": [{"original": "x", "pseudonym": "y"}] * 100_001}),
+    ):
+        answer = post(world, domain, verb, body, status=413, **{"Idempotency-Key": "k"})
+        assert answer["code"] == "batch_too_large", verb
+    assert (
+        post(world, domain, "validate", {"pseudonyms": ["x"] * 100_000})["results"] == ["unknown_pseudonym"] * 100_000
+    )
+
+
+def test_a_foreign_domain_is_invisible_to_every_operation(world) -> None:
+    domain = make(world, multi=True, deletable=True)
+    for verb, body in (
+        ("validate", {"pseudonyms": ["x"]}),
+        ("delete", {"pseudonyms": ["x"]}),
+        ("anonymise", {"originals": ["x"]}),
+        ("additional", {"originals": ["x"]}),
+        ("import", pairs(("x", "y"))),
+    ):
+        answer = world["south"]("POST", f"/v1/domains/{domain}/{verb}", body, headers={"Idempotency-Key": "k"})
+        assert (answer.status, answer.json["code"]) == (404, "unknown_domain"), verb
