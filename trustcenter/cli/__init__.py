@@ -18,6 +18,7 @@ _COMMANDS = {
     "serve": ("trustcenter.cli.local:serve", "Run the service."),
     "doctor": ("trustcenter.cli.local:doctor", "Check an instance and say what to mend."),
     "demo": ("trustcenter.cli.local:demo", "Run the whole job with synthetic sites."),
+    "operator-token": ("trustcenter.cli.recovery:operator_token", "Let an operator in again."),
     "site": ("trustcenter.cli.site:site", "Participating institutions and their tokens."),
     "staff": ("trustcenter.cli.staff:staff", "People at the trust center and their personal keys."),
     "domain": ("trustcenter.cli.domain:domain", "Pseudonym domains."),

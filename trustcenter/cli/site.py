@@ -1,15 +1,19 @@
-"""`trustcenter site`: participating institutions and their tokens."""
+"""`trustcenter site`: participating institutions, their tokens, certificates and limits."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from trustcenter.errors import UsageError_
 
-from . import output
-from .options import PATH, call, connect_option, connection, force_option, json_option
+from . import access, output
+from .options import PATH, call, connect_option, force_option, json_option
+
+if TYPE_CHECKING:
+    from trustcenter.client import TrustCenter
 
 _KINDS = ["diz", "hospital", "practice", "rescue", "care", "rehab", "insurer", "registry"]
 
@@ -73,27 +77,74 @@ def token(
       trustcenter site token uk-nord --list
       trustcenter site token uk-nord --revoke 0f3c5a…
     """
-    if revoke is not None:
-        if listing or target is not None:
-            raise UsageError_("--revoke goes alone")
-        call(connect, lambda center: center.revoke_token(name, revoke))
-        output.note("revoked")
-        return
-    if listing:
-        found = call(connect, lambda center: center.tokens(name))
-        output.items(found, ("token_id", "created", "expires", "revoked"), as_json=as_json, empty="no tokens yet")
-        return
-    if target is not None:
-        from trustcenter.client.files import require_writable
+    access.token("site", name, target, expires_days, listing, revoke, force, as_json, connect)
 
-        require_writable(target, force=force)  # before the token exists: it is shown once only
-    made = call(connect, lambda center: center.create_token(name, expires_days))
-    if target is not None:
-        own = connection(connect)
-        type(own)(url=own.url, ca=own.ca, token=made.token, site=name).save(target, force=force)
-        output.note("wrote the connection file; hand it over by a safe route, then delete your copy")
-    elif as_json:
-        output.data(made)
-    else:
-        click.echo(made.token)
-        output.note(f"token {made.token_id}, valid until {made.expires}; it is not shown again")
+
+@site.command("certificate")
+@click.argument("name")
+@click.argument("file", type=PATH, required=False)
+@click.option("--list", "listing", is_flag=True, help="List the site's certificates instead.")
+@click.option("--revoke", metavar="FINGERPRINT", help="Make a certificate worthless instead.")
+@json_option
+@connect_option
+def certificate(
+    name: str, file: Path | None, listing: bool, revoke: str | None, as_json: bool, connect: Path | None
+) -> None:
+    """Bind a client certificate to a site, which then needs no token (operator).
+
+    Examples:
+      trustcenter site certificate uk-nord client.pem
+      trustcenter site certificate uk-nord --list
+    """
+    access.certificate("site", name, file, listing, revoke, as_json, connect)
+
+
+@site.command("limit")
+@click.argument("name")
+@click.option("--requests-per-second", type=click.FloatRange(0, 1_000_000, min_open=True), help="In the long run.")
+@click.option("--new-per-day", type=click.IntRange(1), help="Newly issued pseudonyms a day (UTC).")
+@click.option("--records-per-day", type=click.IntRange(1), help="Newly registered records a day (UTC).")
+@click.option("--default", "reset", is_flag=True, help="Back to the limits of the configuration.")
+@json_option
+@connect_option
+def limit(
+    name: str,
+    requests_per_second: float | None,
+    new_per_day: int | None,
+    records_per_day: int | None,
+    reset: bool,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    """Show the limits of a site and today's use, or give it limits of its own (operator).
+
+    Example:
+      trustcenter site limit uk-nord --requests-per-second 50 --new-per-day 200000
+    """
+    from trustcenter.client.access import Access
+    from trustcenter.messages.api import SiteLimits, SiteUsage
+
+    given = (requests_per_second, new_per_day, records_per_day)
+    if reset and any(value is not None for value in given):
+        raise UsageError_("--default goes alone")
+
+    async def job(center: TrustCenter) -> SiteUsage:
+        calls = Access(center)
+        if reset:
+            return await calls.set_limits(name, SiteLimits())
+        now = await calls.limits(name)
+        if given == (None, None, None):
+            return now
+        rate, new, records = given
+        return await calls.set_limits(
+            name,
+            SiteLimits(
+                requests_per_second=now.own.requests_per_second if rate is None else rate,
+                new_per_day=now.own.new_per_day if new is None else new,
+                records_per_day=now.own.records_per_day if records is None else records,
+            ),
+        )
+
+    found = call(connect, job)
+    columns = ("requests_per_second", "new_per_day", "records_per_day", "new_today", "records_today")
+    output.item(found, columns, as_json=as_json)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from . import output
+from . import access, output
 from .options import (
     PATH,
     bare_option,
@@ -96,3 +96,50 @@ def list_(as_json: bool, connect: Path | None) -> None:
     """List the people (operator)."""
     found = call(connect, lambda center: center.staff())
     output.items(found, ("name", "role", "public_key", "created"), as_json=as_json, empty="no staff yet")
+
+
+@staff.command("token")
+@click.argument("name")
+@click.option("-o", "--output", "target", type=PATH, metavar="FILE", help="Write the person's connection file.")
+@click.option("--expires-days", type=click.IntRange(1, 730), default=365, show_default=True, help="Life of the token.")
+@click.option("--list", "listing", is_flag=True, help="List the person's tokens instead.")
+@click.option("--revoke", metavar="ID", help="Make a token worthless instead.")
+@force_option
+@json_option
+@connect_option
+def token(
+    name: str,
+    target: Path | None,
+    expires_days: int,
+    listing: bool,
+    revoke: str | None,
+    force: bool,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    """Give a person another token, shown once, or a whole connection file (operator).
+
+    Examples:
+      trustcenter staff token anna -o anna.toml
+      trustcenter staff token anna --list
+      trustcenter staff token anna --revoke 0f3c5a…
+    """
+    access.token("staff", name, target, expires_days, listing, revoke, force, as_json, connect)
+
+
+@staff.command("certificate")
+@click.argument("name")
+@click.argument("file", type=PATH, required=False)
+@click.option("--list", "listing", is_flag=True, help="List the person's certificates instead.")
+@click.option("--revoke", metavar="FINGERPRINT", help="Make a certificate worthless instead.")
+@json_option
+@connect_option
+def certificate(
+    name: str, file: Path | None, listing: bool, revoke: str | None, as_json: bool, connect: Path | None
+) -> None:
+    """Bind a client certificate to a person, who then needs no token (operator).
+
+    Example:
+      trustcenter staff certificate anna client.pem
+    """
+    access.certificate("staff", name, file, listing, revoke, as_json, connect)

@@ -1,8 +1,9 @@
 """The connection file: where the service is, which certificate authority to trust, and the caller's token.
 
 TOML, mode 0600: `url`, `ca` (PEM text; empty only for http:// on this machine), `token`, and one of `site`
-and `staff` (the caller's name). `trustcenter init` writes the first one, `site token` and `staff add` the
-others.
+and `staff` (the caller's name). `certificate` and `certificate_key` name the PEM files of a client certificate,
+relative to the connection file; with them the token may be left out. `trustcenter init` writes the first
+connection file, `site token` and `staff add` the others.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Where the service is and who is asking."""
 
     url: str
-    token: str
+    token: str = ""
     ca: str = ""
     site: str | None = None
     staff: str | None = None
+    certificate: str | None = None
+    certificate_key: str | None = None
 
     def __repr__(self) -> str:
         return f"Connection(url={self.url!r}, site={self.site!r}, staff={self.staff!r}, token=…)"
@@ -73,6 +76,12 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 raise ConnectionFileError(
                     "the connection file is not valid", hint="it has url, ca, token, and either site or staff"
                 ) from None
+        if connection.certificate is not None and connection.certificate_key is not None:
+            connection = msgspec.structs.replace(
+                connection,
+                certificate=str(path.parent / connection.certificate),
+                certificate_key=str(path.parent / connection.certificate_key),
+            )
         connection.check()
         return connection
 
@@ -85,7 +94,11 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """
         if (self.site is None) == (self.staff is None):
             raise ConnectionFileError("the connection file names a site or a staff member, not both or none")
-        if not self.token or any(c.isspace() or not c.isprintable() for c in self.token):
+        if (self.certificate is None) != (self.certificate_key is None):
+            raise ConnectionFileError("a client certificate goes with its key", where="certificate_key")
+        if not self.token and self.certificate is None:
+            raise ConnectionFileError("the connection file has no token and no client certificate", where="token")
+        if any(c.isspace() or not c.isprintable() for c in self.token):
             raise ConnectionFileError("the token in the connection file is not one")
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -115,6 +128,15 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             context.load_verify_locations(cadata=self.ca)
         except (ssl.SSLError, ValueError):
             raise ConnectionFileError("ca in the connection file is not a PEM certificate", where="ca") from None
+        if self.certificate is not None and self.certificate_key is not None:
+            try:
+                context.load_cert_chain(self.certificate, self.certificate_key, password=_no_passphrase)
+            except (OSError, ssl.SSLError, ValueError):
+                raise ConnectionFileError(
+                    "the client certificate or its key cannot be used",
+                    hint="two PEM files that belong together; the key without a passphrase, mode 0600",
+                    where="certificate",
+                ) from None
         return context
 
     def save(self, path: Path, *, force: bool = False) -> None:
@@ -126,8 +148,10 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """
         self.check()
         require_writable(path, force=force)
-        lines = [f"url = {_toml(self.url)}", f"token = {_toml(self.token)}"]
-        lines += [f"{key} = {_toml(value)}" for key in ("site", "staff") if (value := getattr(self, key)) is not None]
+        lines = [f"url = {_toml(self.url)}"]
+        lines += [f"token = {_toml(self.token)}"] if self.token else []
+        names = ("site", "staff", "certificate", "certificate_key")
+        lines += [f"{key} = {_toml(value)}" for key in names if (value := getattr(self, key)) is not None]
         if self.ca:
             lines.append('ca = """\n' + self.ca.strip().replace("\\", "\\\\").replace('"', '\\"') + '\n"""')
         with replacing(path, force=force) as stream:
@@ -137,6 +161,11 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 def _toml(text: str) -> str:
     # A TOML basic string has the escapes of a JSON string.
     return json.dumps(text, ensure_ascii=False)
+
+
+def _no_passphrase() -> str:
+    # Without this, OpenSSL would ask on the terminal for the passphrase of an encrypted key.
+    raise ValueError
 
 
 def _loopback(host: str) -> bool:

@@ -61,7 +61,7 @@ class Transport:
             auto_decompress=False,
             trust_env=False,
             headers={
-                "Authorization": f"Bearer {self._token}",
+                **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
                 "User-Agent": f"trustcenter/{trustcenter.__version__}",
                 "Accept-Encoding": "identity",
             },

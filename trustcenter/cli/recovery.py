@@ -1,0 +1,101 @@
+"""`trustcenter operator-token`: for operators who are locked out, on the machine of the instance."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import click
+
+from trustcenter.errors import UsageError_
+
+from . import output
+from .options import PATH, force_option
+
+
+@click.command("operator-token")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@click.option("--name", default="operator", show_default=True, help="The operator.")
+@click.option(
+    "--passphrase-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with the passphrase of the key stores; without it you are asked.",
+)
+@click.option("--expires-days", type=click.IntRange(1, 730), default=365, show_default=True, help="Life of the token.")
+@click.option("--revoke-others", is_flag=True, help="Make every other token of this operator worthless.")
+@click.option("-o", "--output", "target", type=PATH, metavar="FILE", help="Write the operator's connection file.")
+@click.option("--ca", type=PATH, metavar="FILE", help="Authority for the connection file; tls/ca.pem if not given.")
+@force_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def operator_token(
+    directory: Path,
+    name: str,
+    passphrase_file: Path | None,
+    expires_days: int,
+    revoke_others: bool,
+    target: Path | None,
+    ca: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Give an operator of the instance in DIR a new token: when the old one expired, was lost or has leaked.
+
+    The service must be stopped. Needs the passphrase of the key stores, and stands in the audit log.
+
+    Example:
+      trustcenter operator-token /srv/trustcenter -o operator.toml --revoke-others
+    """
+    from keys.passphrase import read_passphrase
+    from trustcenter import config
+    from trustcenter.client import Connection
+    from trustcenter.client.files import require_writable
+    from trustcenter.instance import recovery
+
+    os.umask(0o077)
+    settings = config.load(directory)
+    authority = ""
+    if target is not None:
+        require_writable(target, force=force)  # before the token exists: it is shown once only
+        authority = _authority(settings.path("tls/ca.pem") if ca is None else ca) if settings.server.certificate else ""
+    configured = settings.path(settings.files.passphrase) if settings.files.passphrase else None
+    passphrase = read_passphrase(passphrase_file or configured, prompt=True)
+    done = asyncio.run(
+        recovery.operator_token(settings, passphrase, name, days=expires_days, revoke_others=revoke_others)
+    )
+    issued = done.issued
+    if target is not None:
+        host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
+        scheme = "https" if settings.server.certificate else "http"
+        url = f"{scheme}://{host}:{settings.server.port}"
+        Connection(url=url, ca=authority, token=issued.token, staff=name).save(target, force=force)
+        output.note("wrote the connection file")
+    elif as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "version": 1,
+                    "token_id": issued.token_id,
+                    "token": issued.token,
+                    "expires": issued.expires,
+                    "revoked": done.revoked,
+                }
+            )
+        )
+    else:
+        click.echo(issued.token)
+        output.note(f"token {issued.token_id}, valid until {issued.expires}; it is not shown again")
+    if done.revoked:
+        output.note(f"revoked {done.revoked} other tokens of {name}")
+
+
+def _authority(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        raise UsageError_(
+            "the authority for the connection file cannot be read",
+            code="no_authority",
+            hint="name the PEM file of the authority that signed the server's certificate: --ca FILE",
+        ) from None

@@ -1,0 +1,80 @@
+"""Calls of operators on access: tokens and certificates of sites and staff, limits of sites."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from trustcenter.messages import api as m
+from trustcenter.messages.common import Message
+
+from .errors import BadAnswerError
+
+if TYPE_CHECKING:
+    from .api import TrustCenter
+
+T = TypeVar("T")
+Owner = Literal["site", "staff"]
+
+
+class Access:
+    """What an operator does about access, over the connection of a `TrustCenter`.
+
+    Example:
+        async with TrustCenter(Connection.load(path)) as center:
+            await Access(center).revoke_token("site", "uk-nord", token_id)
+    """
+
+    def __init__(self, center: TrustCenter) -> None:
+        self._http = center._http
+
+    async def create_token(self, kind: Owner, name: str, expires_days: int) -> m.Token:
+        """Another token of a site or person, shown once."""
+        return await self._call("POST", _path(kind, name, "tokens"), m.Token, m.TokenCreate(expires_days=expires_days))
+
+    async def tokens(self, kind: Owner, name: str) -> list[m.TokenInfo]:
+        """The tokens of a site or person, without the tokens themselves."""
+        return (await self._call("GET", _path(kind, name, "tokens"), m.Tokens)).tokens
+
+    async def revoke_token(self, kind: Owner, name: str, token_id: str) -> None:
+        """Make a token worthless."""
+        await self._http.call("DELETE", _path(kind, name, "tokens", token_id), repeatable=True)
+
+    async def bind_certificate(self, kind: Owner, name: str, pem: str) -> m.Certificate:
+        """Bind a client certificate to a site or person."""
+        body = m.CertificateBind(certificate=pem)
+        return await self._call("POST", _path(kind, name, "certificates"), m.Certificate, body)
+
+    async def certificates(self, kind: Owner, name: str) -> list[m.Certificate]:
+        """The certificates of a site or person."""
+        return (await self._call("GET", _path(kind, name, "certificates"), m.Certificates)).certificates
+
+    async def revoke_certificate(self, kind: Owner, name: str, fingerprint: str) -> None:
+        """Make a certificate worthless."""
+        await self._http.call("DELETE", _path(kind, name, "certificates", fingerprint), repeatable=True)
+
+    async def limits(self, site: str) -> m.SiteUsage:
+        """The limits that hold for a site, and what it has used today."""
+        return await self._call("GET", _path("site", site, "limits"), m.SiteUsage)
+
+    async def set_limits(self, site: str, limits: m.SiteLimits) -> m.SiteUsage:
+        """Replace a site's own limits; None leaves one to the configuration."""
+        return await self._call("PUT", _path("site", site, "limits"), m.SiteUsage, limits)
+
+    async def _call(self, method: str, path: str, kind: type[T], body: Message | None = None) -> T:
+        sent = None if body is None else msgspec.json.encode(body)
+        answer = await self._http.call(method, path, body=sent, repeatable=method != "POST")
+        try:
+            return msgspec.json.decode(answer, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise BadAnswerError(
+                "the service answered something that this version of the client does not know",
+                hint="compare the versions: trustcenter --version, and GET /version of the service",
+            ) from None
+
+
+def _path(kind: Owner, *segments: str) -> str:
+    base = "/v1/sites" if kind == "site" else "/v1/staff"
+    return "/".join((base, *(quote(segment, safe="") for segment in segments)))
