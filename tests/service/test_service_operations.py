@@ -524,6 +524,20 @@ async def test_a_crash_between_database_and_key_store_is_made_good_at_start(worl
     assert world["operator"]("POST", f"/v1/domains/{domain}/destroy").json["state"] == "closed"
 
 
+async def test_a_database_from_before_the_destruction_does_not_bring_the_domain_back(world) -> None:
+    domain = make(world)
+    (text,) = ask(world, domain, ["a"])["pseudonyms"]
+    uuid = world["operator"]("GET", f"/v1/domains/{domain}").json["uuid"]
+    assert world.live.stop() == 0
+    keys = store(world.live.dir)
+    keys.destroy([entry.id for entry in keys.entries() if entry.id.scope == f"domain:{uuid}"])
+    world.live.start()
+    shown = world["operator"]("GET", f"/v1/domains/{domain}").json
+    assert (shown["state"], shown["key_version"]) == ("closed", 0)
+    assert post(world, domain, "translate", {"pseudonyms": [text]}, status=409)["code"] == "domain_destroyed"
+    assert ask(world, "north", ["a"])["errors"] == []
+
+
 @pytest.mark.parametrize("options", [{}, {"suite": "drawn", "format": FORMAT}])
 async def test_expired_pseudonyms_are_unknown_and_their_originals_get_new_ones(world, options: dict[str, Any]) -> None:
     from trustcenter.auth import Principal

@@ -21,6 +21,7 @@ from trustcenter.messages import api
 from . import domains, policy
 from .context import Context
 from .domains import DomainRow
+from .keyring import domain_scope
 
 
 async def close(context: Context, caller: Principal, request: str, name: str, body: api.DomainClose) -> api.Domain:
@@ -79,19 +80,38 @@ async def destroy(context: Context, caller: Principal, request: str, name: str) 
 
 
 async def destroy_due(context: Context) -> int:
-    """At start: destroy what is due, and finish what a crash left half done; returns how many domains were due."""
+    """At start: destroy what is due, and finish what a crash or a restored database left half done.
+
+    Returns:
+        How many domains were due.
+    """
 
     def effect(conn: sqlite3.Connection) -> int:
-        due = conn.execute(
-            "SELECT name FROM domain WHERE state = ? AND closes <= ?", (policy.CLOSING, stamp(context.clock()))
-        ).fetchall()
-        for (name,) in due:
+        due = {
+            name
+            for (name,) in conn.execute(
+                "SELECT name FROM domain WHERE state = ? AND closes <= ?", (policy.CLOSING, stamp(context.clock()))
+            )
+        }
+        due |= _behind(context, conn)
+        for name in sorted(due):
             _shred(context, conn, domains.find(conn, name), "service", "")
         return len(due)
 
     count = await context.db.write(effect)
     await destroy_marked(context)
     return count
+
+
+def _behind(context: Context, conn: sqlite3.Connection) -> set[str]:
+    """Domains whose keys the key store has destroyed while the database, restored from before, does not know."""
+    gone = {entry.id for entry in context.keys.entries() if entry.destroyed is not None}
+    scopes = {
+        version.scope
+        for version in (context.ring.versions(conn) if gone else ())
+        if version.state is not KeyState.DESTROYED and version.key_id() in gone
+    }
+    return {name for name, uuid in conn.execute("SELECT name, uuid FROM domain") if domain_scope(uuid) in scopes}
 
 
 def _shred(context: Context, conn: sqlite3.Connection, domain: DomainRow, who: str, request: str) -> None:
