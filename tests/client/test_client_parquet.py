@@ -20,8 +20,16 @@ from trustcenter.client.tables import ColumnJob, ColumnResult, RowsFailedError, 
 
 Rogue = Any
 DOMAIN = {
-    "name": "north", "uuid": "0" * 32, "kind": "site", "site": "north", "study": None, "recipient": None,
-    "suite": "computed", "key_version": 1, "pseudonyms": 0, "created": "2026-11-24T00:00:00Z",
+    "name": "north",
+    "uuid": "0" * 32,
+    "kind": "site",
+    "site": "north",
+    "study": None,
+    "recipient": None,
+    "suite": "computed",
+    "key_version": 1,
+    "pseudonyms": 0,
+    "created": "2026-11-24T00:00:00Z",
 }
 
 
