@@ -68,12 +68,27 @@ class Files(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     passphrase: str | None = None  # a file with the passphrase of the key stores; None: asked on the terminal
 
 
+class Backups(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `doctor` expects of backups."""
+
+    manifests: str | None = None  # directory that `trustcenter backup` keeps a copy of each newest manifest in
+    max_age_hours: float = 26.0  # hours after which a backup is too old
+
+
+class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may read /metrics."""
+
+    loopback: bool = False  # without a token from this machine; never behind a reverse proxy on this machine
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration of one instance."""
 
     server: Server = Server()
     files: Files = Files()
     limits: Limits = Limits()
+    backups: Backups = Backups()
+    metrics: Metrics = Metrics()
     separation: str = "none"  # none | process | operator: declared, printed everywhere, not provable
     workers: int = 2  # processes that compare and decide
     base: str = ""  # filled in by `load`: the directory of the configuration file

@@ -85,6 +85,8 @@ def crash_rounds(base: Path, rounds: int) -> int:
     assert process.wait(30) == 0
     checked = run_cli("doctor", directory)
     assert checked.returncode == 0, checked.stdout
+    fitting = run_cli("fsck", directory, timeout=600)
+    assert fitting.returncode == 0, fitting.stdout + fitting.stderr
     return len(seen)
 
 

@@ -18,6 +18,7 @@ class Event(StrEnum):
     INSTANCE_STOP = "instance:service:stop"
     INSTANCE_BACKUP = "instance:service:backup"
     INSTANCE_RESTORE = "instance:service:restore"
+    INSTANCE_REOPEN = "instance:service:reopen"
 
     SITE_CREATE = "operator:site:create"
     STAFF_CREATE = "operator:staff:create"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from .operate import service_passphrase, show_findings
+
 _DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
 _PASSPHRASE = click.option(
     "--passphrase-file",
@@ -83,14 +85,12 @@ def serve(directory: Path, passphrase_file: Path | None) -> None:
     Prints the address once it listens; logs go to stderr as JSON lines. Running requests are finished before it
     ends; a linkage run is taken up at the next start.
     """
-    from keys.passphrase import read_passphrase
     from trustcenter import config
     from trustcenter.http import server
 
     os.umask(0o077)
     settings = config.load(directory)
-    configured = settings.path(settings.files.passphrase) if settings.files.passphrase else None
-    passphrase = read_passphrase(passphrase_file or configured, prompt=True)
+    passphrase = service_passphrase(settings, passphrase_file)
 
     def ready(url: str) -> None:
         click.echo(url)
@@ -109,20 +109,12 @@ def doctor(context: click.Context, directory: Path, passphrase_file: Path | None
 
     Works beside a running service. Exit code 3 when a check fails.
     """
-    from keys.passphrase import read_passphrase
     from trustcenter import config
     from trustcenter.instance import checks
 
     settings = config.load(directory)
-    configured = settings.path(settings.files.passphrase) if settings.files.passphrase else None
-    findings = checks.run(settings, lambda: read_passphrase(passphrase_file or configured, prompt=True))
-    if as_json:
-        click.echo(json.dumps({"version": 1, "checks": [finding.as_dict() for finding in findings]}))
-    else:
-        for finding in findings:
-            click.echo(f"{finding.state:<5} {finding.name:<22} {finding.text}")
-            if finding.hint:
-                click.echo(f"      {'':<22} hint: {finding.hint}")
+    findings = checks.run(settings, lambda: service_passphrase(settings, passphrase_file))
+    show_findings(findings, as_json=as_json)
     if any(finding.state == "fail" for finding in findings):
         context.exit(3)
 

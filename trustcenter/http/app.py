@@ -10,6 +10,7 @@ from trustcenter.instance.linking import Linking
 from trustcenter.instance.opening import Instance
 
 from .access import Access
+from .metrics import METRICS, Metrics, measure
 from .middleware import ACCESS, INSTANCE, LINKING, bind, envelope
 from .routes import ROUTES
 
@@ -24,13 +25,14 @@ def create_app(instance: Instance) -> web.Application:
         An application with every route of the interface; it takes up interrupted linkage runs when it starts.
     """
     app = web.Application(
-        middlewares=[envelope],
+        middlewares=[measure, envelope],
         client_max_size=instance.config.limits.body_bytes,
         handler_args={"max_field_size": instance.config.limits.header_bytes, "auto_decompress": False},
     )
     app[INSTANCE] = instance
     app[ACCESS] = Access(instance)
     app[LINKING] = Linking(instance)
+    app[METRICS] = Metrics(instance)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, bind(route))
     app.cleanup_ctx.append(_linking)
@@ -40,6 +42,7 @@ def create_app(instance: Instance) -> web.Application:
 
 
 async def _linking(app: web.Application) -> AsyncIterator[None]:
+    await app[METRICS].start()
     await app[LINKING].start()
     yield
     await app[LINKING].stop()

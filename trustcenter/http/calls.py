@@ -14,6 +14,8 @@ from trustcenter.errors import NotFoundError, UsageError_
 from trustcenter.instance.linking import Linking
 from trustcenter.instance.opening import Instance
 
+from .metrics import Metrics
+
 SITE = frozenset({"site"})
 OPERATOR = frozenset({"operator"})
 AUDITOR = frozenset({"auditor"})
@@ -29,6 +31,7 @@ class Call:
 
     instance: Instance
     linking: Linking
+    metrics: Metrics
     principal: Principal
     request_id: str
     path: Mapping[str, str]

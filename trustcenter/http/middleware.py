@@ -27,6 +27,7 @@ from trustcenter.messages.api import Problem, StreamEnd
 
 from .access import Access
 from .calls import Binary, Call, Lines, Route
+from .metrics import METRICS
 
 INSTANCE: web.AppKey[Instance] = web.AppKey("instance", Instance)
 ACCESS: web.AppKey[Access] = web.AppKey("access", Access)
@@ -258,10 +259,12 @@ def bind(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]
     async def handle(request: web.Request) -> web.StreamResponse:
         access = request.app[ACCESS]
         principal = await access.admit(request, route)
+        request["site"] = principal.name if principal.is_site else ""
         with access.body(request):
             call = Call(
                 instance=request.app[INSTANCE],
                 linking=request.app[LINKING],
+                metrics=request.app[METRICS],
                 principal=principal,
                 request_id=request["request_id"],
                 path=request.match_info,

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from . import routes_access, routes_operations, routes_operator, routes_reidentify, routes_service, routes_site
+from . import (
+    routes_access,
+    routes_metrics,
+    routes_operations,
+    routes_operator,
+    routes_reidentify,
+    routes_service,
+    routes_site,
+)
 from .calls import PUBLIC, Answer, Binary, Call, Route
 from .openapi import document
 
@@ -14,6 +22,7 @@ async def _openapi(_: Call) -> Answer:
 ROUTES: tuple[Route, ...] = (
     *routes_service.ROUTES,
     Route("GET", "/openapi.json", "openapi", PUBLIC, "This description", _openapi, None, "bytes"),
+    *routes_metrics.ROUTES,
     *routes_operator.ROUTES,
     *routes_access.ROUTES,
     *routes_site.ROUTES,

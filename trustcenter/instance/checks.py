@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
@@ -41,7 +43,7 @@ class Finding:
 def run(config: Config, passphrase: Callable[[], bytes]) -> list[Finding]:
     """Run every check. A check that cannot run is a finding, not an exception."""
     findings: list[Finding] = []
-    for check in (_address, _certificate, _permissions, _separation):
+    for check in (_address, _certificate, _permissions, _key_files, _separation, _backups):
         findings.extend(_guarded(check.__name__.strip("_"), lambda check=check: check(config)))  # type: ignore[misc]
     for room in ("registrar", "comparator"):
         findings.extend(_guarded(f"{room} database", lambda room=room: _database(config, room)))  # type: ignore[misc]
@@ -118,6 +120,46 @@ def _permissions(config: Config) -> Iterator[Finding]:
         )
 
 
+def _key_files(config: Config) -> Iterator[Finding]:
+    """Key stores and head: a file of ours each, mode 0600 exactly, in a directory of ours alone."""
+    stores = [config.path(config.files.registrar_keys), config.path(config.files.comparator_keys)]
+    wrong = []
+    for path in (*stores, stores[0].parent / HEAD_NAME):
+        status, folder = path.lstat(), path.parent.stat()
+        owned = status.st_uid == os.geteuid() or os.geteuid() == 0
+        if not stat.S_ISREG(status.st_mode) or stat.S_IMODE(status.st_mode) != 0o600 or not owned:
+            wrong.append(path.name)
+        elif stat.S_IMODE(folder.st_mode) & 0o077:
+            wrong.append(f"{path.parent.name}/")
+    if wrong:
+        hint = "chmod 600 the files, 700 the directories, owned by the service's user"
+        yield Finding("key store files", "fail", f"wrong mode or owner: {', '.join(dict.fromkeys(wrong))}", hint)
+    else:
+        yield Finding("key store files", "ok", "mode 0600, in directories that only the owner enters")
+
+
+def _backups(config: Config) -> Iterator[Finding]:
+    """Age of the newest backup of each part, if manifests are collected."""
+    if config.backups.manifests is None:
+        return
+    now, late = datetime.now(UTC), []
+    for room in ("registrar", "comparator"):
+        for part in ("database", "keys"):
+            path = config.path(config.backups.manifests) / f"{room}-{part}.json"
+            try:
+                taken = datetime.fromisoformat(json.loads(path.read_bytes())["time"])
+            except (OSError, ValueError, KeyError, TypeError):
+                late.append(f"{room} {part} (none)")
+                continue
+            hours = (now - taken).total_seconds() / 3600
+            if hours > config.backups.max_age_hours:
+                late.append(f"{room} {part} ({hours:,.0f} hours)")
+    if late:
+        yield Finding("backups", "warn", f"missing or old: {', '.join(late)}", "trustcenter backup DIR --help")
+    else:
+        yield Finding("backups", "ok", f"all four are younger than {config.backups.max_age_hours:g} hours")
+
+
 def _separation(config: Config) -> Iterator[Finding]:
     yield Finding("separation", "ok", f"{config.separation}: both rooms in one process (docs/security/threat-model.md)")
 
@@ -155,7 +197,7 @@ def _keys(config: Config, keys: KeyStore) -> Iterator[Finding]:
         ring.check_material(conn)
         count = len(ring.versions(conn))
         instance, database, epoch = conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
-        log = make_log(instance, "registrar", keys)
+        log = make_log(instance, "registrar", keys, epoch)
         head = OutsideHead.load(config.path(config.files.registrar_keys).parent / HEAD_NAME, keys)
         size, _ = log.head(conn)
         head.check(

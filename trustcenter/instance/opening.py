@@ -18,7 +18,7 @@ from trustcenter.clock import Clock, utc_now
 from trustcenter.comparator import context as comparator_context
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
-from trustcenter.errors import VerificationError
+from trustcenter.errors import ConflictError, NotFoundError, VerificationError
 from trustcenter.registrar import closing, reidentify_schema, removal
 from trustcenter.registrar import context as registrar_context
 from trustcenter.registrar import policy as registrar_policy
@@ -29,6 +29,7 @@ from trustcenter.store import Database
 from trustcenter.store.scrub import scrub
 
 HEAD_NAME = "head.json"
+RESTORE_PENDING = "restore.pending"  # exists while a restore exchanges files
 REGISTRAR_MIGRATIONS = (
     *AUDIT_MIGRATIONS,
     *auth.MIGRATIONS,
@@ -49,10 +50,15 @@ class Instance:
     comparator: comparator_context.Context
 
 
-def make_log(instance: str, room: str, keys: KeyStore) -> AuditLog:
-    """The log of a room, signed with that room's audit key."""
+def log_origin(instance: str, room: str, epoch: int = 0) -> str:
+    """The identity of a log. Reopening the registrar under a new epoch begins a new one (docs/spec/audit-log.md)."""
+    return f"trustcenter/{instance}/epoch-{epoch}/{room}" if epoch else f"trustcenter/{instance}/{room}"
+
+
+def make_log(instance: str, room: str, keys: KeyStore, epoch: int = 0) -> AuditLog:
+    """The log of a room, signed with that room's audit key. `epoch` is the registrar's, 0 at the comparator."""
     return AuditLog(
-        origin=f"trustcenter/{instance}/{room}",
+        origin=log_origin(instance, room, epoch),
         sign=lambda message: keys.sign(INSTANCE, Purpose.AUDIT, 1, message),
         public_key=keys.public_key(INSTANCE, Purpose.AUDIT, 1),
     )
@@ -68,6 +74,7 @@ async def open_instance(config: Config, passphrase: bytes, clock: Clock = utc_no
         StoreError: a database that cannot be used.
     """
     files = config.files
+    require_complete(config)
     async with AsyncExitStack() as stack:
         keys = KeyStore.open(config.path(files.registrar_keys), passphrase)
         comparator_keys = KeyStore.open(config.path(files.comparator_keys), passphrase)
@@ -82,7 +89,7 @@ async def open_instance(config: Config, passphrase: bytes, clock: Clock = utc_no
         instance, database, epoch = await db.read(
             lambda conn: conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
         )
-        log = make_log(instance, "registrar", keys)
+        log = make_log(instance, "registrar", keys, epoch)
         head = OutsideHead.load(config.path(files.registrar_keys).parent / HEAD_NAME, keys)
         ring = KeyRing(keys, clock)
         registrar = registrar_context.Context(
@@ -116,6 +123,29 @@ async def open_instance(config: Config, passphrase: bytes, clock: Clock = utc_no
             yield Instance(config, instance, registrar, comparator)
         finally:
             await _stop(registrar)
+
+
+def require_complete(config: Config) -> None:
+    """Refuse files that are missing or half restored; opening a missing database would create an empty one.
+
+    Raises:
+        ConflictError: a restore was interrupted.
+        NotFoundError: a database is missing.
+    """
+    if (Path(config.base) / RESTORE_PENDING).exists():
+        raise ConflictError(
+            "a restore was interrupted: the parts of this instance may be of different moments",
+            code="restore_interrupted",
+            hint="repeat the trustcenter restore command",
+        )
+    for path in (config.path(config.files.registrar), config.path(config.files.comparator)):
+        if not path.is_file():
+            raise NotFoundError(
+                "a database of this instance is missing",
+                code="database_missing",
+                hint="check the paths in config.toml, or restore it: docs/how-to/backups.md",
+                where=path.name,
+            )
 
 
 def _scrub(*databases: Path) -> None:

@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
@@ -24,6 +25,15 @@ from .writer import Writer
 T = TypeVar("T")
 
 STREAMS_MAX: Final = 8  # long reads at one time; each holds a connection and keeps the WAL from restarting
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What the writer has done since it was opened, and what waits for it."""
+
+    commits: int
+    operations: int
+    waiting: int
 
 
 class Database:
@@ -195,6 +205,11 @@ class Database:
             stream.close(wait=False)
             with self._mutex:
                 self._streams.discard(stream)
+
+    def activity(self) -> Activity:
+        """Figures of the writer, for metrics; all 0 for a database that is only read."""
+        writer = self._writer
+        return Activity(writer.commits, writer.operations, writer.waiting) if writer else Activity(0, 0, 0)
 
     async def close(self) -> None:
         """Finish queued writes and running reads, end streams, empty the WAL, release the lock."""

@@ -48,6 +48,8 @@ class Writer:
         self._closing = False
         self._dead = False  # a failed fsync: refuse everything from then on
         self._changes_at_checkpoint = conn.total_changes
+        self.commits = 0  # transactions that reached the disk
+        self.operations = 0  # operations in them
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -66,6 +68,11 @@ class Writer:
                 raise StoreUnavailableError("the database is closing", hint="try again when the service is back")
             self._queue.put(operation)
         return operation.future
+
+    @property
+    def waiting(self) -> int:
+        """Operations in the queue, about."""
+        return self._queue.qsize()
 
     def close(self) -> None:
         """Run what is queued, copy the WAL back, empty it, close the connection. Safe to call twice."""
@@ -175,6 +182,8 @@ class Writer:
             return
         try:
             self._conn.execute("COMMIT")
+            self.commits += 1
+            self.operations += len(done)
         except BaseException as error:
             self._note(error)
             failed.extend((operation, translate(error)) for operation, _ in done)

@@ -1,0 +1,124 @@
+"""The table of failures: every row names a code that exists and that some test provokes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest_operate import Center
+
+from trustcenter.errors import VerificationError
+from trustcenter.instance.parts import recompute_log
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "how-to" / "failures.md"
+CODES = re.findall(r"(?m)^\| `([a-z_]+)` \|", PAGE.read_text(encoding="utf-8"))
+
+
+def test_the_table_is_not_empty() -> None:
+    assert len(CODES) > 15
+    assert len(CODES) == len(set(CODES))
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_exists_and_is_named_by_a_test(code: str) -> None:
+    assert f"| `{code}` |" in (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    named = {code, _class_of(code)}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        text = path.read_text(encoding="utf-8")
+        if any(re.search(rf"\b{re.escape(name)}\b", text) for name in named if name):
+            return
+    raise AssertionError("no test names it")
+
+
+def _class_of(code: str) -> str:
+    pattern = rf'class (\w+)\([^)]*\):\n(?:(?!\nclass ).)*?    code[^=\n]* = "{code}"'
+    for path in (ROOT / "keys" / "errors.py", ROOT / "trustcenter" / "errors.py"):
+        match = re.search(pattern, path.read_text(encoding="utf-8"), re.DOTALL)
+        if match:
+            return match[1]
+    return ""
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Center:
+    return Center(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+def center(template: Center, tmp_path: Path) -> Center:
+    shutil.copytree(template.base, tmp_path / "copy")
+    return Center(tmp_path / "copy", tmp_path / "copy" / "center")
+
+
+def test_a_taken_port_is_said(center: Center) -> None:
+    port = int(re.findall(r"port = (\d+)", (center.dir / "config.toml").read_text())[0])
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        assert "[port_taken]" in center.refusal(2)
+
+
+def test_an_unknown_key_in_the_configuration_is_said(center: Center) -> None:
+    with (center.dir / "config.toml").open("a") as stream:
+        stream.write("\n[limits]\nbody_byte = 1\n")
+    assert "[configuration_error]" in center.refusal(1)
+
+
+def test_a_damaged_database_is_said(center: Center) -> None:
+    path = center.dir / "registrar" / "registrar.db"
+    path.write_bytes(b"\0" * 4096 + path.read_bytes()[4096:])
+    assert "[store_damaged]" in center.refusal(3)
+
+
+def test_a_passphrase_file_that_others_can_read_is_said(center: Center) -> None:
+    (center.dir / "passphrase").chmod(0o644)
+    assert "[unusable_passphrase]" in center.refusal(1)
+
+
+def test_parts_of_two_instances_are_said(center: Center, tmp_path: Path) -> None:
+    (tmp_path / "second").mkdir()
+    other = Center(tmp_path / "second")
+    other_passphrase = (other.dir / "passphrase").read_bytes()
+    shutil.copy(other.dir / "comparator" / "comparator.db", center.dir / "comparator")
+    assert "[foreign_comparator]" in center.refusal(3)
+    (center.dir / "passphrase").write_bytes(other_passphrase)
+    assert "[wrong_passphrase]" in center.refusal(3)
+
+
+def test_a_changed_log_is_named_by_its_entry(center: Center) -> None:
+    path = center.dir / "registrar" / "registrar.db"
+    conn = sqlite3.connect(path)
+    conn.executescript("DROP TRIGGER audit_entry_fixed; UPDATE audit_entry SET hash = randomblob(32) WHERE seq = 0")
+    with pytest.raises(VerificationError) as caught:
+        recompute_log(conn, "registrar")
+    conn.close()
+    assert (caught.value.code, caught.value.where) == ("log_damaged", "entry 0")
+
+
+def test_every_command_in_the_pages_exists() -> None:
+    from trustcenter.cli import _COMMANDS
+
+    for name in ("failures", "backups", "systemd"):
+        text = (ROOT / "docs" / "how-to" / f"{name}.md").read_text(encoding="utf-8")
+        for command in re.findall(r"\btrustcenter ([a-z-]+)\b", re.sub(r"--\S+ trustcenter", "", text)):
+            assert command in _COMMANDS or command in ("by",), command
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_the_unit_is_understood_by_systemd(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "how-to" / "systemd.md").read_text(encoding="utf-8")
+    block = text[text.index("    [Unit]") : text.index("`LoadCredential=")]
+    unit = tmp_path / "trustcenter.service"
+    lines = [line[4:] for line in block.splitlines()]
+    unit.write_text("\n".join(lines).replace("/opt/trustcenter/bin/trustcenter", "/bin/true") + "\n")
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=60)
+    complaints = [line for line in done.stderr.splitlines() if "trustcenter.service:" in line]
+    unknown = [line for line in complaints if re.search("Unknown|Failed to parse|Invalid|ignoring", line)]
+    assert not unknown, unknown

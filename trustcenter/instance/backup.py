@@ -1,0 +1,155 @@
+"""`trustcenter backup`: one part of an instance into one file, while the service runs; docs/how-to/backups.md."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from trustcenter.audit import tree
+from trustcenter.client.files import replacing, require_writable
+from trustcenter.clock import Clock, stamp, utc_now
+from trustcenter.config import Config
+from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UnavailableError, VerificationError
+from trustcenter.store.faults import translate
+
+from . import manifest as container
+from .manifest import Manifest
+from .parts import database_path, head_facts, head_path, keys_path, snapshot
+
+_TRIES = 5
+
+
+def take(
+    config: Config, room: str, part: str, target: Path, *, together: bool = False, clock: Clock = utc_now
+) -> Manifest:
+    """Write one part of one room into a new file. Nothing of the instance is changed or stopped.
+
+    Args:
+        config: of the instance.
+        room: registrar or comparator.
+        part: database or keys.
+        target: the new file; its directory should hold backups of this part only.
+        together: allow a directory that holds another part's backups.
+        clock: for the manifest.
+
+    Raises:
+        LocalFileError: the target exists or cannot be written.
+        PolicyError: the directory holds another part, or is inside the instance.
+        VerificationError: the part is damaged; no backup is written.
+    """
+    require_writable(target)
+    _check_neighbours(config, room, part, target, together=together)
+    with tempfile.TemporaryDirectory(prefix=".backup-", dir=target.parent) as folder:
+        scratch = Path(folder)
+        try:
+            made = (_database if part == "database" else _keys)(config, room, scratch, stamp(clock()))
+            shutil.copyfile(Path(config.base) / container.CONFIG_NAME, scratch / container.CONFIG_NAME)
+            names = (*made.payload, container.CONFIG_NAME)
+            pieces = tuple(container.piece(name, scratch / name) for name in names)
+            made = msgspec.structs.replace(made, files=pieces)
+            with replacing(target) as stream:
+                container.write(stream, made, {name: scratch / name for name in names})
+        except sqlite3.Error as error:
+            raise translate(error) from error
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            raise UnavailableError(
+                "the backup cannot be written: is the disk full?",
+                code="backup_not_written",
+                hint="nothing was left behind; free space or name another directory",
+            ) from None
+    if config.backups.manifests is not None:
+        directory = config.path(config.backups.manifests)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with replacing(directory / f"{room}-{part}.json", force=True) as stream:
+            stream.write(msgspec.json.encode(made) + b"\n")
+    return made
+
+
+def _check_neighbours(config: Config, room: str, part: str, target: Path, *, together: bool) -> None:
+    if target.resolve().is_relative_to(Path(config.base).resolve()):
+        raise PolicyError(
+            "a backup inside the instance's directory is lost with it",
+            code="backup_inside",
+            hint="name a directory on another disk, one for each part",
+        )
+    if together:
+        return
+    for neighbour in sorted(target.parent.iterdir()):
+        if not neighbour.is_file() or not container.is_backup(neighbour):
+            continue
+        try:
+            found = container.read(neighbour)
+        except VerificationError:
+            continue
+        if (found.room, found.part) != (room, part):
+            raise PolicyError(
+                "this directory holds the backup of another part: together they undo the separation",
+                code="backups_together",
+                hint="name a directory of its own for each part, with its own access rights; --i-know overrides",
+            )
+
+
+def _database(config: Config, room: str, scratch: Path, time: str) -> Manifest:
+    path = scratch / f"{room}.db"
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    with snapshot(database_path(config, room)) as source, closing(sqlite3.connect(path, isolation_level=None)) as copy:
+        # All pages in one step: one snapshot, and no restart however much is written meanwhile.
+        source.backup(copy, pages=-1)
+        copy.execute("PRAGMA journal_mode = DELETE")  # one file, complete by itself
+        instance, epoch = _identity(copy, room)
+        size, frontier = copy.execute("SELECT size, frontier FROM audit_head").fetchone()
+    root = tree.root_of([frontier[at : at + 32] for at in range(0, len(frontier), 32)]).hex()
+    return Manifest(container.FORMAT, instance, room, "database", time, epoch, size, root, ())  # type: ignore[arg-type]
+
+
+def _identity(conn: sqlite3.Connection, room: str) -> tuple[str, int]:
+    columns = "instance, epoch" if room == "registrar" else "instance, 0"
+    row = conn.execute(f"SELECT {columns} FROM instance").fetchone()  # noqa: S608 - two constants
+    if row is None:
+        raise VerificationError("this database belongs to no instance", code="database_empty")
+    return str(row[0]), int(row[1])
+
+
+def _keys(config: Config, room: str, scratch: Path, time: str) -> Manifest:
+    """The sealed file and, at the registrar, the head; both are replaced whole, so a copy is never half a file."""
+    store = keys_path(config, room)
+    for _ in range(_TRIES):
+        try:
+            content = store.read_bytes()
+            head = head_path(config).read_bytes() if room == "registrar" else b""
+            if store.read_bytes() == content:
+                break
+        except FileNotFoundError:
+            raise NotFoundError(
+                "the key store or its head is missing", code="keys_missing", hint="trustcenter doctor DIR"
+            ) from None
+    else:
+        raise ConflictError("the key store keeps changing", code="keys_busy", hint="try again in a minute")
+    _write(scratch / f"{room}.keys", content)
+    if room == "comparator":
+        with snapshot(database_path(config, room)) as conn:
+            instance, _ = _identity(conn, room)
+        return Manifest(container.FORMAT, instance, room, "keys", time, 0, 0, "", ())  # type: ignore[arg-type]
+    _write(scratch / "head.json", head)
+    facts = head_facts(scratch / "head.json")
+    if facts is None:
+        raise VerificationError(
+            "the outside head is damaged", code="head_damaged", hint="trustcenter doctor DIR; then reopen"
+        )
+    return Manifest(
+        container.FORMAT, facts["instance"], "registrar", "keys", time, facts["epoch"], facts["log_size"],
+        facts["log_root"], (),
+    )  # fmt: skip
+
+
+def _write(path: Path, content: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)

@@ -1,0 +1,182 @@
+"""`trustcenter fsck`: whether everything that is stored fits together. Reads only, beside a running service too.
+
+Each check compares two things that are written apart: rows and counters, rows and log, states and key material,
+what one room holds and what the other knows of it. The first finding that fails is the one to look at.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Callable, Iterator
+
+from keys.ids import KeyId
+from keys.states import KeyState
+from keys.store import KeyStore
+from trustcenter.audit.entries import Entry
+from trustcenter.clock import utc_now
+from trustcenter.config import Config
+from trustcenter.errors import VerificationError
+from trustcenter.registrar.head import COUNTER_BITS, OutsideHead
+from trustcenter.registrar.keyring import KeyRing
+
+from .checks import Finding
+from .fsck_rows import comparator_rows, domain_rows, records, rooms
+from .opening import require_complete
+from .parts import database_path, head_path, keys_path, recompute_log, snapshot
+
+Check = Callable[[], Iterator[Finding]]
+
+
+def run(config: Config, passphrase: bytes) -> list[Finding]:
+    """Run every check; what cannot be checked is a finding.
+
+    Raises:
+        KeysError: a key store does not open, without which nothing can be verified.
+        VerificationError: no head, or a forged one.
+        NotFoundError, ConflictError: a database is missing, or a restore was interrupted.
+    """
+    require_complete(config)
+    keys = KeyStore.open(keys_path(config, "registrar"), passphrase)
+    comparator_keys = KeyStore.open(keys_path(config, "comparator"), passphrase)
+    before = OutsideHead.load(head_path(config), keys)
+    findings: list[Finding] = []
+    with snapshot(database_path(config, "registrar")) as conn, snapshot(database_path(config, "comparator")) as other:
+        conn.execute("SELECT 1 FROM instance")  # the snapshot begins here: after one look at the head, before the next
+        other.execute("SELECT 1 FROM instance")
+        after = OutsideHead.load(head_path(config), keys)
+        keys = KeyStore.open(keys_path(config, "registrar"), passphrase)
+        issued: list[Entry] = []
+        checks: list[tuple[str, Check]] = [
+            ("registrar file", lambda: _file(conn)),
+            ("registrar log", lambda: _log(conn, "registrar", before, issued)),
+            ("head", lambda: _head(conn, before)),
+            ("key states", lambda: _keys(conn, keys)),
+            ("counters", lambda: _counters(conn, after)),
+            ("issue ranges", lambda: _ranges(issued)),
+            ("rows and log", lambda: domain_rows(conn, issued)),
+            ("records", lambda: records(conn)),
+            ("comparator file", lambda: _file(other)),
+            ("comparator log", lambda: _log(other, "comparator", None, None)),
+            ("comparator instance", lambda: _comparator(conn, other, comparator_keys)),
+            ("uploads", lambda: comparator_rows(other)),
+            ("rooms", lambda: rooms(conn, other)),
+        ]
+        for name, check in checks:
+            findings.extend(_guarded(name, check))
+    return findings
+
+
+def require_clean(findings: list[Finding]) -> None:
+    """Raise for the first finding that fails.
+
+    Raises:
+        VerificationError: named by the check.
+    """
+    for finding in findings:
+        if finding.state == "fail":
+            raise VerificationError(
+                finding.text, code="fsck_failed", hint=finding.hint or "docs/how-to/failures.md", where=finding.name
+            )
+
+
+def _guarded(name: str, check: Check) -> list[Finding]:
+    try:
+        found = list(check())
+    except sqlite3.Error as error:
+        return [Finding(name, "fail", f"SQLite cannot read it ({type(error).__name__})", "restore the newest backup")]
+    except Exception as error:
+        if not isinstance(getattr(error, "message", None), str):
+            return [Finding(name, "fail", f"the check itself failed ({type(error).__name__})")]
+        place = f" ({error.where})" if getattr(error, "where", "") else ""  # type: ignore[attr-defined]
+        return [Finding(name, "fail", f"{error}{place}", getattr(error, "hint", ""))]
+    return [Finding(name, f.state, f.text, f.hint) for f in found] or [Finding(name, "ok", "nothing to find")]
+
+
+def _file(conn: sqlite3.Connection) -> Iterator[Finding]:
+    problems = conn.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    orphans = conn.execute("PRAGMA foreign_key_check").fetchone()
+    if problems != "ok":
+        yield Finding("", "fail", "SQLite's integrity check fails", "restore the newest backup")
+    elif orphans is not None:
+        yield Finding("", "fail", f"a row of {orphans[0]} points to a row that is not there")
+    else:
+        yield Finding("", "ok", "SQLite's integrity check passes")
+
+
+def _log(
+    conn: sqlite3.Connection, room: str, head: OutsideHead | None, issued: list[Entry] | None
+) -> Iterator[Finding]:
+    log = recompute_log(conn, room, (head.log_size,) if head else (), issued)
+    if head is not None and head.log_root and log.roots.get(head.log_size) != head.log_root:
+        yield Finding("", "fail", "the log does not extend the head kept outside", "trustcenter reopen DIR --propose")
+    yield Finding("", "ok", f"{log.size:,} entries give the recorded root")
+
+
+def _head(conn: sqlite3.Connection, head: OutsideHead) -> Iterator[Finding]:
+    found = conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
+    if found != (head.instance, head.database, head.epoch):
+        yield Finding(
+            "", "fail", "the database is of another instance or epoch than the head", "docs/how-to/backups.md"
+        )
+    else:
+        yield Finding("", "ok", f"epoch {head.epoch}")
+
+
+def _keys(conn: sqlite3.Connection, keys: KeyStore) -> Iterator[Finding]:
+    ring = KeyRing(keys, utc_now)
+    ring.check_material(conn)
+    named: dict[KeyId, KeyState] = {version.key_id(): version.state for version in ring.versions(conn)}
+    undead = sum(state is KeyState.DESTROYED and keys.has(key) for key, state in named.items())
+    if undead:
+        yield Finding("", "fail", f"{undead} destroyed keys still have their material", "restart the service")
+    orphans = sum(entry.id not in named and entry.destroyed is None for entry in keys.entries())
+    if orphans:
+        yield Finding("", "warn", f"{orphans} keys in the store that no state names: left by a crash or a restore")
+    yield Finding("", "ok", f"{len(named)} versions have intact states and their material")
+
+
+def _counters(conn: sqlite3.Connection, head: OutsideHead) -> Iterator[Finding]:
+    """Every row below its counter, every counter within what the head reserved."""
+    below = 2**COUNTER_BITS - 1
+    bad = conn.execute(
+        "SELECT count(*) FROM entry e LEFT JOIN counter c ON c.domain = e.domain AND c.epoch = e.serial >> ?"
+        " WHERE c.next IS NULL OR (e.serial & ?) >= c.next OR (e.serial & ?) = 0",
+        (COUNTER_BITS, below, below),
+    ).fetchone()[0]
+    if bad:
+        yield Finding("", "fail", f"{bad:,} rows have a serial that their counter has not reached")
+    beyond = 0
+    for uuid, epoch, following in conn.execute(
+        "SELECT d.uuid, c.epoch, c.next FROM counter c JOIN domain d ON d.id = c.domain"
+    ):
+        beyond += epoch > head.epoch or (epoch == head.epoch and following > head.reserved.get(uuid, 0))
+    if beyond:
+        yield Finding("", "fail", f"{beyond} counters are beyond what the head outside reserved")
+    if not bad and not beyond:
+        yield Finding("", "ok", "every serial is below its counter, every counter within its reservation")
+
+
+def _ranges(issued: list[Entry]) -> Iterator[Finding]:
+    """No serial was ever issued twice (rule 14 of the suite): ranges of one domain and epoch never overlap."""
+    by_domain: dict[tuple[str, int], list[tuple[int, int]]] = {}
+    for entry in issued:
+        first, count = entry.data["first"], entry.data["count"]
+        by_domain.setdefault((entry.data["domain"], entry.data["epoch"]), []).append((first, first + count))
+    for ranges in by_domain.values():
+        ranges.sort()
+        for (_, end), (start, _) in itertools.pairwise(ranges):
+            if start < end:
+                yield Finding(
+                    "", "fail", "the log tells of one serial that was issued twice", "stop the service; keep everything"
+                )
+                return
+    yield Finding("", "ok", f"{len(issued):,} ranges in the log, none overlaps another")
+
+
+def _comparator(conn: sqlite3.Connection, other: sqlite3.Connection, keys: KeyStore) -> Iterator[Finding]:
+    instance = conn.execute("SELECT instance FROM instance").fetchone()[0]
+    if other.execute("SELECT instance, keystore FROM instance").fetchone() != (instance, keys.store_id):
+        yield Finding("", "fail", "the comparator's database, its keys and the registrar are of different instances")
+    else:
+        yield Finding("", "ok", "both rooms belong to the same instance")

@@ -1,0 +1,138 @@
+"""The four parts of an instance, where they lie, and what can be learnt of them without a passphrase."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from trustcenter.audit import entries, tree
+from trustcenter.config import Config
+from trustcenter.errors import NotFoundError, VerificationError
+from trustcenter.store.connections import open_reader
+
+from .opening import HEAD_NAME
+
+ROOMS: Final = ("registrar", "comparator")
+PARTS: Final = ("database", "keys")
+RANGE_WORDS: Final = {"domain", "epoch", "first", "count"}  # of an entry that tells of a range of serials
+KEPT_LEVEL: Final = 8  # of audit_node: docs/spec/audit-log.md, section 6
+
+
+def database_path(config: Config, room: str) -> Path:
+    """The database of a room."""
+    return config.path(config.files.registrar if room == "registrar" else config.files.comparator)
+
+
+def keys_path(config: Config, room: str) -> Path:
+    """The key store of a room."""
+    return config.path(config.files.registrar_keys if room == "registrar" else config.files.comparator_keys)
+
+
+def head_path(config: Config) -> Path:
+    """The outside head, which lies beside the registrar's key store."""
+    return config.path(config.files.registrar_keys).parent / HEAD_NAME
+
+
+def head_facts(path: Path) -> dict[str, Any] | None:
+    """What a head says, its signature not verified; None where there is none that can be read."""
+    try:
+        facts = json.loads(path.read_bytes().split(b"\n")[0])
+    except (OSError, ValueError):
+        return None
+    numbers = isinstance(facts, dict) and all(type(facts.get(name)) is int for name in ("epoch", "log_size"))
+    words = numbers and all(isinstance(facts.get(name), str) for name in ("instance", "database", "log_root"))
+    return facts if words else None
+
+
+@contextmanager
+def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
+    """A reading connection that sees one state of the database, beside a running service or without one.
+
+    Raises:
+        NotFoundError: there is no such file.
+    """
+    if not path.is_file():
+        raise NotFoundError(
+            "a database of this instance is missing",
+            code="database_missing",
+            hint="check the paths in config.toml, or restore it: docs/how-to/backups.md",
+            where=path.name,
+        )
+    conn = open_reader(path)
+    try:
+        conn.execute("BEGIN")
+        yield conn
+    finally:
+        conn.close()
+
+
+@dataclass(frozen=True)
+class LogFacts:
+    """A log as its leaves give it: number of entries, root, and the roots it had at the sizes asked for."""
+
+    size: int
+    root: str
+    roots: dict[int, str]
+
+
+def recompute_log(
+    conn: sqlite3.Connection, room: str, sizes: Collection[int] = (), seen: list[entries.Entry] | None = None
+) -> LogFacts:
+    """Compute the tree of a log again from its leaves and compare it with everything that is stored of it.
+
+    Args:
+        conn: a snapshot of the room's database.
+        room: whose log it is.
+        sizes: earlier sizes whose roots are wanted; those beyond the log are left out.
+        seen: gets the entries that tell of a range of serials.
+
+    Raises:
+        VerificationError: the first entry that is not what was logged.
+    """
+    frontier: list[bytes] = []
+    nodes: dict[tuple[int, int], bytes] = {}
+
+    def keep(level: int, position: int, hash_: bytes) -> None:
+        if level >= KEPT_LEVEL:
+            nodes[level, position] = hash_
+
+    roots = {0: tree.EMPTY_ROOT.hex()} if 0 in sizes else {}
+    size = 0
+    for seq, hash_, leaf in conn.execute("SELECT seq, hash, leaf FROM audit_entry ORDER BY seq"):
+        if seq != size:
+            raise _damaged("an entry of the log is missing", size)
+        if tree.leaf_hash(leaf) != hash_:
+            raise _damaged("an entry of the log does not have its hash", seq)
+        try:
+            entry = entries.parse(leaf, room)
+        except ValueError:
+            raise _damaged("an entry of the log is not valid", seq) from None
+        if entry.seq != seq:
+            raise _damaged("an entry of the log is out of order", seq)
+        if seen is not None and entry.data.keys() >= RANGE_WORDS:
+            seen.append(entry)
+        tree.grow(frontier, size, hash_, keep)
+        size += 1
+        if size in sizes:
+            roots[size] = tree.root_of(frontier).hex()
+    recorded, blob = conn.execute("SELECT size, frontier FROM audit_head").fetchone()
+    if (recorded, blob) != (size, b"".join(frontier)):
+        raise _damaged("the entries of the log do not give the recorded head", min(recorded, size))
+    stored = {(level, position): hash_ for level, position, hash_ in conn.execute("SELECT * FROM audit_node")}
+    if stored != nodes:
+        raise VerificationError("a stored subtree of the log is not what its entries give", code="log_damaged")
+    return LogFacts(size, tree.root_of(frontier).hex(), roots)
+
+
+def _damaged(message: str, seq: int) -> VerificationError:
+    return VerificationError(
+        message,
+        code="log_damaged",
+        hint="keep the file for the auditor, restore the newest backup",
+        where=f"entry {seq}",
+    )

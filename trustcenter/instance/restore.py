@@ -1,0 +1,280 @@
+"""`trustcenter restore`: everything is verified beside its place before anything is exchanged; then all of it is.
+
+A crash while files are exchanged leaves `restore.pending`; until the restore is repeated, nothing opens the instance.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from keys.store import KeyStore
+from trustcenter import config as configuration
+from trustcenter.config import Config
+from trustcenter.errors import ConflictError, UsageError_, VerificationError
+from trustcenter.registrar.head import OutsideHead
+from trustcenter.store.connections import FileLock, open_writer
+from trustcenter.store.migrations import APPLICATIONS
+
+from . import manifest as container
+from .manifest import Manifest
+from .opening import RESTORE_PENDING
+from .parts import ROOMS, database_path, head_facts, head_path, keys_path, recompute_log, snapshot
+
+_STAGED = ".restore"
+REPLACED = ".replaced"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore did.
+
+    Attributes:
+        manifests: of the backups.
+        newer_head_kept: the head in place was newer than the one in the backup, and was kept.
+        reopen: the database is older than the head, so the service refuses it until two people reopen it.
+        kept: files that were in place before; to be deleted once the instance serves again.
+    """
+
+    manifests: tuple[Manifest, ...]
+    newer_head_kept: bool
+    reopen: bool
+    kept: tuple[str, ...]
+
+
+def test(paths: Sequence[Path], passphrase: bytes | None) -> list[Manifest]:
+    """Check backups without installing them: checksums, SQLite's integrity check, log tree, key store, head.
+
+    Args:
+        paths: the backups.
+        passphrase: of the key stores; None leaves the sealed file and the head's signature unopened.
+
+    Raises:
+        VerificationError: the first that is not intact.
+        KeysError: the key store does not open with the passphrase.
+    """
+    manifests = []
+    for path in paths:
+        with tempfile.TemporaryDirectory(prefix="trustcenter-restore-") as folder:
+            manifest = container.read(path)
+            targets = {str(part.name): Path(folder) / part.name for part in manifest.files}
+            container.extract(path, targets)
+            verify(manifest, targets, passphrase)
+        manifests.append(manifest)
+    return manifests
+
+
+def verify(manifest: Manifest, files: dict[str, Path], passphrase: bytes | None) -> None:
+    """Check the extracted files of one backup against its manifest and in themselves.
+
+    Raises:
+        VerificationError: they are not what the manifest says, or damaged.
+    """
+    if manifest.part == "database":
+        _verify_database(manifest, files[f"{manifest.room}.db"])
+        return
+    if manifest.room == "registrar":
+        facts = head_facts(files["head.json"])
+        said = facts and (facts["instance"], facts["epoch"], facts["log_size"], facts["log_root"])
+        if said != (manifest.instance, manifest.epoch, manifest.log_size, manifest.log_root):
+            raise _broken("the outside head is not the one that the manifest tells of", "head.json")
+    if passphrase is not None:
+        keys = KeyStore.open(files[f"{manifest.room}.keys"], passphrase)
+        if manifest.room == "registrar":
+            OutsideHead.load(files["head.json"], keys)
+
+
+def _verify_database(manifest: Manifest, path: Path) -> None:
+    # immutable: nothing is created beside the file, and no write-ahead log is looked for.
+    uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as conn:
+        try:
+            if conn.execute("PRAGMA application_id").fetchone()[0] != APPLICATIONS[manifest.room]:
+                raise _broken("this is the database of another room or program", path.name)
+            if conn.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
+                raise _broken("SQLite's integrity check fails", path.name)
+            epoch = "epoch" if manifest.room == "registrar" else "0"
+            found = conn.execute(f"SELECT instance, {epoch} FROM instance").fetchone()  # noqa: S608 - two constants
+        except sqlite3.Error:
+            raise _broken("SQLite cannot read the database", path.name) from None
+        if found != (manifest.instance, manifest.epoch):
+            raise _broken("the database is of another instance or epoch than the manifest says", path.name)
+        log = recompute_log(conn, manifest.room)
+        if (log.size, log.root) != (manifest.log_size, manifest.log_root):
+            raise _broken("the log is not the one that the manifest tells of", path.name)
+
+
+def _broken(message: str, where: str) -> VerificationError:
+    return VerificationError(
+        message, code="backup_damaged", hint="use an older backup of the same part; nothing was installed", where=where
+    )
+
+
+def install(paths: Sequence[Path], directory: Path, passphrase: bytes | None) -> Restored:
+    """Put backups in place, into a new directory or a stopped instance.
+
+    Args:
+        paths: backups of one instance, each part at most once.
+        directory: of the instance; may be missing or empty.
+        passphrase: as in `test`.
+
+    Raises:
+        AlreadyRunningError: the service runs.
+        UsageError_: one part twice.
+        ConflictError: the directory holds something else.
+        VerificationError: a backup is damaged, or of another instance. Nothing was exchanged.
+    """
+    manifests = [container.read(path) for path in paths]
+    if len({(m.room, m.part) for m in manifests}) != len(manifests):
+        raise UsageError_("two backups of the same part were named", code="part_twice", hint="name each part once")
+    if len({m.instance for m in manifests}) > 1:
+        raise _foreign()
+    config = _config(paths[0], directory)
+    for path in (*(database_path(config, r) for r in ROOMS), *(keys_path(config, r) for r in ROOMS)):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        for room in ROOMS:
+            stack.callback(FileLock(database_path(config, room)).release)
+        _require_same_instance(config, manifests)
+        staged = stack.enter_context(_staging())
+        kept_head = False
+        for path, manifest in zip(paths, manifests, strict=True):
+            files = _places(config, manifest)
+            targets = {name: target.with_name(target.name + _STAGED) for name, target in files.items()}
+            for target in targets.values():
+                target.unlink(missing_ok=True)
+                staged.append(target)
+            container.extract(path, targets)
+            verify(manifest, targets, passphrase)
+            if "head.json" in files and _is_newer(files["head.json"], targets["head.json"]):
+                targets.pop("head.json").unlink()
+                kept_head = True
+        kept = _exchange(config, staged)
+    return Restored(tuple(manifests), kept_head, _needs_reopen(config), tuple(kept))
+
+
+def _config(path: Path, directory: Path) -> Config:
+    if (directory / container.CONFIG_NAME).exists():
+        return configuration.load(directory)
+    if directory.exists() and any(directory.iterdir()):
+        raise ConflictError(
+            "this directory holds something, but no instance",
+            code="directory_not_empty",
+            hint="name a new directory, or the instance's own",
+        )
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        container.extract(path, {container.CONFIG_NAME: directory / container.CONFIG_NAME})
+        return configuration.load(directory)
+    except BaseException:
+        (directory / container.CONFIG_NAME).unlink(missing_ok=True)
+        raise
+
+
+def _places(config: Config, manifest: Manifest) -> dict[str, Path]:
+    if manifest.part == "database":
+        return {f"{manifest.room}.db": database_path(config, manifest.room)}
+    places = {f"{manifest.room}.keys": keys_path(config, manifest.room)}
+    return places | ({"head.json": head_path(config)} if manifest.room == "registrar" else {})
+
+
+def _require_same_instance(config: Config, manifests: Sequence[Manifest]) -> None:
+    """What stays in place must be of the same instance as what comes."""
+    replaced = {(m.room, m.part) for m in manifests}
+    found = set()
+    for room in ROOMS:
+        path = database_path(config, room)
+        if (room, "database") not in replaced and path.is_file():
+            with suppress(sqlite3.Error, TypeError), snapshot(path) as conn:
+                found.add(conn.execute("SELECT instance FROM instance").fetchone()[0])
+    if ("registrar", "keys") not in replaced and (facts := head_facts(head_path(config))) is not None:
+        found.add(facts["instance"])
+    if found - {manifests[0].instance}:
+        raise _foreign()
+
+
+def _foreign() -> VerificationError:
+    return VerificationError(
+        "these parts belong to different instances",
+        code="backup_foreign",
+        hint="compare the manifests: trustcenter restore --test FILE",
+    )
+
+
+def _is_newer(present: Path, coming: Path) -> bool:
+    """The head never goes back: an older one would let an older database through unseen."""
+    mine, other = head_facts(present), head_facts(coming)
+    assert other is not None
+    same = mine is not None and (mine["instance"], mine["database"]) == (other["instance"], other["database"])
+    return same and mine is not None and (mine["epoch"], mine["log_size"]) > (other["epoch"], other["log_size"])
+
+
+@contextmanager
+def _staging() -> Iterator[list[Path]]:
+    """Files written beside their places; whatever is still there at the end is thrown away."""
+    staged: list[Path] = []
+    try:
+        yield staged
+    finally:
+        for path in staged:
+            path.unlink(missing_ok=True)
+
+
+def _exchange(config: Config, staged: Sequence[Path]) -> list[str]:
+    base = Path(config.base)
+    kept: list[str] = []
+    pending = base / RESTORE_PENDING
+    coming = [path for path in staged if path.exists()]
+    for path in coming:
+        if path.name.endswith(".db" + _STAGED):
+            _fold(path.with_name(path.name.removesuffix(_STAGED)))
+    pending.touch(mode=0o600)
+    _flush(base)
+    for path in coming:
+        target = path.with_name(path.name.removesuffix(_STAGED))
+        if target.exists():
+            old = target.with_name(target.name + REPLACED)
+            old.unlink(missing_ok=True)
+            os.link(target, old)
+            kept.append(old.name)
+        for suffix in ("-wal", "-shm"):
+            leftover = target.with_name(target.name + suffix)
+            if target.suffix == ".db" and leftover.exists():  # it could not be folded in: it belongs to the old file
+                leftover.replace(target.with_name(target.name + REPLACED + suffix))
+        path.replace(target)
+        _flush(target.parent)
+    pending.unlink()
+    _flush(base)
+    return kept
+
+
+def _fold(path: Path) -> None:
+    """Copy the write-ahead log of the database that is replaced into it, so that it is kept whole."""
+    if not path.is_file():
+        return
+    with suppress(Exception), closing(open_writer(path)) as conn:  # a damaged one is kept as it is
+        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+
+def _flush(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _needs_reopen(config: Config) -> bool:
+    facts = head_facts(head_path(config))
+    path = database_path(config, "registrar")
+    if facts is None or not path.is_file():
+        return False
+    with snapshot(path) as conn:
+        (epoch,) = conn.execute("SELECT epoch FROM instance").fetchone()
+        log = recompute_log(conn, "registrar", (facts["log_size"],))
+    return bool(epoch < facts["epoch"] or log.roots.get(facts["log_size"]) != (facts["log_root"] or log.roots.get(0)))
