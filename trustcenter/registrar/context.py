@@ -18,6 +18,7 @@ from trustcenter.store import Database
 
 from .head import OutsideHead
 from .keyring import KeyRing
+from .tagindex import TagIndex
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Context:
     limits: Limits
     separation: str
     comparator_key: bytes  # Ed25519 public key that signs the comparator's receipts
+    tags: TagIndex = field(default_factory=TagIndex)
     _key_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def make_keys(self, ids: Sequence[KeyId]) -> None:

@@ -66,7 +66,7 @@ async def import_pairs(
         policy.require_open(conn, domain.id)
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
         now = context.clock()
-        known = rows.known(conn, domain.id, batch.tags)
+        known = rows.known(context, conn, domain.id, batch.tags)
         removal.expire(
             context,
             conn,

@@ -32,7 +32,6 @@ from .head import COUNTER_BITS
 
 LOOKUP_VERSION = 1
 DATA_VERSION = 1
-_PARAMETERS_PER_QUERY = 30_000  # SQLite's default bound is 32,766
 _INDEX_0 = bytes(4)  # index of the row among several pseudonyms of one original
 
 
@@ -111,7 +110,8 @@ def create_or_get(
     """The rows of a batch, inserting those that are missing, with the audit entry. Runs on the writer thread."""
     version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM)
     assert version.state is KeyState.ACTIVE
-    known = known_rows(conn, domain.id, tags)
+    found = context.tags.find(conn, domain.id, tags)
+    known = found.rows
     fresh: dict[bytes, bytes] = {}
     for tag, value in zip(tags, values, strict=True):
         if tag not in known:
@@ -120,7 +120,9 @@ def create_or_get(
         # In the order of tags: neighbours in the index share pages, and serials say nothing of the file's order.
         fresh = dict(sorted(fresh.items()))
         count_new(context, conn, domain, len(fresh))
-        known.update(_insert(context, conn, domain, version.version, fresh, who, request))
+        made = _insert(context, conn, domain, version.version, fresh, who, request)
+        context.tags.add(conn, domain.id, {tag: row[0] for tag, row in made.items()}, found.taken)
+        known.update(made)
     serials = np.fromiter((known[tag][0] for tag in tags), dtype=np.uint64, count=len(tags))
     nonces = np.frombuffer(b"".join(known[tag][1] for tag in tags), dtype=np.uint8).reshape(len(tags), 5)
     return Issued(serials, nonces, len(fresh), version.version)
@@ -135,23 +137,6 @@ def count_new(context: Context, conn: sqlite3.Connection, domain: DomainRow, cou
     if domain.site is not None:
         kind = quotas.Kind.PSEUDONYMS if domain.kind == "site" else quotas.Kind.RECORDS
         quotas.take(conn, context.limits, context.clock(), domain.site, kind, count)
-
-
-def known_rows(conn: sqlite3.Connection, domain: int, tags: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
-    """(serial, nonce) by tag for those of `tags` that the domain has."""
-    found: dict[bytes, tuple[int, bytes]] = {}
-    wanted = sorted(set(tags))  # in index order: neighbouring probes share pages
-    for start in range(0, len(wanted), _PARAMETERS_PER_QUERY):
-        part = wanted[start : start + _PARAMETERS_PER_QUERY]
-        marks = ",".join("?" * len(part))
-        # Named, because without statistics SQLite would rather scan the whole domain by its primary key.
-        query = (
-            "SELECT tag, serial, nonce FROM entry INDEXED BY entry_tag"  # noqa: S608 - marks are question marks
-            f" WHERE domain = ? AND idx = 0 AND tag IN ({marks})"
-        )
-        for tag, serial, nonce in conn.execute(query, (domain, *part)):
-            found[tag] = (serial, nonce)
-    return found
 
 
 def take_serials(context: Context, conn: sqlite3.Connection, domain: DomainRow, count: int) -> int:

@@ -58,7 +58,7 @@ async def pseudonymize(
         now = context.clock()
         policy.require_keys(conn, domain.id, now)
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
-        known = _unexpired(rows.known(conn, domain.id, batch.tags), now)
+        known = _unexpired(rows.known(context, conn, domain.id, batch.tags), now)
         found = [known[tag][0] for tag in batch.tags if tag in known]
         fetched = rows.fetch(conn, domain, [(row.serial, row.nonce) for row in found])
         return version, 0, fetched, [tag in known for tag in batch.tags]
@@ -88,7 +88,7 @@ def _live(
 ) -> dict[bytes, list[Row]]:
     """Live rows by tag, after erasing those of the same originals whose time has come: they make room."""
     now = context.clock()
-    known = rows.known(conn, domain.id, tags)
+    known = rows.known(context, conn, domain.id, tags)
     removal.expire(
         context, conn, domain, [row.serial for found in known.values() for row in found if row.expired(now)], request
     )

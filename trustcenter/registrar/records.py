@@ -189,7 +189,7 @@ async def accept_map(
             if earlier[0] != digest:
                 raise ConflictError("this upload has another map already", code="map_exists")
             return int(earlier[1])
-        serials = _serials(conn, domain, tags)
+        serials = _serials(context, conn, domain, tags)
         retired = _apply_refs(conn, study, domain, serials, entries, receipt)
         conn.executemany(
             "UPDATE record SET state = CASE state WHEN 'unlinked' THEN 'mapped' ELSE state END, decoy = ?"
@@ -220,8 +220,8 @@ async def accept_map(
     return api.MapAccepted(mapped=await context.db.write(effect), accepted=True)
 
 
-def _serials(conn: sqlite3.Connection, domain: DomainRow, tags: Sequence[bytes]) -> list[int]:
-    known = issue.known_rows(conn, domain.id, tags)
+def _serials(context: Context, conn: sqlite3.Connection, domain: DomainRow, tags: Sequence[bytes]) -> list[int]:
+    known = context.tags.find(conn, domain.id, tags).rows
     for position, tag in enumerate(tags):
         if tag not in known:
             raise UsageError_(

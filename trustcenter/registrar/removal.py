@@ -76,12 +76,13 @@ async def _remove(
         if body.pseudonyms is not None:
             found = [[row[0]] if row else [] for row in lookup.rows(context, conn, domain, question, now)]
         else:
-            known = rows.known(conn, domain.id, batch.tags)
+            known = rows.known(context, conn, domain.id, batch.tags)
             found = [[row.serial for row in known.get(tag, ()) if not row.expired(now)] for tag in batch.tags]
         serials = sorted({serial for part in found for serial in part})
         if kind == "deleted":
-            erase(conn, domain.id, serials, rows.DELETED)
+            erase(context, conn, domain.id, serials, rows.DELETED)
         else:
+            context.tags.forget(conn, domain.id, serials)
             conn.executemany(
                 "UPDATE entry SET tag = NULL, sealed = NULL WHERE domain = ? AND serial = ?",
                 [(domain.id, serial) for serial in serials],
@@ -104,8 +105,9 @@ async def _remove(
     return api.RemovalAnswer(results=results, errors=sorted(errors, key=lambda e: e.index), rows=count)
 
 
-def erase(conn: sqlite3.Connection, domain: int, serials: Sequence[int], status: int) -> None:
+def erase(context: Context, conn: sqlite3.Connection, domain: int, serials: Sequence[int], status: int) -> None:
     """Leave of each row nothing but its serial, and of its string nothing but the tag."""
+    context.tags.forget(conn, domain, serials)
     keys = [(domain, serial) for serial in serials]
     changes = [(status, domain, serial) for serial in serials]
     conn.executemany(
@@ -119,7 +121,7 @@ def erase(conn: sqlite3.Connection, domain: int, serials: Sequence[int], status:
 def expire(context: Context, conn: sqlite3.Connection, domain: DomainRow, serials: Sequence[int], request: str) -> None:
     """Erase rows whose time has come."""
     if serials:
-        erase(conn, domain.id, serials, rows.EXPIRED)
+        erase(context, conn, domain.id, serials, rows.EXPIRED)
         _log(context, conn, Event.PSEUDONYM_EXPIRE, "service", request, domain, sorted(serials))
 
 

@@ -55,13 +55,20 @@ class New:
     text: str | None = None
 
 
-def known(conn: sqlite3.Connection, domain: int, tags: Sequence[bytes]) -> dict[bytes, list[Row]]:
+def known(context: Context, conn: sqlite3.Connection, domain: int, tags: Sequence[bytes]) -> dict[bytes, list[Row]]:
     """The rows of each original that has any, by index; expired ones too."""
     found: dict[bytes, list[Row]] = {}
+    first = {serial: tag for tag, (serial, _) in context.tags.find(conn, domain, tags).rows.items()}
+    for marks, serials in drawn.parts(sorted(first)):
+        for serial, nonce, expires in conn.execute(
+            f"SELECT serial, nonce, expires FROM entry WHERE domain = ? AND serial IN ({marks})",  # noqa: S608
+            (domain, *serials),
+        ):
+            found[first[serial]] = [Row(0, serial, nonce, expires)]
     for marks, part in drawn.parts(sorted(set(tags))):
         query = (
-            "SELECT tag, idx, serial, nonce, expires FROM entry INDEXED BY entry_tag"  # noqa: S608 - question marks
-            f" WHERE domain = ? AND tag IN ({marks}) ORDER BY tag, idx"
+            "SELECT tag, idx, serial, nonce, expires FROM entry INDEXED BY entry_further"  # noqa: S608
+            f" WHERE domain = ? AND idx > 0 AND tag IN ({marks}) ORDER BY tag, idx"
         )
         for tag, *row in conn.execute(query, (domain, *part)):
             found.setdefault(tag, []).append(Row(*row))
@@ -109,6 +116,8 @@ def insert(
             repeat(expires),
         ),
     )
+    new_tags = {item.tag: row[0] for item, row in zip(items, rows, strict=True) if item.idx == 0}
+    context.tags.add(conn, domain.id, new_tags)
     if domain.policy.suite == DRAWN:
         strings = drawn.store(context, conn, domain, rows, [item.text for item in items])
     else:

@@ -64,7 +64,18 @@ MIGRATIONS = (
             status INTEGER NOT NULL,      -- 0 live
             PRIMARY KEY (domain, serial)
         ) STRICT, WITHOUT ROWID;
-        CREATE UNIQUE INDEX entry_tag ON entry (domain, tag, idx) WHERE tag IS NOT NULL;
+        -- First rows of originals are found through the tag index (trustcenter.registrar.tagindex); only further
+        -- ones of the same original need an index of the ordinary kind.
+        CREATE UNIQUE INDEX entry_further ON entry (domain, tag, idx) WHERE tag IS NOT NULL AND idx > 0;
+        CREATE TABLE tag_main (
+            key INTEGER PRIMARY KEY, domain INTEGER NOT NULL, serial INTEGER NOT NULL
+        ) STRICT;
+        CREATE TABLE tag_recent (
+            key INTEGER PRIMARY KEY, domain INTEGER NOT NULL, serial INTEGER NOT NULL
+        ) STRICT;
+        CREATE TABLE tag_clash (
+            domain INTEGER NOT NULL, tag BLOB NOT NULL, serial INTEGER NOT NULL, PRIMARY KEY (domain, tag)
+        ) STRICT, WITHOUT ROWID;
         """,
     ),
     Migration(

@@ -1,0 +1,91 @@
+"""The tag index against a plain dictionary, with keys so short that nearly every tag clashes with another."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustcenter.registrar.tagindex import TagIndex
+
+TABLES = """
+CREATE TABLE entry (domain INTEGER, serial INTEGER, nonce BLOB, tag BLOB, PRIMARY KEY (domain, serial)) WITHOUT ROWID;
+CREATE TABLE tag_main (key INTEGER PRIMARY KEY, domain INTEGER NOT NULL, serial INTEGER NOT NULL) STRICT;
+CREATE TABLE tag_recent (key INTEGER PRIMARY KEY, domain INTEGER NOT NULL, serial INTEGER NOT NULL) STRICT;
+CREATE TABLE tag_clash (domain INTEGER NOT NULL, tag BLOB NOT NULL, serial INTEGER NOT NULL,
+  PRIMARY KEY (domain, tag)) STRICT, WITHOUT ROWID;
+"""
+
+
+def store() -> sqlite3.Connection:
+    conn = sqlite3.connect(":memory:", isolation_level=None)
+    conn.executescript(TABLES)
+    return conn
+
+
+# 40 tags of which many share their first bytes, in two domains.
+TAGS = [bytes([n % 5]) * 8 + bytes([n]) * 8 for n in range(40)]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["get", "remove"]),
+        st.sampled_from([1, 2]),
+        st.lists(st.sampled_from(TAGS), min_size=1, max_size=12, unique=True),
+    ),
+    max_size=30,
+)
+
+
+@given(steps=STEPS, bits=st.sampled_from([1, 3, 63]), every=st.sampled_from([1, 3, 10_000]))
+def test_it_answers_as_a_dictionary_would(steps, bits: int, every: int) -> None:
+    conn, index = store(), TagIndex(bits=bits, ranges=2, every=every)
+    model: dict[tuple[int, bytes], tuple[int, bytes]] = {}
+    serial = 0
+    for action, domain, tags in steps:
+        found = index.find(conn, domain, tags)
+        assert found.rows == {tag: model[domain, tag] for tag in tags if (domain, tag) in model}
+        if action == "get":
+            new = {}
+            for tag in tags:
+                if tag not in found.rows:
+                    serial += 1
+                    new[tag] = serial
+                    model[domain, tag] = (serial, serial.to_bytes(5, "big"))
+                    conn.execute("INSERT INTO entry VALUES (?,?,?,?)", (domain, serial, serial.to_bytes(5, "big"), tag))
+            index.add(conn, domain, new, found.taken)
+        else:
+            for tag, (number, _) in found.rows.items():
+                index.forget(conn, domain, [number])
+                conn.execute("DELETE FROM entry WHERE domain = ? AND serial = ?", (domain, number))
+                del model[domain, tag]
+    for domain in (1, 2):
+        assert index.find(conn, domain, TAGS).rows == {tag: row for (d, tag), row in model.items() if d == domain}
+
+
+def test_every_key_ends_in_the_large_table_once() -> None:
+    conn, index = store(), TagIndex(ranges=8, every=100)
+    tags = [os.urandom(16) for _ in range(3000)]
+    for start in range(0, len(tags), 50):
+        part = tags[start : start + 50]
+        index.add(conn, 1, {tag: start + i for i, tag in enumerate(part)}, frozenset())
+    counts = [conn.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("tag_main", "tag_recent", "tag_clash")]
+    assert sum(counts) == 3000
+    assert counts[1] <= 8 * 100
+    assert counts[2] == 0
+
+
+def test_more_tags_than_one_statement_can_name() -> None:
+    conn, index = store(), TagIndex()
+    tags = [os.urandom(16) for _ in range(70_000)]
+    conn.executemany("INSERT INTO entry VALUES (1,?,?,?)", ((i, b"n", tag) for i, tag in enumerate(tags)))
+    index.add(conn, 1, {tag: i for i, tag in enumerate(tags)}, frozenset())
+    assert len(index.find(conn, 1, tags).rows) == 70_000
+
+
+@pytest.mark.parametrize("bits", [1, 63])
+def test_an_empty_batch_is_nothing(bits: int) -> None:
+    conn, index = store(), TagIndex(bits=bits)
+    assert index.find(conn, 1, []).rows == {}
+    index.add(conn, 1, {}, frozenset())
