@@ -40,7 +40,9 @@ def operator_token(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Give an operator of the instance in DIR a new token: when the old one expired, was lost or has leaked.
+    """Let an operator in again.
+
+    Gives an operator of the instance in DIR a new token, when the old one expired, was lost or has leaked.
 
     The service must be stopped. Needs the passphrase of the key stores, and stands in the audit log.
 
