@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -14,9 +15,10 @@ from .answers import as_long, quoted
 T = TypeVar("T")
 
 
-class DomainOperations:
+class DomainOperations(ABC):
     """Part of `TrustCenter`: every batch is answered in its order, with a result or an error per item."""
 
+    @abstractmethod
     async def _post(
         self,
         path: str,
@@ -26,7 +28,7 @@ class DomainOperations:
         repeatable: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> T:
-        raise NotImplementedError
+        """Send a request; `TrustCenter` does."""
 
     async def make_domain(self, domain: m.DomainCreate) -> m.Domain:
         """A domain with everything that it shall promise."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from keys.errors import KeysError
 from keys.ids import KeyId, Purpose
 from keys.states import KeyAction, KeyState, transition
 from keys.store import KeyStore
@@ -132,7 +133,7 @@ class KeyRing:
         message = "\n".join("" if part is None else str(part) for part in row).encode()
         try:
             self._keys.verify_mac(INSTANCE, Purpose.STATE, 1, message, mac)
-        except Exception:
+        except KeysError:
             raise VerificationError(
                 "a key state in the database was changed outside the service",
                 code="key_state_forged",

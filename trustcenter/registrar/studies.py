@@ -11,6 +11,7 @@ from datetime import date
 import msgspec
 
 from keys import hybrid
+from keys.errors import KeysError
 from linkage import schema as schemas
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
@@ -60,7 +61,7 @@ def _check(body: api.StudyCreate) -> None:
     for position, recipient in enumerate(body.recipients):
         try:
             hybrid.fingerprint(recipient.public_key)
-        except Exception:
+        except KeysError:
             raise UsageError_(
                 "a recipient's public key cannot be read",
                 code="bad_public_key",
