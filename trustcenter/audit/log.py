@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from trustcenter.clock import Clock, utc_now
 from trustcenter.errors import InternalError, LogForkedError
-from trustcenter.store import Migration
+from trustcenter.store import Connection, Migration
 
 from . import entries, tree
 from .events import Event
@@ -95,11 +94,11 @@ class AuditLog:
         """The public key in C2SP text form: what an auditor is given, or compares by fingerprint."""
         return self._key.vkey
 
-    def append(self, conn: sqlite3.Connection, event: Event, fields: Mapping[str, Any]) -> int:
+    def append(self, conn: Connection, event: Event, fields: Mapping[str, Any]) -> int:
         """Append one entry in the caller's transaction; returns its leaf index. See `append_many`."""
         return self.append_many(conn, [(event, fields)])
 
-    def append_many(self, conn: sqlite3.Connection, items: Iterable[tuple[Event, Mapping[str, Any]]]) -> int:
+    def append_many(self, conn: Connection, items: Iterable[tuple[Event, Mapping[str, Any]]]) -> int:
         """Append entries in the caller's transaction; returns the leaf index of the first.
 
         Args:
@@ -144,12 +143,12 @@ class AuditLog:
         conn.execute("UPDATE audit_head SET size = ?, frontier = ?, micros = ?", (size, b"".join(frontier), last))
         return first
 
-    def head(self, conn: sqlite3.Connection) -> tuple[int, str]:
+    def head(self, conn: Connection) -> tuple[int, str]:
         """Number of entries and root (64 hex digits)."""
         size, blob, _ = self._head(conn)
         return size, _root(blob).hex()
 
-    def root_at(self, conn: sqlite3.Connection, size: int) -> str:
+    def root_at(self, conn: Connection, size: int) -> str:
         """The root (64 hex digits) that the log had at an earlier size.
 
         Raises:
@@ -165,14 +164,14 @@ class AuditLog:
             return _root(blob).hex()
         return (self._subtree(conn)(0, size) if size else tree.EMPTY_ROOT).hex()
 
-    def checkpoint(self, conn: sqlite3.Connection) -> str:
+    def checkpoint(self, conn: Connection) -> str:
         """The signed note of the current head."""
         size, blob, _ = self._head(conn)
         note = sign_note(Checkpoint(self.origin, size, _root(blob)).text, self._key, self._sign)
         open_checkpoint(note, self._key)  # never hand out what does not verify, such as after a mix-up of keys
         return note
 
-    def check_extends(self, conn: sqlite3.Connection, checkpoint: str) -> None:
+    def check_extends(self, conn: Connection, checkpoint: str) -> None:
         """Check that the log extends a checkpoint that it signed before.
 
         Raises:
@@ -186,21 +185,21 @@ class AuditLog:
                 hint="keep both for the auditor; do not continue this log",
             )
 
-    def inclusion_proof(self, conn: sqlite3.Connection, index: int, size: int | None = None) -> list[bytes]:
+    def inclusion_proof(self, conn: Connection, index: int, size: int | None = None) -> list[bytes]:
         """The proof that entry `index` is in the tree of `size` entries (default: all)."""
         return tree.inclusion_proof(index, self._within(conn, size), self._subtree(conn))
 
-    def consistency_proof(self, conn: sqlite3.Connection, old: int, new: int | None = None) -> list[bytes]:
+    def consistency_proof(self, conn: Connection, old: int, new: int | None = None) -> list[bytes]:
         """The proof that the tree of `new` entries (default: all) extends that of `old`."""
         return tree.consistency_proof(old, self._within(conn, new), self._subtree(conn))
 
-    def export(self, conn: sqlite3.Connection) -> Iterator[bytes]:
+    def export(self, conn: Connection) -> Iterator[bytes]:
         """The lines of a bundle (docs/spec/audit-bundle.md), from the snapshot of `conn`; memory stays flat."""
         size, _, _ = self._head(conn)
         rows = conn.execute("SELECT hash, leaf FROM audit_entry WHERE seq < ? ORDER BY seq", (size,))
         return bundle(self._key, size, rows, self.checkpoint(conn))
 
-    def _within(self, conn: sqlite3.Connection, size: int | None) -> int:
+    def _within(self, conn: Connection, size: int | None) -> int:
         current, _, _ = self._head(conn)
         if size is None:
             return current
@@ -208,14 +207,14 @@ class AuditLog:
             raise ValueError("the log is not that large")
         return size
 
-    def _head(self, conn: sqlite3.Connection) -> tuple[int, bytes, int]:
+    def _head(self, conn: Connection) -> tuple[int, bytes, int]:
         row = conn.execute("SELECT size, frontier, micros FROM audit_head").fetchone()
         if row is None or len(row[1]) != 32 * row[0].bit_count():
             raise InternalError("the head of the audit log is damaged", hint="restore the newest backup")
         head: tuple[int, bytes, int] = row
         return head
 
-    def _subtree(self, conn: sqlite3.Connection) -> tree.Subtree:
+    def _subtree(self, conn: Connection) -> tree.Subtree:
         def subtree(start: int, end: int) -> bytes:
             count = end - start
             level = count.bit_length() - 1

@@ -7,7 +7,6 @@ decided whose it is. Names inside a certificate decide nothing.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -18,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError, UsageError_
-from trustcenter.store import Migration
+from trustcenter.store import Connection, IntegrityError, Migration
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
@@ -88,7 +87,7 @@ def parse(pem: str, now: datetime) -> tuple[bytes, str]:
     return fingerprint(certificate.public_bytes(Encoding.DER)), stamp(certificate.not_valid_after_utc)
 
 
-def bind(conn: sqlite3.Connection, column: str, name: str, digest: bytes, expires: str, now: str) -> None:
+def bind(conn: Connection, column: str, name: str, digest: bytes, expires: str, now: str) -> None:
     """Bind a certificate to the site or person `name`, who must exist; `column` is "site" or "staff".
 
     Raises:
@@ -99,7 +98,7 @@ def bind(conn: sqlite3.Connection, column: str, name: str, digest: bytes, expire
             f"INSERT INTO client_certificate (fingerprint, {column}, created, expires) VALUES (?,?,?,?)",  # noqa: S608
             (digest, name, now, expires),
         )
-    except sqlite3.IntegrityError:
+    except IntegrityError:
         raise ConflictError(
             "this certificate is bound already, or was and has been revoked",
             code="certificate_bound",
@@ -107,7 +106,7 @@ def bind(conn: sqlite3.Connection, column: str, name: str, digest: bytes, expire
         ) from None
 
 
-def bound(conn: sqlite3.Connection, column: str, name: str) -> list[Bound]:
+def bound(conn: Connection, column: str, name: str) -> list[Bound]:
     """The certificates of a site or person, oldest first."""
     rows = conn.execute(
         "SELECT fingerprint, created, expires, revoked FROM client_certificate"  # noqa: S608
@@ -117,7 +116,7 @@ def bound(conn: sqlite3.Connection, column: str, name: str) -> list[Bound]:
     return [Bound(digest.hex(), created, expires, revoked) for digest, created, expires, revoked in rows]
 
 
-def revoke(conn: sqlite3.Connection, column: str, name: str, digest: bytes, now: str) -> None:
+def revoke(conn: Connection, column: str, name: str, digest: bytes, now: str) -> None:
     """Make a certificate useless at once. Revoking twice is harmless.
 
     Raises:
@@ -131,7 +130,7 @@ def revoke(conn: sqlite3.Connection, column: str, name: str, digest: bytes, now:
         raise NotFoundError("there is no such certificate here", hint="list them to see their fingerprints")
 
 
-def owner(conn: sqlite3.Connection, digest: bytes, now: str) -> tuple[str | None, str | None, str] | None:
+def owner(conn: Connection, digest: bytes, now: str) -> tuple[str | None, str | None, str] | None:
     """(site, staff, expires) of a certificate that is bound, not revoked and in its time."""
     row: tuple[str | None, str | None, str] | None = conn.execute(
         "SELECT site, staff, expires FROM client_certificate WHERE fingerprint = ? AND revoked IS NULL AND expires > ?",

@@ -10,14 +10,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-import sqlite3
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
 from trustcenter.clock import Clock, stamp, utc_now
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UnauthorizedError
-from trustcenter.store import Migration
+from trustcenter.store import Connection, IntegrityError, Migration
 
 from . import certificates, quotas
 from .credentials import CredentialCache
@@ -103,7 +102,7 @@ class Directory:
         self._clock = clock
         self.cache = CredentialCache(cache_seconds)
 
-    def add_site(self, conn: sqlite3.Connection, name: str, kind: str, title: str) -> str:
+    def add_site(self, conn: Connection, name: str, kind: str, title: str) -> str:
         """Admit a site; returns the time of creation.
 
         Raises:
@@ -112,15 +111,15 @@ class Directory:
         created = stamp(self._clock())
         try:
             conn.execute("INSERT INTO site VALUES (?,?,?,?)", (name, kind, title, created))
-        except sqlite3.IntegrityError:
+        except IntegrityError:
             raise ConflictError("a site of this name exists already", hint="trustcenter site list") from None
         return created
 
-    def sites(self, conn: sqlite3.Connection) -> list[tuple[str, str, str, str]]:
+    def sites(self, conn: Connection) -> list[tuple[str, str, str, str]]:
         """(name, kind, title, created) of every site, by name."""
         return conn.execute("SELECT name, kind, title, created FROM site ORDER BY name").fetchall()
 
-    def require_sites(self, conn: sqlite3.Connection, names: list[str]) -> None:
+    def require_sites(self, conn: Connection, names: list[str]) -> None:
         """Check that all sites exist.
 
         Raises:
@@ -135,7 +134,7 @@ class Directory:
                     where=f"site {position + 1}",
                 )
 
-    def add_staff(self, conn: sqlite3.Connection, name: str, role: str, public_key: str | None) -> str:
+    def add_staff(self, conn: Connection, name: str, role: str, public_key: str | None) -> str:
         """Add a member of staff; returns the time of creation.
 
         Raises:
@@ -144,14 +143,14 @@ class Directory:
         created = stamp(self._clock())
         try:
             conn.execute("INSERT INTO staff VALUES (?,?,?,?)", (name, role, public_key, created))
-        except sqlite3.IntegrityError:
+        except IntegrityError:
             raise ConflictError(
                 "this name or this personal key belongs to a member of staff already",
                 hint="every person has a key of their own: trustcenter staff keygen",
             ) from None
         return created
 
-    def require_other(self, conn: sqlite3.Connection, caller: Principal, name: str, public_key: str | None) -> None:
+    def require_other(self, conn: Connection, caller: Principal, name: str, public_key: str | None) -> None:
         """Nobody grants to himself: a person to be added is not the caller, by name or by personal key.
 
         Raises:
@@ -165,11 +164,11 @@ class Directory:
                 hint="another operator adds this person; one person has one name and one role",
             )
 
-    def staff(self, conn: sqlite3.Connection) -> list[tuple[str, str, str | None, str]]:
+    def staff(self, conn: Connection) -> list[tuple[str, str, str | None, str]]:
         """(name, role, public key, created) of all staff, by name."""
         return conn.execute("SELECT name, role, public_key, created FROM staff ORDER BY name").fetchall()
 
-    def public_key(self, conn: sqlite3.Connection, name: str) -> str:
+    def public_key(self, conn: Connection, name: str) -> str:
         """The personal key of a member of staff.
 
         Raises:
@@ -181,7 +180,7 @@ class Directory:
         return str(row[0])
 
     def issue_token(
-        self, conn: sqlite3.Connection, *, site: str | None = None, staff: str | None = None, days: int = 365
+        self, conn: Connection, *, site: str | None = None, staff: str | None = None, days: int = 365
     ) -> IssuedToken:
         """Make a token for a site or a member of staff, valid for `days` days.
 
@@ -202,7 +201,7 @@ class Directory:
         )
         return IssuedToken(token_id, token, expires)
 
-    def require(self, conn: sqlite3.Connection, owner: Owner) -> None:
+    def require(self, conn: Connection, owner: Owner) -> None:
         """Check that a site or person exists.
 
         Raises:
@@ -212,7 +211,7 @@ class Directory:
         if conn.execute(query, (owner.name,)).fetchone() is None:
             raise NotFoundError("there is nobody of this name", hint=f"trustcenter {owner.kind} list shows the names")
 
-    def tokens(self, conn: sqlite3.Connection, owner: Owner) -> list[tuple[str, str, str, str | None]]:
+    def tokens(self, conn: Connection, owner: Owner) -> list[tuple[str, str, str, str | None]]:
         """(id, created, expires, revoked) of the tokens of a site or person, oldest first."""
         return conn.execute(
             "SELECT id, created, expires, revoked FROM token"  # noqa: S608 - one of two constants
@@ -220,7 +219,7 @@ class Directory:
             (owner.name,),
         ).fetchall()
 
-    def revoke_token(self, conn: sqlite3.Connection, owner: Owner, token_id: str) -> None:
+    def revoke_token(self, conn: Connection, owner: Owner, token_id: str) -> None:
         """Make a token useless at once. Revoking twice is harmless.
 
         Raises:
@@ -235,7 +234,7 @@ class Directory:
         if row[0] is None:
             conn.execute("UPDATE token SET revoked = ? WHERE id = ?", (stamp(self._clock()), token_id))
 
-    def bind_certificate(self, conn: sqlite3.Connection, owner: Owner, pem: str) -> certificates.Bound:
+    def bind_certificate(self, conn: Connection, owner: Owner, pem: str) -> certificates.Bound:
         """Bind a certificate to a site or person.
 
         Raises:
@@ -247,11 +246,11 @@ class Directory:
         certificates.bind(conn, owner.kind, owner.name, digest, expires, stamp(now))
         return certificates.Bound(digest.hex(), stamp(now), expires, None)
 
-    def revoke_certificate(self, conn: sqlite3.Connection, owner: Owner, fingerprint: str) -> None:
+    def revoke_certificate(self, conn: Connection, owner: Owner, fingerprint: str) -> None:
         """Make a certificate useless at once. Raises: NotFoundError."""
         certificates.revoke(conn, owner.kind, owner.name, bytes.fromhex(fingerprint), stamp(self._clock()))
 
-    def authenticate(self, conn: sqlite3.Connection, token: str | None, certificate: bytes | None = None) -> Principal:
+    def authenticate(self, conn: Connection, token: str | None, certificate: bytes | None = None) -> Principal:
         """The caller behind a token, a certificate, or both.
 
         Args:
@@ -288,7 +287,7 @@ class Directory:
         """Whether the credential of a remembered principal is still in its time."""
         return principal.valid_until > stamp(self._clock())
 
-    def _by_token(self, conn: sqlite3.Connection, token: str, now: str) -> Principal:
+    def _by_token(self, conn: Connection, token: str, now: str) -> Principal:
         row = None
         if len(token) == _TOKEN_CHARS and token.startswith(_MARK) and token.isascii():
             row = conn.execute(
@@ -302,9 +301,7 @@ class Directory:
             )
         return self._principal(conn, *row)
 
-    def _principal(
-        self, conn: sqlite3.Connection, site: str | None, staff: str | None, token_id: str, until: str
-    ) -> Principal:
+    def _principal(self, conn: Connection, site: str | None, staff: str | None, token_id: str, until: str) -> Principal:
         if site is not None:
             rate = quotas.limits_of(conn, site).requests_per_second
             return Principal(site, "site", token_id, until, rate)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from trustcenter.config import Limits
 from trustcenter.errors import QuotaExceededError
-from trustcenter.store import Migration
+from trustcenter.store import Connection, Migration
 
 MIGRATIONS = (
     Migration(
@@ -52,7 +51,7 @@ class SiteLimits:
     records_per_day: int | None = None
 
 
-def limits_of(conn: sqlite3.Connection, site: str) -> SiteLimits:
+def limits_of(conn: Connection, site: str) -> SiteLimits:
     """The limits that were set for a site."""
     row = conn.execute(
         "SELECT requests_per_second, new_per_day, records_per_day FROM site_limit WHERE site = ?", (site,)
@@ -60,15 +59,17 @@ def limits_of(conn: sqlite3.Connection, site: str) -> SiteLimits:
     return SiteLimits(*row) if row else SiteLimits()
 
 
-def set_limits(conn: sqlite3.Connection, site: str, limits: SiteLimits, now: str) -> None:
+def set_limits(conn: Connection, site: str, limits: SiteLimits, now: str) -> None:
     """Replace the limits of a site, which must exist."""
     conn.execute(
-        "INSERT OR REPLACE INTO site_limit VALUES (?,?,?,?,?)",
+        "INSERT INTO site_limit VALUES (?,?,?,?,?) ON CONFLICT (site) DO UPDATE SET"
+        " requests_per_second = excluded.requests_per_second, new_per_day = excluded.new_per_day,"
+        " records_per_day = excluded.records_per_day, changed = excluded.changed",
         (site, limits.requests_per_second, limits.new_per_day, limits.records_per_day, now),
     )
 
 
-def used(conn: sqlite3.Connection, site: str, kind: Kind, now: datetime) -> int:
+def used(conn: Connection, site: str, kind: Kind, now: datetime) -> int:
     """How much of today's quota a site has used."""
     row = conn.execute(
         "SELECT used FROM quota_use WHERE site = ? AND kind = ? AND day = ?", (site, kind.value, _day(now))
@@ -76,7 +77,7 @@ def used(conn: sqlite3.Connection, site: str, kind: Kind, now: datetime) -> int:
     return int(row[0]) if row else 0
 
 
-def take(conn: sqlite3.Connection, limits: Limits, now: datetime, site: str, kind: Kind, count: int) -> None:
+def take(conn: Connection, limits: Limits, now: datetime, site: str, kind: Kind, count: int) -> None:
     """Count `count` new items of a site inside the caller's transaction: if that rolls back, nothing was used.
 
     Args:

@@ -16,6 +16,7 @@ import numpy as np
 
 from trustcenter.audit import Event
 from trustcenter.messages.rooms import EdgesHeader
+from trustcenter.store import Connection
 
 from .context import Context
 
@@ -48,9 +49,9 @@ class Frozen:
 async def freeze(context: Context, study: str, window: int) -> Frozen:
     """Fix what a window compares: everything live now. Asking again for the same window is harmless."""
 
-    def effect(conn: sqlite3.Connection) -> Frozen:
+    def effect(conn: Connection) -> Frozen:
         passes, levels, caps, sources, current = conn.execute(
-            "SELECT passes, levels, caps, sources, window FROM study WHERE name = ?", (study,)
+            "SELECT passes, levels, caps, sources, window_number FROM study WHERE name = ?", (study,)
         ).fetchone()
         names = tuple(json.loads(sources))
         uploads = tuple(
@@ -71,7 +72,7 @@ async def freeze(context: Context, study: str, window: int) -> Frozen:
         for number, source in uploads:
             counts[source] += held.get(number, 0)
         if window >= current:
-            conn.execute("UPDATE study SET window = ? WHERE name = ?", (window + 1, study))
+            conn.execute("UPDATE study SET window_number = ? WHERE name = ?", (window + 1, study))
             context.audit(
                 conn,
                 Event.WINDOW_FREEZE,
@@ -145,7 +146,7 @@ async def deliver(
         sha256=hashlib.sha256(edges).hexdigest(),
     )
 
-    def effect(conn: sqlite3.Connection) -> None:
+    def effect(conn: Connection) -> None:
         context.audit(
             conn,
             Event.WINDOW_DELIVER,

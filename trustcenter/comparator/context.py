@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
 from keys.store import KeyStore
 from trustcenter.audit import AuditLog, Event
 from trustcenter.config import Limits
-from trustcenter.store import Database
+from trustcenter.store import Connection, Database
 
 
 @dataclass
@@ -21,6 +20,6 @@ class Context:
     log: AuditLog
     limits: Limits
 
-    def audit(self, conn: sqlite3.Connection, event: Event, who: str, window: int, **fields: Any) -> int:
+    def audit(self, conn: Connection, event: Event, who: str, window: int, **fields: Any) -> int:
         """Append the entry of an effect. It carries the window instead of the clock, and no request identifier."""
         return self.log.append(conn, event, {"who": who, "window": window, **fields})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 
 from trustcenter.audit import Event
 from trustcenter.messages.rooms import Accept, Params, Retire
+from trustcenter.store import Connection
 
 from .context import Context
 
@@ -14,11 +14,12 @@ from .context import Context
 async def put_params(context: Context, params: Params) -> None:
     """Learn the frozen parameters of a study (M0). The same message twice is harmless."""
 
-    def effect(conn: sqlite3.Connection) -> None:
+    def effect(conn: Connection) -> None:
         if conn.execute("SELECT 1 FROM study WHERE name = ?", (params.study,)).fetchone():
             return
         conn.execute(
-            "INSERT INTO study VALUES (NULL,?,?,?,?,?,?,?,?,1)",
+            "INSERT INTO study (name, version, fingerprint, passes, levels, caps, minimum_rows, sources, window_number)"
+            " VALUES (?,?,?,?,?,?,?,?,1)",
             (
                 params.study,
                 params.version,
@@ -47,9 +48,9 @@ async def put_params(context: Context, params: Params) -> None:
 async def accept(context: Context, message: Accept) -> None:
     """The registrar holds a map that fits this upload: its rows count from now on. Twice is harmless."""
 
-    def effect(conn: sqlite3.Connection) -> None:
+    def effect(conn: Connection) -> None:
         row = conn.execute(
-            "SELECT u.state, u.source, s.window FROM upload u JOIN study s ON s.name = u.study"
+            "SELECT u.state, u.source, s.window_number FROM upload u JOIN study s ON s.name = u.study"
             " WHERE u.id = ? AND u.study = ?",
             (message.upload, message.study),
         ).fetchone()
@@ -65,9 +66,11 @@ async def accept(context: Context, message: Accept) -> None:
 async def retire(context: Context, message: Retire) -> None:
     """Drop rows whose refs the registrar no longer holds (M6). Twice is harmless."""
 
-    def effect(conn: sqlite3.Connection) -> None:
+    def effect(conn: Connection) -> None:
         refs = [message.refs[start : start + 16] for start in range(0, len(message.refs), 16)]
-        number, window = conn.execute("SELECT number, window FROM study WHERE name = ?", (message.study,)).fetchone()
+        number, window = conn.execute(
+            "SELECT number, window_number FROM study WHERE name = ?", (message.study,)
+        ).fetchone()
         conn.executemany("DELETE FROM row WHERE study = ? AND ref = ?", [(number, ref) for ref in refs])
         context.audit(conn, Event.ROWS_RETIRE, "registrar", window, study=message.study, rows=len(refs))
 

@@ -28,7 +28,7 @@ MIGRATIONS = (
             caps TEXT NOT NULL,
             minimum_rows INTEGER NOT NULL,
             sources TEXT NOT NULL,
-            window INTEGER NOT NULL       -- the window that is open now
+            window_number INTEGER NOT NULL  -- the window that is open now
         ) STRICT;
         CREATE TABLE upload (
             number INTEGER PRIMARY KEY,

@@ -13,7 +13,6 @@ import hashlib
 import itertools
 import json
 import os
-import sqlite3
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -27,6 +26,7 @@ from trustcenter.audit import Event, merkle_root
 from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyError, UsageError_
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Receipt
+from trustcenter.store import Connection, IntegrityError
 
 from .context import Context
 
@@ -47,9 +47,9 @@ class _Study:
     window: int
 
 
-def _study(conn: sqlite3.Connection, name: str, source: str) -> _Study:
+def _study(conn: Connection, name: str, source: str) -> _Study:
     row = conn.execute(
-        "SELECT number, version, fingerprint, passes, minimum_rows, window, sources FROM study WHERE name = ?",
+        "SELECT number, version, fingerprint, passes, minimum_rows, window_number, sources FROM study WHERE name = ?",
         (name,),
     ).fetchone()
     if row is None or source not in (sources := tuple(json.loads(row[6]))):
@@ -74,7 +74,7 @@ async def open_upload(context: Context, source: str, study_name: str, body: api.
     if body.rows > context.limits.upload_rows or body.chunks > body.rows:
         raise LimitError("this upload has more rows or chunks than one may have", code="upload_too_large")
 
-    def effect(conn: sqlite3.Connection) -> str:
+    def effect(conn: Connection) -> str:
         study = _study(conn, study_name, source)
         if body.version != study.version or body.fingerprint != study.fingerprint:
             raise ConflictError(
@@ -101,7 +101,7 @@ async def open_upload(context: Context, source: str, study_name: str, body: api.
     return api.UploadOpened(upload=await context.db.write(effect), chunk_bytes_max=context.limits.chunk_bytes)
 
 
-def _drop_unfinished(context: Context, conn: sqlite3.Connection, study: _Study, source: str) -> None:
+def _drop_unfinished(context: Context, conn: Connection, study: _Study, source: str) -> None:
     """Forget what the source left behind when it died between two messages: its rows would block the same refs.
 
     The caller has delivered every waiting `Accept` before, so an upload that is not live has no map.
@@ -129,7 +129,7 @@ class _Upload:
     receipt: bytes | None
 
 
-def _upload(conn: sqlite3.Connection, study: str, source: str, upload: str) -> _Upload:
+def _upload(conn: Connection, study: str, source: str, upload: str) -> _Upload:
     row = conn.execute(
         "SELECT number, id, rows, chunks, state, receipt FROM upload WHERE study = ? AND source = ? AND id = ?",
         (study, source, upload),
@@ -201,7 +201,7 @@ async def put_chunk(
     study = await context.db.read(lambda conn: _study(conn, study_name, source))
     rows = await asyncio.to_thread(_check_chunk, body, digest, study.passes)
 
-    def effect(conn: sqlite3.Connection) -> api.ChunkStored:
+    def effect(conn: Connection) -> api.ChunkStored:
         upload = _upload(conn, study_name, source, upload_id)
         if not 0 <= index < upload.chunks:
             raise UsageError_("there is no chunk of this number", code="unknown_chunk", where="chunk")
@@ -220,9 +220,7 @@ async def put_chunk(
     return await context.db.write(effect)
 
 
-def _insert(
-    conn: sqlite3.Connection, study: int, upload: int, index: int, digest: bytes, rows: NDArray[np.void]
-) -> None:
+def _insert(conn: Connection, study: int, upload: int, index: int, digest: bytes, rows: NDArray[np.void]) -> None:
     refs, tokens, filters = (rows[name].tobytes() for name in ("ref", "token", "filter"))
     conn.execute("INSERT INTO chunk VALUES (?,?,?,?,?)", (upload, index, digest, len(rows), refs))
     passes = rows["pass"].tolist()
@@ -240,7 +238,7 @@ def _insert(
     )
     try:
         conn.executemany("INSERT INTO row VALUES (?,?,?,?,?,?)", values)
-    except sqlite3.IntegrityError:
+    except IntegrityError:
         raise ConflictError(
             "a row of this chunk is here already",
             code="repeated_ref",
@@ -256,7 +254,7 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
         ConflictError: chunks are missing, or rows are not sorted over the whole upload.
     """
 
-    def effect(conn: sqlite3.Connection) -> Receipt:
+    def effect(conn: Connection) -> Receipt:
         study = _study(conn, study_name, source)
         upload = _upload(conn, study_name, source, upload_id)
         if upload.receipt is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -22,6 +21,7 @@ from aiohttp import web
 
 from trustcenter.audit import Event
 from trustcenter.instance.opening import Instance
+from trustcenter.store import Connection
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)  # seconds
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -98,7 +98,7 @@ class Metrics:
             yield f"{name}_sum{{{label}}} {histogram.total:.6f}"
             yield f"{name}_count{{{label}}} {running}"
 
-    def _read(self, conn: sqlite3.Connection) -> _State:
+    def _read(self, conn: Connection) -> _State:
         size = _log_size(conn)
         start = size if self._seen is None else self._seen
         for (leaf,) in conn.execute("SELECT leaf FROM audit_entry WHERE seq >= ? AND seq < ?", (start, size)):
@@ -164,11 +164,11 @@ def _may_scrape(request: web.Request) -> bool:
         return False
 
 
-def _log_size(conn: sqlite3.Connection) -> int:
+def _log_size(conn: Connection) -> int:
     return int(conn.execute("SELECT size FROM audit_head").fetchone()[0])
 
 
-def _by_outcome(conn: sqlite3.Connection, query: str) -> list[tuple[Labels, float]]:
+def _by_outcome(conn: Connection, query: str) -> list[tuple[Labels, float]]:
     return [((("outcome", state),), count) for state, count in conn.execute(query)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from typing import Literal
 
 from trustcenter.audit import Event
@@ -12,6 +11,7 @@ from trustcenter.auth.certificates import Bound, bound
 from trustcenter.clock import stamp
 from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
+from trustcenter.store import Connection
 
 from .calls import OPERATOR, Answer, Call, Handler, Route
 
@@ -34,7 +34,7 @@ def token_create(kind: Literal["site", "staff"]) -> Handler:
     async def handle(call: Call) -> Answer:
         context, owner = call.instance.registrar, _owner(call, kind)
 
-        def effect(conn: sqlite3.Connection) -> api.Token:
+        def effect(conn: Connection) -> api.Token:
             named = {kind: owner.name}
             issued = context.directory.issue_token(conn, **named, days=call.body.expires_days)
             context.audit(conn, Event.TOKEN_ISSUE, call.principal.name, call.request_id, **named, token=issued.token_id)
@@ -51,7 +51,7 @@ def token_list(kind: Literal["site", "staff"]) -> Handler:
     async def handle(call: Call) -> Answer:
         context, owner = call.instance.registrar, _owner(call, kind)
 
-        def query(conn: sqlite3.Connection) -> list[tuple[str, str, str, str | None]]:
+        def query(conn: Connection) -> list[tuple[str, str, str, str | None]]:
             context.directory.require(conn, owner)
             return context.directory.tokens(conn, owner)
 
@@ -67,7 +67,7 @@ def token_revoke(kind: Literal["site", "staff"]) -> Handler:
     async def handle(call: Call) -> Answer:
         context, owner, token = call.instance.registrar, _owner(call, kind), call.segment("token_id")
 
-        def effect(conn: sqlite3.Connection) -> None:
+        def effect(conn: Connection) -> None:
             context.directory.revoke_token(conn, owner, token)
             context.audit(
                 conn, Event.TOKEN_REVOKE, call.principal.name, call.request_id, **{kind: owner.name}, token=token
@@ -88,7 +88,7 @@ def certificate_bind(kind: Literal["site", "staff"]) -> Handler:
     async def handle(call: Call) -> Answer:
         context, owner = call.instance.registrar, _owner(call, kind)
 
-        def effect(conn: sqlite3.Connection) -> api.Certificate:
+        def effect(conn: Connection) -> api.Certificate:
             found = context.directory.bind_certificate(conn, owner, call.body.certificate)
             context.audit(
                 conn,
@@ -112,7 +112,7 @@ def certificate_list(kind: Literal["site", "staff"]) -> Handler:
     async def handle(call: Call) -> Answer:
         context, owner = call.instance.registrar, _owner(call, kind)
 
-        def query(conn: sqlite3.Connection) -> list[Bound]:
+        def query(conn: Connection) -> list[Bound]:
             context.directory.require(conn, owner)
             return bound(conn, owner.kind, owner.name)
 
@@ -129,7 +129,7 @@ def certificate_revoke(kind: Literal["site", "staff"]) -> Handler:
         if not _FINGERPRINT.fullmatch(digest):
             raise NotFoundError("there is no such certificate here", hint="list them to see their fingerprints")
 
-        def effect(conn: sqlite3.Connection) -> None:
+        def effect(conn: Connection) -> None:
             context.directory.revoke_certificate(conn, owner, digest)
             context.audit(
                 conn,
@@ -149,7 +149,7 @@ def certificate_revoke(kind: Literal["site", "staff"]) -> Handler:
     return handle
 
 
-def _usage(call: Call, conn: sqlite3.Connection, site: str) -> api.SiteUsage:
+def _usage(call: Call, conn: Connection, site: str) -> api.SiteUsage:
     limits, now = call.instance.config.limits, call.instance.registrar.clock()
     own = quotas.limits_of(conn, site)
     return api.SiteUsage(
@@ -169,7 +169,7 @@ def _usage(call: Call, conn: sqlite3.Connection, site: str) -> api.SiteUsage:
 async def limits_show(call: Call) -> Answer:
     context, owner = call.instance.registrar, _owner(call, "site")
 
-    def query(conn: sqlite3.Connection) -> api.SiteUsage:
+    def query(conn: Connection) -> api.SiteUsage:
         context.directory.require(conn, owner)
         return _usage(call, conn, owner.name)
 
@@ -179,7 +179,7 @@ async def limits_show(call: Call) -> Answer:
 async def limits_set(call: Call) -> Answer:
     context, owner, body = call.instance.registrar, _owner(call, "site"), call.body
 
-    def effect(conn: sqlite3.Connection) -> api.SiteUsage:
+    def effect(conn: Connection) -> api.SiteUsage:
         context.directory.require(conn, owner)
         wanted = quotas.SiteLimits(body.requests_per_second, body.new_per_day, body.records_per_day)
         quotas.set_limits(conn, owner.name, wanted, stamp(context.clock()))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from keys import personal
 from trustcenter.audit import Event
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
 from trustcenter.registrar import domains, releases, rotation, studies
+from trustcenter.store import Connection
 
 from .calls import APPROVER, OPERATOR, SITE, Answer, Binary, Call, Route
 
@@ -16,7 +15,7 @@ from .calls import APPROVER, OPERATOR, SITE, Answer, Binary, Call, Route
 async def site_create(call: Call) -> Answer:
     context, body = call.instance.registrar, call.body
 
-    def effect(conn: sqlite3.Connection) -> api.Site:
+    def effect(conn: Connection) -> api.Site:
         created = context.directory.add_site(conn, body.name, body.kind.value, body.title)
         context.audit(
             conn,
@@ -48,7 +47,7 @@ async def staff_add(call: Call) -> Answer:
     if body.public_key is not None:
         personal.check_public(body.public_key)
 
-    def effect(conn: sqlite3.Connection) -> api.StaffAdded:
+    def effect(conn: Connection) -> api.StaffAdded:
         context.directory.require_other(conn, call.principal, body.name, body.public_key)
         created = context.directory.add_staff(conn, body.name, body.role.value, body.public_key)
         issued = context.directory.issue_token(conn, staff=body.name)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 import trustcenter
 from trustcenter.audit import AuditLog, Event
 from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
-from trustcenter.store import Database
+from trustcenter.store import Connection, Database
 
 from .calls import AUDITOR, OPERATOR, PUBLIC, SITE, Answer, Binary, Call, Lines, Route
 
@@ -62,7 +61,7 @@ async def audit_export(call: Call) -> Answer:
         )
     )
 
-    def lines(conn: sqlite3.Connection) -> Iterator[bytes]:
+    def lines(conn: Connection) -> Iterator[bytes]:
         yield from log.export(conn)
 
     async def batches() -> AsyncIterator[Sequence[bytes]]:

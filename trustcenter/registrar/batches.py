@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trustcenter.auth import Principal
 from trustcenter.errors import LimitError, PolicyError
 from trustcenter.messages import api
+from trustcenter.store import Connection
 
 from . import domains, issue, lookup, policy
 from .context import Context
@@ -59,7 +59,7 @@ async def own_domain(context: Context, caller: Principal, name: str, items: int,
             hint=f"send at most {context.limits.batch_items} at a time",
         )
 
-    def query(conn: sqlite3.Connection) -> DomainRow:
+    def query(conn: Connection) -> DomainRow:
         domain = domains.find(conn, name, caller)
         policy.require_keys(conn, domain.id, context.clock())
         return domain
@@ -94,7 +94,7 @@ async def _parents(
     parent = await context.db.read(lambda conn: domains.by_id(conn, parent_id))
     question = await asyncio.to_thread(lookup.read, context, parent, texts)
 
-    def query(conn: sqlite3.Connection) -> list[tuple[int, bytes] | None]:
+    def query(conn: Connection) -> list[tuple[int, bytes] | None]:
         now = context.clock()
         policy.require_keys(conn, parent.id, now)
         return lookup.rows(context, conn, parent, question, now)

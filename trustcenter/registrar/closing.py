@@ -7,7 +7,6 @@ start, which destroys every key that the database calls destroyed.
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import timedelta
 
 from keys.ids import KeyId
@@ -17,6 +16,7 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, PolicyError
 from trustcenter.messages import api
+from trustcenter.store import Connection
 
 from . import domains, policy
 from .context import Context
@@ -33,7 +33,7 @@ async def close(context: Context, caller: Principal, request: str, name: str, bo
         ConflictError: it is closed already.
     """
 
-    def effect(conn: sqlite3.Connection) -> api.Domain:
+    def effect(conn: Connection) -> api.Domain:
         domain = _ordinary(domains.find(conn, name))
         policy.require_open(conn, domain.id)
         if conn.execute("SELECT 1 FROM domain WHERE parent = ? AND state = 'open'", (domain.id,)).fetchone():
@@ -62,7 +62,7 @@ async def destroy(context: Context, caller: Principal, request: str, name: str) 
         ConflictError: its day has not come, or it was never closed.
     """
 
-    def effect(conn: sqlite3.Connection) -> api.Domain:
+    def effect(conn: Connection) -> api.Domain:
         domain = _ordinary(domains.find(conn, name))
         if domain.state != policy.CLOSED:
             if domain.closes is None or domain.closes > stamp(context.clock()):
@@ -86,7 +86,7 @@ async def destroy_due(context: Context) -> int:
         How many domains were due.
     """
 
-    def effect(conn: sqlite3.Connection) -> int:
+    def effect(conn: Connection) -> int:
         due = {
             name
             for (name,) in conn.execute(
@@ -103,7 +103,7 @@ async def destroy_due(context: Context) -> int:
     return count
 
 
-def _behind(context: Context, conn: sqlite3.Connection) -> set[str]:
+def _behind(context: Context, conn: Connection) -> set[str]:
     """Domains whose keys the key store has destroyed while the database, restored from before, does not know."""
     gone = {entry.id for entry in context.keys.entries() if entry.destroyed is not None}
     scopes = {
@@ -114,7 +114,7 @@ def _behind(context: Context, conn: sqlite3.Connection) -> set[str]:
     return {name for name, uuid in conn.execute("SELECT name, uuid FROM domain") if domain_scope(uuid) in scopes}
 
 
-def _shred(context: Context, conn: sqlite3.Connection, domain: DomainRow, who: str, request: str) -> None:
+def _shred(context: Context, conn: Connection, domain: DomainRow, who: str, request: str) -> None:
     """The half inside the database: nothing resolves any more once this is committed."""
     for version in context.ring.versions(conn, domain.scope):
         if version.state is KeyState.ACTIVE:
@@ -138,7 +138,7 @@ def _shred(context: Context, conn: sqlite3.Connection, domain: DomainRow, who: s
 async def destroy_marked(context: Context) -> None:
     """The half in the key store: every key that the database calls destroyed and that is still there."""
 
-    def query(conn: sqlite3.Connection) -> list[KeyId]:
+    def query(conn: Connection) -> list[KeyId]:
         return [
             version.key_id()
             for version in context.ring.versions(conn)

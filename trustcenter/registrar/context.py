@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ from trustcenter.audit import AuditLog, Event
 from trustcenter.auth import Directory
 from trustcenter.clock import Clock
 from trustcenter.config import Limits
-from trustcenter.store import Database
+from trustcenter.store import Connection, Database
 
 from .head import OutsideHead
 from .keyring import KeyRing
@@ -52,7 +51,7 @@ class Context:
         async with self._key_lock:
             await asyncio.to_thread(self.keys.destroy, list(ids))
 
-    def audit(self, conn: sqlite3.Connection, event: Event, who: str, request: str, **fields: Any) -> int:
+    def audit(self, conn: Connection, event: Event, who: str, request: str, **fields: Any) -> int:
         """Append the entry of an effect; returns its leaf index."""
         entry: Mapping[str, Any] = {"who": who, "request": request, **fields}
         return self.log.append(conn, event, entry)

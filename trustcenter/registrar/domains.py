@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import uuid as uuids
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +18,7 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError, UsageError_
 from trustcenter.messages import api
+from trustcenter.store import Connection, IntegrityError
 
 from . import policy as policies
 from .context import Context
@@ -91,17 +91,17 @@ def key_ids(uuid: str) -> list[KeyId]:
     return [KeyId(domain_scope(uuid), purpose, 1) for purpose in DOMAIN_PURPOSES]
 
 
-def insert(context: Context, conn: sqlite3.Connection, new: NewDomain) -> int:
+def insert(context: Context, conn: Connection, new: NewDomain) -> int:
     """Store a domain whose keys are in the key store; returns its row id.
 
     Raises:
         ConflictError: the name is taken.
     """
     try:
-        cursor = conn.execute(
+        (row_id,) = conn.execute(
             "INSERT INTO domain (name, uuid, kind, site, study, recipient, suite, h, created,"
             " format, multi, deletable, reversible, expiry_days, parent)"
-            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
             (
                 new.name,
                 new.uuid,
@@ -119,8 +119,8 @@ def insert(context: Context, conn: sqlite3.Connection, new: NewDomain) -> int:
                 new.policy.expiry_days,
                 new.policy.parent,
             ),
-        )
-    except sqlite3.IntegrityError:
+        ).fetchone()
+    except IntegrityError:
         raise ConflictError(
             "a domain of this name exists already",
             code="domain_exists",
@@ -129,11 +129,10 @@ def insert(context: Context, conn: sqlite3.Connection, new: NewDomain) -> int:
     for key in key_ids(new.uuid):
         context.ring.add(conn, key, KeyState.ACTIVE)
     context.ring.note_generation(conn)
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
+    return int(row_id)
 
 
-def find(conn: sqlite3.Connection, name: str, caller: Principal | None = None) -> DomainRow:
+def find(conn: Connection, name: str, caller: Principal | None = None) -> DomainRow:
     """A domain by name. For a site, a foreign domain is invisible rather than forbidden.
 
     Raises:
@@ -150,12 +149,12 @@ def find(conn: sqlite3.Connection, name: str, caller: Principal | None = None) -
     return domain
 
 
-def by_id(conn: sqlite3.Connection, row_id: int) -> DomainRow:
+def by_id(conn: Connection, row_id: int) -> DomainRow:
     """A domain by its row id, which comes from our own tables only."""
     return _row(conn.execute(f"SELECT {_COLUMNS} FROM domain WHERE id = ?", (row_id,)).fetchone())  # noqa: S608
 
 
-def describe(context: Context, conn: sqlite3.Connection, domain: DomainRow) -> api.Domain:
+def describe(context: Context, conn: Connection, domain: DomainRow) -> api.Domain:
     """What may be shown of a domain."""
     count = conn.execute("SELECT count(*) FROM entry WHERE domain = ? AND status = 0", (domain.id,)).fetchone()[0]
     active = [
@@ -185,7 +184,7 @@ def describe(context: Context, conn: sqlite3.Connection, domain: DomainRow) -> a
     )
 
 
-def visible(conn: sqlite3.Connection, caller: Principal) -> list[DomainRow]:
+def visible(conn: Connection, caller: Principal) -> list[DomainRow]:
     """The domains that the caller may see, by name: all for an operator, its own for a site."""
     clause, values = (" WHERE site = ?", (caller.name,)) if caller.is_site else ("", ())
     rows = conn.execute(f"SELECT {_COLUMNS} FROM domain{clause} ORDER BY name", values).fetchall()  # noqa: S608
@@ -204,7 +203,7 @@ async def create(context: Context, caller: Principal, request: str, body: api.Do
     new = NewDomain(body.name, new_uuid(), "site", site=body.site, policy=chosen)
     await context.make_keys(key_ids(new.uuid))
 
-    def effect(conn: sqlite3.Connection) -> api.Domain:
+    def effect(conn: Connection) -> api.Domain:
         context.directory.require_sites(conn, [body.site])
         extra = {}
         made = new
@@ -258,7 +257,7 @@ def _chosen(body: api.DomainCreate) -> Policy:
     )
 
 
-def _parent(conn: sqlite3.Connection, name: str, site: str) -> int:
+def _parent(conn: Connection, name: str, site: str) -> int:
     row = conn.execute("SELECT id, kind, site FROM domain WHERE name = ?", (name,)).fetchone()
     if row is None or row[1:] != ("site", site):
         raise NotFoundError(

@@ -6,12 +6,12 @@ none. Tags outlive their entries, so that no string ever stands for a second per
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from typing import Final, TypeVar
+from collections.abc import Sequence
+from typing import Final
 
 from keys import drawn
 from trustcenter.errors import LimitError
+from trustcenter.store import Connection, select_in
 
 from . import issue
 from .context import Context
@@ -19,16 +19,6 @@ from .domains import DomainRow
 
 _LABEL: Final = b"\0string\0"  # an original is printable: none begins like this
 _ATTEMPTS: Final = 64
-_PARAMETERS_PER_QUERY: Final = 30_000
-
-T = TypeVar("T")
-
-
-def parts(items: Sequence[T]) -> Iterator[tuple[str, Sequence[T]]]:
-    """Items in portions that fit into one query, with their question marks."""
-    for start in range(0, len(items), _PARAMETERS_PER_QUERY):
-        part = items[start : start + _PARAMETERS_PER_QUERY]
-        yield ",".join("?" * len(part)), part
 
 
 def tags(context: Context, domain: DomainRow, texts: Sequence[str]) -> list[bytes]:
@@ -44,7 +34,7 @@ def format_of(domain: DomainRow) -> drawn.Format:
 
 def store(
     context: Context,
-    conn: sqlite3.Connection,
+    conn: Connection,
     domain: DomainRow,
     entries: Sequence[tuple[int, bytes]],
     texts: Sequence[str | None],
@@ -85,7 +75,7 @@ def store(
 
 
 def _draw(
-    context: Context, conn: sqlite3.Connection, domain: DomainRow, count: int, taken: set[bytes]
+    context: Context, conn: Connection, domain: DomainRow, count: int, taken: set[bytes]
 ) -> list[tuple[bytes, str, int]]:
     """`count` strings that were never used in this domain: (tag, string, attempt)."""
     if not count:
@@ -113,46 +103,33 @@ def _draw(
     raise LimitError("no free pseudonym was found", code="format_exhausted")  # 2^-64 for one that is half full
 
 
-def _used(conn: sqlite3.Connection, domain: int, wanted: Sequence[bytes]) -> set[bytes]:
-    found: set[bytes] = set()
-    for marks, part in parts(sorted(set(wanted))):
-        query = f"SELECT tag FROM stored_string WHERE domain = ? AND tag IN ({marks})"  # noqa: S608 - question marks
-        found.update(tag for (tag,) in conn.execute(query, (domain, *part)))
-    return found
+def _used(conn: Connection, domain: int, wanted: Sequence[bytes]) -> set[bytes]:
+    query = "SELECT tag FROM stored_string WHERE domain = ? AND tag IN {values}"
+    return {tag for (tag,) in select_in(conn, query, (domain,), sorted(set(wanted)))}
 
 
 def owners(
-    conn: sqlite3.Connection, domain: int, wanted: Sequence[bytes]
+    conn: Connection, domain: int, wanted: Sequence[bytes]
 ) -> dict[bytes, tuple[int, bytes | None, int, bytes, int | None]]:
     """By string tag, the entry it stands for: (serial, tag of the original, status, nonce, expires)."""
-    found = {}
-    for marks, part in parts(sorted(set(wanted))):
-        query = (
-            "SELECT s.tag, e.serial, e.tag, e.status, e.nonce, e.expires FROM stored_string s"  # noqa: S608
-            " JOIN entry e ON e.domain = s.domain AND e.serial = s.serial"
-            f" WHERE s.domain = ? AND s.tag IN ({marks})"
-        )
-        for tag, *owner in conn.execute(query, (domain, *part)):
-            found[tag] = tuple(owner)
-    return found
+    query = (
+        "SELECT s.tag, e.serial, e.tag, e.status, e.nonce, e.expires FROM stored_string s"
+        " JOIN entry e ON e.domain = s.domain AND e.serial = s.serial"
+        " WHERE s.domain = ? AND s.tag IN {values}"
+    )
+    return {tag: tuple(owner) for tag, *owner in select_in(conn, query, (domain,), sorted(set(wanted)))}
 
 
-def with_string(conn: sqlite3.Connection, domain: int, serials: Sequence[int]) -> set[int]:
+def with_string(conn: Connection, domain: int, serials: Sequence[int]) -> set[int]:
     """Those of `serials` that have a stored string."""
-    found: set[int] = set()
-    for marks, part in parts(sorted(set(serials))):
-        query = f"SELECT serial FROM stored_string WHERE domain = ? AND serial IN ({marks})"  # noqa: S608
-        found.update(serial for (serial,) in conn.execute(query, (domain, *part)))
-    return found
+    query = "SELECT serial FROM stored_string WHERE domain = ? AND serial IN {values}"
+    return {serial for (serial,) in select_in(conn, query, (domain,), sorted(set(serials)))}
 
 
-def sealed(conn: sqlite3.Connection, domain: DomainRow, serials: Sequence[int]) -> list[tuple[bytes, bytes]]:
+def sealed(conn: Connection, domain: DomainRow, serials: Sequence[int]) -> list[tuple[bytes, bytes]]:
     """(tag, sealed string) of each serial, in order; every one of them is live."""
-    found: dict[int, tuple[bytes, bytes]] = {}
-    for marks, part in parts(sorted(set(serials))):
-        query = f"SELECT serial, tag, sealed FROM stored_string WHERE domain = ? AND serial IN ({marks})"  # noqa: S608
-        for serial, tag, box in conn.execute(query, (domain.id, *part)):
-            found[serial] = (tag, box)
+    query = "SELECT serial, tag, sealed FROM stored_string WHERE domain = ? AND serial IN {values}"
+    found = {serial: (tag, box) for serial, tag, box in select_in(conn, query, (domain.id,), sorted(set(serials)))}
     return [found[serial] for serial in serials]
 
 

@@ -8,7 +8,6 @@ of the first answer, even after a rotation.
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +15,8 @@ from datetime import datetime
 from keys.ids import Purpose
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, UsageError_
+from trustcenter.store import Connection, select_in
 
-from . import drawn
 from .context import Context
 from .domains import DomainRow
 from .keyring import INSTANCE
@@ -62,7 +61,7 @@ def marks(context: Context, domain: DomainRow, key: str, body: bytes) -> Marks:
     return Marks(mac(b"key\0", key.encode()), mac(b"body\0", body))
 
 
-def find(conn: sqlite3.Connection, domain: DomainRow, wanted: Marks) -> Record | None:
+def find(conn: Connection, domain: DomainRow, wanted: Marks) -> Record | None:
     """The record of an earlier request with this key.
 
     Raises:
@@ -85,7 +84,7 @@ def find(conn: sqlite3.Connection, domain: DomainRow, wanted: Marks) -> Record |
 
 
 def record(
-    context: Context, conn: sqlite3.Connection, domain: DomainRow, made: Marks, version: int, serials: Sequence[int]
+    context: Context, conn: Connection, domain: DomainRow, made: Marks, version: int, serials: Sequence[int]
 ) -> None:
     """Remember what was issued, in the transaction that issued it."""
     packed = b"".join(serial.to_bytes(6, "big") for serial in serials)
@@ -95,15 +94,11 @@ def record(
     )
 
 
-def live(
-    conn: sqlite3.Connection, domain: DomainRow, serials: Sequence[int], now: datetime
-) -> list[tuple[int, bytes] | None]:
+def live(conn: Connection, domain: DomainRow, serials: Sequence[int], now: datetime) -> list[tuple[int, bytes] | None]:
     """The rows (serial, nonce) that still live, in order; None for the others."""
-    found: dict[int, bytes] = {}
-    for marks_, part in drawn.parts(sorted(set(serials))):
-        query = (
-            f"SELECT serial, nonce FROM entry WHERE domain = ? AND serial IN ({marks_}) AND status = 0"  # noqa: S608
-            " AND (expires IS NULL OR expires > ?)"
-        )
-        found.update(conn.execute(query, (domain.id, *part, int(now.timestamp()))))
+    query = (
+        "SELECT serial, nonce FROM entry WHERE domain = ? AND serial IN {values} AND status = 0"
+        " AND (expires IS NULL OR expires > ?)"
+    )
+    found: dict[int, bytes] = dict(select_in(conn, query, (domain.id,), sorted(set(serials)), (int(now.timestamp()),)))
     return [(serial, found[serial]) if serial in found else None for serial in serials]

@@ -7,7 +7,6 @@ create-or-get goes on answering the computed one. In a drawn domain it *is* the 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -19,6 +18,7 @@ from keys.ids import Purpose
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.messages import api
+from trustcenter.store import Connection
 
 from . import batches, drawn, policy, removal, rows, translate
 from .context import Context
@@ -62,7 +62,7 @@ async def import_pairs(
     usable = [0 < len(text) <= limit and text.isprintable() for text in texts]
     string_tags, parsed = await asyncio.to_thread(lambda: (drawn.tags(context, domain, texts), computed.parse(texts)))
 
-    def effect(conn: sqlite3.Connection) -> _Plan:
+    def effect(conn: Connection) -> _Plan:
         policy.require_open(conn, domain.id)
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
         now = context.clock()
@@ -108,7 +108,7 @@ async def import_pairs(
     )
 
 
-def _computed_rows(context: Context, conn: sqlite3.Connection, domain: DomainRow, parsed: computed.Parsed) -> set[int]:
+def _computed_rows(context: Context, conn: Connection, domain: DomainRow, parsed: computed.Parsed) -> set[int]:
     """Which texts decode as live computed pseudonyms of this domain."""
     if domain.policy.suite != COMPUTED or not bool(np.any(parsed.status == 0)):
         return set()
@@ -117,7 +117,7 @@ def _computed_rows(context: Context, conn: sqlite3.Connection, domain: DomainRow
 
 
 def _decide(
-    conn: sqlite3.Connection,
+    conn: Connection,
     domain: DomainRow,
     items: Sequence[tuple[int, bytes, bytes, bytes, str]],
     known: dict[bytes, list[Row]],

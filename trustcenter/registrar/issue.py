@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -24,6 +23,7 @@ from trustcenter.audit import Event, merkle_root
 from trustcenter.auth import Principal, quotas
 from trustcenter.errors import LimitError
 from trustcenter.messages import api
+from trustcenter.store import Connection
 
 from . import domains, policy
 from .context import Context
@@ -76,7 +76,7 @@ async def issue(
     values = [originals[index].encode() for index in good]
     tags = await asyncio.to_thread(context.keys.tags, domain.uuid, LOOKUP_VERSION, values)
 
-    def effect(conn: sqlite3.Connection) -> Issued:
+    def effect(conn: Connection) -> Issued:
         policy.require_open(conn, domain.id)
         return create_or_get(context, conn, domain, values, tags, caller.name, request)
 
@@ -100,7 +100,7 @@ def format_rows(
 
 def create_or_get(
     context: Context,
-    conn: sqlite3.Connection,
+    conn: Connection,
     domain: DomainRow,
     values: Sequence[bytes],
     tags: Sequence[bytes],
@@ -128,7 +128,7 @@ def create_or_get(
     return Issued(serials, nonces, len(fresh), version.version)
 
 
-def count_new(context: Context, conn: sqlite3.Connection, domain: DomainRow, count: int) -> None:
+def count_new(context: Context, conn: Connection, domain: DomainRow, count: int) -> None:
     """Count new rows of a site's domain against its quota of the day, in the transaction that makes them.
 
     Raises:
@@ -139,7 +139,7 @@ def count_new(context: Context, conn: sqlite3.Connection, domain: DomainRow, cou
         quotas.take(conn, context.limits, context.clock(), domain.site, kind, count)
 
 
-def take_serials(context: Context, conn: sqlite3.Connection, domain: DomainRow, count: int) -> int:
+def take_serials(context: Context, conn: Connection, domain: DomainRow, count: int) -> int:
     """Reserve `count` consecutive serials inside the caller's transaction; returns the first.
 
     Raises:
@@ -161,7 +161,7 @@ def take_serials(context: Context, conn: sqlite3.Connection, domain: DomainRow, 
 
 def _insert(
     context: Context,
-    conn: sqlite3.Connection,
+    conn: Connection,
     domain: DomainRow,
     version: int,
     fresh: dict[bytes, bytes],

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-import sqlite3
 from collections import Counter
 
 import numpy as np
 
 from keys import hybrid
 from keys.ids import Purpose
+from trustcenter.store import Connection
 
 from . import domains, issue
 from .context import Context
@@ -23,7 +23,7 @@ async def build(context: Context, request: str, study: str, recipient: str, info
     """The join map of a study, sealed to the recipient. Persons get pseudonyms of the recipient's own domain."""
 
     def read(
-        conn: sqlite3.Connection,
+        conn: Connection,
     ) -> tuple[domains.DomainRow, str, list[tuple[str, int, list[tuple[int, bytes, bytes, float | None]]]]]:
         domain, public_key = conn.execute(
             "SELECT domain, public_key FROM recipient WHERE study = ? AND name = ?",
@@ -77,7 +77,7 @@ async def build(context: Context, request: str, study: str, recipient: str, info
         writer.writerows(lines)
         return hybrid.seal(public_key, text.getvalue().encode(), info)
 
-    def versions(conn: sqlite3.Connection) -> dict[int, tuple[domains.DomainRow, int]]:
+    def versions(conn: Connection) -> dict[int, tuple[domains.DomainRow, int]]:
         found = {}
         for _, row_id, _ in parts:
             site_domain = domains.by_id(conn, row_id)

@@ -7,7 +7,6 @@ edited by hand, or a key store older than the database, is refused at start.
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 
 from keys.errors import KeysError
@@ -16,6 +15,7 @@ from keys.states import KeyAction, KeyState, transition
 from keys.store import KeyStore
 from trustcenter.clock import Clock, stamp
 from trustcenter.errors import ConflictError, VerificationError
+from trustcenter.store import Connection, IntegrityError
 
 INSTANCE = "instance"
 DOMAIN_PURPOSES = (Purpose.PSEUDONYM, Purpose.LOOKUP, Purpose.DATA)
@@ -54,7 +54,7 @@ class KeyRing:
         message = "\n".join("" if part is None else str(part) for part in row).encode()
         return self._keys.mac(INSTANCE, Purpose.STATE, 1, message)
 
-    def add(self, conn: sqlite3.Connection, key: KeyId, state: KeyState) -> None:
+    def add(self, conn: Connection, key: KeyId, state: KeyState) -> None:
         """Record a version that does not exist yet.
 
         Raises:
@@ -63,16 +63,14 @@ class KeyRing:
         row = (key.scope, key.purpose.value, key.version, state.value, stamp(self._clock()), None)
         try:
             conn.execute("INSERT INTO key_version VALUES (?,?,?,?,?,?,?)", (*row, self._mac(row)))
-        except sqlite3.IntegrityError:
+        except IntegrityError:
             raise ConflictError(
                 "this key version exists already, or another version is active",
                 code="key_conflict",
                 hint="trustcenter keys list shows the versions and their states",
             ) from None
 
-    def act(
-        self, conn: sqlite3.Connection, version: Version, action: KeyAction, high_water: int | None = None
-    ) -> Version:
+    def act(self, conn: Connection, version: Version, action: KeyAction, high_water: int | None = None) -> Version:
         """Move a version along the state machine.
 
         Raises:
@@ -88,9 +86,7 @@ class KeyRing:
         )
         return Version(version.scope, version.purpose, version.version, state, str(row[4]), mark)
 
-    def versions(
-        self, conn: sqlite3.Connection, scope: str | None = None, purpose: Purpose | None = None
-    ) -> list[Version]:
+    def versions(self, conn: Connection, scope: str | None = None, purpose: Purpose | None = None) -> list[Version]:
         """All versions, or those of one scope and purpose, oldest first; every row's MAC is verified.
 
         Raises:
@@ -114,7 +110,7 @@ class KeyRing:
             found.append(Version(row[0], Purpose(row[1]), row[2], KeyState(row[3]), row[4], row[5]))
         return found
 
-    def active(self, conn: sqlite3.Connection, scope: str, purpose: Purpose) -> Version:
+    def active(self, conn: Connection, scope: str, purpose: Purpose) -> Version:
         """The active version of a key.
 
         Raises:
@@ -140,7 +136,7 @@ class KeyRing:
                 hint="restore the database, or compare keys list with the audit log",
             ) from None
 
-    def check_material(self, conn: sqlite3.Connection) -> None:
+    def check_material(self, conn: Connection) -> None:
         """Every version that is not destroyed must be in the key store, and the key store must not be older.
 
         Raises:
@@ -161,6 +157,6 @@ class KeyRing:
                 hint="restore the newest key store of this instance; the database was not touched",
             )
 
-    def note_generation(self, conn: sqlite3.Connection) -> None:
+    def note_generation(self, conn: Connection) -> None:
         """Remember how new the key store was, in the transaction that relies on it."""
         conn.execute("UPDATE instance SET keystore_generation = ?", (self._keys.generation,))

@@ -5,7 +5,6 @@ A text that two of them claim is nobody's. Deleted, expired, foreign and forged 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keys import computed, drawn
+from trustcenter.store import Connection
 
 from . import drawn as stored
 from . import translate
@@ -41,7 +41,7 @@ def read(context: Context, domain: DomainRow, texts: Sequence[str]) -> Question:
 
 
 def rows(
-    context: Context, conn: sqlite3.Connection, domain: DomainRow, question: Question, now: datetime
+    context: Context, conn: Connection, domain: DomainRow, question: Question, now: datetime
 ) -> list[tuple[int, bytes] | None]:
     """The live row (serial, nonce) behind each text; None where there is none, or more than one."""
     found: list[tuple[int, bytes] | None]

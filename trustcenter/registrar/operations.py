@@ -6,7 +6,6 @@ The ordinary domain's create-or-get is passed on to `issue`, which is made for s
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -17,6 +16,7 @@ from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.errors import ConflictError, LimitError
 from trustcenter.messages import api
+from trustcenter.store import Connection
 
 from . import batches, idempotency, issue, lookup, policy, removal, rows
 from .context import Context
@@ -41,7 +41,7 @@ async def pseudonymize(
         return await issue.issue(context, caller, request, domain, originals)
     batch = await batches.prepare(context, domain, originals)
 
-    def create(conn: sqlite3.Connection) -> tuple[int, int, rows.Fetched, list[bool]]:
+    def create(conn: Connection) -> tuple[int, int, rows.Fetched, list[bool]]:
         policy.require_open(conn, domain.id)
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
         known = _live(context, conn, domain, batch.tags, request)
@@ -54,7 +54,7 @@ async def pseudonymize(
         fetched = rows.fetch(conn, domain, [first[tag] for tag in batch.tags])
         return version, len(fresh), fetched, [True] * len(batch.tags)
 
-    def get(conn: sqlite3.Connection) -> tuple[int, int, rows.Fetched, list[bool]]:
+    def get(conn: Connection) -> tuple[int, int, rows.Fetched, list[bool]]:
         now = context.clock()
         policy.require_keys(conn, domain.id, now)
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
@@ -84,7 +84,7 @@ def _unexpired(known: dict[bytes, list[Row]], now: datetime) -> dict[bytes, list
 
 
 def _live(
-    context: Context, conn: sqlite3.Connection, domain: DomainRow, tags: Sequence[bytes], request: str
+    context: Context, conn: Connection, domain: DomainRow, tags: Sequence[bytes], request: str
 ) -> dict[bytes, list[Row]]:
     """Live rows by tag, after erasing those of the same originals whose time has come: they make room."""
     now = context.clock()
@@ -110,7 +110,7 @@ async def additional(
     batch = await batches.prepare(context, domain, body.originals)
     marks = idempotency.marks(context, domain, key, msgspec.json.encode(body))
 
-    def effect(conn: sqlite3.Connection) -> tuple[int, bool, list[tuple[int, bytes] | None], rows.Fetched]:
+    def effect(conn: Connection) -> tuple[int, bool, list[tuple[int, bytes] | None], rows.Fetched]:
         record = idempotency.find(conn, domain, marks)
         if record is not None:
             policy.require_keys(conn, domain.id, context.clock())
@@ -162,7 +162,7 @@ async def validate(
     domain = await batches.own_domain(context, caller, domain_name, len(pseudonyms))
     question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms)
 
-    def effect(conn: sqlite3.Connection) -> list[tuple[int, bytes] | None]:
+    def effect(conn: Connection) -> list[tuple[int, bytes] | None]:
         now = context.clock()
         policy.require_keys(conn, domain.id, now)
         found = lookup.rows(context, conn, domain, question, now)

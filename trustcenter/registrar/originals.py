@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,13 +17,12 @@ from trustcenter.clock import stamp
 from trustcenter.errors import LimitError, NotFoundError, PolicyError
 from trustcenter.messages import api
 from trustcenter.messages import reidentification as wire
+from trustcenter.store import Connection, select_in
 
 from . import domains, issue, lookup, policy, reidentify, requests, tickets
 from .context import Context
 from .domains import DomainRow
 from .tickets import TicketState
-
-_PARAMETERS_PER_QUERY = 30_000  # SQLite's default bound is 32,766
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ async def release(
 
 
 def _release(
-    context: Context, conn: sqlite3.Connection, fetch: _Fetch, question: lookup.Question
+    context: Context, conn: Connection, fetch: _Fetch, question: lookup.Question
 ) -> api.OriginalsAnswer | Exception:
     now = context.clock()
     policy.require_keys(conn, fetch.domain.id, now)
@@ -105,19 +103,13 @@ def _release(
     )
 
 
-def _unseal(
-    context: Context, conn: sqlite3.Connection, domain: DomainRow, serials: set[int]
-) -> Mapping[int | None, str]:
+def _unseal(context: Context, conn: Connection, domain: DomainRow, serials: set[int]) -> Mapping[int | None, str]:
     """Originals by serial; rows that were anonymised have none."""
-    ordered = sorted(serials)
-    found: list[tuple[int, bytes, int, bytes, bytes]] = []
-    for start in range(0, len(ordered), _PARAMETERS_PER_QUERY):
-        part = ordered[start : start + _PARAMETERS_PER_QUERY]
-        found += conn.execute(
-            "SELECT serial, nonce, idx, tag, sealed FROM entry WHERE domain = ? AND status = 0"  # noqa: S608
-            f" AND sealed IS NOT NULL AND serial IN ({','.join('?' * len(part))})",
-            (domain.id, *part),
-        ).fetchall()
+    query = (
+        "SELECT serial, nonce, idx, tag, sealed FROM entry WHERE domain = ? AND status = 0"
+        " AND sealed IS NOT NULL AND serial IN {values}"
+    )
+    found: list[tuple[int, bytes, int, bytes, bytes]] = list(select_in(conn, query, (domain.id,), sorted(serials)))
     head = issue.seal_head(domain)
     ids = [issue.row_id(serial, nonce) for serial, nonce, *_ in found]
     opened = context.keys.unseal(
@@ -130,7 +122,7 @@ def _unseal(
     return {row[0]: original.decode() for row, original in zip(found, opened, strict=True)}
 
 
-def _spend(context: Context, conn: sqlite3.Connection, site: str, day: str, count: int) -> PolicyError | None:
+def _spend(context: Context, conn: Connection, site: str, day: str, count: int) -> PolicyError | None:
     limit = context.limits.reidentify_per_day
     row = conn.execute("SELECT released FROM reidentification_day WHERE site = ? AND day = ?", (site, day)).fetchone()
     if (row[0] if row else 0) + count > limit:
@@ -149,7 +141,7 @@ def _spend(context: Context, conn: sqlite3.Connection, site: str, day: str, coun
 
 def _log(
     context: Context,
-    conn: sqlite3.Connection,
+    conn: Connection,
     fetch: _Fetch,
     wanted: Sequence[int | None],
     rows: Sequence[tuple[int, bytes] | None],
@@ -192,12 +184,12 @@ def _log(
     )
 
 
-def _refuse(context: Context, conn: sqlite3.Connection, fetch: _Fetch, error: PolicyError, count: int) -> PolicyError:
+def _refuse(context: Context, conn: Connection, fetch: _Fetch, error: PolicyError, count: int) -> PolicyError:
     _note(context, conn, fetch, error.code, count)
     return error
 
 
-def _note(context: Context, conn: sqlite3.Connection, fetch: _Fetch, code: str, count: int) -> None:
+def _note(context: Context, conn: Connection, fetch: _Fetch, code: str, count: int) -> None:
     # The id is the caller's text here: it is logged only where it names a request of theirs.
     known = conn.execute(
         "SELECT 1 FROM reidentification WHERE id = ? AND site = ?", (fetch.ident, fetch.caller.name)

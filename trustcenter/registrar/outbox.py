@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import msgspec
 
 from trustcenter.messages.rooms import Accept, Params, Retire
+from trustcenter.store import Connection
 
 _TYPES: dict[str, type[Params] | type[Accept] | type[Retire]] = {
     "params": Params,
@@ -15,12 +14,12 @@ _TYPES: dict[str, type[Params] | type[Accept] | type[Retire]] = {
 }
 
 
-def put(conn: sqlite3.Connection, kind: str, message: Params | Accept | Retire) -> None:
+def put(conn: Connection, kind: str, message: Params | Accept | Retire) -> None:
     """Queue a message in the transaction of its cause."""
     conn.execute("INSERT INTO outbox (kind, payload) VALUES (?,?)", (kind, msgspec.json.encode(message)))
 
 
-def waiting(conn: sqlite3.Connection) -> list[tuple[int, Params | Accept | Retire]]:
+def waiting(conn: Connection) -> list[tuple[int, Params | Accept | Retire]]:
     """(id, message) of everything not yet acknowledged, oldest first."""
     return [
         (row_id, msgspec.json.decode(payload, type=_TYPES[kind]))
@@ -28,6 +27,6 @@ def waiting(conn: sqlite3.Connection) -> list[tuple[int, Params | Accept | Retir
     ]
 
 
-def done(conn: sqlite3.Connection, row_id: int) -> None:
+def done(conn: Connection, row_id: int) -> None:
     """Forget a message that the comparator has carried out."""
     conn.execute("DELETE FROM outbox WHERE id = ?", (row_id,))

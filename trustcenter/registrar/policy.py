@@ -7,14 +7,13 @@ The tables of the operations that depend on it stand here as well.
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, PolicyError
-from trustcenter.store import Migration
+from trustcenter.store import Connection, Migration
 
 COMPUTED: Final = "computed"
 DRAWN: Final = "drawn"
@@ -93,7 +92,7 @@ class Policy:
 ORDINARY: Final = Policy()
 
 
-def require_open(conn: sqlite3.Connection, domain: int) -> None:
+def require_open(conn: Connection, domain: int) -> None:
     """Inside the issuing transaction: the domain may still issue.
 
     Raises:
@@ -108,7 +107,7 @@ def require_open(conn: sqlite3.Connection, domain: int) -> None:
         )
 
 
-def require_keys(conn: sqlite3.Connection, domain: int, now: datetime) -> None:
+def require_keys(conn: Connection, domain: int, now: datetime) -> None:
     """The domain's keys may still be used: it is not closed, and not due to be.
 
     Raises:

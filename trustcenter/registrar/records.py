@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from trustcenter.auth import Principal
 from trustcenter.errors import ConflictError, LimitError, UsageError_, VerificationError
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Accept, Receipt, Retire
+from trustcenter.store import Connection, IntegrityError
 
 from . import issue, outbox, studies
 from .context import Context
@@ -74,7 +74,7 @@ async def register(
     values = [bytes.fromhex(number) for number in body.record_numbers]
     _require_strictly_sorted(values)
 
-    def look(conn: sqlite3.Connection) -> DomainRow:
+    def look(conn: Connection) -> DomainRow:
         study = studies.find(conn, study_name, caller)
         studies.require_open(context, study)
         return studies.participation(conn, study, caller)
@@ -82,10 +82,10 @@ async def register(
     domain = await context.db.read(look)
     tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, values)
 
-    def effect(conn: sqlite3.Connection) -> issue.Issued:
+    def effect(conn: Connection) -> issue.Issued:
         issued = issue.create_or_get(context, conn, domain, values, tags, caller.name, request)
         conn.executemany(
-            "INSERT OR IGNORE INTO record (domain, serial, state) VALUES (?,?,'unlinked')",
+            "INSERT INTO record (domain, serial, state) VALUES (?,?,'unlinked') ON CONFLICT DO NOTHING",
             [(domain.id, int(serial)) for serial in issued.serials],
         )
         context.audit(
@@ -171,7 +171,7 @@ async def accept_map(
         VerificationError: the receipt is not the comparator's.
     """
 
-    def look(conn: sqlite3.Connection) -> tuple[StudyRow, DomainRow]:
+    def look(conn: Connection) -> tuple[StudyRow, DomainRow]:
         study = studies.find(conn, study_name, caller)
         studies.require_open(context, study)
         return study, studies.participation(conn, study, caller)
@@ -183,7 +183,7 @@ async def accept_map(
     tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, entries.numbers)
     digest = hashlib.sha256(body.entries).digest()
 
-    def effect(conn: sqlite3.Connection) -> int:
+    def effect(conn: Connection) -> int:
         earlier = conn.execute("SELECT digest, records FROM map WHERE upload = ?", (receipt.upload,)).fetchone()
         if earlier is not None:
             if earlier[0] != digest:
@@ -220,7 +220,7 @@ async def accept_map(
     return api.MapAccepted(mapped=await context.db.write(effect), accepted=True)
 
 
-def _serials(context: Context, conn: sqlite3.Connection, domain: DomainRow, tags: Sequence[bytes]) -> list[int]:
+def _serials(context: Context, conn: Connection, domain: DomainRow, tags: Sequence[bytes]) -> list[int]:
     known = context.tags.find(conn, domain.id, tags).rows
     for position, tag in enumerate(tags):
         if tag not in known:
@@ -234,7 +234,7 @@ def _serials(context: Context, conn: sqlite3.Connection, domain: DomainRow, tags
 
 
 def _apply_refs(
-    conn: sqlite3.Connection,
+    conn: Connection,
     study: StudyRow,
     domain: DomainRow,
     serials: Sequence[int],
@@ -270,7 +270,7 @@ def _apply_refs(
     )
     try:
         conn.executemany("INSERT INTO record_ref VALUES (?,?,?)", [(domain.id, serial, ref) for serial, ref in fresh])
-    except sqlite3.IntegrityError:
+    except IntegrityError:
         raise ConflictError(
             "the map names a ref that belongs to another record",
             code="foreign_ref",
@@ -284,7 +284,7 @@ async def own_results(
 ) -> AsyncIterator[list[api.ResultLine]]:
     """The caller's own record numbers with their study pseudonyms, and nothing that depends on others."""
 
-    def begin(conn: sqlite3.Connection) -> tuple[DomainRow, int]:
+    def begin(conn: Connection) -> tuple[DomainRow, int]:
         study = studies.find(conn, study_name, caller)
         domain = studies.participation(conn, study, caller)
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
@@ -294,7 +294,7 @@ async def own_results(
 
     domain, version = await context.db.write(begin)
 
-    def rows(conn: sqlite3.Connection) -> Iterator[tuple[int, bytes, bytes, bytes]]:
+    def rows(conn: Connection) -> Iterator[tuple[int, bytes, bytes, bytes]]:
         yield from conn.execute(
             "SELECT e.serial, e.nonce, e.tag, e.sealed FROM record r JOIN entry e"
             " ON e.domain = r.domain AND e.serial = r.serial WHERE r.domain = ? AND e.status = 0 ORDER BY e.serial",
@@ -322,12 +322,12 @@ async def own_results(
 async def own_refs(context: Context, caller: Principal, study_name: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
     """(record number, its refs joined) of the caller's mapped records: what a site needs to send a difference."""
 
-    def begin(conn: sqlite3.Connection) -> DomainRow:
+    def begin(conn: Connection) -> DomainRow:
         return studies.participation(conn, studies.find(conn, study_name, caller), caller)
 
     domain = await context.db.read(begin)
 
-    def rows(conn: sqlite3.Connection) -> Iterator[tuple[int, bytes, bytes, bytes, bytes]]:
+    def rows(conn: Connection) -> Iterator[tuple[int, bytes, bytes, bytes, bytes]]:
         yield from conn.execute(
             "SELECT e.serial, e.nonce, e.tag, e.sealed,"
             " (SELECT group_concat(hex(ref), '') FROM (SELECT ref FROM record_ref"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -25,6 +24,7 @@ from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyError
 from trustcenter.messages import api
 from trustcenter.messages import reidentification as wire
+from trustcenter.store import Connection
 
 from . import domains, lookup, policy, requests, tickets
 from .context import Context
@@ -39,7 +39,7 @@ _SHOWN = 10  # positions named in a refusal
 T = TypeVar("T")
 
 
-async def write(context: Context, effect: Callable[[sqlite3.Connection], T | Exception]) -> T:
+async def write(context: Context, effect: Callable[[Connection], T | Exception]) -> T:
     """Run an effect; an error that it returns, rather than raises, is raised once its log entry is durable."""
     result = await context.db.write(effect)
     if isinstance(result, Exception):
@@ -87,7 +87,7 @@ async def create(
     require_reversible(domain)
     question = await asyncio.to_thread(lookup.read, context, domain, body.pseudonyms)
 
-    def effect(conn: sqlite3.Connection) -> api.Reidentification | Exception:
+    def effect(conn: Connection) -> api.Reidentification | Exception:
         if requests.count_open(conn, caller.name, context.clock()) >= context.limits.reidentify_open:
             raise ConflictError(
                 "too many re-identifications of this site are open",
@@ -193,7 +193,7 @@ async def show(context: Context, caller: Principal, ident: str) -> api.Reidentif
 async def list_all(context: Context, caller: Principal) -> api.Reidentifications:
     """The newest requests: all for staff, its own for a site."""
 
-    def query(conn: sqlite3.Connection) -> api.Reidentifications:
+    def query(conn: Connection) -> api.Reidentifications:
         now = context.clock()
         return api.Reidentifications(
             reidentifications=[requests.describe(conn, row, now) for row in requests.newest(conn, caller)]
@@ -213,7 +213,7 @@ async def approve(
         ConflictError: denied, expired or used up.
     """
 
-    def effect(conn: sqlite3.Connection) -> api.Reidentification | Exception:
+    def effect(conn: Connection) -> api.Reidentification | Exception:
         row, now = requests.find(conn, ident, caller), context.clock()
         public_key = context.directory.public_key(conn, caller.name)
         try:
@@ -253,7 +253,7 @@ async def deny(context: Context, caller: Principal, request: str, ident: str, bo
         NotFoundError: no such request. ConflictError: it is over already.
     """
 
-    def effect(conn: sqlite3.Connection) -> api.Reidentification:
+    def effect(conn: Connection) -> api.Reidentification:
         row, now = requests.find(conn, ident, caller), context.clock()
         row = requests.keep(
             conn, replace(row, denied_by=caller.name, denial=body.reason), tickets.deny(requests.ticket(conn, row), now)

@@ -8,7 +8,6 @@ them may be the person who proposed it.
 from __future__ import annotations
 
 import os
-import sqlite3
 from dataclasses import dataclass
 
 from keys import hybrid, personal
@@ -17,6 +16,7 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError
 from trustcenter.messages import api
+from trustcenter.store import Connection
 
 from . import joinmap, studies
 from .context import Context
@@ -48,14 +48,14 @@ def seal_info(study: str, release: str) -> bytes:
     return b"trustcenter/join-map/1\0" + study.encode() + b"\0" + release.encode()
 
 
-def _find(conn: sqlite3.Connection, study: str, release: str) -> ReleaseRow:
+def _find(conn: Connection, study: str, release: str) -> ReleaseRow:
     row = conn.execute(f"SELECT {_COLUMNS} FROM release WHERE study = ? AND id = ?", (study, release)).fetchone()  # noqa: S608
     if row is None:
         raise NotFoundError("this study has no such release", code="unknown_release", hint="propose one first")
     return ReleaseRow(*row)
 
 
-def _describe(conn: sqlite3.Connection, release: ReleaseRow) -> api.Release:
+def _describe(conn: Connection, release: ReleaseRow) -> api.Release:
     names = [
         row[0] for row in conn.execute("SELECT staff FROM approval WHERE release = ? ORDER BY created", (release.id,))
     ]
@@ -73,10 +73,10 @@ def _describe(conn: sqlite3.Connection, release: ReleaseRow) -> api.Release:
     )
 
 
-def _latest_run(conn: sqlite3.Connection, study: str) -> tuple[str, int, str]:
+def _latest_run(conn: Connection, study: str) -> tuple[str, int, str]:
     row = conn.execute(
-        "SELECT id, window, parameters_hash FROM run WHERE study = ? AND state = 'applied'"
-        " ORDER BY window DESC LIMIT 1",
+        "SELECT id, window_number, parameters_hash FROM run WHERE study = ? AND state = 'applied'"
+        " ORDER BY window_number DESC LIMIT 1",
         (study,),
     ).fetchone()
     if row is None:
@@ -98,7 +98,7 @@ async def propose(
         ConflictError: nothing was linked yet.
     """
 
-    def effect(conn: sqlite3.Connection) -> api.Release:
+    def effect(conn: Connection) -> api.Release:
         study = studies.find(conn, study_name, caller)
         run, window, parameters = _latest_run(conn, study_name)
         recipient = conn.execute(
@@ -197,7 +197,7 @@ async def approve(
         ConflictError: a later run has replaced the one that was proposed.
     """
 
-    def look(conn: sqlite3.Connection) -> tuple[ReleaseRow, str, list[str]]:
+    def look(conn: Connection) -> tuple[ReleaseRow, str, list[str]]:
         release = _find(conn, study_name, release_id)
         approvals = [row[0] for row in conn.execute("SELECT staff FROM approval WHERE release = ?", (release_id,))]
         return release, context.directory.public_key(conn, caller.name), approvals
@@ -216,7 +216,7 @@ async def approve(
         info = seal_info(study_name, release_id)
         sealed = await joinmap.build(context, request, study_name, release.recipient, info)
 
-    def effect(conn: sqlite3.Connection) -> api.Release:
+    def effect(conn: Connection) -> api.Release:
         current = _find(conn, study_name, release_id)
         if current.state == "released":
             return _describe(conn, current)
@@ -227,7 +227,7 @@ async def approve(
                 hint="propose the release again",
             )
         new = conn.execute(
-            "INSERT OR IGNORE INTO approval VALUES (?,?,?,?)",
+            "INSERT INTO approval VALUES (?,?,?,?) ON CONFLICT DO NOTHING",
             (release_id, caller.name, body.signature, stamp(context.clock())),
         ).rowcount
         if new:
@@ -272,7 +272,7 @@ async def sealed_map(context: Context, caller: Principal, request: str, study: s
         PolicyError: fewer than two people have approved.
     """
 
-    def effect(conn: sqlite3.Connection) -> bytes:
+    def effect(conn: Connection) -> bytes:
         release = _find(conn, study, release_id)
         if release.state != "released":
             raise PolicyError(

@@ -8,7 +8,6 @@ the log names the serials, so that a restored backup can be made to forget again
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final, Literal
@@ -18,6 +17,7 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
+from trustcenter.store import Connection
 
 from . import batches, domains, lookup, policy, rows
 from .context import Context
@@ -70,7 +70,7 @@ async def _remove(
         batch = await batches.prepare(context, domain, asked)
         places, errors = batch.good, batch.errors
 
-    def effect(conn: sqlite3.Connection) -> tuple[list[list[int]], int]:
+    def effect(conn: Connection) -> tuple[list[list[int]], int]:
         now = context.clock()
         policy.require_keys(conn, domain.id, now)
         if body.pseudonyms is not None:
@@ -105,7 +105,7 @@ async def _remove(
     return api.RemovalAnswer(results=results, errors=sorted(errors, key=lambda e: e.index), rows=count)
 
 
-def erase(context: Context, conn: sqlite3.Connection, domain: int, serials: Sequence[int], status: int) -> None:
+def erase(context: Context, conn: Connection, domain: int, serials: Sequence[int], status: int) -> None:
     """Leave of each row nothing but its serial, and of its string nothing but the tag."""
     context.tags.forget(conn, domain, serials)
     keys = [(domain, serial) for serial in serials]
@@ -118,7 +118,7 @@ def erase(context: Context, conn: sqlite3.Connection, domain: int, serials: Sequ
     conn.executemany("UPDATE stored_string SET sealed = NULL WHERE domain = ? AND serial = ?", keys)
 
 
-def expire(context: Context, conn: sqlite3.Connection, domain: DomainRow, serials: Sequence[int], request: str) -> None:
+def expire(context: Context, conn: Connection, domain: DomainRow, serials: Sequence[int], request: str) -> None:
     """Erase rows whose time has come."""
     if serials:
         erase(context, conn, domain.id, serials, rows.EXPIRED)
@@ -127,7 +127,7 @@ def expire(context: Context, conn: sqlite3.Connection, domain: DomainRow, serial
 
 def _log(
     context: Context,
-    conn: sqlite3.Connection,
+    conn: Connection,
     event: Event,
     who: str,
     request: str,
@@ -142,7 +142,7 @@ def _log(
 async def expire_due(context: Context) -> int:
     """Erase every row whose time has come, and old idempotency records; returns how many rows."""
 
-    def effect(conn: sqlite3.Connection) -> int:
+    def effect(conn: Connection) -> int:
         now = context.clock()
         conn.execute("DELETE FROM idempotency WHERE created < ?", (stamp(now - timedelta(days=_KEPT_DAYS)),))
         due: dict[int, list[int]] = {}

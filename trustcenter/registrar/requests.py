@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -10,6 +9,7 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
+from trustcenter.store import Connection
 
 from . import domains, tickets
 from .tickets import Ticket, TicketState
@@ -42,7 +42,7 @@ class Row:
 _COLUMNS = ", ".join(Row.__annotations__)
 
 
-def insert(conn: sqlite3.Connection, row: Row, serials: set[int]) -> None:
+def insert(conn: Connection, row: Row, serials: set[int]) -> None:
     """Store a new request and the rows that it is for."""
     conn.execute(
         f"INSERT INTO reidentification ({_COLUMNS}) VALUES ({','.join('?' * len(Row.__annotations__))})",  # noqa: S608
@@ -51,7 +51,7 @@ def insert(conn: sqlite3.Connection, row: Row, serials: set[int]) -> None:
     conn.executemany("INSERT INTO reidentification_row VALUES (?,?)", [(row.id, serial) for serial in sorted(serials)])
 
 
-def find(conn: sqlite3.Connection, ident: str, caller: Principal) -> Row:
+def find(conn: Connection, ident: str, caller: Principal) -> Row:
     """A request by id; a foreign site's is invisible.
 
     Raises:
@@ -67,7 +67,7 @@ def find(conn: sqlite3.Connection, ident: str, caller: Principal) -> Row:
     return Row(*found)
 
 
-def ticket(conn: sqlite3.Connection, row: Row) -> Ticket:
+def ticket(conn: Connection, row: Row) -> Ticket:
     """The row as the state machine sees it."""
     signers = conn.execute("SELECT staff FROM reidentification_approval WHERE reidentification = ?", (row.id,))
     return Ticket(
@@ -81,7 +81,7 @@ def ticket(conn: sqlite3.Connection, row: Row) -> Ticket:
     )
 
 
-def keep(conn: sqlite3.Connection, row: Row, after: Ticket) -> Row:
+def keep(conn: Connection, row: Row, after: Ticket) -> Row:
     """Store a step; which rows a ticket was for is forgotten once it is over."""
     kept = replace(
         row,
@@ -98,7 +98,7 @@ def keep(conn: sqlite3.Connection, row: Row, after: Ticket) -> Row:
     return kept
 
 
-def describe(conn: sqlite3.Connection, row: Row, now: datetime) -> api.Reidentification:
+def describe(conn: Connection, row: Row, now: datetime) -> api.Reidentification:
     """What may be shown of a request: no pseudonym, no row, no salt."""
     seen = tickets.at(ticket(conn, row), now)
     names = conn.execute(
@@ -122,7 +122,7 @@ def describe(conn: sqlite3.Connection, row: Row, now: datetime) -> api.Reidentif
     )
 
 
-def newest(conn: sqlite3.Connection, caller: Principal) -> list[Row]:
+def newest(conn: Connection, caller: Principal) -> list[Row]:
     """The newest requests: all for staff, its own for a site."""
     clause, values = (" WHERE site = ?", (caller.name,)) if caller.is_site else ("", ())
     found = conn.execute(
@@ -132,13 +132,13 @@ def newest(conn: sqlite3.Connection, caller: Principal) -> list[Row]:
     return [Row(*row) for row in found]
 
 
-def serials(conn: sqlite3.Connection, row: Row) -> set[int]:
+def serials(conn: Connection, row: Row) -> set[int]:
     """The rows that a ticket is for."""
     found = conn.execute("SELECT serial FROM reidentification_row WHERE reidentification = ?", (row.id,))
     return {serial for (serial,) in found}
 
 
-def count_open(conn: sqlite3.Connection, site: str, now: datetime) -> int:
+def count_open(conn: Connection, site: str, now: datetime) -> int:
     """How many requests and tickets of a site are open."""
     moment = stamp(now)
     (count,) = conn.execute(

@@ -8,7 +8,6 @@ done. Old pseudonyms go on resolving while v is suspended, and the map old to ne
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 
 from keys.ids import KeyId, Purpose
@@ -17,6 +16,7 @@ from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.errors import ConflictError, LimitError, PolicyError
 from trustcenter.messages import api
+from trustcenter.store import Connection
 
 from . import domains, policy
 from .context import Context
@@ -45,7 +45,7 @@ class _Plan:
         )
 
 
-def _plan(context: Context, conn: sqlite3.Connection, name: str, expected: int | None) -> _Plan:
+def _plan(context: Context, conn: Connection, name: str, expected: int | None) -> _Plan:
     domain = domains.find(conn, name)
     policy.require_open(conn, domain.id)
     if domain.policy.suite == policy.DRAWN:
@@ -89,7 +89,7 @@ async def rotate(
         plan = await context.db.read(lambda conn: _plan(context, conn, name, body.expected_version))
         return plan.message("planned")
 
-    def intent(conn: sqlite3.Connection) -> _Plan:
+    def intent(conn: Connection) -> _Plan:
         plan = _plan(context, conn, name, body.expected_version)
         key = KeyId(plan.domain.scope, Purpose.PSEUDONYM, plan.target)
         known = {v.version for v in context.ring.versions(conn, plan.domain.scope, Purpose.PSEUDONYM)}
@@ -111,7 +111,7 @@ async def rotate(
     if not context.keys.has(key):
         await context.make_keys([key])
 
-    def cut_over(conn: sqlite3.Connection) -> _Plan:
+    def cut_over(conn: Connection) -> _Plan:
         now = _plan(context, conn, name, plan.active.version)
         versions = {v.version: v for v in context.ring.versions(conn, now.domain.scope, Purpose.PSEUDONYM)}
         context.ring.act(conn, now.active, KeyAction.SUSPEND, high_water=now.high_water)
@@ -137,7 +137,7 @@ async def rotate(
 async def list_keys(context: Context) -> api.Keys:
     """Every key version with its state; material stays in the key store."""
 
-    def query(conn: sqlite3.Connection) -> list[api.KeyVersion]:
+    def query(conn: Connection) -> list[api.KeyVersion]:
         names = {f"domain:{uuid}": name for uuid, name in conn.execute("SELECT uuid, name FROM domain")}
         checks = {entry.id: entry.kcv for entry in context.keys.entries()}
         return [

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hmac
 import os
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trustcenter.audit import Event, merkle_root
+from trustcenter.store import Connection, select_in
 
 from . import drawn, issue
 from .context import Context
@@ -55,29 +55,25 @@ class New:
     text: str | None = None
 
 
-def known(context: Context, conn: sqlite3.Connection, domain: int, tags: Sequence[bytes]) -> dict[bytes, list[Row]]:
+def known(context: Context, conn: Connection, domain: int, tags: Sequence[bytes]) -> dict[bytes, list[Row]]:
     """The rows of each original that has any, by index; expired ones too."""
     found: dict[bytes, list[Row]] = {}
     first = {serial: tag for tag, (serial, _) in context.tags.find(conn, domain, tags).rows.items()}
-    for marks, serials in drawn.parts(sorted(first)):
-        for serial, nonce, expires in conn.execute(
-            f"SELECT serial, nonce, expires FROM entry WHERE domain = ? AND serial IN ({marks})",  # noqa: S608
-            (domain, *serials),
-        ):
-            found[first[serial]] = [Row(0, serial, nonce, expires)]
-    for marks, part in drawn.parts(sorted(set(tags))):
-        query = (
-            "SELECT tag, idx, serial, nonce, expires FROM entry INDEXED BY entry_further"  # noqa: S608
-            f" WHERE domain = ? AND idx > 0 AND tag IN ({marks}) ORDER BY tag, idx"
-        )
-        for tag, *row in conn.execute(query, (domain, *part)):
-            found.setdefault(tag, []).append(Row(*row))
+    query = "SELECT serial, nonce, expires FROM entry WHERE domain = ? AND serial IN {values}"
+    for serial, nonce, expires in select_in(conn, query, (domain,), sorted(first)):
+        found[first[serial]] = [Row(0, serial, nonce, expires)]
+    query = (
+        "SELECT tag, idx, serial, nonce, expires FROM entry INDEXED BY entry_further"
+        " WHERE domain = ? AND idx > 0 AND tag IN {values} ORDER BY tag, idx"
+    )
+    for tag, *row in select_in(conn, query, (domain,), sorted(set(tags))):
+        found.setdefault(tag, []).append(Row(*row))
     return found
 
 
 def insert(
     context: Context,
-    conn: sqlite3.Connection,
+    conn: Connection,
     domain: DomainRow,
     version: int,
     new: Sequence[New],
@@ -178,7 +174,7 @@ class Fetched:
     stored: Sequence[tuple[bytes, bytes]]  # (tag, sealed string) each, suite "drawn" only
 
 
-def fetch(conn: sqlite3.Connection, domain: DomainRow, rows: Sequence[tuple[int, bytes]]) -> Fetched:
+def fetch(conn: Connection, domain: DomainRow, rows: Sequence[tuple[int, bytes]]) -> Fetched:
     """Rows with their stored strings, if the domain's pseudonyms are stored."""
     stored = drawn.sealed(conn, domain, [row[0] for row in rows]) if domain.policy.suite == DRAWN else ()
     return Fetched(rows, stored)

@@ -10,7 +10,6 @@ and the result is applied once, because the state changes in the transaction tha
 from __future__ import annotations
 
 import os
-import sqlite3
 from dataclasses import dataclass
 
 import msgspec
@@ -20,6 +19,7 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages import api
+from trustcenter.store import Connection, IntegrityError, select_in
 
 from . import studies
 from .context import Context
@@ -60,7 +60,7 @@ class RunRow:
     finished: str | None
 
 
-_COLUMNS = "id, study, window, state, parameters_hash, counts, error, created, finished"
+_COLUMNS = "id, study, window_number, state, parameters_hash, counts, error, created, finished"
 
 
 def _row(values: tuple[object, ...]) -> RunRow:
@@ -77,7 +77,7 @@ async def create(context: Context, caller: Principal, request: str, study_name: 
         ConflictError: a run of this study is under way, or fewer than two sites have mapped records.
     """
 
-    def effect(conn: sqlite3.Connection) -> RunRow:
+    def effect(conn: Connection) -> RunRow:
         study = studies.find(conn, study_name, caller)
         studies.require_open(context, study)
         sources = conn.execute(
@@ -91,16 +91,16 @@ async def create(context: Context, caller: Principal, request: str, study_name: 
                 code="nothing_to_link",
                 hint="sites upload with: trustcenter study upload",
             )
-        window = conn.execute("SELECT coalesce(max(window), 0) + 1 FROM run WHERE study = ?", (study_name,)).fetchone()[
-            0
-        ]
+        window = conn.execute(
+            "SELECT coalesce(max(window_number), 0) + 1 FROM run WHERE study = ?", (study_name,)
+        ).fetchone()[0]
         run = RunRow(os.urandom(16).hex(), study_name, window, "queued", None, None, None, stamp(context.clock()), None)
         try:
             conn.execute(
                 f"INSERT INTO run ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",  # noqa: S608
                 (run.id, run.study, window, run.state, None, None, None, run.created, None),
             )
-        except sqlite3.IntegrityError:
+        except IntegrityError:
             raise ConflictError(
                 "a linkage run of this study is under way",
                 code="run_under_way",
@@ -112,7 +112,7 @@ async def create(context: Context, caller: Principal, request: str, study_name: 
     return await context.db.write(effect)
 
 
-def find(conn: sqlite3.Connection, study: str, run: str) -> RunRow:
+def find(conn: Connection, study: str, run: str) -> RunRow:
     """A run of a study.
 
     Raises:
@@ -132,9 +132,9 @@ async def get(context: Context, study: str, run: str) -> RunRow:
 async def list_runs(context: Context, study: str) -> list[RunRow]:
     """All runs of a study, newest first."""
 
-    def query(conn: sqlite3.Connection) -> list[RunRow]:
+    def query(conn: Connection) -> list[RunRow]:
         studies.find(conn, study)
-        rows = conn.execute(f"SELECT {_COLUMNS} FROM run WHERE study = ? ORDER BY window DESC", (study,))  # noqa: S608
+        rows = conn.execute(f"SELECT {_COLUMNS} FROM run WHERE study = ? ORDER BY window_number DESC", (study,))  # noqa: S608
         return [_row(row) for row in rows]
 
     return await context.db.read(query)
@@ -143,9 +143,9 @@ async def list_runs(context: Context, study: str) -> list[RunRow]:
 async def interrupted(context: Context) -> list[RunRow]:
     """Runs that a stop or crash left open."""
 
-    def query(conn: sqlite3.Connection) -> list[RunRow]:
-        marks = ",".join("?" * len(OPEN))
-        return [_row(row) for row in conn.execute(f"SELECT {_COLUMNS} FROM run WHERE state IN ({marks})", OPEN)]  # noqa: S608
+    def query(conn: Connection) -> list[RunRow]:
+        query = f"SELECT {_COLUMNS} FROM run WHERE state IN {{values}}"  # noqa: S608 - constant
+        return [_row(row) for row in select_in(conn, query, (), OPEN)]
 
     return await context.db.read(query)
 
@@ -153,7 +153,7 @@ async def interrupted(context: Context) -> list[RunRow]:
 async def requeue(context: Context, run: RunRow) -> None:
     """Take an interrupted run back to its beginning."""
 
-    def effect(conn: sqlite3.Connection) -> None:
+    def effect(conn: Connection) -> None:
         conn.execute("UPDATE run SET state = 'queued' WHERE id = ?", (run.id,))
         context.audit(conn, Event.RUN_RESUME, "service", "", study=run.study, run=run.id, window=run.window)
 
@@ -167,7 +167,7 @@ async def step(context: Context, run: RunRow, target: str, *, error: str | None 
         ConflictError: it has ended meanwhile.
     """
 
-    def effect(conn: sqlite3.Connection) -> None:
+    def effect(conn: Connection) -> None:
         require_step(find(conn, run.study, run.id).state, target)
         finished = stamp(context.clock()) if target in ("failed", "cancelled") else None
         conn.execute(
@@ -201,7 +201,7 @@ async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edg
         ConflictError: the run has ended meanwhile.
     """
 
-    def effect(conn: sqlite3.Connection) -> None:
+    def effect(conn: Connection) -> None:
         require_step(find(conn, run.study, run.id).state, "applied")
         persons = _persons(conn, run.study, decided)
         conn.executemany(
@@ -248,7 +248,7 @@ async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edg
     await context.db.write(effect)
 
 
-def _persons(conn: sqlite3.Connection, study: str, decided: Decided) -> dict[int, bytes]:
+def _persons(conn: Connection, study: str, decided: Decided) -> dict[int, bytes]:
     before = {
         (domain, serial): person
         for domain, serial, person in conn.execute(

@@ -141,14 +141,14 @@ MIGRATIONS = (
         CREATE TABLE run (
             id TEXT PRIMARY KEY,
             study TEXT NOT NULL REFERENCES study(name),
-            window INTEGER NOT NULL,
+            window_number INTEGER NOT NULL,
             state TEXT NOT NULL,
             parameters_hash TEXT,
             counts TEXT,
             error TEXT,
             created TEXT NOT NULL,
             finished TEXT,
-            UNIQUE (study, window)
+            UNIQUE (study, window_number)
         ) STRICT;
         CREATE UNIQUE INDEX run_one_open ON run (study) WHERE state IN ('queued', 'comparing', 'deciding');
         CREATE TABLE link (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from dataclasses import dataclass
 from datetime import date
 
@@ -19,6 +18,7 @@ from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError_
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Params
+from trustcenter.store import Connection
 
 from . import domains, outbox
 from .context import Context
@@ -108,7 +108,7 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
     ]
     names = [participant.site for participant in body.participants]
 
-    def precheck(conn: sqlite3.Connection) -> None:
+    def precheck(conn: Connection) -> None:
         context.directory.require_sites(conn, names)
         if conn.execute("SELECT 1 FROM study WHERE name = ?", (body.name,)).fetchone():
             raise ConflictError(
@@ -118,7 +118,7 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
     await context.db.read(precheck)
     await context.make_keys([key for domain in new for key in domains.key_ids(domain.uuid)])
 
-    def effect(conn: sqlite3.Connection) -> api.Study:
+    def effect(conn: Connection) -> api.Study:
         precheck(conn)
         conn.execute(
             "INSERT INTO study VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -181,7 +181,7 @@ def params(study: StudyRow, sites: list[str]) -> Params:
     )
 
 
-def find(conn: sqlite3.Connection, name: str, caller: Principal | None = None) -> StudyRow:
+def find(conn: Connection, name: str, caller: Principal | None = None) -> StudyRow:
     """A study by name; for a site only where it takes part.
 
     Raises:
@@ -223,7 +223,7 @@ def require_open(context: Context, study: StudyRow) -> None:
         )
 
 
-def describe(context: Context, conn: sqlite3.Connection, study: StudyRow, caller: Principal) -> api.Study:
+def describe(context: Context, conn: Connection, study: StudyRow, caller: Principal) -> api.Study:
     """A study as the caller may see it: a site does not see the domains of others."""
     rows = conn.execute(
         "SELECT p.site, p.deduplicated, d.name FROM participant p JOIN domain d ON d.id = p.domain"
@@ -261,7 +261,7 @@ async def show(context: Context, caller: Principal, name: str) -> api.Study:
 async def list_studies(context: Context, caller: Principal) -> api.Studies:
     """The studies that the caller may see."""
 
-    def query(conn: sqlite3.Connection) -> list[api.Study]:
+    def query(conn: Connection) -> list[api.Study]:
         clause, values = (
             (" WHERE name IN (SELECT study FROM participant WHERE site = ?)", (caller.name,))
             if caller.is_site
@@ -273,7 +273,7 @@ async def list_studies(context: Context, caller: Principal) -> api.Studies:
     return api.Studies(studies=await context.db.read(query))
 
 
-def participation(conn: sqlite3.Connection, study: StudyRow, caller: Principal) -> domains.DomainRow:
+def participation(conn: Connection, study: StudyRow, caller: Principal) -> domains.DomainRow:
     """The caller's own domain in a study."""
     row = conn.execute(
         "SELECT domain FROM participant WHERE study = ? AND site = ?", (study.name, caller.name)

@@ -11,11 +11,10 @@ row and is always compared.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-_PARAMETERS = 30_000  # of one statement; SQLite's default bound is 32,766
+from trustcenter.store import Connection, select_in
 
 
 @dataclass(frozen=True)
@@ -46,36 +45,32 @@ class TagIndex:
         """The key of a 16-byte tag."""
         return int.from_bytes(tag[:8], "big") >> (64 - self.bits)
 
-    def find(self, conn: sqlite3.Connection, domain: int, tags: Sequence[bytes]) -> Found:
+    def find(self, conn: Connection, domain: int, tags: Sequence[bytes]) -> Found:
         """The rows of those tags that `domain` has."""
         keys = sorted({self.key(tag) for tag in tags})
         taken: set[int] = set()
         serials: list[int] = []
         for table in ("tag_main", "tag_recent"):
-            for part, marks in _parts(keys):
-                for key, owner, serial in conn.execute(
-                    f"SELECT key, domain, serial FROM {table} WHERE key IN ({marks})",  # noqa: S608 - constants
-                    part,
-                ):
-                    taken.add(key)
-                    if owner == domain:
-                        serials.append(serial)
+            query = f"SELECT key, domain, serial FROM {table} WHERE key IN {{values}}"  # noqa: S608 - constants
+            for key, owner, serial in select_in(conn, query, (), keys):
+                taken.add(key)
+                if owner == domain:
+                    serials.append(serial)
         serials.extend(self._clashes(conn, domain, tags))
         wanted = set(tags)
         rows = {
             tag: (serial, nonce)
-            for part, marks in _parts(sorted(serials))
-            for serial, nonce, tag in conn.execute(
-                f"SELECT serial, nonce, tag FROM entry WHERE domain = ? AND serial IN ({marks})",  # noqa: S608
-                (domain, *part),
+            for serial, nonce, tag in select_in(
+                conn,
+                "SELECT serial, nonce, tag FROM entry WHERE domain = ? AND serial IN {values}",
+                (domain,),
+                sorted(serials),
             )
             if tag in wanted
         }
         return Found(rows, frozenset(taken))
 
-    def add(
-        self, conn: sqlite3.Connection, domain: int, new: Mapping[bytes, int], taken: frozenset[int] | None = None
-    ) -> None:
+    def add(self, conn: Connection, domain: int, new: Mapping[bytes, int], taken: frozenset[int] | None = None) -> None:
         """Enter new rows (tag to serial) that `find` does not find; `taken` is what it said, if it was asked."""
         if taken is None:
             taken = self.find(conn, domain, list(new)).taken
@@ -94,35 +89,28 @@ class TagIndex:
             self._pending -= self.every
             self._sweep(conn)
 
-    def forget(self, conn: sqlite3.Connection, domain: int, serials: Sequence[int]) -> None:
+    def forget(self, conn: Connection, domain: int, serials: Sequence[int]) -> None:
         """Drop rows from the index, before their tags are erased; a tag that clashed with one is still found."""
-        for part, marks in _parts(serials):
-            rows = conn.execute(
-                "SELECT serial, tag FROM entry"  # noqa: S608 - question marks
-                f" WHERE domain = ? AND tag IS NOT NULL AND serial IN ({marks})",
-                (domain, *part),
-            ).fetchall()
-            for table in ("tag_main", "tag_recent"):
-                conn.executemany(
-                    f"DELETE FROM {table} WHERE key = ? AND domain = ? AND serial = ?",  # noqa: S608 - constants
-                    [(self.key(tag), domain, serial) for serial, tag in rows],
-                )
+        query = "SELECT serial, tag FROM entry WHERE domain = ? AND tag IS NOT NULL AND serial IN {values}"
+        rows = list(select_in(conn, query, (domain,), serials))
+        for table in ("tag_main", "tag_recent"):
             conn.executemany(
-                "DELETE FROM tag_clash WHERE domain = ? AND tag = ? AND serial = ?",
-                [(domain, tag, serial) for serial, tag in rows],
+                f"DELETE FROM {table} WHERE key = ? AND domain = ? AND serial = ?",  # noqa: S608 - constants
+                [(self.key(tag), domain, serial) for serial, tag in rows],
             )
+        conn.executemany(
+            "DELETE FROM tag_clash WHERE domain = ? AND tag = ? AND serial = ?",
+            [(domain, tag, serial) for serial, tag in rows],
+        )
 
-    def _clashes(self, conn: sqlite3.Connection, domain: int, tags: Sequence[bytes]) -> Iterator[int]:
+    def _clashes(self, conn: Connection, domain: int, tags: Sequence[bytes]) -> Iterator[int]:
         if conn.execute("SELECT 1 FROM tag_clash LIMIT 1").fetchone() is None:
             return
-        for part, marks in _parts(tags):
-            for (serial,) in conn.execute(
-                f"SELECT serial FROM tag_clash WHERE domain = ? AND tag IN ({marks})",  # noqa: S608
-                (domain, *part),
-            ):
-                yield serial
+        query = "SELECT serial FROM tag_clash WHERE domain = ? AND tag IN {values}"
+        for (serial,) in select_in(conn, query, (domain,), tags):
+            yield serial
 
-    def _sweep(self, conn: sqlite3.Connection) -> None:
+    def _sweep(self, conn: Connection) -> None:
         """Move the next range of keys into the large table. Losing the place in a crash only delays a range."""
         width = 2**self.bits // self.ranges
         low = self._next * width
@@ -133,9 +121,3 @@ class TagIndex:
             (low, high),
         )
         conn.execute("DELETE FROM tag_recent WHERE key BETWEEN ? AND ?", (low, high))
-
-
-def _parts(values: Sequence[object]) -> Iterator[tuple[Sequence[object], str]]:
-    for start in range(0, len(values), _PARAMETERS):
-        part = values[start : start + _PARAMETERS]
-        yield part, ",".join("?" * len(part))

@@ -6,7 +6,6 @@ Neither returns an original: re-identification needs two people and is another o
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 
@@ -20,6 +19,7 @@ from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
+from trustcenter.store import Connection, select_in
 
 from . import batches, domains, issue, lookup, policy, rows
 from .context import Context
@@ -44,7 +44,7 @@ async def translate(
     domain = await batches.own_domain(context, caller, domain_name, len(pseudonyms), studies=True)
     question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms)
 
-    def effect(conn: sqlite3.Connection) -> tuple[int, list[tuple[int, bytes] | None], rows.Fetched]:
+    def effect(conn: Connection) -> tuple[int, list[tuple[int, bytes] | None], rows.Fetched]:
         now = context.clock()
         policy.require_keys(conn, domain.id, now)
         active = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM)
@@ -74,7 +74,7 @@ async def translate(
 
 def resolve(
     context: Context,
-    conn: sqlite3.Connection,
+    conn: Connection,
     domain: DomainRow,
     blocks: NDArray[np.uint8],
     status: NDArray[np.int8],
@@ -109,18 +109,12 @@ def resolve(
     return found
 
 
-def _live_nonces(conn: sqlite3.Connection, domain: int, serials: Sequence[int], now: datetime) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    wanted = sorted(set(serials))
-    for start in range(0, len(wanted), 30_000):
-        part = wanted[start : start + 30_000]
-        marks = ",".join("?" * len(part))
-        query = (
-            f"SELECT serial, nonce FROM entry WHERE domain = ? AND status = 0 AND serial IN ({marks})"  # noqa: S608
-            " AND (expires IS NULL OR expires > ?)"
-        )
-        found.update(conn.execute(query, (domain, *part, int(now.timestamp()))))
-    return found
+def _live_nonces(conn: Connection, domain: int, serials: Sequence[int], now: datetime) -> dict[int, bytes]:
+    query = (
+        "SELECT serial, nonce FROM entry WHERE domain = ? AND status = 0 AND serial IN {values}"
+        " AND (expires IS NULL OR expires > ?)"
+    )
+    return dict(select_in(conn, query, (domain,), sorted(set(serials)), (int(now.timestamp()),)))
 
 
 async def translation_map(
@@ -135,7 +129,7 @@ async def translation_map(
         NotFoundError: no such domain or version, or not the caller's.
     """
 
-    def begin(conn: sqlite3.Connection) -> tuple[DomainRow, Version, Version]:
+    def begin(conn: Connection) -> tuple[DomainRow, Version, Version]:
         domain = domains.find(conn, domain_name, caller)
         policy.require_keys(conn, domain.id, context.clock())
         versions = context.ring.versions(conn, domain.scope, Purpose.PSEUDONYM)
@@ -162,7 +156,7 @@ async def translation_map(
 
     now = context.clock()
 
-    def live(conn: sqlite3.Connection) -> Iterator[tuple[int, bytes]]:
+    def live(conn: Connection) -> Iterator[tuple[int, bytes]]:
         yield from conn.execute(
             "SELECT serial, nonce FROM entry WHERE domain = ? AND status = 0 AND serial <= ?"
             " AND (expires IS NULL OR expires > ?) ORDER BY serial",
