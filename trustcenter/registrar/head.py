@@ -18,7 +18,7 @@ from keys.errors import SignatureError
 from keys.ids import Purpose
 from keys.personal import verify_ed25519
 from keys.store import KeyStore
-from trustcenter.errors import StaleDatabaseError, VerificationError
+from trustcenter.errors import StaleDatabaseError, StoreUnavailableError, VerificationError
 
 RESERVE = 2**20  # serials per reservation, so one fsync per million pseudonyms
 COUNTER_BITS = 36
@@ -71,19 +71,32 @@ class OutsideHead:
         finally:
             os.close(directory)
 
-    def reserve(self, domain: str, needed: int, current_head: Callable[[], tuple[int, str]]) -> None:
+    def reserve(self, domain: str, needed: int, committed_head: Callable[[], tuple[int, str]]) -> None:
         """Make sure that counters below `needed` are reserved for `domain`, durably.
 
         Args:
             domain: uuid of the domain, 32 hex digits.
             needed: first counter that the caller will not use.
-            current_head: gives the log's (size, root) to be remembered along with the reservation.
+            committed_head: gives the log's (size, root) to be remembered along with the reservation. It must be on
+                disk already: a head that knows more than a crash leaves makes the database look stale.
+
+        Raises:
+            StoreUnavailableError: the head cannot be written. Nothing is reserved then.
         """
         if needed <= self.reserved.get(domain, 0):
             return
-        self.log_size, self.log_root = current_head()
-        self.reserved[domain] = needed + RESERVE
-        self.save()
+        before = (self.log_size, self.log_root, self.reserved)
+        self.log_size, self.log_root = committed_head()
+        self.reserved = {**self.reserved, domain: needed + RESERVE}
+        try:
+            self.save()
+        except OSError as error:
+            # Forgotten in memory too, or the next batch would use what no start knows of.
+            self.log_size, self.log_root, self.reserved = before
+            raise StoreUnavailableError(
+                "the outside head cannot be written, so no serials can be reserved",
+                hint="check free space and the health of the disk that holds the key store, then try again",
+            ) from error
 
     def remember(self, size: int, root: str) -> None:
         """Take note of the log's head (at start, at shutdown and after a rotation)."""

@@ -151,7 +151,7 @@ def take_serials(context: Context, conn: Connection, domain: DomainRow, count: i
     end = first + count
     if end >= 2**COUNTER_BITS:
         raise LimitError("this domain has issued as many pseudonyms as it can", code="counter_exhausted")
-    context.head.reserve(domain.uuid, end, lambda: context.log.head(conn))
+    context.head.reserve(domain.uuid, end, lambda: context.db.read_sync(context.log.head))
     conn.execute(
         "INSERT INTO counter VALUES (?,?,?) ON CONFLICT (domain, epoch) DO UPDATE SET next = excluded.next",
         (domain.id, epoch, end),
