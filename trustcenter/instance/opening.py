@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from trustcenter.registrar import policy as registrar_policy
 from trustcenter.registrar import schema as registrar_schema
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import INSTANCE, KeyRing
-from trustcenter.store import Database
+from trustcenter.store import Connection, Database
 from trustcenter.store.scrub import scrub
 
 HEAD_NAME = "head.json"
@@ -171,14 +170,14 @@ async def _start(registrar: registrar_context.Context) -> None:
     A crash and a restore inside a reserved range cannot be told apart, so neither re-uses any of it.
     """
 
-    def effect(conn: sqlite3.Connection) -> tuple[int, str]:
+    def effect(conn: Connection) -> tuple[int, str]:
 
         for row_id, uuid in conn.execute("SELECT id, uuid FROM domain").fetchall():
             reserved = registrar.head.reserved.get(uuid)
             if reserved is not None:
                 conn.execute(
                     "INSERT INTO counter VALUES (?,?,?) ON CONFLICT (domain, epoch) DO UPDATE"
-                    " SET next = max(next, excluded.next)",
+                    " SET next = CASE WHEN counter.next < excluded.next THEN excluded.next ELSE counter.next END",
                     (row_id, registrar.head.epoch, reserved),
                 )
         registrar.audit(conn, Event.INSTANCE_START, "service", "")
@@ -190,7 +189,7 @@ async def _start(registrar: registrar_context.Context) -> None:
 async def _stop(registrar: registrar_context.Context) -> None:
     """Log the stop, and hand back what was reserved and not used: a clean stop wastes no serial."""
 
-    def effect(conn: sqlite3.Connection) -> tuple[int, str]:
+    def effect(conn: Connection) -> tuple[int, str]:
         registrar.audit(conn, Event.INSTANCE_STOP, "service", "")
         epoch = registrar.head.epoch
         for uuid, following in conn.execute(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 
 from trustcenter.audit import Event
 from trustcenter.auth import IssuedToken, Owner
 from trustcenter.config import Config
 from trustcenter.errors import PolicyError
+from trustcenter.store import Connection
 
 from .opening import open_instance
 
@@ -42,7 +42,7 @@ async def operator_token(
         registrar = instance.registrar
         owner = Owner("staff", name)
 
-        def effect(conn: sqlite3.Connection) -> Recovered:
+        def effect(conn: Connection) -> Recovered:
             registrar.directory.require(conn, owner)
             role = conn.execute("SELECT role FROM staff WHERE name = ?", (name,)).fetchone()[0]
             if role != "operator":

@@ -7,7 +7,6 @@ new identity with an entry that tells what is missing.
 from __future__ import annotations
 
 import secrets
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from trustcenter.errors import (
 )
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import KeyRing
-from trustcenter.store import Database
+from trustcenter.store import Connection, Database
 
 from .opening import REGISTRAR_MIGRATIONS, log_origin, make_log, require_complete
 from .parts import database_path, head_path, keys_path
@@ -191,7 +190,7 @@ def _carry_out(config: Config, state: _State, proposal: Proposal, clock: Clock) 
     """Epoch and entry in one transaction, then the head. A crash in between leaves an instance that is refused."""
     log = make_log(state.instance, "registrar", state.keys, proposal.epoch)
 
-    def effect(conn: sqlite3.Connection) -> tuple[int, str]:
+    def effect(conn: Connection) -> tuple[int, str]:
         conn.execute("UPDATE instance SET epoch = ?", (proposal.epoch,))
         lost = state.head
         log.append(
@@ -219,7 +218,7 @@ def _carry_out(config: Config, state: _State, proposal: Proposal, clock: Clock) 
     return Reopened(proposal.epoch, fingerprint(log.vkey))
 
 
-def _approvers(conn: sqlite3.Connection) -> dict[str, str]:
+def _approvers(conn: Connection) -> dict[str, str]:
     return dict(
         conn.execute("SELECT name, public_key FROM staff WHERE role = 'approver' AND public_key IS NOT NULL").fetchall()
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import sqlite3
 import uuid as uuids
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,13 @@ from pathlib import Path
 from keys.ids import KeyId, Purpose
 from keys.states import KeyState
 from keys.store import KeyStore
-from trustcenter import auth, config
+from trustcenter import auth, config, store
 from trustcenter.audit import AuditLog, Event, fingerprint
 from trustcenter.client.connection import Connection
 from trustcenter.clock import stamp, utc_now
 from trustcenter.errors import ConflictError
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import INSTANCE, KeyRing
-from trustcenter.store import Database
 
 from . import tls
 from .opening import COMPARATOR_MIGRATIONS, HEAD_NAME, REGISTRAR_MIGRATIONS, make_log
@@ -136,11 +134,11 @@ async def create(
 
 
 async def _fill_registrar(settings: config.Config, instance: str, database: str, keys: KeyStore, log: AuditLog) -> str:
-    db = await Database.open(settings.path(settings.files.registrar), REGISTRAR_MIGRATIONS, application="registrar")
+    db = await store.Database.open(settings.path(settings.files.registrar), REGISTRAR_MIGRATIONS, application="registrar")
     directory, ring = auth.Directory(), KeyRing(keys, utc_now)
     try:
 
-        def effect(conn: sqlite3.Connection) -> tuple[str, tuple[int, str]]:
+        def effect(conn: store.Connection) -> tuple[str, tuple[int, str]]:
 
             conn.execute(
                 "INSERT INTO instance VALUES (1,?,?,0,?,?,?)",
@@ -168,10 +166,10 @@ async def _fill_registrar(settings: config.Config, instance: str, database: str,
 
 
 async def _fill_comparator(settings: config.Config, instance: str, keys: KeyStore, log: AuditLog) -> None:
-    db = await Database.open(settings.path(settings.files.comparator), COMPARATOR_MIGRATIONS, application="comparator")
+    db = await store.Database.open(settings.path(settings.files.comparator), COMPARATOR_MIGRATIONS, application="comparator")
     try:
 
-        def effect(conn: sqlite3.Connection) -> None:
+        def effect(conn: store.Connection) -> None:
 
             conn.execute("INSERT INTO instance VALUES (1,?,?)", (instance, keys.store_id))
             log.append(conn, Event.INSTANCE_INITIALISE, {"who": "service", "window": 0, "instance": instance})

@@ -1,7 +1,18 @@
 """Databases that are safe by construction: one writer with group commit, snapshot readers, migrations."""
 
 from .connection import Connection, Cursor, IntegrityError, select_in
+from .database import Database
+from .location import Location, Postgres, snapshot
 from .migrations import Migration
-from .sqlite import Database
 
-__all__ = ["Connection", "Cursor", "Database", "IntegrityError", "Migration", "select_in"]
+__all__ = [
+    "Connection",
+    "Cursor",
+    "Database",
+    "IntegrityError",
+    "Location",
+    "Migration",
+    "Postgres",
+    "select_in",
+    "snapshot",
+]

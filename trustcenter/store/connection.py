@@ -57,6 +57,11 @@ def select_in(
         values: of the list, any number of them; nothing is asked if there are none.
         after: values of the question marks behind it.
     """
+    if not values:
+        return
+    if not isinstance(conn, sqlite3.Connection):
+        yield from conn.select_in(sql, before, values, after)  # type: ignore[attr-defined]
+        return
     for start in range(0, len(values), _SQLITE_PARAMETERS):
         part = values[start : start + _SQLITE_PARAMETERS]
         marks = f"({','.join('?' * len(part))})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from trustcenter.errors import (
@@ -66,18 +66,26 @@ def claim(conn: sqlite3.Connection, application: str) -> None:
 
 
 def check(conn: sqlite3.Connection, migrations: Sequence[Migration]) -> list[Migration]:
-    """The migrations that this file lacks, in order.
+    """The migrations that this file lacks, in order; errors as `missing`."""
+    exists = conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema_migration'").fetchone()
+    rows = conn.execute("SELECT number, checksum FROM schema_migration ORDER BY number") if exists else ()
+    return missing(dict(rows), migrations)
+
+
+def missing(applied: Mapping[int, str], migrations: Sequence[Migration]) -> list[Migration]:
+    """The migrations that are not applied yet, in order.
+
+    Args:
+        applied: number to checksum, as the store has them.
+        migrations: every step that this program knows.
 
     Raises:
-        NewerStoreError: the file has a migration that this program does not know.
+        NewerStoreError: the store has a migration that this program does not know.
         MigrationChangedError: a recorded checksum differs.
     """
     known = {migration.number: migration for migration in migrations}
     if len(known) != len(migrations):
         raise StoreError("two migrations have the same number")
-    exists = conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema_migration'").fetchone()
-    rows = conn.execute("SELECT number, checksum FROM schema_migration ORDER BY number") if exists else ()
-    applied: dict[int, str] = dict(rows)
     for number, checksum in applied.items():
         if number not in known:
             raise NewerStoreError(
@@ -99,12 +107,12 @@ def migrate(conn: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
 
     Foreign keys are off while a step runs, as rebuilding a table needs, and checked before it commits.
     """
-    missing = check(conn, migrations)
-    if not missing:
+    steps = check(conn, migrations)
+    if not steps:
         return
     conn.execute("PRAGMA foreign_keys = OFF")
     try:
-        for step in missing:
+        for step in steps:
             conn.execute("BEGIN IMMEDIATE")
             try:
                 conn.execute(_TABLE)

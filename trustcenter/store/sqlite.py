@@ -1,306 +1,129 @@
-"""One SQLite file of a room: a single writer with group commit, and readers that see snapshots."""
+"""The SQLite engine: one file, one process, a WAL that is copied back when nobody waits."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import itertools
-import queue
+import logging
 import sqlite3
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar
+from typing import Final
 
-from trustcenter.errors import NotFoundError, StoreUnavailableError
+from trustcenter.errors import NotFoundError
 
 from . import migrations as steps
 from .connections import BUSY_TIMEOUT_MS, FileLock, create_private, open_reader, open_writer
-from .faults import translate
+from .engine import Engine, Session
+from .faults import is_fsync_failure, translate
 from .migrations import Migration
-from .writer import Writer
 
-T = TypeVar("T")
+CHECKPOINT_CHANGES: Final = 2000  # row changes after which the WAL is copied back while nobody waits
+CHECKPOINT_CHANGES_BUSY: Final = 20_000  # and at the latest, even if somebody does
+WAL_PAGES_MAX: Final = 32_768  # 128 MiB: beyond this, wait briefly for readers so that the WAL can restart
+RESTART_WAIT_MS: Final = 250
 
-STREAMS_MAX: Final = 8  # long reads at one time; each holds a connection and keeps the WAL from restarting
-
-
-@dataclass(frozen=True)
-class Activity:
-    """What the writer has done since it was opened, and what waits for it."""
-
-    commits: int
-    operations: int
-    waiting: int
+_log = logging.getLogger(__name__)
 
 
-class Database:
-    """An open database. Acknowledged is durable: `write` returns after a COMMIT that reached the disk.
+class SqliteEngine(Engine):
+    """A database file with its `-wal`, `-shm` and `.lock` beside it."""
 
-    Functions given to `write` run one after the other on one thread and must not commit, roll back or wait for
-    anything; those given to `read` see one snapshot, which includes every write acknowledged before.
-    """
-
-    def __init__(self, path: Path, lock: FileLock | None, writer: Writer | None, readers: int) -> None:
-        """Use `open` or `open_sync`."""
+    def __init__(self, path: Path) -> None:
+        """Nothing is opened yet."""
         self.path = path
-        self._lock = lock
-        self._writer = writer
-        self._idle: queue.SimpleQueue[sqlite3.Connection | None] = queue.SimpleQueue()
-        for _ in range(readers):
-            self._idle.put(open_reader(path))
-        self._readers = readers
-        self._pool = ThreadPoolExecutor(readers, thread_name_prefix="store-reader")
-        self._streams: set[_Stream] = set()
-        self._mutex = threading.Lock()
-        self._closed = False
+        self._lock: FileLock | None = None
+        self._changes = 0  # of the writing connection at the last checkpoint
 
-    @classmethod
-    async def open(
-        cls,
-        path: Path,
-        migrations: Sequence[Migration],
-        *,
-        application: str = "registrar",
-        readers: int = 2,
-        read_only: bool = False,
-    ) -> Database:
-        """Open `path`, creating it with mode 0600 and migrating it as needed.
-
-        Args:
-            path: the file; `-wal`, `-shm` and `.lock` appear beside it.
-            migrations: every step of the schema, of all layers that share the file.
-            application: "registrar" or "comparator", kept in the file's header.
-            readers: connections for short reads.
-            read_only: take no lock, migrate nothing and refuse writes, beside a running service or without one.
-
-        Raises:
-            AlreadyRunningError: another process has it open for writing.
-            NotFoundError: the directory, or for read_only the file, does not exist.
-            NewerStoreError, WrongStoreError, MigrationChangedError: not the expected file.
-            StoreError: a setting that safety depends on did not take.
-        """
-        return await asyncio.to_thread(
-            cls.open_sync, path, migrations, application=application, readers=readers, read_only=read_only
-        )
-
-    @classmethod
-    def open_sync(
-        cls,
-        path: Path,
-        migrations: Sequence[Migration],
-        *,
-        application: str = "registrar",
-        readers: int = 2,
-        read_only: bool = False,
-    ) -> Database:
-        """As `open`, for local commands without an event loop."""
-        if readers < 1:
-            raise ValueError("at least one reader is needed")
-        if read_only:
-            return cls._open_read_only(path, migrations, application, readers)
-        lock = FileLock(path)
+    def prepare(self, migrations: Sequence[Migration], application: str, *, exclusive: bool) -> Session:
+        """As the base says; the file is created with mode 0600."""
+        self._lock = FileLock(self.path)
         try:
-            create_private(path)
-            conn = open_writer(path)
+            create_private(self.path)
+            conn = open_writer(self.path)
             try:
                 steps.claim(conn, application)
                 steps.migrate(conn, migrations)
             except BaseException:
                 conn.close()
                 raise
-            writer = Writer(conn, BUSY_TIMEOUT_MS)
-            try:
-                return cls(path, lock, writer, readers)
-            except BaseException:
-                writer.close()
-                raise
-        except BaseException as error:
-            lock.release()
-            _raise(error)
+        except BaseException:
+            self.release()
+            raise
+        self._changes = conn.total_changes
+        return conn
 
-    @classmethod
-    def _open_read_only(cls, path: Path, migrations: Sequence[Migration], application: str, readers: int) -> Database:
-        if not path.exists():
+    def check(self, migrations: Sequence[Migration], application: str) -> bool:
+        """As the base says."""
+        if not self.path.exists():
             raise NotFoundError("the database does not exist", hint="check the path, or create the instance first")
+        conn = open_reader(self.path)
         try:
-            conn = open_reader(path)
+            steps.claim(conn, application)
+            return not steps.check(conn, migrations)
+        finally:
+            conn.close()
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def reader(self) -> Session:
+        """As the base says."""
+        return open_reader(self.path)
+
+    def streamer(self) -> Session:
+        """As the base says; SQLite's cursors fetch row by row anyway."""
+        return open_reader(self.path)
+
+    def begin_write(self, conn: Session) -> None:
+        """As the base says."""
+        conn.execute("BEGIN IMMEDIATE")
+
+    def begin_read(self, conn: Session) -> None:
+        """As the base says."""
+        conn.execute("BEGIN")
+
+    def renew(self, conn: Session, again: Callable[[], Session]) -> Session:
+        """A connection to a file does not break."""
+        return conn
+
+    def writer_again(self) -> Session:
+        """Never asked for."""
+        raise AssertionError("a connection to a file does not break")
+
+    def settle(self, conn: Session, waiting: bool) -> None:
+        """Copy the WAL back into the file."""
+        assert isinstance(conn, sqlite3.Connection)
+        changes = conn.total_changes - self._changes
+        if changes < (CHECKPOINT_CHANGES_BUSY if waiting else CHECKPOINT_CHANGES):
+            return
+        self._changes = conn.total_changes
+        _, pages, _ = conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if pages > WAL_PAGES_MAX:
+            conn.execute(f"PRAGMA busy_timeout = {RESTART_WAIT_MS}")
             try:
-                steps.claim(conn, application)
-                missing = steps.check(conn, migrations)
+                conn.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
             finally:
-                conn.close()
-            if missing:
-                raise StoreUnavailableError(
-                    "the database has an older schema than this program",
-                    hint="start the service once: it upgrades the database",
-                )
-            return cls(path, None, None, readers)
-        except BaseException as error:
-            _raise(error)
+                conn.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
-    async def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `fn` on the writer thread inside a savepoint of a shared transaction; returns after its COMMIT.
-
-        An exception of `fn` undoes only what `fn` did. Cancelling the caller before its turn drops the
-        operation; afterwards the operation commits all the same.
-
-        Raises:
-            StoreUnavailableError: disk full, input/output error or closing; nothing of `fn` is kept.
-        """
-        return await asyncio.wrap_future(self._submit(fn))
-
-    def write_sync(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        """As `write`, for threads and local commands; never call it on the event loop's thread."""
-        return self._submit(fn).result()
-
-    async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `fn` on a reader thread over one snapshot. It must return plain values, never a cursor."""
-        return await asyncio.wrap_future(self._start(self.read_sync, fn))
-
-    def read_sync(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        """As `read`, on the calling thread."""
-        conn = self._idle.get()
-        if conn is None:  # closed: leave the mark for the next one
-            self._idle.put(None)
-            raise _closing()
+    def finish(self, conn: Session) -> None:
+        """Copy the WAL back and empty it."""
         try:
-            conn.execute("BEGIN")
-            try:
-                return fn(conn)
-            finally:
-                if conn.in_transaction:
-                    conn.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            _raise(error)
-        finally:
-            self._idle.put(conn)
+            conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:  # the WAL stays and is replayed at the next start
+            _log.warning("the WAL could not be emptied at close (SQLite code %s)", error.sqlite_errorcode)
 
-    async def stream(
-        self, fn: Callable[[sqlite3.Connection], Iterator[T]], batch: int = 1000
-    ) -> AsyncIterator[list[T]]:
-        """Yield what `fn` iterates over, in lists of at most `batch`, all from one snapshot.
+    def translate(self, error: BaseException) -> BaseException:
+        """As the base says."""
+        return translate(error)
 
-        One batch is in memory at a time, and the next is fetched only when asked for. Wrap in
-        `contextlib.aclosing` if the loop may end early.
+    def fatal(self, error: BaseException) -> bool:
+        """After a failed fsync nothing proves that later writes reach the disk."""
+        return is_fsync_failure(error)
 
-        Raises:
-            StoreUnavailableError: too many streams at once, or closing.
-        """
-        stream = _Stream(self.path, fn, batch)
-        with self._mutex:
-            if self._closed or len(self._streams) >= STREAMS_MAX:
-                raise (
-                    _closing()
-                    if self._closed
-                    else StoreUnavailableError("too many long reads at the same time", hint="try again in a minute")
-                )
-            self._streams.add(stream)
-        try:
-            while part := await asyncio.wrap_future(stream.next()):
-                yield part
-        finally:
-            stream.close(wait=False)
-            with self._mutex:
-                self._streams.discard(stream)
-
-    def activity(self) -> Activity:
-        """Figures of the writer, for metrics; all 0 for a database that is only read."""
-        writer = self._writer
-        return Activity(writer.commits, writer.operations, writer.waiting) if writer else Activity(0, 0, 0)
-
-    async def close(self) -> None:
-        """Finish queued writes and running reads, end streams, empty the WAL, release the lock."""
-        await asyncio.to_thread(self.close_sync)
-
-    def close_sync(self) -> None:
-        """As `close`. Safe to call twice."""
-        with self._mutex:
-            if self._closed:
-                return
-            self._closed = True
-            streams = list(self._streams)
-        for stream in streams:
-            stream.close(wait=True)
-        self._pool.shutdown(wait=True)
-        for _ in range(self._readers):
-            conn = self._idle.get()
-            if conn is not None:
-                conn.close()
-        self._idle.put(None)
-        try:
-            if self._writer is not None:
-                self._writer.close()
-        finally:
-            if self._lock is not None:
-                self._lock.release()
-
-    def _submit(self, fn: Callable[[sqlite3.Connection], T]) -> Future[T]:
-        if self._writer is None:
-            raise StoreUnavailableError("the database was opened for reading only")
-        return self._writer.submit(fn)
-
-    def _start(self, call: Callable[..., T], *arguments: object) -> Future[T]:
-        try:
-            return self._pool.submit(call, *arguments)
-        except RuntimeError:  # the pool was shut down
-            raise _closing() from None
-
-
-class _Stream:
-    """One long read with its own connection and thread, so that its steps never overlap."""
-
-    def __init__(self, path: Path, fn: Callable[[sqlite3.Connection], Iterator[T]], batch: int) -> None:
-        self._path = path
-        self._fn = fn
-        self._batch = batch
-        self._conn: sqlite3.Connection | None = None
-        self._rows: Iterator[object] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-stream")
-        self._ended = False
-
-    def next(self) -> Future[list]:  # type: ignore[type-arg]
-        try:
-            return self._thread.submit(self._fetch)
-        except RuntimeError:
-            raise _closing() from None
-
-    def _fetch(self) -> list[object]:
-        if self._ended:
-            raise _closing()
-        try:
-            if self._rows is None:
-                self._conn = open_reader(self._path)
-                self._conn.execute("BEGIN")
-                self._rows = iter(self._fn(self._conn))
-            return list(itertools.islice(self._rows, self._batch))
-        except sqlite3.Error as error:
-            _raise(error)
-
-    def close(self, *, wait: bool) -> None:
-        with contextlib.suppress(RuntimeError):  # closed before
-            self._thread.submit(self._end)
-        self._thread.shutdown(wait=wait)
-
-    def _end(self) -> None:
-        self._ended = True
-        close = getattr(self._rows, "close", None)
-        try:
-            if close is not None:
-                close()
-        finally:
-            if self._conn is not None:
-                self._conn.close()
-
-
-def _closing() -> StoreUnavailableError:
-    return StoreUnavailableError("the database is closing", hint="try again when the service is back")
-
-
-def _raise(error: BaseException) -> NoReturn:
-    translated = translate(error)
-    if translated is error:
-        raise error
-    raise translated from error
+    @contextlib.contextmanager
+    def turn(self, name: str) -> Iterator[bool]:
+        """There is no other process."""
+        yield True

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -19,41 +18,37 @@ from typing import Any, Final
 
 from trustcenter.errors import StoreTransactionError, StoreUnavailableError
 
-from .faults import is_fsync_failure, translate
+from .connection import Connection
+from .engine import Engine, Session
 
 GROUP_MAX: Final = 256  # operations in one transaction
 GROUP_SECONDS: Final = 0.05  # no operation joins a transaction older than this
-CHECKPOINT_CHANGES: Final = 2000  # row changes after which the WAL is copied back while nobody waits
-CHECKPOINT_CHANGES_BUSY: Final = 20_000  # and at the latest, even if somebody does
-WAL_PAGES_MAX: Final = 32_768  # 128 MiB: beyond this, wait briefly for readers so that the WAL can restart
-RESTART_WAIT_MS: Final = 250
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class _Operation:
-    fn: Callable[[sqlite3.Connection], Any]
+    fn: Callable[[Connection], Any]
     future: Future[Any]
 
 
 class Writer:
     """Owns the writing connection. `submit` from any thread; results come after COMMIT."""
 
-    def __init__(self, conn: sqlite3.Connection, busy_timeout_ms: int) -> None:
+    def __init__(self, engine: Engine, conn: Session) -> None:
+        self._engine = engine
         self._conn = conn
-        self._busy_timeout_ms = busy_timeout_ms
         self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
         self._lock = threading.Lock()  # orders submit and close
         self._closing = False
         self._dead = False  # a failed fsync: refuse everything from then on
-        self._changes_at_checkpoint = conn.total_changes
         self.commits = 0  # transactions that reached the disk
         self.operations = 0  # operations in them
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, fn: Callable[[sqlite3.Connection], Any]) -> Future[Any]:
+    def submit(self, fn: Callable[[Connection], Any]) -> Future[Any]:
         """Queue an operation.
 
         A future that is cancelled before its turn is left out; once its turn has come it can no longer be
@@ -75,7 +70,7 @@ class Writer:
         return self._queue.qsize()
 
     def close(self) -> None:
-        """Run what is queued, copy the WAL back, empty it, close the connection. Safe to call twice."""
+        """Run what is queued, leave the store in order, close the connection. Safe to call twice."""
         with self._lock:
             if not self._closing:
                 self._closing = True
@@ -88,9 +83,7 @@ class Writer:
             waiting = self._group(waiting)
         try:
             if not self._dead:
-                self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.Error as error:  # the WAL stays and is replayed at the next start
-            _log.warning("the WAL could not be emptied at close (SQLite code %s)", error.sqlite_errorcode)
+                self._engine.finish(self._conn)
         finally:
             self._conn.close()
 
@@ -104,7 +97,7 @@ class Writer:
             self._begin()
         except BaseException as error:
             if first.future.set_running_or_notify_cancel():
-                first.future.set_exception(translate(error))
+                first.future.set_exception(self._engine.translate(error))
             return self._queue.get()
         started = time.monotonic()
         count = 0
@@ -114,7 +107,7 @@ class Writer:
                 try:
                     done.append((following, self._one(following.fn)))
                 except BaseException as error:
-                    failed.append((following, translate(error)))
+                    failed.append((following, self._engine.translate(error)))
                     if not self._conn.in_transaction:
                         self._lost(done, failed, error)
                         break
@@ -131,7 +124,7 @@ class Writer:
         for operation, failure in failed:
             operation.future.set_exception(failure)
         done.clear()  # results may be large, and the next operation may be long in coming
-        self._checkpoint()
+        self._settle()
         return None if stop else self._queue.get()
 
     def _begin(self) -> None:
@@ -140,9 +133,10 @@ class Writer:
                 "the disk failed to store a commit; nothing more is written until the service is restarted",
                 hint="check the disk, then restart the service",
             )
-        self._conn.execute("BEGIN IMMEDIATE")
+        self._conn = self._engine.renew(self._conn, self._engine.writer_again)
+        self._engine.begin_write(self._conn)
 
-    def _one(self, fn: Callable[[sqlite3.Connection], Any]) -> Any:
+    def _one(self, fn: Callable[[Connection], Any]) -> Any:
         conn = self._conn
         conn.execute("SAVEPOINT op")
         try:
@@ -159,7 +153,7 @@ class Writer:
                 try:
                     conn.execute("ROLLBACK TO op")
                     conn.execute("RELEASE op")
-                except sqlite3.Error:  # the savepoint is gone: nothing of this transaction can be trusted
+                except Exception:  # the savepoint is gone: nothing of this transaction can be trusted
                     conn.execute("ROLLBACK")
             raise
         return result
@@ -186,32 +180,22 @@ class Writer:
             self.operations += len(done)
         except BaseException as error:
             self._note(error)
-            failed.extend((operation, translate(error)) for operation, _ in done)
+            failed.extend((operation, self._engine.translate(error)) for operation, _ in done)
             done.clear()
             try:
                 if self._conn.in_transaction:
                     self._conn.execute("ROLLBACK")
-            except sqlite3.Error:
+            except Exception:
                 self._dead = True
 
-    def _checkpoint(self) -> None:
-        """Copy the WAL back into the file, after the callers were answered."""
-        changes = self._conn.total_changes - self._changes_at_checkpoint
-        if changes < (CHECKPOINT_CHANGES if self._queue.empty() else CHECKPOINT_CHANGES_BUSY):
-            return
-        self._changes_at_checkpoint = self._conn.total_changes
+    def _settle(self) -> None:
+        """Upkeep of the store, after the callers were answered."""
         try:
-            _, pages, _ = self._conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if pages > WAL_PAGES_MAX:
-                self._conn.execute(f"PRAGMA busy_timeout = {RESTART_WAIT_MS}")
-                try:
-                    self._conn.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-                finally:
-                    self._conn.execute(f"PRAGMA busy_timeout = {self._busy_timeout_ms}")
-        except sqlite3.Error as error:  # the WAL keeps everything; the next round tries again
+            self._engine.settle(self._conn, not self._queue.empty())
+        except Exception as error:  # everything is committed; the next round tries again
             self._note(error)
-            _log.warning("copying back the WAL failed (SQLite code %s)", error.sqlite_errorcode)
+            _log.warning("upkeep of the database failed (%s)", type(error).__name__)
 
     def _note(self, error: BaseException) -> None:
-        if is_fsync_failure(error):
+        if self._engine.fatal(error):
             self._dead = True

@@ -1,0 +1,287 @@
+"""The database of a room: a single writer with group commit, and readers that see snapshots."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, NoReturn, TypeVar
+
+from trustcenter.errors import StoreUnavailableError
+
+from .connection import Connection
+from .engine import Engine, Session
+from .location import Location, engine_of
+from .migrations import Migration
+from .writer import Writer
+
+T = TypeVar("T")
+
+STREAMS_MAX: Final = 8  # long reads at one time; each holds a connection and keeps the WAL from restarting
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What the writer has done since it was opened, and what waits for it."""
+
+    commits: int
+    operations: int
+    waiting: int
+
+
+class Database:
+    """An open database. Acknowledged is durable: `write` returns after a COMMIT that reached the disk.
+
+    Functions given to `write` run one after the other on one thread and must not commit, roll back or wait for
+    anything; those given to `read` see one snapshot, which includes every write acknowledged before.
+    """
+
+    def __init__(self, engine: Engine, writer: Writer | None, readers: int) -> None:
+        """Use `open` or `open_sync`."""
+        self.engine = engine
+        self._writer = writer
+        self._idle: queue.SimpleQueue[Session | None] = queue.SimpleQueue()
+        for _ in range(readers):
+            self._idle.put(engine.reader())
+        self._readers = readers
+        self._pool = ThreadPoolExecutor(readers, thread_name_prefix="store-reader")
+        self._streams: set[_Stream] = set()
+        self._mutex = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        location: Location,
+        migrations: Sequence[Migration],
+        *,
+        application: str = "registrar",
+        readers: int = 2,
+        read_only: bool = False,
+        exclusive: bool = False,
+    ) -> Database:
+        """Open a store, creating a file with mode 0600 where there is none, and migrate it as needed.
+
+        Args:
+            location: a file of SQLite's (`-wal`, `-shm` and `.lock` appear beside it), or a PostgreSQL database.
+            migrations: every step of the schema, of all layers that share the store.
+            application: "registrar" or "comparator", kept in the store.
+            readers: connections for short reads.
+            read_only: take no lock, migrate nothing and refuse writes, beside a running service or without one.
+            exclusive: refuse if any other process has it open; with SQLite that is always so.
+
+        Raises:
+            AlreadyRunningError: another process has it open for writing.
+            NotFoundError: the directory, or for read_only the store, does not exist.
+            NewerStoreError, WrongStoreError, MigrationChangedError: not the expected store.
+            StoreError: a setting that safety depends on did not take.
+        """
+        return await asyncio.to_thread(
+            cls.open_sync,
+            location,
+            migrations,
+            application=application,
+            readers=readers,
+            read_only=read_only,
+            exclusive=exclusive,
+        )
+
+    @classmethod
+    def open_sync(
+        cls,
+        location: Location,
+        migrations: Sequence[Migration],
+        *,
+        application: str = "registrar",
+        readers: int = 2,
+        read_only: bool = False,
+        exclusive: bool = False,
+    ) -> Database:
+        """As `open`, for local commands without an event loop."""
+        if readers < 1:
+            raise ValueError("at least one reader is needed")
+        engine = engine_of(location)
+        try:
+            if read_only:
+                if not engine.check(migrations, application):
+                    raise StoreUnavailableError(
+                        "the database has an older schema than this program",
+                        hint="start the service once: it upgrades the database",
+                    )
+                return cls(engine, None, readers)
+            writer = Writer(engine, engine.prepare(migrations, application, exclusive=exclusive))
+            try:
+                return cls(engine, writer, readers)
+            except BaseException:
+                writer.close()
+                raise
+        except BaseException as error:
+            engine.release()
+            _raise(engine, error)
+
+    async def write(self, fn: Callable[[Connection], T]) -> T:
+        """Run `fn` on the writer thread inside a savepoint of a shared transaction; returns after its COMMIT.
+
+        An exception of `fn` undoes only what `fn` did. Cancelling the caller before its turn drops the
+        operation; afterwards the operation commits all the same.
+
+        Raises:
+            StoreUnavailableError: disk full, input/output error or closing; nothing of `fn` is kept.
+        """
+        return await asyncio.wrap_future(self._submit(fn))
+
+    def write_sync(self, fn: Callable[[Connection], T]) -> T:
+        """As `write`, for threads and local commands; never call it on the event loop's thread."""
+        return self._submit(fn).result()
+
+    async def read(self, fn: Callable[[Connection], T]) -> T:
+        """Run `fn` on a reader thread over one snapshot. It must return plain values, never a cursor."""
+        return await asyncio.wrap_future(self._start(self.read_sync, fn))
+
+    def read_sync(self, fn: Callable[[Connection], T]) -> T:
+        """As `read`, on the calling thread."""
+        conn = self._idle.get()
+        if conn is None:  # closed: leave the mark for the next one
+            self._idle.put(None)
+            raise _closing()
+        try:
+            conn = self.engine.renew(conn, self.engine.reader)
+            self.engine.begin_read(conn)
+            try:
+                return fn(conn)
+            finally:
+                if conn.in_transaction:
+                    conn.execute("ROLLBACK")
+        except Exception as error:
+            _raise(self.engine, error)
+        finally:
+            self._idle.put(conn)
+
+    async def stream(self, fn: Callable[[Connection], Iterator[T]], batch: int = 1000) -> AsyncIterator[list[T]]:
+        """Yield what `fn` iterates over, in lists of at most `batch`, all from one snapshot.
+
+        One batch is in memory at a time, and the next is fetched only when asked for. Wrap in
+        `contextlib.aclosing` if the loop may end early.
+
+        Raises:
+            StoreUnavailableError: too many streams at once, or closing.
+        """
+        stream = _Stream(self.engine, fn, batch)
+        with self._mutex:
+            if self._closed or len(self._streams) >= STREAMS_MAX:
+                raise (
+                    _closing()
+                    if self._closed
+                    else StoreUnavailableError("too many long reads at the same time", hint="try again in a minute")
+                )
+            self._streams.add(stream)
+        try:
+            while part := await asyncio.wrap_future(stream.next()):
+                yield part
+        finally:
+            stream.close(wait=False)
+            with self._mutex:
+                self._streams.discard(stream)
+
+    def activity(self) -> Activity:
+        """Figures of the writer, for metrics; all 0 for a database that is only read."""
+        writer = self._writer
+        return Activity(writer.commits, writer.operations, writer.waiting) if writer else Activity(0, 0, 0)
+
+    async def close(self) -> None:
+        """Finish queued writes and running reads, end streams, give the store back."""
+        await asyncio.to_thread(self.close_sync)
+
+    def close_sync(self) -> None:
+        """As `close`. Safe to call twice."""
+        with self._mutex:
+            if self._closed:
+                return
+            self._closed = True
+            streams = list(self._streams)
+        for stream in streams:
+            stream.close(wait=True)
+        self._pool.shutdown(wait=True)
+        for _ in range(self._readers):
+            conn = self._idle.get()
+            if conn is not None:
+                conn.close()
+        self._idle.put(None)
+        try:
+            if self._writer is not None:
+                self._writer.close()
+        finally:
+            self.engine.release()
+
+    def _submit(self, fn: Callable[[Connection], T]) -> Future[T]:
+        if self._writer is None:
+            raise StoreUnavailableError("the database was opened for reading only")
+        return self._writer.submit(fn)
+
+    def _start(self, call: Callable[..., T], *arguments: object) -> Future[T]:
+        try:
+            return self._pool.submit(call, *arguments)
+        except RuntimeError:  # the pool was shut down
+            raise _closing() from None
+
+
+class _Stream:
+    """One long read with its own connection and thread, so that its steps never overlap."""
+
+    def __init__(self, engine: Engine, fn: Callable[[Connection], Iterator[T]], batch: int) -> None:
+        self._engine = engine
+        self._fn = fn
+        self._batch = batch
+        self._conn: Session | None = None
+        self._rows: Iterator[object] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-stream")
+        self._ended = False
+
+    def next(self) -> Future[list]:  # type: ignore[type-arg]
+        try:
+            return self._thread.submit(self._fetch)
+        except RuntimeError:
+            raise _closing() from None
+
+    def _fetch(self) -> list[object]:
+        if self._ended:
+            raise _closing()
+        try:
+            if self._rows is None:
+                self._conn = self._engine.streamer()
+                self._engine.begin_read(self._conn)
+                self._rows = iter(self._fn(self._conn))
+            return list(itertools.islice(self._rows, self._batch))
+        except Exception as error:
+            _raise(self._engine, error)
+
+    def close(self, *, wait: bool) -> None:
+        with contextlib.suppress(RuntimeError):  # closed before
+            self._thread.submit(self._end)
+        self._thread.shutdown(wait=wait)
+
+    def _end(self) -> None:
+        self._ended = True
+        close = getattr(self._rows, "close", None)
+        try:
+            if close is not None:
+                close()
+        finally:
+            if self._conn is not None:
+                self._conn.close()
+
+
+def _closing() -> StoreUnavailableError:
+    return StoreUnavailableError("the database is closing", hint="try again when the service is back")
+
+
+def _raise(engine: Engine, error: BaseException) -> NoReturn:
+    translated = engine.translate(error)
+    if translated is error:
+        raise error
+    raise translated from error
