@@ -68,11 +68,30 @@ class Files(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     passphrase: str | None = None  # a file with the passphrase of the key stores; None: asked on the terminal
 
 
+class Postgres(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """PostgreSQL databases in the place of files, as libpq connection strings without a password."""
+
+    registrar: str | None = None  # as in "host=/run/postgresql dbname=registrar user=registrar"
+    comparator: str | None = None  # another database of another user: whoever reads both joins what is kept apart
+
+
+class Continuous(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Directories that the service keeps an up-to-date backup in, one for each part; none: no such backup."""
+
+    registrar: str | None = None  # the registrar's database, if it is a file
+    registrar_keys: str | None = None  # its key store and head; never on the disk of the databases' backups
+    comparator: str | None = None  # the comparator's database, if it is a file
+    comparator_keys: str | None = None  # its key store
+    days: float = 7.0  # days to whose moments a database can be restored; older files are deleted
+    base_hours: float = 24.0  # hours after which another full copy is made
+
+
 class Backups(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `doctor` expects of backups."""
+    """What `doctor` expects of backups, and what the service does by itself."""
 
     manifests: str | None = None  # directory that `trustcenter backup` keeps a copy of each newest manifest in
     max_age_hours: float = 26.0  # hours after which a backup is too old
+    continuous: Continuous = Continuous()
 
 
 class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,6 +105,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     server: Server = Server()
     files: Files = Files()
+    postgres: Postgres = Postgres()
     limits: Limits = Limits()
     backups: Backups = Backups()
     metrics: Metrics = Metrics()
@@ -140,6 +160,9 @@ def _check(config: Config) -> None:
         value = getattr(config.limits, field.name)
         if value < 0 or (value == 0 and field.name != "credential_cache"):
             raise ConfigError("a limit must be more than zero", where=f"limits.{field.name}")
+    continuous = config.backups.continuous
+    if not (continuous.days > 0 and continuous.base_hours > 0):
+        raise ConfigError("a duration must be more than zero", where="backups.continuous")
     server = config.server
     if server.client_certificates not in ("off", "optional", "required"):
         raise ConfigError(

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from trustcenter.audit import Event
 from trustcenter.messages.rooms import EdgesHeader
-from trustcenter.store import Connection
+from trustcenter.store import Connection, Location, snapshot
 
 from .context import Context
 
@@ -88,19 +86,18 @@ async def freeze(context: Context, study: str, window: int) -> Frozen:
     return await context.db.write(effect)
 
 
-def compare_pass(path: str, frozen: Frozen, pass_number: int) -> Compared:
+def compare_pass(place: Location, frozen: Frozen, pass_number: int) -> Compared:
     """Edges of one pass. Runs in a worker process.
 
     Args:
-        path: the comparator's database.
+        place: the comparator's store.
         frozen: what the window compares.
         pass_number: which pass.
     """
     from linkage.join import join_pass
 
     source_of = dict(frozen.uploads)
-    conn = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
-    try:
+    with snapshot(place) as conn:
         rows = [
             row
             for row in conn.execute(
@@ -110,8 +107,6 @@ def compare_pass(path: str, frozen: Frozen, pass_number: int) -> Compared:
             )
             if row[2] in source_of
         ]
-    finally:
-        conn.close()
     count = len(rows)
     edges = join_pass(
         tokens=np.frombuffer(b"".join(row[0] for row in rows), dtype=np.uint8).reshape(count, 16),

@@ -26,6 +26,7 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import Accept, Params, Retire
 from trustcenter.registrar import deciding, outbox, records, runs, studies
 
+from . import places
 from .opening import Instance
 
 _log = structlog.get_logger()
@@ -211,15 +212,15 @@ class Linking:
         self._checkpoint(progress)
         await runs.step(registrar, run, "deciding")
         progress.begin("deciding", 1)
-        path = str(self._instance.config.path(self._instance.config.files.registrar))
-        decided = await self._compute(deciding.decide_study, path, run.study, edges, comparison)
+        place = places.database(self._instance.config, "registrar")
+        decided = await self._compute(deciding.decide_study, place, run.study, edges, comparison)
         self._checkpoint(progress)
         rows = dict(zip(frozen.sources, frozen.rows, strict=True))
         await runs.apply(registrar, run, decided.with_rows(rows), header.edges, header.sha256)
         progress.done = 1
 
     async def _compare(self, frozen: compare.Frozen, progress: _Progress) -> list[compare.Compared]:
-        path = str(self._instance.config.path(self._instance.config.files.comparator))
+        place = places.database(self._instance.config, "comparator")
         parts: dict[int, compare.Compared] = {}
         # At most one task per worker is under way, so that a cancelled run stops after one pass.
         limit = asyncio.Semaphore(self._instance.config.workers)
@@ -227,7 +228,7 @@ class Linking:
         async def one(number: int) -> None:
             async with limit:
                 self._checkpoint(progress)
-                parts[number] = await self._compute(compare.compare_pass, path, frozen, number)
+                parts[number] = await self._compute(compare.compare_pass, place, frozen, number)
                 progress.done += 1
 
         async with asyncio.TaskGroup() as group:

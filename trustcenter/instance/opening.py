@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,8 +28,11 @@ from trustcenter.registrar.keyring import INSTANCE, KeyRing
 from trustcenter.store import Connection, Database
 from trustcenter.store.scrub import scrub
 
-HEAD_NAME = "head.json"
-RESTORE_PENDING = "restore.pending"  # exists while a restore exchanges files
+from . import places
+from .continuous import Continuous
+from .places import HEAD_NAME as HEAD_NAME
+from .places import RESTORE_PENDING as RESTORE_PENDING
+
 REGISTRAR_MIGRATIONS = (
     *AUDIT_MIGRATIONS,
     *auth.MIGRATIONS,
@@ -39,6 +43,12 @@ REGISTRAR_MIGRATIONS = (
 COMPARATOR_MIGRATIONS = (*AUDIT_MIGRATIONS, *comparator_schema.MIGRATIONS)
 
 
+async def open_store(config: Config, room: str, *, exclusive: bool = True) -> Database:
+    """The store of a room, open for writing; see `Database.open`."""
+    migrations = REGISTRAR_MIGRATIONS if room == "registrar" else COMPARATOR_MIGRATIONS
+    return await Database.open(places.database(config, room), migrations, application=room, exclusive=exclusive)
+
+
 @dataclass
 class Instance:
     """Both rooms of one instance, opened."""
@@ -47,6 +57,7 @@ class Instance:
     id: str
     registrar: registrar_context.Context
     comparator: comparator_context.Context
+    copies: Continuous
 
 
 def log_origin(instance: str, room: str, epoch: int = 0) -> str:
@@ -64,8 +75,16 @@ def make_log(instance: str, room: str, keys: KeyStore, epoch: int = 0) -> AuditL
 
 
 @asynccontextmanager
-async def open_instance(config: Config, passphrase: bytes, clock: Clock = utc_now) -> AsyncIterator[Instance]:
+async def open_instance(
+    config: Config, passphrase: bytes, clock: Clock = utc_now, *, exclusive: bool = True
+) -> AsyncIterator[Instance]:
     """Open both rooms, check them, and close them in order.
+
+    Args:
+        config: of the instance.
+        passphrase: of its key stores.
+        clock: wall clock, UTC.
+        exclusive: refuse while another process has the stores open; the service shares PostgreSQL with others.
 
     Raises:
         KeysError: wrong passphrase, damaged key store.
@@ -77,12 +96,14 @@ async def open_instance(config: Config, passphrase: bytes, clock: Clock = utc_no
     async with AsyncExitStack() as stack:
         keys = KeyStore.open(config.path(files.registrar_keys), passphrase)
         comparator_keys = KeyStore.open(config.path(files.comparator_keys), passphrase)
-        stack.callback(_scrub, config.path(files.registrar), config.path(files.comparator))  # after both are closed
-        db = await Database.open(config.path(files.registrar), REGISTRAR_MIGRATIONS, application="registrar")
+        copies = Continuous(config, clock)
+        await asyncio.to_thread(copies.recover)
+        stack.push_async_callback(asyncio.to_thread, copies.settle)
+        stack.callback(_scrub, *_files(config))  # after both are closed
+        stack.push_async_callback(asyncio.to_thread, copies.flush)
+        db = await open_store(config, "registrar", exclusive=exclusive)
         stack.push_async_callback(db.close)
-        comparator_db = await Database.open(
-            config.path(files.comparator), COMPARATOR_MIGRATIONS, application="comparator"
-        )
+        comparator_db = await open_store(config, "comparator", exclusive=exclusive)
         stack.push_async_callback(comparator_db.close)
 
         instance, database, epoch = await db.read(
@@ -115,11 +136,13 @@ async def open_instance(config: Config, passphrase: bytes, clock: Clock = utc_no
         roots = {head.log_size: await db.read(lambda conn: log.root_at(conn, min(head.log_size, size)))}
         head.check(instance=instance, database=database, epoch=epoch, log_size=size, root_at=lambda at: roots[at])
         await _check_comparator(comparator, instance)
+        stack.push_async_callback(asyncio.to_thread, copies.stop_copying)
+        await asyncio.to_thread(copies.attach, {"registrar": db, "comparator": comparator_db})
         await _start(registrar)
         await closing.destroy_due(registrar)
         await removal.expire_due(registrar)
         try:
-            yield Instance(config, instance, registrar, comparator)
+            yield Instance(config, instance, registrar, comparator, copies)
         finally:
             await _stop(registrar)
 
@@ -137,7 +160,7 @@ def require_complete(config: Config) -> None:
             code="restore_interrupted",
             hint="repeat the trustcenter restore command",
         )
-    for path in (config.path(config.files.registrar), config.path(config.files.comparator)):
+    for path in _files(config):
         if not path.is_file():
             raise NotFoundError(
                 "a database of this instance is missing",
@@ -145,6 +168,10 @@ def require_complete(config: Config) -> None:
                 hint="check the paths in config.toml, or restore it: docs/how-to/backups.md",
                 where=path.name,
             )
+
+
+def _files(config: Config) -> list[Path]:
+    return [place for room in ("registrar", "comparator") if isinstance(place := places.database(config, room), Path)]
 
 
 def _scrub(*databases: Path) -> None:

@@ -15,7 +15,8 @@ from trustcenter.config import Config
 from trustcenter.errors import NotFoundError, VerificationError
 from trustcenter.store.connections import open_reader
 
-from .opening import HEAD_NAME
+from . import places
+from .places import HEAD_NAME
 
 ROOMS: Final = ("registrar", "comparator")
 PARTS: Final = ("database", "keys")
@@ -24,8 +25,8 @@ KEPT_LEVEL: Final = 8  # of audit_node: docs/spec/audit-log.md, section 6
 
 
 def database_path(config: Config, room: str) -> Path:
-    """The database of a room."""
-    return config.path(config.files.registrar if room == "registrar" else config.files.comparator)
+    """The database file of a room. Raises ConflictError where it is none."""
+    return places.file(config, room)
 
 
 def keys_path(config: Config, room: str) -> Path:

@@ -34,8 +34,9 @@ from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import KeyRing
 from trustcenter.store import Connection, Database
 
+from . import places
 from .opening import REGISTRAR_MIGRATIONS, log_origin, make_log, require_complete
-from .parts import database_path, head_path, keys_path
+from .parts import head_path, keys_path
 
 CONTEXT: Final = "trustcenter/reopen/1"
 SIGNATURES: Final = 2
@@ -242,7 +243,9 @@ def _statement(state: _State, epoch: int, nonce: str, time: str) -> str:
 def _stopped(config: Config, passphrase: bytes, clock: Clock) -> Iterator[_State]:
     require_complete(config)
     keys = KeyStore.open(keys_path(config, "registrar"), passphrase)
-    db = Database.open_sync(database_path(config, "registrar"), REGISTRAR_MIGRATIONS, application="registrar")
+    db = Database.open_sync(
+        places.database(config, "registrar"), REGISTRAR_MIGRATIONS, application="registrar", exclusive=True
+    )
     try:
         db.read_sync(KeyRing(keys, clock).check_material)
         instance, database, epoch = db.read_sync(

@@ -21,7 +21,7 @@ from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import INSTANCE, KeyRing
 
 from . import tls
-from .opening import COMPARATOR_MIGRATIONS, HEAD_NAME, REGISTRAR_MIGRATIONS, make_log
+from .opening import HEAD_NAME, make_log, open_store
 
 REGISTRAR_KEYS = (Purpose.AUDIT, Purpose.STATE)
 COMPARATOR_KEYS = (Purpose.AUDIT, Purpose.RECEIPT)
@@ -134,7 +134,7 @@ async def create(
 
 
 async def _fill_registrar(settings: config.Config, instance: str, database: str, keys: KeyStore, log: AuditLog) -> str:
-    db = await store.Database.open(settings.path(settings.files.registrar), REGISTRAR_MIGRATIONS, application="registrar")
+    db = await open_store(settings, "registrar")
     directory, ring = auth.Directory(), KeyRing(keys, utc_now)
     try:
 
@@ -166,7 +166,7 @@ async def _fill_registrar(settings: config.Config, instance: str, database: str,
 
 
 async def _fill_comparator(settings: config.Config, instance: str, keys: KeyStore, log: AuditLog) -> None:
-    db = await store.Database.open(settings.path(settings.files.comparator), COMPARATOR_MIGRATIONS, application="comparator")
+    db = await open_store(settings, "comparator")
     try:
 
         def effect(conn: store.Connection) -> None:

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from trustcenter.messages import api
+from trustcenter.store import Location, snapshot
 
 BOUNDS = (0.05, 0.95)  # posteriors between which a pair goes to clearing
 _CLASSES = ("", "possible", "match")
@@ -41,11 +40,11 @@ class Decided:
         return replace(self, counts=msgspec.structs.replace(self.counts, sources=sources))
 
 
-def decide_study(path: str, study: str, edges: bytes, comparison_hash: str) -> Decided:
+def decide_study(place: Location, study: str, edges: bytes, comparison_hash: str) -> Decided:
     """Aggregate a window's edges to record pairs, decide them and cluster the records.
 
     Args:
-        path: the registrar's database, opened read-only.
+        place: the registrar's store, of which one snapshot is read.
         study: name of the study.
         edges: packed edges (M5), 33 bytes each.
         comparison_hash: hash of the parameters of the comparison.
@@ -55,7 +54,7 @@ def decide_study(path: str, study: str, edges: bytes, comparison_hash: str) -> D
     from linkage.decide import RefIndex, aggregate, decide, shipped, tie_ranks
     from linkage.rows import EDGE
 
-    data = _read(path, study)
+    data = _read(place, study)
     densities = shipped(schemas.load(data.schema).profile)
     pairs = aggregate(np.frombuffer(edges, dtype=EDGE), RefIndex.build(data.refs))
     decision = decide(pairs, data.sources, data.deduplicated, densities, BOUNDS, ties=tie_ranks(data.tags))
@@ -115,10 +114,8 @@ class _Data:
     refs: NDArray[np.uint8]  # (n, P, 16)
 
 
-def _read(path: str, study: str) -> _Data:
-    conn = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
-    try:
-        conn.execute("BEGIN")  # one snapshot for all queries
+def _read(place: Location, study: str) -> _Data:
+    with snapshot(place) as conn:  # one for all queries
         schema, passes = conn.execute("SELECT schema, passes FROM study WHERE name = ?", (study,)).fetchone()
         participants = conn.execute(
             "SELECT site, domain, deduplicated FROM participant WHERE study = ? ORDER BY site", (study,)
@@ -147,8 +144,6 @@ def _read(path: str, study: str) -> _Data:
                     (domain,),
                 )
             )
-    finally:
-        conn.close()
     return _Data(
         sites=[row[0] for row in participants],
         deduplicated=[bool(row[2]) for row in participants],
