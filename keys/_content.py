@@ -6,15 +6,16 @@ import base64
 import binascii
 import hashlib
 import hmac
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
 from ._guard import Guarded, Secret
-from .errors import KeysError, KeyStoreDamagedError
+from .errors import KeyExistsError, KeysError, KeyStoreDamagedError, KeyStoreLimitError, UnknownKeyError
 from .ids import KeyId, Purpose
 
 CONTENT_FORMAT: Final = "trustcenter/key-store/1"
@@ -148,3 +149,35 @@ def _entry(row: _EntryJson, where: str) -> Entry:
 
 def _damaged(where: str) -> KeyStoreDamagedError:
     return KeyStoreDamagedError("the content of the key store is not well formed", where=where)
+
+
+def with_new(entries: Mapping[KeyId, Entry], ids: Sequence[KeyId]) -> dict[KeyId, Entry]:
+    """The entries and a random key for each id.
+
+    Raises:
+        KeyExistsError: one exists, or existed.
+        KeyStoreLimitError: too many keys.
+    """
+    if any(key_id in entries for key_id in ids):
+        raise KeyExistsError("a key with this name exists or existed", hint="take the next version")
+    if len(entries) + len(ids) > MAX_ENTRIES:
+        raise KeyStoreLimitError(f"a key store holds at most {MAX_ENTRIES} keys")
+    now = utc_now()
+    changed = dict(entries)
+    for key_id in ids:
+        material = Secret(os.urandom(MATERIAL_BYTES))
+        changed[key_id] = Entry(key_id, kcv(key_id, material), now, None, material)
+    return changed
+
+
+def without(entries: Mapping[KeyId, Entry], ids: Sequence[KeyId]) -> dict[KeyId, Entry]:
+    """The entries, those of `ids` destroyed.
+
+    Raises:
+        UnknownKeyError: one never existed.
+    """
+    if any(key_id not in entries for key_id in ids):
+        raise UnknownKeyError("the key store has no such key")
+    now = utc_now()
+    living = {key_id: entries[key_id] for key_id in ids if entries[key_id].destroyed is None}
+    return {**entries, **{key_id: entry.without_material(now) for key_id, entry in living.items()}}

@@ -67,6 +67,15 @@ def read(path: Path) -> tuple[Path, bytes]:
         raise _unavailable(error) from None
 
 
+def marks(path: Path) -> tuple[int, ...]:
+    """What changes whenever the file is replaced."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _unavailable(error) from None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def save(
     path: Path, loaded: _envelope.Header, file: bytes, keys: kdf.PassphraseKeys, entries: Mapping[KeyId, Entry]
 ) -> _envelope.Header:

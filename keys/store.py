@@ -6,30 +6,31 @@ bytes", so that the keys can move behind another process or an HSM without a cha
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _content, _envelope, _persist, kdf
 from ._content import Entry
-from ._guard import Guarded, Secret
+from ._guard import Guarded
 from ._operations import BlockKey, DataKey, MessageKey, TagKey
 from .errors import (
     InvalidBatchError,
     KeyDestroyedError,
-    KeyExistsError,
     KeyPurposeError,
+    KeyStoreConflictError,
     KeyStoreLimitError,
     UnknownKeyError,
 )
 from .ids import DOMAIN_PURPOSES, KeyId, Purpose, domain_scope
 from .kdf import DEFAULT_KDF, KdfProfile
+
+_ATTEMPTS: Final = 10  # of a change to a store that other processes change as well
 
 T = TypeVar("T", BlockKey, TagKey, DataKey, MessageKey)
 
@@ -60,9 +61,17 @@ class KeyStore(Guarded):
     """
 
     def __init__(
-        self, path: Path, header: _envelope.Header, keys: kdf.PassphraseKeys, entries: dict[KeyId, Entry]
+        self,
+        path: Path,
+        header: _envelope.Header,
+        keys: kdf.PassphraseKeys,
+        entries: dict[KeyId, Entry],
+        *,
+        shared: bool = False,
     ) -> None:
         """Use `create` or `open`."""
+        self._shared = shared
+        self._seen = _persist.marks(path) if shared else ()
         self._path = path
         self._header = header
         self._keys = keys
@@ -81,8 +90,13 @@ class KeyStore(Guarded):
         return cls(*_persist.create(path, passphrase, kdf), {})
 
     @classmethod
-    def open(cls, path: Path, passphrase: bytes) -> KeyStore:
+    def open(cls, path: Path, passphrase: bytes, *, shared: bool = False) -> KeyStore:
         """Open a key store. Costs one Argon2id.
+
+        Args:
+            path: of the file.
+            passphrase: that seals it.
+            shared: other processes change the same file meanwhile; what they save is taken over before each use.
 
         Raises:
             KeyStoreNotFoundError: no such file.
@@ -93,7 +107,7 @@ class KeyStore(Guarded):
         path, file = _persist.read(path)
         header = _envelope.parse_header(file)
         keys = _envelope.unlock(header, passphrase)
-        return cls(path, header, keys, _content.decode(_envelope.unseal(file, header, keys)))
+        return cls(path, header, keys, _content.decode(_envelope.unseal(file, header, keys)), shared=shared)
 
     @property
     def store_id(self) -> str:
@@ -124,16 +138,7 @@ class KeyStore(Guarded):
         if not ids:
             return
         with self._saving:
-            if any(key_id in self._entries for key_id in ids):
-                raise KeyExistsError("a key with this name exists or existed", hint="take the next version")
-            if len(self._entries) + len(ids) > _content.MAX_ENTRIES:
-                raise KeyStoreLimitError(f"a key store holds at most {_content.MAX_ENTRIES} keys")
-            now = _content.utc_now()
-            entries = dict(self._entries)
-            for key_id in ids:
-                material = Secret(os.urandom(_content.MATERIAL_BYTES))
-                entries[key_id] = Entry(key_id, _content.kcv(key_id, material), now, None, material)
-            self._save(entries)
+            self._change(lambda entries: _content.with_new(entries, ids))
 
     def destroy(self, ids: Sequence[KeyId]) -> None:
         """Destroy keys, all or none, in one save. Keys that are destroyed already stay as they are.
@@ -143,20 +148,29 @@ class KeyStore(Guarded):
             KeyStoreConflictError, KeyStoreUnavailableError, KeyStoreDamagedError: from saving.
         """
         with self._saving:
-            if any(key_id not in self._entries for key_id in ids):
-                raise UnknownKeyError("the key store has no such key")
-            now = _content.utc_now()
-            living = {key_id: self._entries[key_id] for key_id in ids if self._entries[key_id].destroyed is None}
-            if living:
-                destroyed = {key_id: entry.without_material(now) for key_id, entry in living.items()}
-                self._save({**self._entries, **destroyed})
+            self._change(lambda entries: _content.without(entries, ids))
+
+    def refresh(self) -> None:
+        """Take over what another process saved, where the store is shared. A newer generation counts, nothing else.
+
+        Raises:
+            KeyStoreConflictError: the file is another store, or its passphrase was changed.
+            KeyStoreDamagedError, KeyStoreUnavailableError: it cannot be read.
+        """
+        if not self._shared or (seen := _persist.marks(self._path)) == self._seen:
+            return
+        with self._saving:
+            self._take_over()
+            self._seen = seen
 
     def entries(self) -> list[KeyEntry]:
         """All keys, destroyed ones too, by scope, purpose, version."""
+        self.refresh()
         return [KeyEntry(key_id, e.kcv, e.created, e.destroyed) for key_id, e in sorted(self._entries.items())]
 
     def has(self, key_id: KeyId) -> bool:
         """Whether the key exists and is not destroyed."""
+        self.refresh()
         entry = self._entries.get(key_id)
         return entry is not None and entry.destroyed is None
 
@@ -262,7 +276,20 @@ class KeyStore(Guarded):
             raise KeyPurposeError("a key with this purpose signs and authenticates nothing", where="purpose")
         return self._operation(key_id, MessageKey)
 
+    def _take_over(self) -> None:
+        _, file = _persist.read(self._path)
+        header = _envelope.parse_header(file)
+        if (header.store_id, header.salt) != (self._header.store_id, self._header.salt):
+            raise KeyStoreConflictError(
+                "the key store on disk is another one, or has another passphrase, than this process loaded",
+                hint="restart every process of the service",
+            )
+        if header.generation > self._header.generation:
+            entries = _content.decode(_envelope.unseal(file, header, self._keys))
+            self._header, self._entries = header, entries
+
     def _operation(self, key_id: KeyId, kind: type[T]) -> T:
+        self.refresh()
         entry = self._entries.get(key_id)
         if entry is None:
             raise UnknownKeyError("the key store has no such key")
@@ -273,6 +300,20 @@ class KeyStore(Guarded):
             operation = entry.operation = kind(entry.material)
         assert isinstance(operation, kind), "the purpose in the id decides the kind"
         return operation
+
+    def _change(self, change: Callable[[Mapping[KeyId, Entry]], dict[KeyId, Entry]]) -> None:
+        """Save what `change` makes of the entries; again on those of another process that was faster."""
+        for attempt in range(_ATTEMPTS):
+            entries = change(self._entries)
+            if entries == self._entries:
+                return
+            try:
+                self._save(entries)
+                return
+            except KeyStoreConflictError:
+                if not self._shared or attempt == _ATTEMPTS - 1:
+                    raise
+                self._take_over()
 
     def _save(
         self,

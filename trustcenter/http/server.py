@@ -77,7 +77,7 @@ async def serve(config: Config, passphrase: bytes, *, ready: Callable[[str], Non
     """
     context = tls_context(config)
     configure()
-    async with open_instance(config, passphrase) as instance:
+    async with open_instance(config, passphrase, exclusive=False) as instance:
         limits = config.limits
         runner = web.AppRunner(
             create_app(instance),

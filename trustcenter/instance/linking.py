@@ -11,7 +11,7 @@ import contextlib
 import functools
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from trustcenter.comparator import compare, instructions, uploads
 from trustcenter.errors import ConflictError
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Accept, Params, Retire
-from trustcenter.registrar import deciding, outbox, records, runs, studies
+from trustcenter.registrar import consent, consent_study, deciding, outbox, records, runs, studies
 
 from . import places
 from .opening import Instance
@@ -71,8 +71,7 @@ class Linking:
         """Deliver what a crash left in the outbox, and take up interrupted runs."""
         await self.deliver()
         for run in await runs.interrupted(self._instance.registrar):
-            await runs.requeue(self._instance.registrar, run)
-            self._spawn(run)
+            self._spawn(run, again=True)
 
     async def stop(self) -> None:
         """Stop jobs between two steps; they are taken up at the next start."""
@@ -87,7 +86,7 @@ class Linking:
     async def deliver(self) -> None:
         """Carry the registrar's waiting messages to the comparator, in order, each until it is acknowledged."""
         registrar, comparator = self._instance.registrar, self._instance.comparator
-        async with self._delivery:
+        async with self._delivery, registrar.db.turn("outbox"):
             for row_id, message in await registrar.db.read(outbox.waiting):
                 match message:
                     case Params():
@@ -104,19 +103,31 @@ class Linking:
         Maps and new uploads of one source take turns, and waiting acceptances go first: so the comparator never
         drops rows whose map the registrar has taken.
         """
-        async with self._turn(study, caller.name):
+        async with self._turn(study, caller.name), self._shared_turn(study, caller.name):
             await self.deliver()
             return await uploads.open_upload(self._instance.comparator, caller.name, study, body)
 
     async def accept_map(self, caller: Principal, request: str, study: str, body: api.MapUpload) -> api.MapAccepted:
         """Hand a map to the registrar and its acceptance to the comparator."""
-        async with self._turn(study, caller.name):
+        async with self._turn(study, caller.name), self._shared_turn(study, caller.name):
             answer = await records.accept_map(self._instance.registrar, caller, request, study, body)
+            await self.deliver()
+            return answer
+
+    async def take_consents(
+        self, caller: Principal, request: str, study: str, items: Sequence[consent.Item]
+    ) -> api.ConsentAnswer:
+        """Hand consents of a study to the registrar; rows of withdrawn records leave the comparator at once."""
+        async with self._turn(study, caller.name):
+            answer = await consent.record_study(self._instance.registrar, caller, request, study, items)
             await self.deliver()
             return answer
 
     def _turn(self, study: str, site: str) -> asyncio.Lock:
         return self._sources.setdefault((study, site), asyncio.Lock())
+
+    def _shared_turn(self, study: str, site: str) -> contextlib.AbstractAsyncContextManager[bool]:
+        return self._instance.registrar.db.turn(f"source {study} {site}")
 
     # --- runs --------------------------------------------------------------------------------------
 
@@ -143,8 +154,14 @@ class Linking:
         """
         run = await runs.get(self._instance.registrar, study, run_id)
         progress = self._progress.get(run.id)
-        if run.state not in runs.OPEN or progress is None:
+        if run.state not in runs.OPEN:
             raise ConflictError("this linkage run has ended", code="run_ended")
+        if progress is None:
+            raise ConflictError(
+                "another process of the service carries this linkage run out",
+                code="run_elsewhere",
+                hint="try again: another process may answer",
+            )
         progress.cancel, progress.cancelled_by = True, caller.name
         return self.describe(run)
 
@@ -168,11 +185,20 @@ class Linking:
             error=run.error,
         )
 
-    def _spawn(self, run: runs.RunRow) -> None:
+    def _spawn(self, run: runs.RunRow, *, again: bool = False) -> None:
         self._progress[run.id] = _Progress()
-        task = asyncio.create_task(self._guard(run))
+        task = asyncio.create_task(self._mine(run, again))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _mine(self, run: runs.RunRow, again: bool) -> None:
+        """Carry a run out, unless another process does or did."""
+        registrar = self._instance.registrar
+        async with registrar.db.turn(f"run {run.id}", wait=False) as mine:
+            if not mine or (again and not await runs.requeue(registrar, run)):
+                del self._progress[run.id]
+                return
+            await self._guard(run)
 
     async def _guard(self, run: runs.RunRow) -> None:
         """Run a job; whatever goes wrong ends the job with a code, never the service."""
@@ -213,7 +239,8 @@ class Linking:
         await runs.step(registrar, run, "deciding")
         progress.begin("deciding", 1)
         place = places.database(self._instance.config, "registrar")
-        decided = await self._compute(deciding.decide_study, place, run.study, edges, comparison)
+        left_out = await registrar.db.read(lambda conn: consent_study.left_out(registrar, conn, run.study))
+        decided = await self._compute(deciding.decide_study, place, run.study, edges, comparison, left_out)
         self._checkpoint(progress)
         rows = dict(zip(frozen.sources, frozen.rows, strict=True))
         await runs.apply(registrar, run, decided.with_rows(rows), header.edges, header.sha256)

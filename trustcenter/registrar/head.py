@@ -8,9 +8,11 @@ reserved. It is fsynced *before* a reserved range is used, once per 2^20 serials
 from __future__ import annotations
 
 import base64
+import contextlib
+import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +30,19 @@ _FORMAT = "trustcenter/outside-head/1"
 
 @dataclass
 class OutsideHead:
-    """The head of one instance, kept in memory and on disk alike. Used from the writer thread only."""
+    """The head of one instance, kept in memory and on disk alike. Used from the writer thread only.
+
+    Attributes:
+        path: of the file.
+        keys: that sign it.
+        instance: 32 hex digits.
+        database: 32 hex digits.
+        epoch: of the database.
+        log_size: entries of the log that were known when it was written.
+        log_root: root of the log at that size.
+        reserved: by domain uuid, the first counter that is not reserved.
+        shared: other processes of the instance write the same file; what they wrote is kept.
+    """
 
     path: Path
     keys: KeyStore
@@ -37,7 +51,8 @@ class OutsideHead:
     epoch: int
     log_size: int = 0
     log_root: str = ""
-    reserved: dict[str, int] = field(default_factory=dict)  # domain uuid -> first counter that is not reserved
+    reserved: dict[str, int] = field(default_factory=dict)
+    shared: bool = False
 
     def _body(self) -> bytes:
         return json.dumps(
@@ -86,10 +101,12 @@ class OutsideHead:
         if needed <= self.reserved.get(domain, 0):
             return
         before = (self.log_size, self.log_root, self.reserved)
-        self.log_size, self.log_root = committed_head()
-        self.reserved = {**self.reserved, domain: needed + RESERVE}
+        size, root = committed_head()
         try:
-            self.save()
+            with self._turn():
+                self.reserved = {**self.reserved, domain: max(needed + RESERVE, self.reserved.get(domain, 0))}
+                self._know(size, root)
+                self.save()
         except OSError as error:
             # Forgotten in memory too, or the next batch would use what no start knows of.
             self.log_size, self.log_root, self.reserved = before
@@ -100,8 +117,39 @@ class OutsideHead:
 
     def remember(self, size: int, root: str) -> None:
         """Take note of the log's head (at start, at shutdown and after a rotation)."""
-        self.log_size, self.log_root = size, root
-        self.save()
+        with self._turn():
+            self._know(size, root)
+            self.save()
+
+    def follow(self) -> None:
+        """Take over what other processes of the instance have reserved."""
+        with self._turn():
+            pass
+
+    def _know(self, size: int, root: str) -> None:
+        if not self.shared or size >= self.log_size:
+            self.log_size, self.log_root = size, root
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Alone with the file, and knowing what is in it."""
+        if not self.shared:
+            yield
+            return
+        descriptor = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            known = OutsideHead.load(self.path, self.keys)
+            if known.epoch != self.epoch:
+                raise StaleDatabaseError(
+                    "the instance was reopened under another epoch", hint="restart every process of the service"
+                )
+            self._know(known.log_size, known.log_root)
+            domains = self.reserved.keys() | known.reserved.keys()
+            self.reserved = {d: max(self.reserved.get(d, 0), known.reserved.get(d, 0)) for d in domains}
+            yield
+        finally:
+            os.close(descriptor)
 
     @classmethod
     def load(cls, path: Path, keys: KeyStore) -> OutsideHead:

@@ -143,6 +143,7 @@ class KeyRing:
             VerificationError: an older or foreign key store lies beside this database.
         """
         store, generation = conn.execute("SELECT keystore, keystore_generation FROM instance").fetchone()
+        self._keys.refresh()
         # Destroyed ones count as there: the key store is newer then, and `closing` makes the database follow.
         there = {entry.id for entry in self._keys.entries()}
         missing = [
@@ -159,4 +160,5 @@ class KeyRing:
 
     def note_generation(self, conn: Connection) -> None:
         """Remember how new the key store was, in the transaction that relies on it."""
-        conn.execute("UPDATE instance SET keystore_generation = ?", (self._keys.generation,))
+        now = self._keys.generation
+        conn.execute("UPDATE instance SET keystore_generation = ? WHERE keystore_generation < ?", (now, now))

@@ -21,7 +21,7 @@ from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection, IntegrityError, select_in
 
-from . import studies
+from . import consent_study, studies
 from .context import Context
 from .deciding import Decided
 
@@ -150,14 +150,18 @@ async def interrupted(context: Context) -> list[RunRow]:
     return await context.db.read(query)
 
 
-async def requeue(context: Context, run: RunRow) -> None:
-    """Take an interrupted run back to its beginning."""
+async def requeue(context: Context, run: RunRow) -> bool:
+    """Take an interrupted run back to its beginning; False if it has ended meanwhile."""
 
-    def effect(conn: Connection) -> None:
+    def effect(conn: Connection) -> bool:
+        state = conn.execute("SELECT state FROM run WHERE id = ?", (run.id,)).fetchone()[0]
+        if state not in OPEN:
+            return False
         conn.execute("UPDATE run SET state = 'queued' WHERE id = ?", (run.id,))
         context.audit(conn, Event.RUN_RESUME, "service", "", study=run.study, run=run.id, window=run.window)
+        return True
 
-    await context.db.write(effect)
+    return await context.db.write(effect)
 
 
 async def step(context: Context, run: RunRow, target: str, *, error: str | None = None, who: str = "service") -> None:
@@ -220,6 +224,7 @@ async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edg
                 for a, b, count, level, posterior, cls in decided.links
             ],
         )
+        consent_study.unlink(conn, run.id, decided.left_out)
         conn.execute(
             "UPDATE run SET state = 'applied', parameters_hash = ?, counts = ?, finished = ? WHERE id = ?",
             (
@@ -243,6 +248,7 @@ async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edg
             sources=[{"site": s.site, "records": s.records} for s in decided.counts.sources],
             pairs=[{"sites": p.sites, "matches": p.matches, "possible": p.possible} for p in decided.counts.pairs],
             persons=decided.counts.persons,
+            **({"left_out": len(decided.left_out)} if decided.left_out else {}),
         )
 
     await context.db.write(effect)

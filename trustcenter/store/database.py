@@ -15,13 +15,14 @@ from typing import Final, NoReturn, TypeVar
 from trustcenter.errors import StoreUnavailableError
 
 from .connection import Connection
-from .engine import Engine, Session
+from .engine import Engine, Session, begin
 from .location import Location, engine_of
 from .migrations import Migration
 from .writer import Writer
 
 T = TypeVar("T")
 
+TURN_SECONDS: Final = 0.05  # between two looks whether another process is done
 STREAMS_MAX: Final = 8  # long reads at one time; each holds a connection and keeps the WAL from restarting
 
 
@@ -150,8 +151,7 @@ class Database:
             self._idle.put(None)
             raise _closing()
         try:
-            conn = self.engine.renew(conn, self.engine.reader)
-            self.engine.begin_read(conn)
+            conn = begin(self.engine, conn, self.engine.begin_read, self.engine.reader)
             try:
                 return fn(conn)
             finally:
@@ -187,6 +187,23 @@ class Database:
             stream.close(wait=False)
             with self._mutex:
                 self._streams.discard(stream)
+
+    @contextlib.asynccontextmanager
+    async def turn(self, name: str, *, wait: bool = True) -> AsyncIterator[bool]:
+        """Hold `name` against other processes that share the store; with SQLite there are none.
+
+        Args:
+            name: what is to be done by one process at a time.
+            wait: until no other has it; otherwise the block sees False if another has.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                while not (mine := await asyncio.to_thread(stack.enter_context, self.engine.turn(name))) and wait:
+                    stack.close()
+                    await asyncio.sleep(TURN_SECONDS)
+            except Exception as error:
+                _raise(self.engine, error)
+            yield mine
 
     def activity(self) -> Activity:
         """Figures of the writer, for metrics; all 0 for a database that is only read."""

@@ -91,3 +91,17 @@ class Engine(ABC):
     @abstractmethod
     def turn(self, name: str) -> AbstractContextManager[bool]:
         """Hold `name` against other processes: True inside, or False if one of them has it. Blocks no writer."""
+
+
+def begin(engine: Engine, conn: Session, start: Callable[[Session], None], again: Callable[[], Session]) -> Session:
+    """Begin a transaction on `conn`, or on a new connection if the old one turns out to be broken."""
+    conn = engine.renew(conn, again)
+    try:
+        start(conn)
+    except Exception:
+        fresh = engine.renew(conn, again)
+        if fresh is conn:
+            raise
+        start(fresh)
+        return fresh
+    return conn

@@ -31,6 +31,7 @@ class SqliteEngine(Engine):
     def __init__(self, path: Path) -> None:
         """Nothing is opened yet."""
         self.path = path
+        self.before_checkpoint: Callable[[], None] = _nothing  # called while the WAL still holds what it holds
         self._lock: FileLock | None = None
         self._changes = 0  # of the writing connection at the last checkpoint
 
@@ -100,6 +101,7 @@ class SqliteEngine(Engine):
         if changes < (CHECKPOINT_CHANGES_BUSY if waiting else CHECKPOINT_CHANGES):
             return
         self._changes = conn.total_changes
+        self.before_checkpoint()
         _, pages, _ = conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if pages > WAL_PAGES_MAX:
             conn.execute(f"PRAGMA busy_timeout = {RESTART_WAIT_MS}")
@@ -110,6 +112,7 @@ class SqliteEngine(Engine):
 
     def finish(self, conn: Session) -> None:
         """Copy the WAL back and empty it."""
+        self.before_checkpoint()
         try:
             conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:  # the WAL stays and is replayed at the next start
@@ -127,3 +130,7 @@ class SqliteEngine(Engine):
     def turn(self, name: str) -> Iterator[bool]:
         """There is no other process."""
         yield True
+
+
+def _nothing() -> None:
+    """Nobody follows the WAL."""

@@ -19,7 +19,7 @@ from typing import Any, Final
 from trustcenter.errors import StoreTransactionError, StoreUnavailableError
 
 from .connection import Connection
-from .engine import Engine, Session
+from .engine import Engine, Session, begin
 
 GROUP_MAX: Final = 256  # operations in one transaction
 GROUP_SECONDS: Final = 0.05  # no operation joins a transaction older than this
@@ -133,8 +133,7 @@ class Writer:
                 "the disk failed to store a commit; nothing more is written until the service is restarted",
                 hint="check the disk, then restart the service",
             )
-        self._conn = self._engine.renew(self._conn, self._engine.writer_again)
-        self._engine.begin_write(self._conn)
+        self._conn = begin(self._engine, self._conn, self._engine.begin_write, self._engine.writer_again)
 
     def _one(self, fn: Callable[[Connection], Any]) -> Any:
         conn = self._conn
