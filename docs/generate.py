@@ -97,6 +97,7 @@ def errors_page() -> str:
         "pseudonym_taken": ("conflict", "item of an import: the pseudonym stands, or stood, for another original"),
         "original_has_another": ("conflict", "item of an import: the original has another stored pseudonym"),
         "computed_pseudonym": ("conflict", "item of an import: it is a live computed pseudonym of the domain"),
+        "ambiguous": ("conflict", "item of a batch: two entries stand behind the pseudonym, so none is answered"),
         "unknown_pseudonym": (
             "not_found",
             "item of a batch: forged, deleted, foreign, or never issued; one answer for all",

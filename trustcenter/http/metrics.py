@@ -27,6 +27,7 @@ BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 PATH: Final = "/metrics"
 _ISSUE = f'"event":"{Event.PSEUDONYM_ISSUE.value}"'.encode()
+_ALARM = f'"event":"{Event.PSEUDONYM_ALARM.value}"'.encode()
 _FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Authorization")
 
 Labels = tuple[tuple[str, str], ...]
@@ -50,6 +51,7 @@ class Metrics:
         self._requests: dict[Labels, int] = defaultdict(int)
         self._latency: dict[str, _Histogram] = defaultdict(_Histogram)
         self._issued: dict[str, int] = defaultdict(int)
+        self._alarms = 0
         self._seen: int | None = None  # entries of the registrar's log that were looked at
         self._scraping = asyncio.Lock()
 
@@ -74,6 +76,8 @@ class Metrics:
             lines += self._histograms()
             issued = (((("site", site),), count) for site, count in self._issued.items())
             lines += _family("pseudonyms_issued_total", "counter", "Pseudonyms newly issued since the start.", issued)
+            lines += _one("alarms_total", "counter", "Pseudonyms that were never issued: both stores may have leaked.",
+                          self._alarms)  # fmt: skip
             for room, activity in (("registrar", registrar.activity()), ("comparator", comparator.activity())):
                 lines += _one(f"{room}_commits_total", "counter", "Transactions committed.", activity.commits)
                 lines += _one(f"{room}_operations_total", "counter", "Operations in them: the group size is the ratio.",
@@ -106,6 +110,8 @@ class Metrics:
                 entry = json.loads(leaf)
                 if entry["event"] == Event.PSEUDONYM_ISSUE.value:
                     self._issued[entry["who"]] += int(entry["data"].get("count", 0))
+            elif _ALARM in leaf:
+                self._alarms += 1
         self._seen = size
         now = self._instance.registrar.clock()
         oldest: dict[str, float] = {}

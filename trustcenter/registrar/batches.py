@@ -14,6 +14,7 @@ from trustcenter.store import Connection
 from . import domains, issue, lookup, policy
 from .context import Context
 from .domains import DomainRow
+from .resolving import Found
 
 _PARENT_LABEL = b"\0parent\0"  # an original is printable: none begins like this
 
@@ -31,6 +32,18 @@ def unknown_pseudonym(index: int) -> api.ItemError:
 def wrong_check(index: int) -> api.ItemError:
     """Mistyped."""
     return api.ItemError(index=index, code="wrong_check_characters", hint="probably mistyped: compare with the source")
+
+
+def ambiguous(index: int) -> api.ItemError:
+    """Two rows stand behind it, so none is answered."""
+    return api.ItemError(index=index, code="ambiguous", hint="it names two entries: tell the operator, use neither")
+
+
+def unresolved(index: int, question: lookup.Question, found: Found) -> api.ItemError:
+    """Why a pseudonym has no row: mistyped, ambiguous, or one answer for everything else."""
+    if question.status[index] == 2:
+        return wrong_check(index)
+    return ambiguous(index) if index in found.ambiguous else unknown_pseudonym(index)
 
 
 @dataclass(frozen=True)
@@ -94,15 +107,17 @@ async def _parents(
     parent = await context.db.read(lambda conn: domains.by_id(conn, parent_id))
     question = await asyncio.to_thread(lookup.read, context, parent, texts)
 
-    def query(conn: Connection) -> list[tuple[int, bytes] | None]:
+    def query(conn: Connection) -> Found:
         now = context.clock()
         policy.require_keys(conn, parent.id, now)
-        return lookup.rows(context, conn, parent, question, now)
+        return lookup.find(context, conn, parent, question, now)
 
     found = await context.db.read(query)
+    if found.above:
+        await context.db.write(lambda conn: lookup.alarm(context, conn, parent, found, "service", ""))
     head = _PARENT_LABEL + bytes.fromhex(parent.uuid)
     kept, values, keyed, errors = [], [], [], []
-    for place, text, row in zip(good, texts, found, strict=True):
+    for place, text, row in zip(good, texts, found.rows, strict=True):
         if row is None:
             errors.append(
                 api.ItemError(

@@ -1,10 +1,12 @@
 """From a pseudonym to its row, whatever made it: computed under any live key version, drawn, or imported.
 
-A text that two of them claim is nobody's. Deleted, expired, foreign and forged texts have one answer.
+A text that two of them claim is nobody's, and called ambiguous. Deleted, expired, foreign and forged texts have one
+answer.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,13 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keys import computed, drawn
+from trustcenter.audit import Event
 from trustcenter.store import Connection
 
 from . import drawn as stored
-from . import translate
 from .context import Context
 from .domains import DomainRow
 from .policy import DRAWN
+from .resolving import Found, resolve
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,17 +45,15 @@ def read(context: Context, domain: DomainRow, texts: Sequence[str]) -> Question:
     return Question(parsed, stored.tags(context, domain, texts) if domain.strings else [], parsed.status)
 
 
-def rows(
-    context: Context, conn: Connection, domain: DomainRow, question: Question, now: datetime
-) -> list[tuple[int, bytes] | None]:
-    """The live row (serial, nonce) behind each text; None where there is none, or more than one."""
-    found: list[tuple[int, bytes] | None]
+def find(context: Context, conn: Connection, domain: DomainRow, question: Question, now: datetime) -> Found:
+    """The live row behind each text. Whoever asks inside a transaction passes the answer to `alarm`."""
     if domain.policy.suite == DRAWN:
-        found = [None] * len(question.status)
+        found = Found([None] * len(question.status))
     else:
-        found = translate.resolve(context, conn, domain, question.parsed.blocks, question.parsed.status)
+        found = resolve(context, conn, domain, question.parsed.blocks, question.parsed.status)
     if not question.tags:
         return found
+    rows, ambiguous = found.rows, set(found.ambiguous)
     owners = stored.owners(conn, domain.id, question.tags)
     moment = now.timestamp()
     for index, tag in enumerate(question.tags):
@@ -58,6 +61,28 @@ def rows(
         if owner is None:
             continue
         serial, _, status, nonce, expires = owner
-        if status == 0 and (expires is None or expires > moment):
-            found[index] = (serial, nonce) if found[index] is None else None
-    return found
+        if status != 0 or (expires is not None and expires <= moment):
+            continue
+        if rows[index] is not None:
+            ambiguous.add(index)
+            rows[index] = None
+        elif index not in ambiguous:
+            rows[index] = (serial, nonce)
+    return Found(rows, frozenset(ambiguous), found.above)
+
+
+def rows(
+    context: Context, conn: Connection, domain: DomainRow, question: Question, now: datetime
+) -> list[tuple[int, bytes] | None]:
+    """As `find`, for those who treat every text without a row alike."""
+    return find(context, conn, domain, question, now).rows
+
+
+def alarm(context: Context, conn: Connection, domain: DomainRow, found: Found, who: str, request: str) -> None:
+    """Raise the alarm, in the log and in the service's own, if somebody made pseudonyms that were never issued.
+
+    Only both stores together make one, so it means that both have leaked (rule 3 of the suite).
+    """
+    if found.above:
+        context.audit(conn, Event.PSEUDONYM_ALARM, who, request, domain=domain.name, count=found.above)
+        _log.critical("pseudonyms above a high-water mark were presented: both stores may have leaked")

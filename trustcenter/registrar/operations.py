@@ -21,6 +21,7 @@ from trustcenter.store import Connection
 from . import batches, idempotency, issue, lookup, policy, removal, rows
 from .context import Context
 from .domains import DomainRow
+from .resolving import Found
 from .rows import New, Row
 
 
@@ -162,10 +163,11 @@ async def validate(
     domain = await batches.own_domain(context, caller, domain_name, len(pseudonyms))
     question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms)
 
-    def effect(conn: Connection) -> list[tuple[int, bytes] | None]:
+    def effect(conn: Connection) -> Found:
         now = context.clock()
         policy.require_keys(conn, domain.id, now)
-        found = lookup.rows(context, conn, domain, question, now)
+        found = lookup.find(context, conn, domain, question, now)
+        lookup.alarm(context, conn, domain, found, caller.name, request)
         context.audit(
             conn,
             Event.PSEUDONYM_VALIDATE,
@@ -173,14 +175,20 @@ async def validate(
             request,
             domain=domain.name,
             count=len(pseudonyms),
-            unresolved=sum(row is None for row in found),
+            unresolved=found.rows.count(None),
         )
         return found
 
     found = await context.db.write(effect)
     return api.ValidateAnswer(
         results=[
-            "ok" if row is not None else "wrong_check_characters" if status == 2 else "unknown_pseudonym"
-            for row, status in zip(found, question.status, strict=True)
+            "ok"
+            if row is not None
+            else "wrong_check_characters"
+            if status == 2
+            else "ambiguous"
+            if index in found.ambiguous
+            else "unknown_pseudonym"
+            for index, (row, status) in enumerate(zip(found.rows, question.status, strict=True))
         ]
     )

@@ -80,7 +80,9 @@ def _release(
     except tickets.TicketNeededError as error:
         return _refuse(context, conn, fetch, error, len(fetch.pseudonyms))
     allowed = requests.serials(conn, row)
-    rows = lookup.rows(context, conn, fetch.domain, question, now)
+    answer = lookup.find(context, conn, fetch.domain, question, now)
+    lookup.alarm(context, conn, fetch.domain, answer, fetch.caller.name, fetch.request)
+    rows = answer.rows
     wanted = [found[0] if found is not None and found[0] in allowed else None for found in rows]
     originals = _unseal(context, conn, fetch.domain, {serial for serial in wanted if serial is not None})
     refused = sum(serial not in originals for serial in wanted)

@@ -95,7 +95,9 @@ async def create(
                 hint="wait until approvers have decided, or until open ones expire",
             )
         policy.require_keys(conn, domain.id, context.clock())
-        rows = lookup.rows(context, conn, domain, question, context.clock())
+        found = lookup.find(context, conn, domain, question, context.clock())
+        lookup.alarm(context, conn, domain, found, caller.name, request)
+        rows = found.rows
         unknown = [index for index, row in enumerate(rows) if row is None]
         if unknown:
             context.audit(

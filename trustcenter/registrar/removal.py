@@ -22,6 +22,7 @@ from trustcenter.store import Connection
 from . import batches, domains, lookup, policy, rows
 from .context import Context
 from .domains import DomainRow
+from .resolving import Found
 
 _SERIALS_PER_ENTRY: Final = 3000  # an entry of the log has at most 64 KiB
 _KEPT_DAYS: Final = 30  # of idempotency records
@@ -70,13 +71,16 @@ async def _remove(
         batch = await batches.prepare(context, domain, asked)
         places, errors = batch.good, batch.errors
 
-    def effect(conn: Connection) -> tuple[list[list[int]], int]:
+    def effect(conn: Connection) -> tuple[list[list[int]], int, Found]:
         now = context.clock()
         policy.require_keys(conn, domain.id, now)
         if body.pseudonyms is not None:
-            found = [[row[0]] if row else [] for row in lookup.rows(context, conn, domain, question, now)]
+            asked_for = lookup.find(context, conn, domain, question, now)
+            lookup.alarm(context, conn, domain, asked_for, caller.name, request)
+            found = [[row[0]] if row else [] for row in asked_for.rows]
         else:
             known = rows.known(context, conn, domain.id, batch.tags)
+            asked_for = Found([])
             found = [[row.serial for row in known.get(tag, ()) if not row.expired(now)] for tag in batch.tags]
         serials = sorted({serial for part in found for serial in part})
         if kind == "deleted":
@@ -89,19 +93,17 @@ async def _remove(
             )
         event = Event.PSEUDONYM_DELETE if kind == "deleted" else Event.PSEUDONYM_ANONYMISE
         _log(context, conn, event, caller.name, request, domain, serials)
-        return found, len(serials)
+        return found, len(serials), asked_for
 
-    found, count = await context.db.write(effect)
+    found, count, asked_for = await context.db.write(effect)
     results: list[Kind | None] = [None] * len(asked)
     for place, serials in zip(places, found, strict=True):
         if serials:
             results[place] = kind
         elif body.pseudonyms is None:
             errors.append(batches.unknown_original(place))
-        elif question.status[place] == 2:
-            errors.append(batches.wrong_check(place))
         else:
-            errors.append(batches.unknown_pseudonym(place))
+            errors.append(batches.unresolved(place, question, asked_for))
     return api.RemovalAnswer(results=results, errors=sorted(errors, key=lambda e: e.index), rows=count)
 
 

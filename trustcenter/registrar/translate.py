@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import datetime
 
-import numpy as np
-from numpy.typing import NDArray
-
-from keys import computed
 from keys.ids import Purpose
 from keys.states import KeyState, Operation, may
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
-from trustcenter.store import Connection, select_in
+from trustcenter.store import Connection
 
 from . import batches, domains, issue, lookup, policy, rows
 from .context import Context
 from .domains import DomainRow
 from .keyring import Version
+from .resolving import Found
 
 _CHUNK = 20_000  # rows per step of a streamed map: about 2 MB
 
@@ -44,11 +40,12 @@ async def translate(
     domain = await batches.own_domain(context, caller, domain_name, len(pseudonyms), studies=True)
     question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms)
 
-    def effect(conn: Connection) -> tuple[int, list[tuple[int, bytes] | None], rows.Fetched]:
+    def effect(conn: Connection) -> tuple[int, Found, rows.Fetched]:
         now = context.clock()
         policy.require_keys(conn, domain.id, now)
         active = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM)
-        found = lookup.rows(context, conn, domain, question, now)
+        found = lookup.find(context, conn, domain, question, now)
+        lookup.alarm(context, conn, domain, found, caller.name, request)
         context.audit(
             conn,
             Event.PSEUDONYM_TRANSLATE,
@@ -57,64 +54,15 @@ async def translate(
             domain=domain.name,
             key_version=active.version,
             count=len(pseudonyms),
-            unresolved=sum(row is None for row in found),
+            unresolved=found.rows.count(None),
         )
-        return active.version, found, rows.fetch(conn, domain, [row for row in found if row is not None])
+        return active.version, found, rows.fetch(conn, domain, [row for row in found.rows if row is not None])
 
     version, found, fetched = await context.db.write(effect)
     strings = iter(await asyncio.to_thread(rows.render, context, domain, version, fetched))
-    answer = [next(strings) if row is not None else None for row in found]
-    errors = [
-        batches.wrong_check(index) if question.status[index] == 2 else batches.unknown_pseudonym(index)
-        for index, row in enumerate(found)
-        if row is None
-    ]
+    answer = [next(strings) if row is not None else None for row in found.rows]
+    errors = [batches.unresolved(index, question, found) for index, row in enumerate(found.rows) if row is None]
     return api.TranslateAnswer(pseudonyms=answer, errors=errors, key_version=version)
-
-
-def resolve(
-    context: Context,
-    conn: Connection,
-    domain: DomainRow,
-    blocks: NDArray[np.uint8],
-    status: NDArray[np.int8],
-) -> list[tuple[int, bytes] | None]:
-    """Rows (serial, nonce) behind well-formed blocks; None where there is no live row.
-
-    Every key version that may resolve is tried, without early exit, and a block that two versions claim is
-    treated as unknown: it cannot be one of ours.
-    """
-    count = len(status)
-    hits = np.zeros(count, dtype=np.int64)
-    serials = np.zeros(count, dtype=np.uint64)
-    nonces = np.zeros((count, 5), dtype=np.uint8)
-    for version in context.ring.versions(conn, domain.scope, Purpose.PSEUDONYM):
-        if not may(version.state, Operation.TRANSLATE_FROM):
-            continue
-        inner = context.keys.decipher(domain.uuid, version.version, blocks)
-        opened = computed.open_inner(domain.h, domain.uuid, version.version, inner)
-        ok = opened.ok & (status == 0)
-        if version.high_water is not None:
-            ok &= opened.serial <= np.uint64(version.high_water)
-        hits += ok
-        serials[ok] = opened.serial[ok]
-        nonces[ok] = opened.nonce[ok]
-    candidates = np.flatnonzero(hits == 1)
-    live = _live_nonces(conn, domain.id, [int(serials[i]) for i in candidates], context.clock())
-    found: list[tuple[int, bytes] | None] = [None] * count
-    for i in candidates:
-        serial, nonce = int(serials[i]), nonces[i].tobytes()
-        if live.get(serial) == nonce:
-            found[i] = (serial, nonce)
-    return found
-
-
-def _live_nonces(conn: Connection, domain: int, serials: Sequence[int], now: datetime) -> dict[int, bytes]:
-    query = (
-        "SELECT serial, nonce FROM entry WHERE domain = ? AND status = 0 AND serial IN {values}"
-        " AND (expires IS NULL OR expires > ?)"
-    )
-    return dict(select_in(conn, query, (domain,), sorted(set(serials)), (int(now.timestamp()),)))
 
 
 async def translation_map(

@@ -59,7 +59,7 @@ class ValidateRequest(Message, frozen=True, kw_only=True):
 class ValidateAnswer(Message, frozen=True, kw_only=True):
     """A verdict per pseudonym, in order."""
 
-    results: list[Literal["ok", "wrong_check_characters", "unknown_pseudonym"]]
+    results: list[Literal["ok", "wrong_check_characters", "unknown_pseudonym", "ambiguous"]]
 
 
 class Selection(Message, frozen=True, kw_only=True):
