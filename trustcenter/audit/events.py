@@ -51,10 +51,14 @@ class Event(StrEnum):
     PSEUDONYM_ANONYMISE = "site:pseudonym:anonymise"
     PSEUDONYM_DELETE = "site:pseudonym:delete"
     PSEUDONYM_EXPIRE = "registrar:pseudonym:expire"
-    PSEUDONYM_ALARM = "registrar:pseudonym:alarm"
     REIDENTIFY_REQUEST = "site:reidentification:request"
     REIDENTIFY_APPROVE = "approver:reidentification:approve"
     REIDENTIFY_DENY = "approver:reidentification:deny"
+
+    CONSENT_RECORD = "site:consent:record"
+    CONSENT_WITHDRAW = "site:consent:withdraw"
+    CONSENT_QUERY = "site:consent:query"
+    CONSENT_ASK = "steward:consent:query"
 
     STUDY_CREATE = "operator:study:create"
     STUDY_CLOSE = "operator:study:close"

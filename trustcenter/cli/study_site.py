@@ -59,15 +59,17 @@ def register(
     ids = read_ids(source, id_column, separator(delimiter))
     with progress("registering") as tick:
 
-        async def job(center: TrustCenter) -> list[str]:
+        async def job(center: TrustCenter) -> list[str | None]:
             await center.study(study)
             return await work.register(center, study, ids, key, lambda _, done, total: tick(done, total))
 
         pseudonyms = call(connect, job)
-    write_csv(target, (id_column, "pseudonym"), zip(ids, pseudonyms, strict=True), force=force)
+    rows = [(one, pseudonym) for one, pseudonym in zip(ids, pseudonyms, strict=True) if pseudonym is not None]
+    write_csv(target, (id_column, "pseudonym"), rows, force=force)
+    refused = len(ids) - len(rows)
     if as_json:
-        output.data({"study": study, "records": len(ids)})
-    output.note(f"{len(ids)} records registered")
+        output.data({"study": study, "records": len(rows), "without_consent": refused})
+    output.note(f"{len(rows)} records registered" + (f"; {refused} have no consent for this study" if refused else ""))
 
 
 @click.command()
@@ -139,6 +141,8 @@ def upload(
         output.fields({"records": done.records, "new or changed": done.sent, "rows sent": done.rows})
     for receipt in done.receipts:
         output.note(f"receipt {receipt.sequence}: {receipt.rows} rows, root {receipt.root[:16]}…, verified")
+    if done.without_consent:
+        output.note(f"{done.without_consent} records have no consent for this study and were left out")
     if not done.sent:
         output.note("the centre holds all of this already")
     warn(done.records, done.few_passes, done.warnings)

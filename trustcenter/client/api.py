@@ -199,8 +199,8 @@ class TrustCenter(DomainOperations):
 
     # --- studies: the site's side --------------------------------------------------------------------
 
-    async def register(self, study: str, record_numbers: Sequence[str]) -> list[str]:
-        """Study pseudonyms of record numbers (32 hex digits each, sorted), in order."""
+    async def register(self, study: str, record_numbers: Sequence[str]) -> list[str | None]:
+        """Study pseudonyms of record numbers (32 hex digits each, sorted), in order; None without consent."""
         request = m.RegisterRequest(record_numbers=list(record_numbers))
         answer = await self._post(f"/v1/studies/{quoted(study)}/records", request, m.RegisterAnswer, repeatable=True)
         return as_long(answer.pseudonyms, answer.pseudonyms, record_numbers)

@@ -43,6 +43,7 @@ class Uploaded:
         receipts: the comparator's, one per upload, their roots verified.
         few_passes: records with fewer than three live passes, which can hardly be linked.
         warnings: what normalisation noticed, as counts.
+        without_consent: records that the centre refused, because the study requires a consent that they lack.
     """
 
     records: int
@@ -51,12 +52,13 @@ class Uploaded:
     receipts: list[Receipt] = field(default_factory=list)
     few_passes: int = 0
     warnings: Counter[str] = field(default_factory=Counter)
+    without_consent: int = 0
 
 
 async def register(
     center: TrustCenter, study: str, ids: Sequence[str], site_key: bytes, progress: Progress | None = None
-) -> list[str]:
-    """Study pseudonyms of the site's own records, in the order of `ids`.
+) -> list[str | None]:
+    """Study pseudonyms of the site's own records, in the order of `ids`; None for those without required consent.
 
     Record numbers are derived from the ids and sent sorted. A repeated call gives the same pseudonyms.
 
@@ -75,7 +77,7 @@ async def register(
     numbers = [row.hex() for row in map(bytes, record_numbers(site_key, study, ids))]
     order = sorted(range(len(numbers)), key=numbers.__getitem__)
     size = center.settings.batch
-    pseudonyms = [""] * len(numbers)
+    pseudonyms: list[str | None] = [None] * len(numbers)
     done = 0
 
     async def send(indices: list[int]) -> None:
@@ -167,10 +169,19 @@ async def upload(
     """
     from .difference import new_records, parts
 
-    encoded, done = await _encode(schema, table, secrets, progress)
-    if len(table) < study.minimum_batch:
-        raise _too_small(study)  # the whole source: nothing needs to be asked for
-    await register(center, study.name, table.ids, secrets.site_key, progress)
+    if study.consent:
+        # Registered first: what has no consent is not even encoded.
+        if len(table) < study.minimum_batch:
+            raise _too_small(study)
+        named = await register(center, study.name, table.ids, secrets.site_key, progress)
+        refused = named.count(None)
+        encoded, done = await _encode(schema, _only(table, named) if refused else table, secrets, progress)
+        done.records, done.without_consent = len(table), refused
+    else:
+        encoded, done = await _encode(schema, table, secrets, progress)
+        if len(table) < study.minimum_batch:
+            raise _too_small(study)  # the whole source: nothing needs to be asked for
+        await register(center, study.name, table.ids, secrets.site_key, progress)
     held = b"".join([line.refs async for line in center.own_records(study.name)])
     done.sent, rows = new_records(encoded, held)
     if 0 < rows < study.minimum_batch * study.passes:
@@ -179,6 +190,14 @@ async def upload(
         done.receipts.append(await _send(center, study, schema, part, progress))
         done.rows += len(part.rows)
     return done
+
+
+def _only(table: Table, named: Sequence[str | None]) -> Table:
+    """The rows that were not refused."""
+    from linkage.tables import Table
+
+    kept = [at for at, pseudonym in enumerate(named) if pseudonym is not None]
+    return Table([table.ids[at] for at in kept], {n: [c[at] for at in kept] for n, c in table.columns.items()})
 
 
 def _too_small(study: Study) -> PolicyError:

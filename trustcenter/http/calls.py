@@ -20,7 +20,10 @@ SITE = frozenset({"site"})
 OPERATOR = frozenset({"operator"})
 AUDITOR = frozenset({"auditor"})
 APPROVER = frozenset({"approver"})
+STEWARD = frozenset({"steward"})
 PUBLIC: frozenset[str] = frozenset()
+
+FHIR_TYPES = ("application/fhir+json", "application/fhir+ndjson", "application/x-ndjson")
 
 _SEGMENT = re.compile(r"[a-z0-9.-]{1,200}")
 
@@ -83,7 +86,7 @@ class Route:
     roles: frozenset[str]  # empty: no credential needed
     summary: str
     handler: Handler
-    takes: type[msgspec.Struct] | Literal["bytes"] | None = None
+    takes: type[msgspec.Struct] | Literal["bytes", "fhir"] | None = None  # "fhir": JSON or NDJSON, as sent
     gives: type[msgspec.Struct] | Literal["bytes", "text"] | None = None
     line: type[msgspec.Struct] | None = None  # set for NDJSON streams
     status: int = 200

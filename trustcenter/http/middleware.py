@@ -26,12 +26,14 @@ from trustcenter.instance.opening import Instance
 from trustcenter.messages.api import Problem, StreamEnd
 
 from .access import Access
-from .calls import Binary, Call, Lines, Route
+from .calls import FHIR_TYPES, Binary, Call, Lines, Route
 from .metrics import METRICS
 
 INSTANCE: web.AppKey[Instance] = web.AppKey("instance", Instance)
 ACCESS: web.AppKey[Access] = web.AppKey("access", Access)
 LINKING: web.AppKey[Linking] = web.AppKey("linking", Linking)
+_JSON = ("application/json",)
+_CONTENT_TYPES = {"bytes": ("application/octet-stream",), "fhir": FHIR_TYPES}
 _DECODE_INLINE = 64 * 2**10  # bytes; larger bodies are decoded in a thread
 _log = structlog.get_logger()
 _encoder = msgspec.json.Encoder()
@@ -161,9 +163,11 @@ async def read_body(request: web.Request, route: Route) -> Any:
     limits = request.app[INSTANCE].config.limits
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise UsageError_("compressed bodies are not accepted", code="compressed_body", hint="send it plain")
-    wanted = "application/octet-stream" if route.takes == "bytes" else "application/json"
-    if request.content_type != wanted:
-        raise UsageError_("the body has another content type", code="wrong_content_type", hint=f"send {wanted}")
+    kinds = _CONTENT_TYPES[route.takes] if isinstance(route.takes, str) else _JSON
+    if request.content_type not in kinds:
+        raise UsageError_(
+            "the body has another content type", code="wrong_content_type", hint=f"send {' or '.join(kinds)}"
+        )
     if request.content_length is not None and request.content_length > limits.body_bytes:
         raise LimitError("the request body is too large", code="body_too_large", hint="send smaller batches")
     try:
@@ -171,7 +175,7 @@ async def read_body(request: web.Request, route: Route) -> Any:
             body = await request.read()
     except TimeoutError:
         raise LimitError("the request body did not arrive in time", code="body_too_slow") from None
-    if route.takes == "bytes":
+    if isinstance(route.takes, str):
         return body
     return await decode(body, route.takes)
 

@@ -11,7 +11,7 @@ import msgspec
 import trustcenter
 from trustcenter.messages.api import Problem, StreamEnd
 
-from .calls import Route
+from .calls import FHIR_TYPES, Route
 
 _REF = "#/components/schemas/{name}"
 
@@ -90,6 +90,10 @@ def _operation(route: Route, refs: dict[type[msgspec.Struct], dict[str, Any]]) -
             "required": True,
             "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
         }
+    elif route.takes == "fhir":
+        kinds: dict[str, Any] = {kind: {"schema": {"type": "string"}} for kind in FHIR_TYPES[1:]}
+        kinds[FHIR_TYPES[0]] = {"schema": {"type": "object"}}
+        operation["requestBody"] = {"required": True, "content": kinds}
     elif route.takes is not None:
         operation["requestBody"] = {
             "required": True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     routes_access,
+    routes_consent,
     routes_metrics,
     routes_operations,
     routes_operator,
@@ -28,4 +29,5 @@ ROUTES: tuple[Route, ...] = (
     *routes_site.ROUTES,
     *routes_operations.ROUTES,
     *routes_reidentify.ROUTES,
+    *routes_consent.ROUTES,
 )

@@ -19,7 +19,7 @@ from trustcenter.comparator import context as comparator_context
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
 from trustcenter.errors import ConflictError, NotFoundError, VerificationError
-from trustcenter.registrar import closing, reidentify_schema, removal
+from trustcenter.registrar import closing, consent_store, reidentify_schema, removal
 from trustcenter.registrar import context as registrar_context
 from trustcenter.registrar import policy as registrar_policy
 from trustcenter.registrar import schema as registrar_schema
@@ -39,6 +39,7 @@ REGISTRAR_MIGRATIONS = (
     *registrar_schema.MIGRATIONS,
     *registrar_policy.MIGRATIONS,
     *reidentify_schema.MIGRATIONS,
+    *consent_store.MIGRATIONS,
 )
 COMPARATOR_MIGRATIONS = (*AUDIT_MIGRATIONS, *comparator_schema.MIGRATIONS)
 

@@ -30,6 +30,7 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=f"^[^\\
 Hex16 = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{32}}{_END}", description="16 bytes as lower-case hex")]
 Hex32 = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{64}}{_END}", description="32 bytes as lower-case hex")]
 Day = Annotated[str, msgspec.Meta(pattern=f"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_END}", description="YYYY-MM-DD")]
+Policies = Annotated[list[Annotated[str, msgspec.Meta(max_length=200)]], msgspec.Meta(max_length=50)]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 

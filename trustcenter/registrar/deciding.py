@@ -33,6 +33,7 @@ class Decided:
     links: list[tuple[int, int, int, float, float, str]]  # a, b, edges, mean level, posterior, class
     counts: api.RunCounts
     parameters_hash: str
+    left_out: frozenset[tuple[int, int]] = frozenset()  # records without the consent that the study requires
 
     def with_rows(self, rows: Mapping[str, int]) -> Decided:
         """The same, with the comparator's row counts per site."""
@@ -40,7 +41,13 @@ class Decided:
         return replace(self, counts=msgspec.structs.replace(self.counts, sources=sources))
 
 
-def decide_study(place: Location, study: str, edges: bytes, comparison_hash: str) -> Decided:
+def decide_study(
+    place: Location,
+    study: str,
+    edges: bytes,
+    comparison_hash: str,
+    left_out: frozenset[tuple[int, int]] = frozenset(),
+) -> Decided:
     """Aggregate a window's edges to record pairs, decide them and cluster the records.
 
     Args:
@@ -48,13 +55,14 @@ def decide_study(place: Location, study: str, edges: bytes, comparison_hash: str
         study: name of the study.
         edges: packed edges (M5), 33 bytes each.
         comparison_hash: hash of the parameters of the comparison.
+        left_out: records (domain row id, serial) that take no part, for want of consent.
     """
     from linkage import schema as schemas
     from linkage.cluster import agglomerate
     from linkage.decide import RefIndex, aggregate, decide, shipped, tie_ranks
     from linkage.rows import EDGE
 
-    data = _read(place, study)
+    data = _read(place, study, left_out)
     densities = shipped(schemas.load(data.schema).profile)
     pairs = aggregate(np.frombuffer(edges, dtype=EDGE), RefIndex.build(data.refs))
     decision = decide(pairs, data.sources, data.deduplicated, densities, BOUNDS, ties=tie_ranks(data.tags))
@@ -81,8 +89,12 @@ def decide_study(place: Location, study: str, edges: bytes, comparison_hash: str
             links.append((a, b, int(pairs.c[index]), float(pairs.p[index]), posterior, name))
     sizes = Counter(labels)
     by_source = Counter(data.sources.tolist())
+    without = Counter(domain for domain, _ in left_out)
     counts = api.RunCounts(
-        sources=[api.SourceCount(site=n, records=by_source[i], rows=0) for i, n in enumerate(data.sites)],
+        sources=[
+            api.SourceCount(site=site, records=by_source[i], rows=0, left_out=without[domain])
+            for i, (site, domain) in enumerate(zip(data.sites, data.domains, strict=True))
+        ],
         pairs=[
             api.PairCount(
                 sites=[data.sites[a], data.sites[b]],
@@ -100,11 +112,12 @@ def decide_study(place: Location, study: str, edges: bytes, comparison_hash: str
     )
     digest = hashlib.sha256(json.dumps([comparison_hash, list(BOUNDS)]).encode())
     digest.update(np.ascontiguousarray(densities.table, dtype="<f8").tobytes())
-    return Decided(data.records, labels, quality, links, counts, digest.hexdigest())
+    return Decided(data.records, labels, quality, links, counts, digest.hexdigest(), left_out)
 
 
 @dataclass(frozen=True)
 class _Data:
+    domains: list[int]
     sites: list[str]
     deduplicated: list[bool]
     schema: str
@@ -114,7 +127,7 @@ class _Data:
     refs: NDArray[np.uint8]  # (n, P, 16)
 
 
-def _read(place: Location, study: str) -> _Data:
+def _read(place: Location, study: str, left_out: frozenset[tuple[int, int]]) -> _Data:
     with snapshot(place) as conn:  # one for all queries
         schema, passes = conn.execute("SELECT schema, passes FROM study WHERE name = ?", (study,)).fetchone()
         participants = conn.execute(
@@ -131,20 +144,24 @@ def _read(place: Location, study: str) -> _Data:
                 " WHERE r.domain = ? AND r.state <> 'unlinked' AND r.decoy = 0 AND e.status = 0 ORDER BY r.serial",
                 (domain,),
             ):
+                if (domain, serial) in left_out:
+                    continue
                 records.append((domain, serial))
                 sources.append(index)
                 tags.append(tag)
             refs.extend(
                 ref
-                for (ref,) in conn.execute(
-                    "SELECT f.ref FROM record r JOIN entry e ON e.domain = r.domain AND e.serial = r.serial"
+                for serial, ref in conn.execute(
+                    "SELECT r.serial, f.ref FROM record r JOIN entry e ON e.domain = r.domain AND e.serial = r.serial"
                     " JOIN record_ref f ON f.domain = r.domain AND f.serial = r.serial"
                     " WHERE r.domain = ? AND r.state <> 'unlinked' AND r.decoy = 0 AND e.status = 0"
                     " ORDER BY r.serial, f.ref",
                     (domain,),
                 )
+                if (domain, serial) not in left_out
             )
     return _Data(
+        domains=[row[1] for row in participants],
         sites=[row[0] for row in participants],
         deduplicated=[bool(row[2]) for row in participants],
         schema=schema,

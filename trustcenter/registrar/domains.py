@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid as uuids
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError, UsageError_
 from trustcenter.messages import api
+from trustcenter.messages.consent import code_system, codes
 from trustcenter.store import Connection, IntegrityError
 
 from . import policy as policies
@@ -70,15 +72,16 @@ class NewDomain:
 
 _COLUMNS = (
     "id, name, uuid, kind, site, study, recipient, h, created,"
-    " suite, format, multi, deletable, reversible, expiry_days, parent, state, closes, strings"
+    " suite, format, multi, deletable, reversible, expiry_days, parent, state, closes, strings, consent"
 )
 
 
 def _row(row: tuple[Any, ...]) -> DomainRow:
     suite, format_, multi, deletable, reversible, days, parent = row[9:16]
-    policy = Policy(suite, format_, bool(multi), bool(deletable), bool(reversible), days, parent)
+    consent = tuple(json.loads(row[19] or "[]"))
+    policy = Policy(suite, format_, bool(multi), bool(deletable), bool(reversible), days, parent, consent)
     id_, name, uuid, kind, site, study, recipient, h, created = row[:9]
-    return DomainRow(id_, name, uuid, kind, site, study, recipient, h, created, policy, *row[16:])
+    return DomainRow(id_, name, uuid, kind, site, study, recipient, h, created, policy, *row[16:19])
 
 
 def new_uuid() -> str:
@@ -100,8 +103,8 @@ def insert(context: Context, conn: Connection, new: NewDomain) -> int:
     try:
         (row_id,) = conn.execute(
             "INSERT INTO domain (name, uuid, kind, site, study, recipient, suite, h, created,"
-            " format, multi, deletable, reversible, expiry_days, parent)"
-            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
+            " format, multi, deletable, reversible, expiry_days, parent, consent)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
             (
                 new.name,
                 new.uuid,
@@ -118,6 +121,7 @@ def insert(context: Context, conn: Connection, new: NewDomain) -> int:
                 new.policy.reversible,
                 new.policy.expiry_days,
                 new.policy.parent,
+                json.dumps(new.policy.consent) if new.policy.consent else None,
             ),
         ).fetchone()
     except IntegrityError:
@@ -181,6 +185,7 @@ def describe(context: Context, conn: Connection, domain: DomainRow) -> api.Domai
         parent=parent[0] if parent else None,
         state=domain.state,
         closes=domain.closes,
+        consent=codes(domain.policy.consent),
     )
 
 
@@ -213,6 +218,8 @@ async def create(context: Context, caller: Principal, request: str, body: api.Do
         insert(context, conn, made)
         if chosen.expiry_days is not None:
             extra["expiry_days"] = str(chosen.expiry_days)
+        if chosen.consent:
+            extra["consent"] = " ".join(map(str, chosen.consent))
         context.audit(
             conn,
             Event.DOMAIN_CREATE,
@@ -254,7 +261,25 @@ def _chosen(body: api.DomainCreate) -> Policy:
         deletable=body.deletable,
         reversible=body.reversible,
         expiry_days=body.expiry_days,
+        consent=required_policies(body.consent),
     )
+
+
+def required_policies(names: Sequence[str]) -> tuple[int, ...]:
+    """Numbers of the consent policies that a domain or study shall require.
+
+    Raises:
+        UsageError_: one is not in the code system.
+    """
+    found = [code_system().find(name) for name in names]
+    if None in found:
+        raise UsageError_(
+            "a required policy is not in the code system",
+            code="unknown_policy",
+            hint="trustcenter consent policies lists them",
+            where="consent",
+        )
+    return tuple(sorted({policy.number for policy in found if policy is not None}))
 
 
 def _parent(conn: Connection, name: str, site: str) -> int:

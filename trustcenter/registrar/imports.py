@@ -20,11 +20,10 @@ from trustcenter.auth import Principal
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import batches, drawn, policy, removal, rows
+from . import batches, consent_gate, drawn, policy, removal, rows, translate
 from .context import Context
 from .domains import DomainRow
 from .policy import COMPUTED
-from .resolving import resolve
 from .rows import New, Row
 
 _TAKEN = ("pseudonym_taken", "it stands, or stood, for another original")
@@ -76,10 +75,14 @@ async def import_pairs(
             request,
         )
         known = {tag: [row for row in found if not row.expired(now)] for tag, found in known.items()}
-        plan = _Plan([None] * len(pairs), list(batch.errors))
         kept = []
         ours = _computed_rows(context, conn, domain, parsed)
+        admitted = consent_gate.admit(context, conn, domain, batch)
+        served = set(admitted.good)
+        plan = _Plan([None] * len(pairs), list(admitted.errors))
         for number, place in enumerate(batch.good):
+            if place not in served:
+                continue
             if not usable[number]:
                 plan.refuse(place, (_INVALID[0], _INVALID[1].format(limit=limit)))
             elif number in ours:
@@ -113,8 +116,8 @@ def _computed_rows(context: Context, conn: Connection, domain: DomainRow, parsed
     """Which texts decode as live computed pseudonyms of this domain."""
     if domain.policy.suite != COMPUTED or not bool(np.any(parsed.status == 0)):
         return set()
-    found = resolve(context, conn, domain, parsed.blocks, parsed.status)
-    return {number for number, row in enumerate(found.rows) if row is not None or number in found.ambiguous}
+    found = translate.resolve(context, conn, domain, parsed.blocks, parsed.status)
+    return {number for number, row in enumerate(found) if row is not None}
 
 
 def _decide(

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,23 +14,37 @@ from keys import hybrid
 from keys.ids import Purpose
 from trustcenter.store import Connection
 
-from . import domains, issue
+from . import consent_study, domains, issue
 from .context import Context
 
 COLUMNS = ("site", "study_pseudonym", "person", "link_quality", "cluster_size")
 
 
-async def build(context: Context, request: str, study: str, recipient: str, info: bytes) -> bytes:
-    """The join map of a study, sealed to the recipient. Persons get pseudonyms of the recipient's own domain."""
+Part = tuple[str, int, list[tuple[int, bytes, bytes, float | None]]]  # site, domain, (serial, nonce, person, quality)
 
-    def read(
-        conn: Connection,
-    ) -> tuple[domains.DomainRow, str, list[tuple[str, int, list[tuple[int, bytes, bytes, float | None]]]]]:
+
+@dataclass(frozen=True)
+class Built:
+    """A sealed map, how many records are in it, and how many withdrawals there had been in the study."""
+
+    sealed: bytes
+    records: int
+    withdrawals: int
+
+
+async def build(context: Context, request: str, study: str, recipient: str, info: bytes) -> Built:
+    """The join map of a study, sealed to the recipient. Persons get pseudonyms of the recipient's own domain.
+
+    Records whose persons have not permitted today what the study requires are left out.
+    """
+
+    def read(conn: Connection) -> tuple[domains.DomainRow, str, list[Part], int]:
         domain, public_key = conn.execute(
             "SELECT domain, public_key FROM recipient WHERE study = ? AND name = ?",
             (study, recipient),
         ).fetchone()
         parts = []
+        without = consent_study.left_out(context, conn, study)
         for site, row_id in conn.execute(
             "SELECT site, domain FROM participant WHERE study = ? ORDER BY site", (study,)
         ).fetchall():
@@ -39,10 +54,10 @@ async def build(context: Context, request: str, study: str, recipient: str, info
                 " WHERE r.domain = ? AND r.state = 'linked' AND r.decoy = 0 AND e.status = 0",
                 (row_id,),
             ).fetchall()
-            parts.append((site, row_id, rows))
-        return domains.by_id(conn, domain), public_key, parts
+            parts.append((site, row_id, [row for row in rows if (row_id, row[0]) not in without]))
+        return domains.by_id(conn, domain), public_key, parts, consent_study.withdrawals(conn, study)
 
-    domain, public_key, parts = await context.db.read(read)
+    domain, public_key, parts, withdrawals = await context.db.read(read)
     persons = sorted({row[2] for _, _, rows in parts for row in rows})
     tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, persons)
     issued = await context.db.write(
@@ -87,4 +102,5 @@ async def build(context: Context, request: str, study: str, recipient: str, info
             )
         return found
 
-    return await asyncio.to_thread(render, await context.db.read(versions))
+    sealed = await asyncio.to_thread(render, await context.db.read(versions))
+    return Built(sealed, sum(len(rows) for _, _, rows in parts), withdrawals)

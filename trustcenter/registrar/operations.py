@@ -18,10 +18,10 @@ from trustcenter.errors import ConflictError, LimitError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import batches, idempotency, issue, lookup, policy, removal, rows
+from . import batches, consent_gate, idempotency, issue, lookup, policy, removal, rows
+from .batches import Batch
 from .context import Context
 from .domains import DomainRow
-from .resolving import Found
 from .rows import New, Row
 
 
@@ -40,10 +40,12 @@ async def pseudonymize(
     domain = await batches.own_domain(context, caller, domain_name, len(originals))
     if body.mode == "create" and domain.policy.plain:
         return await issue.issue(context, caller, request, domain, originals)
-    batch = await batches.prepare(context, domain, originals)
+    asked = await batches.prepare(context, domain, originals)
 
-    def create(conn: Connection) -> tuple[int, int, rows.Fetched, list[bool]]:
+    def create(conn: Connection) -> tuple[int, int, rows.Fetched, list[bool], Batch]:
         policy.require_open(conn, domain.id)
+        batch = consent_gate.admit(context, conn, domain, asked)
+        consent_gate.note(context, conn, domain, caller.name, request, batch.errors)
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
         known = _live(context, conn, domain, batch.tags, request)
         fresh = {tag: value for tag, value in zip(batch.tags, batch.values, strict=True) if tag not in known}
@@ -53,18 +55,19 @@ async def pseudonymize(
         first = {tag: (found[0].serial, found[0].nonce) for tag, found in known.items()}
         first.update(zip(fresh, made, strict=True))
         fetched = rows.fetch(conn, domain, [first[tag] for tag in batch.tags])
-        return version, len(fresh), fetched, [True] * len(batch.tags)
+        return version, len(fresh), fetched, [True] * len(batch.tags), batch
 
-    def get(conn: Connection) -> tuple[int, int, rows.Fetched, list[bool]]:
+    def get(conn: Connection) -> tuple[int, int, rows.Fetched, list[bool], Batch]:
         now = context.clock()
         policy.require_keys(conn, domain.id, now)
+        batch = consent_gate.admit(context, conn, domain, asked)
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
         known = _unexpired(rows.known(context, conn, domain.id, batch.tags), now)
         found = [known[tag][0] for tag in batch.tags if tag in known]
         fetched = rows.fetch(conn, domain, [(row.serial, row.nonce) for row in found])
-        return version, 0, fetched, [tag in known for tag in batch.tags]
+        return version, 0, fetched, [tag in known for tag in batch.tags], batch
 
-    version, created, fetched, present = await (
+    version, created, fetched, present, batch = await (
         context.db.write(create) if body.mode == "create" else context.db.read(get)
     )
     strings = iter(await asyncio.to_thread(rows.render, context, domain, version, fetched))
@@ -111,32 +114,39 @@ async def additional(
     batch = await batches.prepare(context, domain, body.originals)
     marks = idempotency.marks(context, domain, key, msgspec.json.encode(body))
 
-    def effect(conn: Connection) -> tuple[int, bool, list[tuple[int, bytes] | None], rows.Fetched]:
+    def effect(conn: Connection) -> tuple[int, bool, list[tuple[int, bytes] | None], rows.Fetched, Batch]:
+        admitted = consent_gate.admit(context, conn, domain, batch)
         record = idempotency.find(conn, domain, marks)
         if record is not None:
             policy.require_keys(conn, domain.id, context.clock())
             again = idempotency.live(conn, domain, record.serials, context.clock())
-            return record.version, True, again, rows.fetch(conn, domain, [row for row in again if row is not None])
+            fetched = rows.fetch(conn, domain, [row for row in again if row is not None])
+            return record.version, True, again, fetched, admitted
         policy.require_open(conn, domain.id)
+        consent_gate.note(context, conn, domain, caller.name, request, admitted.errors)
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
-        known = _live(context, conn, domain, batch.tags, request)
+        known = _live(context, conn, domain, admitted.tags, request)
         following = {tag: found[-1].idx + 1 for tag, found in known.items()}
         new: list[New] = []
-        for tag, value in zip(batch.tags, batch.values, strict=True):
+        for tag, value in zip(admitted.tags, admitted.values, strict=True):
             start = following.get(tag, 0)
             new.extend(New(tag, value, start + offset) for offset in range(body.count))
             following[tag] = start + body.count
             if following[tag] > rows.MAX_INDEX:
                 raise LimitError("an original has as many pseudonyms as it can", code="index_exhausted")
         made = rows.insert(context, conn, domain, version, new, caller.name, request)
-        idempotency.record(context, conn, domain, marks, version, [serial for serial, _ in made])
-        return version, False, list(made), rows.fetch(conn, domain, made)
+        # Remembered is a place for every original, refused ones too: a repetition must never shift them.
+        rest, served = iter(made), set(admitted.good)
+        whole = [next(rest) if place in served else None for place in batch.good for _ in range(body.count)]
+        idempotency.record(context, conn, domain, marks, version, [row[0] if row else 0 for row in whole])
+        return version, False, whole, rows.fetch(conn, domain, made), admitted
 
-    version, repeated, found, fetched = await context.db.write(effect)
+    version, repeated, found, fetched, admitted = await context.db.write(effect)
     strings = iter(await asyncio.to_thread(rows.render, context, domain, version, fetched))
     rendered = [next(strings) if row is not None else None for row in found]
     answer: list[list[str] | None] = [None] * len(body.originals)
     errors = list(batch.errors)
+    refused = {error.index: error for error in admitted.errors}
     if len(rendered) != len(batch.good) * body.count:
         # A repetition, but meanwhile the parent domain forgot one of the originals.
         raise ConflictError("the first answer can no longer be given", code="answer_gone")
@@ -146,7 +156,7 @@ async def additional(
         if len(whole) == len(part):
             answer[place] = whole
         else:
-            errors.append(batches.unknown_pseudonym(place))
+            errors.append(refused.get(place, batches.unknown_pseudonym(place)))
     errors.sort(key=lambda error: error.index)
     return api.AdditionalAnswer(pseudonyms=answer, errors=errors, key_version=version, repeated=repeated)
 
@@ -163,11 +173,10 @@ async def validate(
     domain = await batches.own_domain(context, caller, domain_name, len(pseudonyms))
     question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms)
 
-    def effect(conn: Connection) -> Found:
+    def effect(conn: Connection) -> list[tuple[int, bytes] | None]:
         now = context.clock()
         policy.require_keys(conn, domain.id, now)
-        found = lookup.find(context, conn, domain, question, now)
-        lookup.alarm(context, conn, domain, found, caller.name, request)
+        found = lookup.rows(context, conn, domain, question, now)
         context.audit(
             conn,
             Event.PSEUDONYM_VALIDATE,
@@ -175,20 +184,14 @@ async def validate(
             request,
             domain=domain.name,
             count=len(pseudonyms),
-            unresolved=found.rows.count(None),
+            unresolved=sum(row is None for row in found),
         )
         return found
 
     found = await context.db.write(effect)
     return api.ValidateAnswer(
         results=[
-            "ok"
-            if row is not None
-            else "wrong_check_characters"
-            if status == 2
-            else "ambiguous"
-            if index in found.ambiguous
-            else "unknown_pseudonym"
-            for index, (row, status) in enumerate(zip(found.rows, question.status, strict=True))
+            "ok" if row is not None else "wrong_check_characters" if status == 2 else "unknown_pseudonym"
+            for row, status in zip(found, question.status, strict=True)
         ]
     )

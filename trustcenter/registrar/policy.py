@@ -77,11 +77,13 @@ class Policy:
     reversible: bool = True
     expiry_days: int | None = None
     parent: int | None = None  # row id
+    consent: tuple[int, ...] = ()  # numbers of the consent policies it requires
 
     @property
     def plain(self) -> bool:
         """Whether create-or-get needs nothing beyond the ordinary row."""
-        return self.suite == COMPUTED and self.reversible and self.expiry_days is None and self.parent is None
+        ordinary = self.suite == COMPUTED and self.reversible and self.expiry_days is None and self.parent is None
+        return ordinary and not self.consent
 
     def format_fields(self) -> dict[str, object] | None:
         """The format as it is shown."""

@@ -25,7 +25,8 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import Accept, Receipt, Retire
 from trustcenter.store import Connection, IntegrityError
 
-from . import issue, outbox, studies
+from . import consent_gate, issue, outbox, studies
+from .batches import Batch
 from .context import Context
 from .domains import DomainRow
 from .studies import StudyRow
@@ -58,7 +59,7 @@ def _require_strictly_sorted(numbers: Sequence[bytes]) -> None:
 async def register(
     context: Context, caller: Principal, request: str, study_name: str, body: api.RegisterRequest
 ) -> api.RegisterAnswer:
-    """Study pseudonyms of the caller's record numbers, all or none.
+    """Study pseudonyms of the caller's record numbers: all or none, but for those without the consent of the study.
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
@@ -82,8 +83,12 @@ async def register(
     domain = await context.db.read(look)
     tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, values)
 
-    def effect(conn: Connection) -> issue.Issued:
-        issued = issue.create_or_get(context, conn, domain, values, tags, caller.name, request)
+    whole = Batch(list(range(len(values))), values, tags, [])
+
+    def effect(conn: Connection) -> tuple[issue.Issued, Batch]:
+        batch = consent_gate.admit(context, conn, domain, whole)
+        consent_gate.note(context, conn, domain, caller.name, request, batch.errors)
+        issued = issue.create_or_get(context, conn, domain, batch.values, batch.tags, caller.name, request)
         conn.executemany(
             "INSERT INTO record (domain, serial, state) VALUES (?,?,'unlinked') ON CONFLICT DO NOTHING",
             [(domain.id, int(serial)) for serial in issued.serials],
@@ -94,14 +99,17 @@ async def register(
             caller.name,
             request,
             study=study_name,
-            count=len(values),
+            count=len(batch.values),
             created=issued.created,
         )
-        return issued
+        return issued, batch
 
-    issued = await context.db.write(effect)
+    issued, batch = await context.db.write(effect)
     strings = await asyncio.to_thread(issue.format_rows, context, domain, issued.version, issued.serials, issued.nonces)
-    return api.RegisterAnswer(pseudonyms=strings, key_version=issued.version)
+    answer: list[str | None] = [None] * len(values)
+    for place, string in zip(batch.good, strings, strict=True):
+        answer[place] = string
+    return api.RegisterAnswer(pseudonyms=answer, key_version=issued.version, errors=batch.errors)
 
 
 @dataclass(frozen=True)

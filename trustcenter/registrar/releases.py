@@ -18,7 +18,7 @@ from trustcenter.errors import ConflictError, NotFoundError, PolicyError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import joinmap, studies
+from . import consent_study, joinmap, studies
 from .context import Context
 
 REQUIRED = 2
@@ -88,6 +88,18 @@ def _latest_run(conn: Connection, study: str) -> tuple[str, int, str]:
     return row[0], row[1], row[2]
 
 
+def _size(context: Context, conn: Connection, study: str) -> tuple[int, int]:
+    """How many records and persons the join map has today."""
+    without = consent_study.left_out(context, conn, study)
+    rows = conn.execute(
+        "SELECT r.domain, r.serial, r.person FROM record r JOIN participant p ON p.domain = r.domain"
+        " WHERE p.study = ? AND r.state = 'linked' AND r.decoy = 0",
+        (study,),
+    )
+    persons = [person for domain, serial, person in rows if (domain, serial) not in without]
+    return len(persons), len(set(persons))
+
+
 async def propose(
     context: Context, caller: Principal, request: str, study_name: str, body: api.ReleaseCreate
 ) -> api.Release:
@@ -111,16 +123,13 @@ async def propose(
                 hint="trustcenter study show STUDY lists the recipients",
             )
         open_one = conn.execute(
-            f"SELECT {_COLUMNS} FROM release WHERE study = ? AND recipient = ? AND run = ?",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM release WHERE study = ? AND recipient = ? AND run = ?"  # noqa: S608
+            " AND (state = 'proposed' OR sealed IS NOT NULL)",  # a withdrawal of consent erases what was sealed
             (study_name, body.recipient, run),
         ).fetchone()
         if open_one is not None:
             return _describe(conn, ReleaseRow(*open_one))
-        records, persons = conn.execute(
-            "SELECT count(*), count(DISTINCT r.person) FROM record r JOIN participant p ON p.domain = r.domain"
-            " WHERE p.study = ? AND r.state = 'linked' AND r.decoy = 0",
-            (study_name,),
-        ).fetchone()
+        records, persons = _size(context, conn, study_name)
         release_id = os.urandom(16).hex()
         statement = "\n".join(
             (
@@ -211,10 +220,10 @@ async def approve(
             hint="two other people sign: trustcenter study release STUDY --approve",
         )
     completes = release.state == "proposed" and len({*approvals, caller.name}) >= REQUIRED
-    sealed = None
+    built = None
     if completes:
         info = seal_info(study_name, release_id)
-        sealed = await joinmap.build(context, request, study_name, release.recipient, info)
+        built = await joinmap.build(context, request, study_name, release.recipient, info)
 
     def effect(conn: Connection) -> api.Release:
         current = _find(conn, study_name, release_id)
@@ -242,13 +251,14 @@ async def approve(
             )
         count = conn.execute("SELECT count(*) FROM approval WHERE release = ?", (release_id,)).fetchone()[0]
         if count >= REQUIRED:
-            if sealed is None:  # the other approval arrived while this one was on its way
+            # The other approval, or a withdrawal of consent, may have arrived while this one was on its way.
+            if built is None or built.withdrawals != consent_study.withdrawals(conn, study_name):
                 raise ConflictError(
-                    "another approval arrived at the same moment",
+                    "another approval, or a withdrawal of consent, arrived at the same moment",
                     code="approval_race",
                     hint="send yours again",
                 )
-            conn.execute("UPDATE release SET state = 'released', sealed = ? WHERE id = ?", (sealed, release_id))
+            conn.execute("UPDATE release SET state = 'released', sealed = ? WHERE id = ?", (built.sealed, release_id))
             context.audit(
                 conn,
                 Event.RELEASE_COMPLETE,
@@ -257,7 +267,7 @@ async def approve(
                 study=study_name,
                 release=release_id,
                 recipient=current.recipient,
-                records=current.records,
+                records=built.records,
             )
         return _describe(conn, _find(conn, study_name, release_id))
 
@@ -280,6 +290,13 @@ async def sealed_map(context: Context, caller: Principal, request: str, study: s
                 code="not_released",
                 hint="approvers sign with: trustcenter study release STUDY --approve",
             )
+        sealed: bytes | None = conn.execute("SELECT sealed FROM release WHERE id = ?", (release_id,)).fetchone()[0]
+        if sealed is None:
+            raise ConflictError(
+                "a person in this join map has withdrawn consent since, and the map was erased",
+                code="release_withdrawn",
+                hint="propose a new release; whoever has fetched this one must replace it",
+            )
         context.audit(
             conn,
             Event.RELEASE_EXPORT,
@@ -289,7 +306,6 @@ async def sealed_map(context: Context, caller: Principal, request: str, study: s
             release=release_id,
             recipient=release.recipient,
         )
-        sealed: bytes = conn.execute("SELECT sealed FROM release WHERE id = ?", (release_id,)).fetchone()[0]
         return sealed
 
     return await context.db.write(effect)

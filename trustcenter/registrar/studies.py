@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import msgspec
@@ -17,10 +17,12 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError_
 from trustcenter.messages import api
+from trustcenter.messages.consent import codes
 from trustcenter.messages.rooms import Params
 from trustcenter.store import Connection
 
 from . import domains, outbox
+from . import policy as policies
 from .context import Context
 
 
@@ -40,6 +42,7 @@ class StudyRow:
     valid_until: str | None
     state: str
     created: str
+    consent: tuple[int, ...] = ()  # numbers of the policies that every record needs
 
 
 def site_domain(study: str, site: str) -> str:
@@ -92,8 +95,12 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
             where="schema",
         )
     schema = schemas.load(body.schema)
+    consent = domains.required_policies(body.consent)
+    policy = replace(policies.ORDINARY, consent=consent)
     new = [
-        domains.NewDomain(site_domain(body.name, p.site), domains.new_uuid(), "study-site", p.site, body.name)
+        domains.NewDomain(
+            site_domain(body.name, p.site), domains.new_uuid(), "study-site", p.site, body.name, policy=policy
+        )
         for p in body.participants
     ] + [
         domains.NewDomain(
@@ -121,7 +128,8 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
     def effect(conn: Connection) -> api.Study:
         precheck(conn)
         conn.execute(
-            "INSERT INTO study VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO study (name, version, purpose, permit, schema, fingerprint, passes, levels, minimum_batch,"
+            " valid_until, state, created, consent) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 body.name,
                 1,
@@ -135,6 +143,7 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
                 body.valid_until,
                 "open",
                 stamp(context.clock()),
+                json.dumps(consent) if consent else None,
             ),
         )
         rows = [domains.insert(context, conn, domain) for domain in new]
@@ -161,6 +170,7 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
             sites=names,
             recipients=[{"name": r.name, "key": hybrid.fingerprint(r.public_key)} for r in body.recipients],
             separation=context.separation,
+            **({"consent": " ".join(map(str, consent))} if consent else {}),
         )
         return describe(context, conn, find(conn, body.name), caller)
 
@@ -189,7 +199,7 @@ def find(conn: Connection, name: str, caller: Principal | None = None) -> StudyR
     """
     row = conn.execute(
         "SELECT name, version, purpose, permit, schema, fingerprint, passes, levels, minimum_batch, valid_until,"
-        " state, created FROM study WHERE name = ?",
+        " state, created, consent FROM study WHERE name = ?",
         (name,),
     ).fetchone()
     if row is not None and caller is not None and caller.is_site:
@@ -205,6 +215,7 @@ def find(conn: Connection, name: str, caller: Principal | None = None) -> StudyR
         )
     values = list(row)
     values[7] = tuple(json.loads(values[7]))
+    values[12] = tuple(json.loads(values[12] or "[]"))
     return StudyRow(*values)
 
 
@@ -250,6 +261,7 @@ def describe(context: Context, conn: Connection, study: StudyRow, caller: Princi
         domains={site: domain for site, _, domain in rows if not caller.is_site or site == caller.name},
         separation=context.separation,
         created=study.created,
+        consent=codes(study.consent),
     )
 
 

@@ -1,6 +1,18 @@
 """Bodies of the HTTP interface, version 1. One struct per request and per answer."""
 
 from .access import Certificate, CertificateBind, Certificates, SiteLimits, SiteUsage
+from .consent import (
+    ConsentAnswer,
+    ConsentItem,
+    ConsentProvision,
+    ConsentQuery,
+    ConsentRequest,
+    ConsentState,
+    ConsentStatus,
+    ConsentStatuses,
+    PolicyStatus,
+    RecordConsentQuery,
+)
 from .operations import (
     AdditionalAnswer,
     AdditionalRequest,
@@ -80,6 +92,14 @@ __all__ = [
     "CertificateBind",
     "Certificates",
     "ChunkStored",
+    "ConsentAnswer",
+    "ConsentItem",
+    "ConsentProvision",
+    "ConsentQuery",
+    "ConsentRequest",
+    "ConsentState",
+    "ConsentStatus",
+    "ConsentStatuses",
     "Denial",
     "Domain",
     "DomainClose",
@@ -99,10 +119,12 @@ __all__ = [
     "OriginalsRequest",
     "PairCount",
     "Participant",
+    "PolicyStatus",
     "Problem",
     "PseudonymAnswer",
     "PseudonymRequest",
     "Recipient",
+    "RecordConsentQuery",
     "RecordRefs",
     "RegisterAnswer",
     "RegisterRequest",

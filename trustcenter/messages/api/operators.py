@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from trustcenter.messages.common import Count, DomainName, Hex16, Message, Name, Text
+from trustcenter.messages.common import Count, DomainName, Hex16, Message, Name, Policies, Text
 
 from .operations import DrawnFormat, Suite
 
@@ -128,6 +128,7 @@ class DomainCreate(Message, frozen=True, kw_only=True):
     reversible: bool = True
     expiry_days: Annotated[int, msgspec.Meta(ge=1, le=36_500)] | None = None
     parent: Name | None = None
+    consent: Policies = msgspec.field(default_factory=list)  # required policies: OID, number or name
 
 
 class Domain(Message, frozen=True, kw_only=True):
@@ -151,6 +152,7 @@ class Domain(Message, frozen=True, kw_only=True):
     parent: DomainName | None = None
     state: str = "open"
     closes: str | None = None
+    consent: list[str] = msgspec.field(default_factory=list)  # OIDs of the required policies
 
 
 class Domains(Message, frozen=True, kw_only=True):

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import msgspec
 
-from trustcenter.messages.common import Count, Day, DomainName, Hex16, Hex32, Message, Name, Positive, Text
+from trustcenter.messages.common import Count, Day, DomainName, Hex16, Hex32, Message, Name, Policies, Positive, Text
 from trustcenter.messages.rooms import Receipt
+
+from .service import ItemError
 
 
 class Participant(Message, frozen=True, kw_only=True):
@@ -35,6 +37,7 @@ class StudyCreate(Message, frozen=True, kw_only=True):
     recipients: Annotated[list[Recipient], msgspec.Meta(min_length=1, max_length=20)]
     valid_until: Day | None = None
     minimum_batch: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 50
+    consent: Policies = msgspec.field(default_factory=list)  # policies that every record needs: OID, number or name
 
 
 class Study(Message, frozen=True, kw_only=True):
@@ -60,6 +63,7 @@ class Study(Message, frozen=True, kw_only=True):
     domains: dict[Name, DomainName]
     separation: str
     created: str
+    consent: list[str] = msgspec.field(default_factory=list)  # OIDs of the required policies
 
 
 class Studies(Message, frozen=True, kw_only=True):
@@ -75,10 +79,14 @@ class RegisterRequest(Message, frozen=True, kw_only=True):
 
 
 class RegisterAnswer(Message, frozen=True, kw_only=True):
-    """Study pseudonyms in the order of the record numbers."""
+    """Study pseudonyms in the order of the record numbers; null where `errors` names the index.
 
-    pseudonyms: list[str]
+    Only in a study that requires consent are single record numbers refused.
+    """
+
+    pseudonyms: list[str | None]
     key_version: int
+    errors: list[ItemError] = msgspec.field(default_factory=list)
 
 
 class UploadOpen(Message, frozen=True, kw_only=True):
@@ -137,6 +145,7 @@ class SourceCount(Message, frozen=True, kw_only=True):
     site: Name
     records: Count
     rows: Count
+    left_out: Count = 0  # records whose persons have not permitted what the study requires
 
 
 class PairCount(Message, frozen=True, kw_only=True):

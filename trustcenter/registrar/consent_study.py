@@ -1,0 +1,98 @@
+"""Consent of a study's records: what a withdrawal takes away, and what a run and a release leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from trustcenter.messages.consent import code_system
+from trustcenter.messages.rooms import Retire
+from trustcenter.store import Connection, select_in
+
+from . import consent_gate, domains, outbox
+from .consent_decision import Status, decide, relevant, unpack
+from .context import Context
+from .domains import DomainRow
+
+_AT_ONCE: Final = 10_000  # values of one statement
+
+
+def forget(conn: Connection, domain: DomainRow, serials: Sequence[int]) -> tuple[int, int]:
+    """Remove records whose entries are erased: refs, here and at the comparator, links, and sealed join maps.
+
+    Returns:
+        How many refs were retired, and how many sealed join maps erased.
+    """
+    assert domain.study is not None
+    query = "SELECT serial FROM record WHERE domain = ? AND serial IN {values}"
+    held = [row[0] for row in select_in(conn, query, (domain.id,), serials)]
+    if not held:
+        return 0, 0
+    query = "SELECT ref FROM record_ref WHERE domain = ? AND serial IN {values}"
+    refs = sorted(row[0] for row in select_in(conn, query, (domain.id,), held))
+    for table in ("record_ref", "record"):
+        conn.executemany(
+            f"DELETE FROM {table} WHERE domain = ? AND serial = ?",  # noqa: S608 - constants
+            [(domain.id, serial) for serial in held],
+        )
+    for part in _parts(held):
+        marks = ",".join("?" * len(part))
+        for side in ("a", "b"):
+            conn.execute(
+                f"DELETE FROM link WHERE domain_{side} = ? AND serial_{side} IN ({marks})",  # noqa: S608 - constants
+                (domain.id, *part),
+            )
+    if refs:
+        outbox.put(conn, "retire", Retire(study=domain.study, refs=b"".join(refs)))
+    maps = conn.execute(
+        "UPDATE release SET sealed = NULL WHERE study = ? AND state = 'released' AND sealed IS NOT NULL",
+        (domain.study,),
+    ).rowcount
+    return len(refs), maps
+
+
+def left_out(context: Context, conn: Connection, study: str) -> frozenset[tuple[int, int]]:
+    """Records (domain row id, serial) of a study whose persons have not permitted today what it requires."""
+    found = []
+    system, day = code_system(), consent_gate.today(context)
+    rows = conn.execute("SELECT domain FROM participant WHERE study = ? ORDER BY site", (study,)).fetchall()
+    for (domain,) in rows:
+        required = domains.by_id(conn, domain).policy.consent
+        if not required:
+            continue
+        only = relevant(system, required)
+        for serial, stored in conn.execute(
+            "SELECT r.serial, c.provisions FROM record r JOIN entry e ON e.domain = r.domain AND e.serial = r.serial"
+            " LEFT JOIN consent c ON c.domain = e.domain AND c.tag = e.tag WHERE r.domain = ?",
+            (domain,),
+        ):
+            held = unpack(stored, only) if stored is not None else {}
+            if decide(system, held, required, day) is not Status.PERMITTED:
+                found.append((domain, serial))
+    return frozenset(found)
+
+
+def withdrawals(conn: Connection, study: str) -> int:
+    """How many withdrawals a study has seen: whether there was one since is a comparison of two such numbers."""
+    query = "SELECT count(*) FROM consent_salt s JOIN participant p ON p.domain = s.domain WHERE p.study = ?"
+    return int(conn.execute(query, (study,)).fetchone()[0])
+
+
+def unlink(conn: Connection, run: str, records: frozenset[tuple[int, int]]) -> None:
+    """Records that a run left out belong to no person; links of records that were removed meanwhile go."""
+    conn.executemany(
+        "UPDATE record SET state = 'mapped', person = NULL, quality = NULL"
+        " WHERE domain = ? AND serial = ? AND state = 'linked'",
+        sorted(records),
+    )
+    for side in ("a", "b"):
+        conn.execute(
+            "DELETE FROM link WHERE run = ? AND NOT EXISTS (SELECT 1 FROM record r"  # noqa: S608 - constants
+            f" WHERE r.domain = link.domain_{side} AND r.serial = link.serial_{side})",
+            (run,),
+        )
+
+
+def _parts(values: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(values), _AT_ONCE):
+        yield values[start : start + _AT_ONCE]
