@@ -51,6 +51,7 @@ class Event(StrEnum):
     PSEUDONYM_ANONYMISE = "site:pseudonym:anonymise"
     PSEUDONYM_DELETE = "site:pseudonym:delete"
     PSEUDONYM_EXPIRE = "registrar:pseudonym:expire"
+    PSEUDONYM_ALARM = "registrar:pseudonym:alarm"
     REIDENTIFY_REQUEST = "site:reidentification:request"
     REIDENTIFY_APPROVE = "approver:reidentification:approve"
     REIDENTIFY_DENY = "approver:reidentification:deny"

@@ -20,10 +20,11 @@ from trustcenter.auth import Principal
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import batches, consent_gate, drawn, policy, removal, rows, translate
+from . import batches, consent_gate, drawn, policy, removal, rows
 from .context import Context
 from .domains import DomainRow
 from .policy import COMPUTED
+from .resolving import resolve
 from .rows import New, Row
 
 _TAKEN = ("pseudonym_taken", "it stands, or stood, for another original")
@@ -116,8 +117,8 @@ def _computed_rows(context: Context, conn: Connection, domain: DomainRow, parsed
     """Which texts decode as live computed pseudonyms of this domain."""
     if domain.policy.suite != COMPUTED or not bool(np.any(parsed.status == 0)):
         return set()
-    found = translate.resolve(context, conn, domain, parsed.blocks, parsed.status)
-    return {number for number, row in enumerate(found) if row is not None}
+    found = resolve(context, conn, domain, parsed.blocks, parsed.status)
+    return {number for number, row in enumerate(found.rows) if row is not None or number in found.ambiguous}
 
 
 def _decide(

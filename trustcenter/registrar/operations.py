@@ -22,6 +22,7 @@ from . import batches, consent_gate, idempotency, issue, lookup, policy, removal
 from .batches import Batch
 from .context import Context
 from .domains import DomainRow
+from .resolving import Found
 from .rows import New, Row
 
 
@@ -173,10 +174,11 @@ async def validate(
     domain = await batches.own_domain(context, caller, domain_name, len(pseudonyms))
     question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms)
 
-    def effect(conn: Connection) -> list[tuple[int, bytes] | None]:
+    def effect(conn: Connection) -> Found:
         now = context.clock()
         policy.require_keys(conn, domain.id, now)
-        found = lookup.rows(context, conn, domain, question, now)
+        found = lookup.find(context, conn, domain, question, now)
+        lookup.alarm(context, conn, domain, found, caller.name, request)
         context.audit(
             conn,
             Event.PSEUDONYM_VALIDATE,
@@ -184,14 +186,20 @@ async def validate(
             request,
             domain=domain.name,
             count=len(pseudonyms),
-            unresolved=sum(row is None for row in found),
+            unresolved=found.rows.count(None),
         )
         return found
 
     found = await context.db.write(effect)
     return api.ValidateAnswer(
         results=[
-            "ok" if row is not None else "wrong_check_characters" if status == 2 else "unknown_pseudonym"
-            for row, status in zip(found, question.status, strict=True)
+            "ok"
+            if row is not None
+            else "wrong_check_characters"
+            if status == 2
+            else "ambiguous"
+            if index in found.ambiguous
+            else "unknown_pseudonym"
+            for index, (row, status) in enumerate(zip(found.rows, question.status, strict=True))
         ]
     )
