@@ -7,11 +7,8 @@ audit entry commit together. A string leaves this module only after that commit.
 from __future__ import annotations
 
 import asyncio
-import hmac
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +16,12 @@ from numpy.typing import NDArray
 from keys import computed
 from keys.ids import Purpose
 from keys.states import KeyState
-from trustcenter.audit import Event, merkle_root
 from trustcenter.auth import Principal, quotas
 from trustcenter.errors import LimitError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import domains, policy
+from . import newrows, policy
 from .context import Context
 from .domains import DomainRow
 from .head import COUNTER_BITS
@@ -43,6 +39,7 @@ class Issued:
     nonces: NDArray[np.uint8]  # (n, 5)
     created: int
     version: int
+    strings: list[str] | None = None  # the pseudonyms, where the log needed them
 
 
 def check_originals(originals: Sequence[str], limit_chars: int) -> tuple[list[int], list[api.ItemError]]:
@@ -81,11 +78,18 @@ async def issue(
         return create_or_get(context, conn, domain, values, tags, caller.name, request)
 
     issued = await context.db.write(effect)
-    strings = await asyncio.to_thread(format_rows, context, domain, issued.version, issued.serials, issued.nonces)
+    strings = await strings_of(context, domain, issued)
     answer: list[str | None] = [None] * len(originals)
     for index, string in zip(good, strings, strict=True):
         answer[index] = string
     return api.PseudonymAnswer(pseudonyms=answer, errors=errors, key_version=issued.version, created=issued.created)
+
+
+async def strings_of(context: Context, domain: DomainRow, issued: Issued) -> list[str]:
+    """The pseudonyms of a committed batch."""
+    if issued.strings is not None:
+        return issued.strings
+    return await asyncio.to_thread(format_rows, context, domain, issued.version, issued.serials, issued.nonces)
 
 
 def format_rows(
@@ -112,17 +116,19 @@ def create_or_get(
     assert version.state is KeyState.ACTIVE
     found = context.tags.find(conn, domain.id, tags)
     known = found.rows
-    fresh: dict[bytes, bytes] = {}
-    for tag, value in zip(tags, values, strict=True):
-        if tag not in known:
-            fresh.setdefault(tag, value)
+    fresh = dict(zip(tags, values, strict=True))
+    for tag in known:
+        del fresh[tag]
     if fresh:
-        # In the order of tags: neighbours in the index share pages, and serials say nothing of the file's order.
-        fresh = dict(sorted(fresh.items()))
         count_new(context, conn, domain, len(fresh))
-        made = _insert(context, conn, domain, version.version, fresh, who, request)
-        context.tags.add(conn, domain.id, {tag: row[0] for tag, row in made.items()}, found.taken)
-        known.update(made)
+        made = newrows.make(context, conn, domain, version.version, fresh, who, request)
+        context.tags.add(conn, domain.id, dict(zip(made.tags, made.serials.tolist(), strict=True)), found.taken)
+        if len(fresh) == len(tags):  # all new, none twice: put back into the order of the request
+            back = np.empty_like(made.order)
+            back[made.order] = np.arange(len(tags))
+            strings = [made.strings[place] for place in back.tolist()]
+            return Issued(made.serials[back], made.nonces[back], len(tags), version.version, strings)
+        known.update(made.by_tag())
     serials = np.fromiter((known[tag][0] for tag in tags), dtype=np.uint64, count=len(tags))
     nonces = np.frombuffer(b"".join(known[tag][1] for tag in tags), dtype=np.uint8).reshape(len(tags), 5)
     return Issued(serials, nonces, len(fresh), version.version)
@@ -157,53 +163,6 @@ def take_serials(context: Context, conn: Connection, domain: DomainRow, count: i
         (domain.id, epoch, end),
     )
     return (epoch << COUNTER_BITS) | first
-
-
-def _insert(
-    context: Context,
-    conn: Connection,
-    domain: DomainRow,
-    version: int,
-    fresh: dict[bytes, bytes],
-    who: str,
-    request: str,
-) -> dict[bytes, tuple[int, bytes]]:
-    count = len(fresh)
-    first = take_serials(context, conn, domain, count)
-    noise = os.urandom(21 * count)  # inside the transaction, from the kernel: never from a pool (rule 7)
-    nonces = [noise[5 * i : 5 * i + 5] for i in range(count)]
-    salts = [noise[5 * count + 16 * i : 5 * count + 16 * i + 16] for i in range(count)]
-    serials = np.arange(first, first + count, dtype=np.uint64)
-    strings = format_rows(
-        context, domain, version, serials, np.frombuffer(b"".join(nonces), dtype=np.uint8).reshape(count, 5)
-    )
-    rows = [row_id(first + i, nonces[i]) for i in range(count)]
-    head = seal_head(domain)
-    aads = [head + row + _INDEX_0 + tag for row, tag in zip(rows, fresh, strict=True)]
-    sealed = context.keys.seal(domain.uuid, DATA_VERSION, [row + b"\1" for row in rows], list(fresh.values()), aads)
-    conn.executemany(
-        "INSERT INTO entry (domain, serial, nonce, salt, idx, tag, sealed, status) VALUES (?,?,?,?,0,?,?,0)",
-        zip(repeat(domain.id), range(first, first + count), nonces, salts, fresh, sealed),
-    )
-    prefix = b"issue\0" + bytes.fromhex(domain.uuid) + bytes([version])
-    leaves = [
-        hmac.digest(salt, prefix + row + string.encode(), "sha256")
-        for salt, row, string in zip(salts, rows, strings, strict=True)
-    ]
-    context.audit(
-        conn,
-        Event.PSEUDONYM_ISSUE,
-        who,
-        request,
-        domain=domain.name,
-        suite=domains.SUITE,
-        key_version=version,
-        epoch=context.head.epoch,
-        first=first & (2**COUNTER_BITS - 1),
-        count=count,
-        root=merkle_root(leaves).hex(),
-    )
-    return {tag: (first + i, nonces[i]) for i, tag in enumerate(fresh)}
 
 
 def row_id(serial: int, nonce: bytes) -> bytes:

@@ -105,9 +105,8 @@ async def register(
         return issued, batch
 
     issued, batch = await context.db.write(effect)
-    strings = await asyncio.to_thread(issue.format_rows, context, domain, issued.version, issued.serials, issued.nonces)
     answer: list[str | None] = [None] * len(values)
-    for place, string in zip(batch.good, strings, strict=True):
+    for place, string in zip(batch.good, await issue.strings_of(context, domain, issued), strict=True):
         answer[place] = string
     return api.RegisterAnswer(pseudonyms=answer, key_version=issued.version, errors=batch.errors)
 

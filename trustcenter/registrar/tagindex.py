@@ -13,8 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, repeat
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from trustcenter.store import Connection, select_in
+
+_ROWS: Final = 100  # in one statement
+_INSERT: Final = "INSERT INTO tag_recent VALUES (?,?,?)"
+_INSERT_ROWS: Final = _INSERT + ",(?,?,?)" * (_ROWS - 1)
 
 
 @dataclass(frozen=True)
@@ -45,18 +54,24 @@ class TagIndex:
         """The key of a 16-byte tag."""
         return int.from_bytes(tag[:8], "big") >> (64 - self.bits)
 
+    def _keys(self, tags: Sequence[bytes]) -> NDArray[np.uint64]:
+        heads = np.frombuffer(b"".join(tags), ">u8")[::2]
+        return heads.astype(np.uint64) >> np.uint64(64 - self.bits)
+
     def find(self, conn: Connection, domain: int, tags: Sequence[bytes]) -> Found:
         """The rows of those tags that `domain` has."""
-        keys = sorted({self.key(tag) for tag in tags})
-        taken: set[int] = set()
+        keys = np.unique(self._keys(tags)).tolist()
+        taken: list[int] = []
         serials: list[int] = []
         for table in ("tag_main", "tag_recent"):
             query = f"SELECT key, domain, serial FROM {table} WHERE key IN {{values}}"  # noqa: S608 - constants
             for key, owner, serial in select_in(conn, query, (), keys):
-                taken.add(key)
+                taken.append(key)
                 if owner == domain:
                     serials.append(serial)
         serials.extend(self._clashes(conn, domain, tags))
+        if not serials:
+            return Found({}, frozenset(taken))
         wanted = set(tags)
         rows = {
             tag: (serial, nonce)
@@ -74,17 +89,22 @@ class TagIndex:
         """Enter new rows (tag to serial) that `find` does not find; `taken` is what it said, if it was asked."""
         if taken is None:
             taken = self.find(conn, domain, list(new)).taken
-        fresh: dict[int, tuple[int, int]] = {}
-        clashes = []
-        for tag, serial in new.items():
-            key = self.key(tag)
-            if key in taken or key in fresh:
-                clashes.append((domain, tag, serial))
-            else:
-                fresh[key] = (domain, serial)
-        conn.executemany("INSERT INTO tag_recent VALUES (?,?,?)", ((key, *fresh[key]) for key in sorted(fresh)))
-        conn.executemany("INSERT INTO tag_clash VALUES (?,?,?)", clashes)
-        self._pending += len(fresh)
+        keys = self._keys(list(new))
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        serials = np.fromiter(new.values(), np.int64, len(new))[order]
+        # Of new tags with one key the first gets it; the others, and those whose key a known tag holds, clash.
+        clash = np.zeros(len(keys), np.bool_)
+        clash[1:] = keys[1:] == keys[:-1]
+        if taken:
+            clash |= np.isin(keys, np.fromiter(taken, np.uint64, len(taken)))
+        _insert(conn, domain, keys[~clash].tolist(), serials[~clash].tolist())
+        if clash.any():
+            tags = list(new)
+            places = order[clash].tolist()
+            clashes = [(domain, tags[place], new[tags[place]]) for place in places]
+            conn.executemany("INSERT INTO tag_clash VALUES (?,?,?)", clashes)
+        self._pending += len(new)
         while self._pending >= self.every:
             self._pending -= self.every
             self._sweep(conn)
@@ -121,3 +141,16 @@ class TagIndex:
             (low, high),
         )
         conn.execute("DELETE FROM tag_recent WHERE key BETWEEN ? AND ?", (low, high))
+
+
+def _insert(conn: Connection, domain: int, keys: Sequence[int], serials: Sequence[int]) -> None:
+    """Enter keys in ascending order.
+
+    Every call of the database hands the interpreter to other threads and waits to get it back, so one takes many rows.
+    """
+    whole = len(keys) - len(keys) % _ROWS
+    for start in range(0, whole, _ROWS):
+        part = slice(start, start + _ROWS)
+        rows = zip(keys[part], repeat(domain), serials[part], strict=False)
+        conn.execute(_INSERT_ROWS, tuple(chain.from_iterable(rows)))
+    conn.executemany(_INSERT, zip(keys[whole:], repeat(domain), serials[whole:], strict=False))

@@ -1,0 +1,170 @@
+"""Making the rows of an ordinary domain, many at once: nonces, seals, commitments, the insert and its audit entry.
+
+This is the inner loop of the service, so it works on columns: what can be laid out for all rows together is, and the
+database gets each column as one value that it cuts up itself. What is stored, byte by byte, is in
+docs/spec/pseudonym-rows.md; `rows.insert` does the same for domains that promise more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trustcenter.audit import Event, merkle_root
+from trustcenter.store import Connection
+
+from . import domains, issue
+from .commitments import cut, leaves
+from .context import Context
+from .domains import DomainRow
+from .head import COUNTER_BITS
+
+_FEW: Final = 8  # rows; below that one statement per row costs less than cutting columns
+_COLUMNS: Final = "INSERT INTO entry (domain, serial, nonce, salt, idx, tag, sealed, status)"
+_EACH: Final = _COLUMNS + " VALUES (?,?,?,?,0,?,?,0)"
+_CUT: Final = (
+    _COLUMNS + " WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)"  # noqa: S608 - constants
+    " SELECT ?, ? + i, substr(?, i * 5 + 1, 5), substr(?, i * 16 + 1, 16), 0,"
+    " substr(?, i * 16 + 1, 16), substr(?, i * ? + 1, ?), 0 FROM n"
+)
+
+
+@dataclass(frozen=True)
+class Made:
+    """New rows, by serial; `order` says which of the given originals each is of."""
+
+    order: NDArray[np.intp]
+    serials: NDArray[np.uint64]
+    nonces: NDArray[np.uint8]  # (n, 5)
+    tags: list[bytes]
+    strings: list[str]
+
+    def by_tag(self) -> dict[bytes, tuple[int, bytes]]:
+        """Serial and nonce of each row."""
+        return dict(zip(self.tags, zip(self.serials.tolist(), cut(self.nonces), strict=True), strict=True))
+
+
+def make(
+    context: Context,
+    conn: Connection,
+    domain: DomainRow,
+    version: int,
+    fresh: Mapping[bytes, bytes],
+    who: str,
+    request: str,
+) -> Made:
+    """Insert a row for each original (by tag) and append the audit entry, in the caller's transaction.
+
+    Raises:
+        LimitError: no serials are left.
+    """
+    count = len(fresh)
+    first = issue.take_serials(context, conn, domain, count)
+    tags, values, order = _ordered(fresh)
+    # Inside the transaction, from the kernel: never from a pool (rule 7).
+    noise = np.frombuffer(os.urandom(21 * count), np.uint8)
+    nonces = noise[: 5 * count].reshape(count, 5)
+    salts = noise[5 * count :].reshape(count, 16)
+    serials = np.arange(first, first + count, dtype=np.uint64)
+    strings = issue.format_rows(context, domain, version, serials, nonces)
+    ids = row_ids(serials, nonces)
+    sealed = context.keys.seal(
+        domain.uuid,
+        issue.DATA_VERSION,
+        cut(_columns(ids, b"\1")),
+        values,
+        cut(
+            _columns(issue.seal_head(domain), ids, bytes(4), np.frombuffer(b"".join(tags), np.uint8).reshape(count, 16))
+        ),
+    )
+    _insert(conn, domain.id, first, nonces, salts, tags, sealed)
+    root = merkle_root(commit(domain, version, ids, salts, strings))
+    context.audit(
+        conn,
+        Event.PSEUDONYM_ISSUE,
+        who,
+        request,
+        domain=domain.name,
+        suite=domains.SUITE,
+        key_version=version,
+        epoch=context.head.epoch,
+        first=first & (2**COUNTER_BITS - 1),
+        count=count,
+        root=root.hex(),
+    )
+    return Made(order, serials, nonces, tags, strings)
+
+
+def row_ids(serials: NDArray[np.uint64], nonces: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """`issue.row_id` of many rows: uint8 (n, 11)."""
+    ids = np.empty((len(serials), 11), np.uint8)
+    ids[:, :6] = serials.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 2:]
+    ids[:, 6:] = nonces
+    return ids
+
+
+def commit(
+    domain: DomainRow, version: int, ids: NDArray[np.uint8], salts: NDArray[np.uint8], strings: Sequence[str]
+) -> list[bytes]:
+    """The commitments of rows with pseudonyms of equal length, for the log."""
+    text = np.frombuffer("".join(strings).encode(), np.uint8).reshape(len(strings), -1)
+    return leaves(salts, _columns(b"issue\0" + bytes.fromhex(domain.uuid) + bytes([version]), ids, text))
+
+
+def _ordered(fresh: Mapping[bytes, bytes]) -> tuple[list[bytes], list[bytes], NDArray[np.intp]]:
+    """Tags and originals in the order of their serials: by length, then by tag.
+
+    Seals of one length then stand together, and serials say nothing of the order of the file; lengths can be seen in
+    the rows anyway.
+    """
+    tags, values = list(fresh), list(fresh.values())
+    if len(tags) == 1:
+        return tags, values, np.zeros(1, np.intp)
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    heads = np.frombuffer(b"".join(tags), ">u8")[::2]
+    order = np.lexsort((heads, lengths))
+    places = order.tolist()
+    return [tags[i] for i in places], [values[i] for i in places], order
+
+
+def _columns(*parts: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Columns side by side; constants are repeated."""
+    count = next(len(part) for part in parts if not isinstance(part, bytes))
+    widths = [len(part) if isinstance(part, bytes) else part.shape[1] for part in parts]
+    matrix = np.empty((count, sum(widths)), np.uint8)
+    at = 0
+    for part, width in zip(parts, widths, strict=True):
+        matrix[:, at : at + width] = np.frombuffer(part, np.uint8) if isinstance(part, bytes) else part
+        at += width
+    return matrix
+
+
+def _insert(
+    conn: Connection,
+    domain: int,
+    first: int,
+    nonces: NDArray[np.uint8],
+    salts: NDArray[np.uint8],
+    tags: Sequence[bytes],
+    sealed: Sequence[bytes],
+) -> None:
+    """Insert rows; those whose seals have one length in one statement, which the database runs without this thread."""
+    start = 0
+    while start < len(tags):
+        width, end = len(sealed[start]), start + 1
+        while end < len(tags) and len(sealed[end]) == width:
+            end += 1
+        part = slice(start, end)
+        if end - start < _FEW:
+            columns = (cut(nonces[part]), cut(salts[part]), tags[part], sealed[part])
+            conn.executemany(_EACH, zip(repeat(domain), range(first + start, first + end), *columns, strict=False))
+        else:
+            raw = (nonces[part].tobytes(), salts[part].tobytes(), b"".join(tags[part]), b"".join(sealed[part]))
+            conn.execute(_CUT, (end - start, domain, first + start, *raw, width, width))
+        start = end
