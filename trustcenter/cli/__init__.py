@@ -18,7 +18,7 @@ _COMMANDS = {
     "serve": ("trustcenter.cli.local:serve", "Run the service."),
     "doctor": ("trustcenter.cli.local:doctor", "Check an instance and say what to mend."),
     "backup": ("trustcenter.cli.operate:backup", "Back up one part of an instance, while it runs."),
-    "restore": ("trustcenter.cli.operate:restore", "Put backups in place, or test them."),
+    "restore": ("trustcenter.cli.operate_restore:restore", "Put backups in place, or test them."),
     "fsck": ("trustcenter.cli.operate:fsck", "Check that everything stored fits together."),
     "reopen": ("trustcenter.cli.operate_reopen:reopen", "Let an older database serve again; two people sign."),
     "demo": ("trustcenter.cli.local:demo", "Run the whole job with synthetic sites."),

@@ -1,4 +1,4 @@
-"""Commands for the operator: backup, restore, fsck; and what the commands on the instance's machine share."""
+"""Commands for the operator: backup and fsck; and what the commands on the instance's machine share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-
-from trustcenter.errors import UsageError_
 
 from . import output
 from .options import PATH, json_option
@@ -83,58 +81,12 @@ def backup(directory: Path, room: str, part: str, target: Path, together: bool, 
 
     os.umask(0o077)
     made = work.take(config.load(directory), room, part, target, together=together)
-    _show_manifests([made], as_json=as_json)
+    show_manifests([made], as_json=as_json)
     output.hint(f"test it: trustcenter restore --test {target}")
 
 
-@click.command("restore")
-@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="FILE... [DIR]")
-@click.option("--test", "only_test", is_flag=True, help="Check the files and install nothing; no DIR.")
-@PASSPHRASE
-@json_option
-def restore(paths: tuple[Path, ...], only_test: bool, passphrase_file: Path | None, as_json: bool) -> None:
-    """Put backups in place, or test them.
-
-    DIR is a new directory or a stopped instance; with --test nothing is installed.
-
-    Everything is verified before anything is exchanged: checksums, SQLite's integrity check, the log's tree, and, if
-    there is a passphrase, key store and head. What was in place is kept beside it as *.replaced until you delete it.
-    A head in place that is newer than the one in the backup stays: it never goes back.
-
-    Examples:
-      trustcenter restore --test registrar-2026-11-24.tc
-      trustcenter restore registrar-db.tc registrar-keys.tc comparator-db.tc comparator-keys.tc /srv/trustcenter
-    """
-    from keys.passphrase import read_passphrase
-    from trustcenter import config
-    from trustcenter.instance import restore as work
-
-    os.umask(0o077)
-    if only_test:
-        source = passphrase_source(None, passphrase_file)
-        tested = work.test(paths, read_passphrase(source, prompt=False) if source else None)
-        _show_manifests(tested, as_json=as_json)
-        if source is None and any(manifest.part == "keys" for manifest in tested):
-            output.hint("without --passphrase-file the sealed key store was not opened")
-        return
-    if len(paths) < 2:
-        raise UsageError_("name the backups, then the instance's directory", code="usage", hint="or use --test")
-    *files, directory = paths
-    settings = config.load(directory) if (directory / "config.toml").exists() else None
-    source = passphrase_source(settings, passphrase_file)
-    done = work.install(files, directory, read_passphrase(source, prompt=False) if source else None)
-    _show_manifests(done.manifests, as_json=as_json)
-    if done.newer_head_kept:
-        output.note("the head in place is newer than the one in the backup and was kept")
-    if done.kept:
-        output.note(f"kept beside their places until you delete them: {', '.join(done.kept)}")
-    if done.reopen:
-        output.hint(f"the database is older than the head; two people let it serve: trustcenter reopen {directory} -h")
-    else:
-        output.hint(f"next: trustcenter fsck {directory}")
-
-
-def _show_manifests(manifests: Sequence[Manifest], *, as_json: bool) -> None:
+def show_manifests(manifests: Sequence[Manifest], *, as_json: bool) -> None:
+    """Print what backups hold."""
     if as_json:
         output.data(list(manifests))
         return

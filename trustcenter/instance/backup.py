@@ -6,7 +6,8 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -23,10 +24,23 @@ from .manifest import Manifest
 from .parts import database_path, head_facts, head_path, keys_path, snapshot
 
 _TRIES = 5
+_SCRATCH = ".backup-"
+_STEP_PAGES = 4096
+
+
+class Abandoned(Exception):
+    """A copy that is no longer wanted."""
 
 
 def take(
-    config: Config, room: str, part: str, target: Path, *, together: bool = False, clock: Clock = utc_now
+    config: Config,
+    room: str,
+    part: str,
+    target: Path,
+    *,
+    together: bool = False,
+    replace: bool = False,
+    clock: Clock = utc_now,
 ) -> Manifest:
     """Write one part of one room into a new file. Nothing of the instance is changed or stopped.
 
@@ -36,6 +50,7 @@ def take(
         part: database or keys.
         target: the new file; its directory should hold backups of this part only.
         together: allow a directory that holds another part's backups.
+        replace: the target may exist.
         clock: for the manifest.
 
     Raises:
@@ -43,18 +58,39 @@ def take(
         PolicyError: the directory holds another part, or is inside the instance.
         VerificationError: the part is damaged; no backup is written.
     """
-    require_writable(target)
+    require_writable(target, force=replace)
     _check_neighbours(config, room, part, target, together=together)
-    with tempfile.TemporaryDirectory(prefix=".backup-", dir=target.parent) as folder:
-        scratch = Path(folder)
+    with _scratch(target) as scratch:
+        made = (_database if part == "database" else _keys)(config, room, scratch, stamp(clock()))
+        return _finish(config, made, scratch, target, replace=replace)
+
+
+def copy_base(
+    config: Config, room: str, source: sqlite3.Connection, target: Path, time: str, abandoned: Callable[[], bool]
+) -> Manifest:
+    """Write the database that an open snapshot sees into a new backup file, as `take` does.
+
+    Raises:
+        Abandoned: the function said so.
+    """
+
+    def progress(_status: int, _remaining: int, _total: int) -> None:
+        if abandoned():
+            raise Abandoned
+
+    for leftover in target.parent.glob(f"{_SCRATCH}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with _scratch(target) as scratch:
+        made = _copied(source, room, scratch, time, progress)
+        return _finish(config, made, scratch, target)
+
+
+@contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    """A directory beside the target that is gone afterwards, and what failures in it mean."""
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=target.parent) as folder:
         try:
-            made = (_database if part == "database" else _keys)(config, room, scratch, stamp(clock()))
-            shutil.copyfile(Path(config.base) / container.CONFIG_NAME, scratch / container.CONFIG_NAME)
-            names = (*made.payload, container.CONFIG_NAME)
-            pieces = tuple(container.piece(name, scratch / name) for name in names)
-            made = msgspec.structs.replace(made, files=pieces)
-            with replacing(target) as stream:
-                container.write(stream, made, {name: scratch / name for name in names})
+            yield Path(folder)
         except sqlite3.Error as error:
             raise translate(error) from error
         except OSError as error:
@@ -65,10 +101,20 @@ def take(
                 code="backup_not_written",
                 hint="nothing was left behind; free space or name another directory",
             ) from None
+
+
+def _finish(config: Config, made: Manifest, scratch: Path, target: Path, *, replace: bool = False) -> Manifest:
+    """Put what lies in the scratch directory into one file, and keep a copy of its manifest."""
+    shutil.copyfile(Path(config.base) / container.CONFIG_NAME, scratch / container.CONFIG_NAME)
+    names = (*made.payload, container.CONFIG_NAME)
+    pieces = tuple(container.piece(name, scratch / name) for name in names)
+    made = msgspec.structs.replace(made, files=pieces)
+    with replacing(target, force=replace) as stream:
+        container.write(stream, made, {name: scratch / name for name in names})
     if config.backups.manifests is not None:
         directory = config.path(config.backups.manifests)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with replacing(directory / f"{room}-{part}.json", force=True) as stream:
+        with replacing(directory / f"{made.room}-{made.part}.json", force=True) as stream:
             stream.write(msgspec.json.encode(made) + b"\n")
     return made
 
@@ -98,14 +144,34 @@ def _check_neighbours(config: Config, room: str, part: str, target: Path, *, tog
 
 
 def _database(config: Config, room: str, scratch: Path, time: str) -> Manifest:
+    with snapshot(database_path(config, room)) as source:
+        return _copied(source, room, scratch, time)
+
+
+def _copied(
+    source: sqlite3.Connection,
+    room: str,
+    scratch: Path,
+    time: str,
+    progress: Callable[[int, int, int], None] | None = None,
+) -> Manifest:
     path = scratch / f"{room}.db"
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    with snapshot(database_path(config, room)) as source, closing(sqlite3.connect(path, isolation_level=None)) as copy:
-        # All pages in one step: one snapshot, and no restart however much is written meanwhile.
-        source.backup(copy, pages=-1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as copy:
+        # One snapshot, and no restart however much is written meanwhile: `source` is inside a transaction.
+        source.backup(copy, pages=-1 if progress is None else _STEP_PAGES, progress=progress)
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, complete by itself
-        instance, epoch = _identity(copy, room)
-        size, frontier = copy.execute("SELECT size, frontier FROM audit_head").fetchone()
+        return describe(copy, room, time)
+
+
+def describe(conn: sqlite3.Connection, room: str, time: str) -> Manifest:
+    """The manifest of a room's database, without the list of files.
+
+    Raises:
+        VerificationError: it belongs to no instance.
+    """
+    instance, epoch = _identity(conn, room)
+    size, frontier = conn.execute("SELECT size, frontier FROM audit_head").fetchone()
     root = tree.root_of([frontier[at : at + 32] for at in range(0, len(frontier), 32)]).hex()
     return Manifest(container.FORMAT, instance, room, "database", time, epoch, size, root, ())  # type: ignore[arg-type]
 

@@ -38,12 +38,16 @@ class Restored:
         manifests: of the backups.
         newer_head_kept: the head in place was newer than the one in the backup, and was kept.
         reopen: the database is older than the head, so the service refuses it until two people reopen it.
+        missing: entries of the log that the head knows of and the database lacks.
+        head_restored: the head comes from a backup: it cannot tell whether the database is the newest.
         kept: files that were in place before; to be deleted once the instance serves again.
     """
 
     manifests: tuple[Manifest, ...]
     newer_head_kept: bool
     reopen: bool
+    missing: int
+    head_restored: bool
     kept: tuple[str, ...]
 
 
@@ -154,8 +158,10 @@ def install(paths: Sequence[Path], directory: Path, passphrase: bytes | None) ->
             if "head.json" in files and _is_newer(files["head.json"], targets["head.json"]):
                 targets.pop("head.json").unlink()
                 kept_head = True
+        restored_head = any(path.name == "head.json" + _STAGED and path.exists() for path in staged)
         kept = _exchange(config, staged)
-    return Restored(tuple(manifests), kept_head, _needs_reopen(config), tuple(kept))
+    reopen, missing = _behind(config)
+    return Restored(tuple(manifests), kept_head, reopen, missing, restored_head, tuple(kept))
 
 
 def _config(path: Path, directory: Path) -> Config:
@@ -269,12 +275,14 @@ def _flush(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _needs_reopen(config: Config) -> bool:
+def _behind(config: Config) -> tuple[bool, int]:
+    """Whether the head refuses the database, and how many entries of the log are known to be missing."""
     facts = head_facts(head_path(config))
     path = database_path(config, "registrar")
     if facts is None or not path.is_file():
-        return False
+        return False, 0
     with snapshot(path) as conn:
         (epoch,) = conn.execute("SELECT epoch FROM instance").fetchone()
         log = recompute_log(conn, "registrar", (facts["log_size"],))
-    return bool(epoch < facts["epoch"] or log.roots.get(facts["log_size"]) != (facts["log_root"] or log.roots.get(0)))
+    behind = epoch < facts["epoch"] or log.roots.get(facts["log_size"]) != (facts["log_root"] or log.roots.get(0))
+    return bool(behind), max(0, facts["log_size"] - log.size)

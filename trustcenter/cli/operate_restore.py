@@ -1,0 +1,101 @@
+"""`trustcenter restore`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from trustcenter.errors import UsageError_
+
+from . import output
+from .operate import PASSPHRASE, passphrase_source, show_manifests
+from .options import json_option
+
+if TYPE_CHECKING:
+    from trustcenter.instance.rebuild import Rebuilt
+    from trustcenter.instance.restore import Restored
+
+
+@click.command("restore")
+@click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="SOURCE... [DIR]")
+@click.option("--test", "only_test", is_flag=True, help="Check the sources and install nothing; no DIR.")
+@click.option(
+    "--to", "until", default="latest", show_default=True, metavar="TIME", help="Of continuous backups: the moment."
+)
+@PASSPHRASE
+@json_option
+def restore(paths: tuple[Path, ...], only_test: bool, until: str, passphrase_file: Path | None, as_json: bool) -> None:
+    """Put backups in place, or test them.
+
+    SOURCE is a backup file, or the directory of a continuous backup. DIR is a new directory or a stopped instance.
+
+    Everything is verified before anything is exchanged: checksums, SQLite's integrity check, the log's tree, and, if
+    there is a passphrase, key store and head. What was in place is kept beside it as *.replaced until you delete it.
+    A head in place that is newer than the one in the backup stays: it never goes back.
+
+    Examples:
+      trustcenter restore --test registrar-2026-11-24.tc
+      trustcenter restore registrar-db.tc registrar-keys.tc comparator-db.tc comparator-keys.tc /srv/trustcenter
+      trustcenter restore /backup/live/registrar --to 2026-11-24T15:30:00Z /srv/trustcenter
+    """
+    from keys.passphrase import read_passphrase
+    from trustcenter import config
+    from trustcenter.instance import rebuild
+    from trustcenter.instance import restore as work
+
+    os.umask(0o077)
+    moment = rebuild.moment(until)
+    if only_test:
+        source = passphrase_source(None, passphrase_file)
+        with rebuild.ordinary(paths, moment, Path(tempfile.gettempdir())) as found:
+            tested = work.test(_files(found), read_passphrase(source, prompt=False) if source else None)
+            show_manifests(tested, as_json=as_json)
+            _tell_rebuilt(found)
+        if source is None and any(manifest.part == "keys" for manifest in tested):
+            output.hint("without --passphrase-file the sealed key store was not opened")
+        return
+    if len(paths) < 2:
+        raise UsageError_("name the backups, then the instance's directory", code="usage", hint="or use --test")
+    *sources, directory = paths
+    settings = config.load(directory) if (directory / "config.toml").exists() else None
+    source = passphrase_source(settings, passphrase_file)
+    passphrase = read_passphrase(source, prompt=False) if source else None
+    beside = directory.absolute().parent
+    if not beside.is_dir():
+        raise UsageError_("the directory that DIR would lie in does not exist", code="no_directory")
+    with rebuild.ordinary(sources, moment, beside) as found:
+        done = work.install(_files(found), directory, passphrase)
+        show_manifests(done.manifests, as_json=as_json)
+        _tell_rebuilt(found)
+    _tell_done(done, directory)
+
+
+def _files(found: Sequence[Rebuilt | Path]) -> list[Path]:
+    return [one if isinstance(one, Path) else one.path for one in found]
+
+
+def _tell_rebuilt(found: Sequence[Rebuilt | Path]) -> None:
+    for one in found:
+        if not isinstance(one, Path):
+            output.note(f"{one.manifest.room}: as of {one.manifest.time}, {one.segments:,} segments after the base")
+
+
+def _tell_done(done: Restored, directory: Path) -> None:
+    if done.newer_head_kept:
+        output.note("the head in place is newer than the one in the backup and was kept")
+    if done.kept:
+        output.note(f"kept beside their places until you delete them: {', '.join(done.kept)}")
+    if done.missing:
+        output.note(f"at least {done.missing:,} entries of the log are missing: deletions among them are undone")
+    if done.reopen:
+        output.hint(f"the database is older than the head; two people let it serve: trustcenter reopen {directory} -h")
+    else:
+        if done.head_restored:
+            output.note("the head comes from the backup too, and cannot tell whether the database is the newest:")
+            output.note("if anything was issued since, let two people begin a new epoch (docs/how-to/backups.md)")
+        output.hint(f"next: trustcenter fsck {directory}")
