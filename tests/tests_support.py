@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import postgres_support
+
 
 @dataclass
 class Live:
@@ -70,8 +72,22 @@ def launch(directory: Path, log: Path) -> tuple[subprocess.Popen[str], str]:
 
 
 def make_instance(directory: Path) -> dict[str, str]:
-    """`trustcenter init` on a free port; returns the fingerprints it printed."""
-    done = run_cli("init", directory, "--development", "--port", "0", "--json")
+    """`trustcenter init` on a free port; returns the fingerprints it printed.
+
+    With TRUSTCENTER_TEST_STORE=postgres the stores are databases of a PostgreSQL server.
+    """
+    done = run_cli("init", directory, "--development", "--port", "0", "--json", *postgres_options())
     assert done.returncode == 0, done.stderr
     fingerprints: dict[str, str] = json.loads(done.stdout)["fingerprints"]
     return fingerprints
+
+
+ON_POSTGRES = os.environ.get("TRUSTCENTER_TEST_STORE") == "postgres"
+
+
+def postgres_options() -> list[str]:
+    """Options of `init` that name two fresh databases, where the tests run on PostgreSQL."""
+    if not ON_POSTGRES:
+        return []
+    server = postgres_support.shared_server()
+    return ["--postgres-registrar", server.create(), "--postgres-comparator", server.create()]

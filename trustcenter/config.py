@@ -163,6 +163,7 @@ def _check(config: Config) -> None:
     continuous = config.backups.continuous
     if not (continuous.days > 0 and continuous.base_hours > 0):
         raise ConfigError("a duration must be more than zero", where="backups.continuous")
+    _check_postgres(config.postgres)
     server = config.server
     if server.client_certificates not in ("off", "optional", "required"):
         raise ConfigError(
@@ -173,6 +174,14 @@ def _check(config: Config) -> None:
             "client certificates need TLS and the authority that signs them",
             hint="set server.client_ca, server.certificate and server.key",
             where="server.client_ca",
+        )
+
+
+def _check_postgres(postgres: Postgres) -> None:
+    rooms = (postgres.registrar, postgres.comparator)
+    if None not in rooms and rooms[0] == rooms[1]:
+        raise ConfigError(
+            "each room needs a database of its own, and a user who cannot read the other's", where="postgres"
         )
 
 

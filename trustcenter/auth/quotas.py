@@ -110,7 +110,7 @@ def take(conn: Connection, limits: Limits, now: datetime, site: str, kind: Kind,
         conn.execute("DELETE FROM quota_use WHERE site = ? AND day < ?", (site, _day(now)))
     conn.execute(
         "INSERT INTO quota_use VALUES (?,?,?,?)"
-        " ON CONFLICT (site, kind, day) DO UPDATE SET used = used + excluded.used",
+        " ON CONFLICT (site, kind, day) DO UPDATE SET used = quota_use.used + excluded.used",
         (site, kind.value, _day(now), count),
     )
 

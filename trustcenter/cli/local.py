@@ -29,6 +29,8 @@ _PASSPHRASE = click.option(
     "--port", default=8443, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 picks a free one."
 )
 @click.option("--name", "names", multiple=True, help="Further name or address for the server's certificate.")
+@click.option("--postgres-registrar", metavar="CONNINFO", help="PostgreSQL database of the registrar, empty.")
+@click.option("--postgres-comparator", metavar="CONNINFO", help="PostgreSQL database of the comparator, empty.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def init(
     directory: Path,
@@ -37,6 +39,8 @@ def init(
     host: str,
     port: int,
     names: tuple[str, ...],
+    postgres_registrar: str | None,
+    postgres_comparator: str | None,
     as_json: bool,
 ) -> None:
     """Create a new instance in DIR: keys, stores, certificate, first operator.
@@ -47,11 +51,13 @@ def init(
       trustcenter init /srv/trustcenter --passphrase-file /run/credentials/passphrase
     """
     from keys.passphrase import read_passphrase
+    from trustcenter.config import Postgres
     from trustcenter.instance import setup
 
     own = development and passphrase_file is None
     passphrase = None if own else read_passphrase(passphrase_file, prompt=True, confirm=True)
-    created = asyncio.run(setup.create(directory, passphrase, port=port, host=host, names=names))
+    postgres = Postgres(postgres_registrar, postgres_comparator)
+    created = asyncio.run(setup.create(directory, passphrase, port=port, host=host, names=names, postgres=postgres))
     if as_json:
         click.echo(
             json.dumps(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
 import uuid as uuids
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from keys.ids import KeyId, Purpose
 from keys.states import KeyState
@@ -41,7 +44,7 @@ registrar = "registrar/registrar.db"
 registrar_keys = "registrar-keys/registrar.keys"
 comparator = "comparator/comparator.db"
 comparator_keys = "comparator-keys/comparator.keys"
-{passphrase}"""
+{passphrase}{postgres}"""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ async def create(
     port: int = 8443,
     host: str = "127.0.0.1",
     names: tuple[str, ...] = (),
+    postgres: config.Postgres = config.Postgres(),  # noqa: B008 - frozen
 ) -> Created:
     """Create an instance in `directory`, which must be empty or missing.
 
@@ -71,8 +75,10 @@ async def create(
         port: the port the service will listen on.
         host: the address the service will listen on.
         names: further names or addresses in the server's certificate.
+        postgres: databases in the place of files; both or none, and empty ones.
 
     Raises:
+        ConfigError: a connection string that is not safe, or the same for both rooms.
         ConflictError: there is something in the directory already.
         KeysError: the passphrase is too short.
     """
@@ -96,7 +102,7 @@ async def create(
         line = 'passphrase = "passphrase"\n'
     _write_private(
         directory / "config.toml",
-        _CONFIG.format(port=port, passphrase=line).replace("127.0.0.1", host, 1).encode(),
+        _CONFIG.format(port=port, passphrase=line, postgres=_postgres(postgres)).replace("127.0.0.1", host, 1).encode(),
     )
     settings = config.load(directory)
     for relative in (
@@ -177,6 +183,13 @@ async def _fill_comparator(settings: config.Config, instance: str, keys: KeyStor
         await db.write(effect)
     finally:
         await db.close()
+
+
+def _postgres(postgres: config.Postgres) -> str:
+    rooms = [(room, value) for room, value in msgspec.structs.asdict(postgres).items() if value is not None]
+    if not rooms:
+        return ""
+    return "\n[postgres]\n" + "".join(f"{room} = {json.dumps(value)}\n" for room, value in rooms)
 
 
 def _free_port(host: str) -> int:

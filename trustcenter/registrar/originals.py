@@ -135,7 +135,7 @@ def _spend(context: Context, conn: Connection, site: str, day: str, count: int) 
         )
     conn.execute(
         "INSERT INTO reidentification_day VALUES (?,?,?)"
-        " ON CONFLICT (site, day) DO UPDATE SET released = released + excluded.released",
+        " ON CONFLICT (site, day) DO UPDATE SET released = reidentification_day.released + excluded.released",
         (site, day, count),
     )
     return None

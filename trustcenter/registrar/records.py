@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import itertools
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -335,18 +336,19 @@ async def own_refs(context: Context, caller: Principal, study_name: str) -> Asyn
     domain = await context.db.read(begin)
 
     def rows(conn: Connection) -> Iterator[tuple[int, bytes, bytes, bytes, bytes]]:
-        yield from conn.execute(
-            "SELECT e.serial, e.nonce, e.tag, e.sealed,"
-            " (SELECT group_concat(hex(ref), '') FROM (SELECT ref FROM record_ref"
-            "   WHERE domain = r.domain AND serial = r.serial ORDER BY ref))"
+        found = conn.execute(
+            "SELECT e.serial, e.nonce, e.tag, e.sealed, f.ref"
             " FROM record r JOIN entry e ON e.domain = r.domain AND e.serial = r.serial"
-            " WHERE r.domain = ? AND r.state <> 'unlinked' AND e.status = 0 ORDER BY e.serial",
+            " LEFT JOIN record_ref f ON f.domain = r.domain AND f.serial = r.serial"
+            " WHERE r.domain = ? AND r.state <> 'unlinked' AND e.status = 0 ORDER BY e.serial, f.ref",
             (domain.id,),
         )
+        for (serial, nonce, tag, sealed), refs in itertools.groupby(found, key=lambda row: row[:4]):
+            yield serial, nonce, tag, sealed, b"".join(ref or b"" for *_, ref in refs)
 
-    def render(part: list[tuple[int, bytes, bytes, bytes, str]]) -> list[tuple[bytes, bytes]]:
+    def render(part: list[tuple[int, bytes, bytes, bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         numbers = issue.unseal_rows(context, domain, [row[:4] for row in part])
-        return [(number, bytes.fromhex(row[4] or "")) for number, row in zip(numbers, part, strict=True)]
+        return [(number, row[4]) for number, row in zip(numbers, part, strict=True)]
 
     async for part in context.db.stream(rows, batch=_CHUNK):
-        yield await asyncio.to_thread(render, part)  # type: ignore[arg-type]
+        yield await asyncio.to_thread(render, part)

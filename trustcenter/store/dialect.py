@@ -18,8 +18,8 @@ _TYPES: Final = (
     (r"\bTEXT\b", 'TEXT COLLATE "C"'),
     (r"\)\s*STRICT\b", ")"),
     (r"\)\s*,?\s*WITHOUT ROWID\b", ")"),
-    (r"\bx'([0-9a-f]*)'", r"'\\x\1'::bytea"),
 )
+_BLOB: Final = (r"\bx'([0-9a-f]*)'", r"'\\x\1'::bytea")
 _TRIGGER: Final = re.compile(
     r"CREATE TRIGGER (?P<name>\w+) (?P<event>(?:BEFORE|AFTER) .*? ON \w+)\s+"
     r"(?:WHEN (?P<when>.*?)\s+)?BEGIN\s(?P<body>.*)\bEND;",
@@ -32,7 +32,8 @@ _INSERT: Final = re.compile(r"INSERT INTO (\w+)\s*(?:\(([\w\s,]+)\))?\s*VALUES\s
 @functools.lru_cache(maxsize=2048)
 def statement(sql: str) -> str:
     """One statement with psycopg's placeholders."""
-    return re.sub(r"\bINDEXED BY \w+", "", sql).replace("%", "%%").replace("?", "%s")
+    sql = re.sub(r"\bINDEXED BY \w+", "", sql)
+    return re.sub(*_BLOB, sql).replace("%", "%%").replace("?", "%s")
 
 
 @functools.lru_cache(maxsize=256)
@@ -67,6 +68,6 @@ def schema(step: Migration) -> Iterator[str]:
             condition = f" WHEN ({trigger['when']})" if trigger["when"] else ""
             yield f"CREATE TRIGGER {name} {trigger['event']} FOR EACH ROW{condition} EXECUTE FUNCTION {name}()"
             continue
-        for pattern, replacement in _TYPES:
+        for pattern, replacement in (*_TYPES, _BLOB):
             code = re.sub(pattern, replacement, code)
         yield code
