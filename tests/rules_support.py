@@ -1,0 +1,133 @@
+"""One opened instance in this process: real store, real keys, real head; and strings made as a thief of both would."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from keys.ids import Purpose
+from trustcenter import config as configuration
+from trustcenter.auth import Principal
+from trustcenter.clock import utc_now
+from trustcenter.config import Config
+from trustcenter.errors import TrustCenterError
+from trustcenter.instance import fsck
+from trustcenter.instance.opening import open_instance
+from trustcenter.messages import api
+from trustcenter.registrar import domains, issue, operations, removal, rotation, rows, translate
+from trustcenter.registrar.context import Context
+from trustcenter.registrar.domains import DomainRow
+from trustcenter.store import Connection
+
+NORTH = Principal("north", "site", "")
+SOUTH = Principal("south", "site", "")
+OPERATOR = Principal("operator", "operator", "")
+FORMAT = api.DrawnFormat(prefix="P-", alphabet="symbol32", length=8, check="damm")
+
+
+class Files:
+    """An instance on disk, stopped."""
+
+    def __init__(self, directory: Path) -> None:
+        self.dir = directory
+
+    @property
+    def config(self) -> Config:
+        return configuration.load(self.dir)
+
+    @property
+    def passphrase(self) -> bytes:
+        return (self.dir / "passphrase").read_bytes().strip()
+
+    @property
+    def database(self) -> Path:
+        return self.dir / "registrar" / "registrar.db"
+
+    @property
+    def head(self) -> Path:
+        return self.dir / "registrar-keys" / "head.json"
+
+    def head_facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = json.loads(self.head.read_bytes().split(b"\n")[0])
+        return facts
+
+    def copy(self, target: Path) -> Files:
+        shutil.copytree(self.dir, target)
+        return Files(target)
+
+    def failures(self) -> list[str]:
+        """What `fsck` finds wrong."""
+        return [f"{f.name}: {f.text}" for f in fsck.run(self.config, self.passphrase) if f.state == "fail"]
+
+    @asynccontextmanager
+    async def open(self, clock: Callable[[], datetime] = utc_now) -> AsyncIterator[Opened]:
+        async with open_instance(self.config, self.passphrase, clock) as instance:
+            yield Opened(instance.registrar)
+
+
+class Opened:
+    """The registrar of an opened instance, called as its routes call it."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    async def domain(self, name: str, **options: Any) -> DomainRow:
+        """The domain, made if it is not there."""
+        with contextlib.suppress(TrustCenterError):
+            return await self.context.db.read(lambda conn: domains.find(conn, name))
+        await domains.create(self.context, OPERATOR, "req", api.DomainCreate(name=name, site="north", **options))
+        return await self.context.db.read(lambda conn: domains.find(conn, name))
+
+    async def issue(self, name: str, originals: Sequence[str], request: str = "req") -> list[str]:
+        body = api.PseudonymRequest(originals=list(originals))
+        answer = await operations.pseudonymize(self.context, NORTH, request, name, body)
+        assert not answer.errors
+        return [text for text in answer.pseudonyms if text is not None]
+
+    async def additional(self, name: str, key: str, originals: Sequence[str], count: int = 1) -> api.AdditionalAnswer:
+        body = api.AdditionalRequest(originals=list(originals), count=count)
+        return await operations.additional(self.context, NORTH, "req", name, key, body)
+
+    async def verdicts(self, name: str, texts: Sequence[str]) -> list[str]:
+        answer = await operations.validate(self.context, NORTH, "req", name, list(texts))
+        return list(answer.results)
+
+    async def translate(self, name: str, texts: Sequence[str]) -> api.TranslateAnswer:
+        return await translate.translate(self.context, NORTH, "req", name, list(texts))
+
+    async def remove(self, kind: str, name: str, texts: Sequence[str]) -> api.RemovalAnswer:
+        call = removal.delete if kind == "delete" else removal.anonymise
+        return await call(self.context, NORTH, "req", name, api.Selection(pseudonyms=list(texts)))
+
+    async def rotate(self, name: str) -> api.RotationPlan:
+        return await rotation.rotate(self.context, OPERATOR, "req", name, api.RotateRequest(dry_run=False))
+
+    async def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        return await self.context.db.read(lambda conn: conn.execute(query, values).fetchall())
+
+    async def rows(self, name: str) -> list[tuple[Any, ...]]:
+        """(serial, nonce, salt, idx, tag, sealed, status) of a domain, in serial order."""
+        return await self.sql(
+            "SELECT e.serial, e.nonce, e.salt, e.idx, e.tag, e.sealed, e.status FROM entry e"
+            " JOIN domain d ON d.id = e.domain WHERE d.name = ? ORDER BY e.serial",
+            name,
+        )
+
+    async def entries(self, event: str) -> list[dict[str, Any]]:
+        """The data of every entry of the log of that event."""
+        leaves = [json.loads(leaf) for (leaf,) in await self.sql("SELECT leaf FROM audit_entry ORDER BY seq")]
+        return [{"who": leaf["who"], **leaf["data"]} for leaf in leaves if leaf["event"] == event]
+
+    async def forge(self, name: str, version: int, serial: int, nonce: bytes) -> str:
+        """The pseudonym of any row under any version, made with the keys of both stores."""
+        domain = await self.domain(name)
+        return issue.format_rows(self.context, domain, version, *rows.columns([(serial, nonce)]))[0]
+
+    def active(self, conn: Connection, domain: DomainRow) -> int:
+        return self.context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
