@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from trustcenter.errors import StoreDamagedError
 from trustcenter.messages import api
-from trustcenter.messages.consent import CodeSystemError, code_system, parse
+from trustcenter.messages.consent import CodeSystemError, ConsentItemError, code_system, parse
 from trustcenter.registrar import consent_days as days
 from trustcenter.registrar.consent_decision import (
     EVERYTHING,
@@ -29,7 +29,7 @@ from trustcenter.registrar.consent_decision import (
     relevant,
     unpack,
 )
-from trustcenter.registrar.consent_reading import ConsentItemError, Reader
+from trustcenter.registrar.consent_reading import Reader
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "consent"
 SYSTEM = code_system()

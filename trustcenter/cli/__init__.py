@@ -33,6 +33,7 @@ _COMMANDS = {
         "Replace identifiers in CSV, Parquet or FHIR files by pseudonyms.",
     ),
     "translate": ("trustcenter.cli.columns:translate", "Bring pseudonyms to the current key version."),
+    "consent": ("trustcenter.cli.consent:consent", "Consent: policies, what sites send, and whether it is there."),
     "reidentify": ("trustcenter.cli.reidentify:reidentify", "Originals of pseudonyms, under dual control."),
     "pseudonym": ("trustcenter.cli.pseudonym:pseudonym", "Check pseudonyms offline."),
     "linkage": ("trustcenter.cli.linkage:linkage", "Record linkage without a service."),

@@ -26,6 +26,7 @@ _SHOWN = (
     "reversible",
     "expiry_days",
     "parent",
+    "consent",
     "key_version",
     "pseudonyms",
     "state",
@@ -48,6 +49,7 @@ def domain() -> None:
 @click.option("--irreversible", is_flag=True, help="Keep no original: nobody can ever go back.")
 @click.option("--expiry-days", type=click.IntRange(1, 36_500), metavar="DAYS", help="Pseudonyms expire after so long.")
 @click.option("--parent", metavar="DOMAIN", help="Originals are the pseudonyms of this domain of the same site.")
+@click.option("--consent", multiple=True, metavar="POLICY", help="Require this MII consent policy; repeat.")
 @click.option("--alphabet", metavar="NAME", help="Draw pseudonyms at random and store them: name of their alphabet.")
 @click.option("--length", type=click.IntRange(1, 64), metavar="N", help="Drawn characters of a pseudonym.")
 @click.option("--prefix", default="", metavar="TEXT", help="What drawn pseudonyms begin with.")
@@ -62,6 +64,7 @@ def create(
     irreversible: bool,
     expiry_days: int | None,
     parent: str | None,
+    consent: tuple[str, ...],
     alphabet: str | None,
     length: int | None,
     prefix: str,
@@ -98,6 +101,7 @@ def create(
         reversible=not irreversible,
         expiry_days=expiry_days,
         parent=parent,
+        consent=list(consent),
     )
     output.item(call(connect, lambda center: center.make_domain(request)), _SHOWN, as_json=as_json)
 

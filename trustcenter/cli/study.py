@@ -42,6 +42,7 @@ def study() -> None:
     help="A data recipient and its public key; repeat.",
 )
 @click.option("--schema", default="de-person/1", show_default=True, metavar="NAME", help="Linkage schema.")
+@click.option("--consent", multiple=True, metavar="POLICY", help="Every record needs this MII policy; repeat.")
 @click.option("--valid-until", metavar="YYYY-MM-DD", help="Last day.")
 @click.option(
     "--minimum-batch", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Fewest records per upload."
@@ -56,6 +57,7 @@ def create(
     not_deduplicated: tuple[str, ...],
     recipients: tuple[str, ...],
     schema: str,
+    consent: tuple[str, ...],
     valid_until: str | None,
     minimum_batch: int,
     as_json: bool,
@@ -80,6 +82,7 @@ def create(
         recipients=[Recipient(name=n, public_key=key) for n, key in map(_recipient, recipients)],
         valid_until=valid_until,
         minimum_batch=minimum_batch,
+        consent=list(consent),
     )
     made = call(connect, lambda center: center.create_study(wanted))
     _show(made, as_json)
@@ -131,6 +134,7 @@ def _show(made: object, as_json: bool) -> None:
             "fingerprint": made.fingerprint,
             "passes": made.passes,
             "minimum batch": made.minimum_batch,
+            "consent": made.consent,
             "separation": made.separation,
         }
     )

@@ -17,6 +17,7 @@ from trustcenter.messages.rooms import Receipt
 from .answers import as_long, decoded, quoted, unexpected
 from .coalesce import Ask, Coalescer
 from .connection import Connection
+from .consent import ConsentOperations
 from .ndjson import lines, records
 from .operations import DomainOperations
 from .settings import DEFAULT, Settings
@@ -27,7 +28,7 @@ T = TypeVar("T")
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class TrustCenter(DomainOperations):
+class TrustCenter(DomainOperations, ConsentOperations):
     """Asynchronous client of one service, as one caller.
 
     Example:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from trustcenter.messages import api
-from trustcenter.registrar import consent, consent_answer, consent_fhir
-from trustcenter.registrar.consent_reading import ConsentItemError
+from trustcenter.messages import api, consent_fhir
+from trustcenter.messages.consent import ConsentItemError
+from trustcenter.registrar import consent, consent_answer
 
 from .calls import SITE, STEWARD, Answer, Call, Route
 

@@ -16,18 +16,25 @@ from typing import Final
 
 import msgspec
 
-from trustcenter.errors import InternalError
+from trustcenter.errors import InternalError, UsageError_
 
 SYSTEM: Final = "urn:oid:2.16.840.1.113883.3.1937.777.24.5.3"
 _ROOT: Final = SYSTEM.removeprefix("urn:oid:") + "."
 _PERIOD: Final = re.compile("P([1-9][0-9]?)Y")
 _NUMBER: Final = re.compile("[1-9][0-9]{0,4}")
+_DOCUMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_/-]{0,99}")
 
 
 class CodeSystemError(InternalError):
     """The shipped code system of consent policies is not usable."""
 
     code = "consent_code_system"
+
+
+class ConsentItemError(UsageError_):
+    """One consent document cannot be taken."""
+
+    code = "invalid_consent"
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,11 @@ def code_system() -> CodeSystem:
     """The shipped code system."""
     file = resources.files("trustcenter") / "data" / "mii-consent" / "policies.json"
     return parse(file.read_bytes())
+
+
+def keepable(document: str) -> bool:
+    """Whether a text has the form of a document's version."""
+    return _DOCUMENT.fullmatch(document) is not None
 
 
 def codes(numbers: Iterable[int]) -> list[str]:

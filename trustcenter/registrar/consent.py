@@ -19,14 +19,14 @@ from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.errors import PolicyError
 from trustcenter.messages import api
-from trustcenter.messages.consent import code_system
+from trustcenter.messages.consent import ConsentItemError, code_system
 from trustcenter.store import Connection
 
 from . import batches, consent_gate, consent_study, issue, policy, removal, rows, studies
 from . import consent_store as store
 from .batches import Batch
 from .consent_decision import Provision, Provisions, Status, add, decide
-from .consent_reading import ConsentItemError, Reader, documents
+from .consent_reading import Reader, documents
 from .context import Context
 from .domains import DomainRow
 

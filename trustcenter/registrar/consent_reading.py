@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from trustcenter.errors import UsageError_
 from trustcenter.messages import api
-from trustcenter.messages.consent import CodeSystem, Policy
+from trustcenter.messages.consent import CodeSystem, ConsentItemError, Policy, keepable
 
 from . import consent_days as days
 from .consent_decision import EVERYTHING, Provision
 
 MAX_POLICIES: Final = 500  # provisions of one document
-_DOCUMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_/-]{0,99}")
-
-
-class ConsentItemError(UsageError_):
-    """One consent document cannot be taken."""
-
-    code = "invalid_consent"
 
 
 @dataclass(frozen=True)
@@ -116,8 +107,3 @@ def _bad_date(what: str) -> ConsentItemError:
 def documents(items: Iterable[api.ConsentItem]) -> set[str]:
     """The document versions that items name and that can be kept."""
     return {item.document for item in items if item.document is not None and keepable(item.document)}
-
-
-def keepable(document: str) -> bool:
-    """Whether a text has the form of a document's version."""
-    return _DOCUMENT.fullmatch(document) is not None

@@ -12,10 +12,9 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from trustcenter.errors import UsageError_
-from trustcenter.messages import api
-from trustcenter.messages.consent import SYSTEM
 
-from .consent_reading import ConsentItemError, keepable
+from . import api
+from .consent import SYSTEM, ConsentItemError, keepable
 
 _DEPTH: Final = 8  # provisions within provisions
 _VOID: Final = ("inactive", "rejected", "entered-in-error")
