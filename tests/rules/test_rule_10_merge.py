@@ -1,0 +1,66 @@
+"""Rule 10: what is merged or split are persons; no serial is ever re-pointed, and no pseudonym changes its owner."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+from rules_support import FORMAT, Files
+
+from trustcenter.messages import api
+
+ROOT = Path(__file__).parents[2]
+GUARD = """
+    CREATE TRIGGER never_repointed BEFORE UPDATE OF domain, serial ON entry
+    BEGIN SELECT raise(ABORT, 'a serial was re-pointed'); END;
+    CREATE TRIGGER never_renamed BEFORE UPDATE OF tag, idx ON entry WHEN NEW.tag IS NOT NULL
+    BEGIN SELECT raise(ABORT, 'a row was given to another original'); END;
+    CREATE TRIGGER never_removed BEFORE DELETE ON entry
+    BEGIN SELECT raise(ABORT, 'a serial was given up'); END;
+    CREATE TRIGGER string_never_repointed BEFORE UPDATE OF domain, tag, serial ON stored_string
+    BEGIN SELECT raise(ABORT, 'a stored string was re-pointed'); END;
+    CREATE TRIGGER string_never_removed BEFORE DELETE ON stored_string
+    BEGIN SELECT raise(ABORT, 'a stored string was given up'); END;
+    CREATE TRIGGER record_never_repointed BEFORE UPDATE OF domain, serial ON record
+    BEGIN SELECT raise(ABORT, 'a record was re-pointed'); END;
+"""
+
+
+async def test_no_operation_moves_a_serial(files: Files) -> None:
+    """Every operation that changes rows, in a store that refuses to re-point any."""
+    conn = sqlite3.connect(files.database)
+    conn.executescript(GUARD)
+    conn.close()
+    async with files.open() as center:
+        await center.domain("several", multi=True, deletable=True)
+        await center.domain("drawn", suite=api.Suite.DRAWN, format=FORMAT, deletable=True)
+        for domain in ("plain", "several", "drawn"):
+            one, two, three = await center.issue(domain, ["a", "b", "c"])
+            if domain == "several":
+                await center.additional(domain, "k", ["a", "b"], 2)
+            before = {row[0]: row[:4] for row in await center.rows(domain)}
+            await center.remove("anonymise", domain, [one])
+            await center.remove("delete", domain, [two])
+            (again,) = await center.issue(domain, ["a"])
+            assert again != one
+            after = {row[0]: row[:4] for row in await center.rows(domain)}
+            changed = [serial for serial, row in before.items() if after[serial] != row]
+            assert len(changed) == 1  # the deleted one, whose serial stays
+            assert await center.verdicts(domain, [one, two, three, again]) == ["ok", "unknown_pseudonym", "ok", "ok"]
+        await center.rotate("plain")
+
+
+def test_no_statement_of_ours_moves_one() -> None:
+    """A merge that comes later has one way: a pointer to the successor."""
+    moves = re.compile(
+        r"UPDATE\s+(entry|record|stored_string)\s+SET\s+(?:(?!WHERE)[^;])*?\b(serial|domain|idx)\s*=", re.IGNORECASE
+    )
+    removes = re.compile(r"DELETE\s+FROM\s+(entry|stored_string)\b", re.IGNORECASE)
+    seen = 0
+    for path in sorted((ROOT / "trustcenter").rglob("*.py")):
+        text = re.sub(r'"\s*\n\s*f?"', "", path.read_text(encoding="utf-8"))  # statements over several lines
+        seen += len(re.findall(r"UPDATE\s+(?:entry|record|stored_string)\s+SET", text))
+        assert not moves.search(text), path.name
+        assert not removes.search(text), path.name
+    assert seen >= 4
