@@ -56,11 +56,11 @@ def run_cli(
     )
 
 
-def launch(directory: Path, log: Path) -> tuple[subprocess.Popen[str], str]:
+def launch(directory: Path, log: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
     """Start `trustcenter serve` and wait until it says where it listens."""
     with log.open("ab") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "trustcenter", "serve", str(directory)],
+            [sys.executable, "-m", "trustcenter", "serve", str(directory), *options],
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,

@@ -163,7 +163,7 @@ def _check(config: Config) -> None:
     continuous = config.backups.continuous
     if not (continuous.days > 0 and continuous.base_hours > 0):
         raise ConfigError("a duration must be more than zero", where="backups.continuous")
-    _check_postgres(config.postgres)
+    check_postgres(config.postgres)
     server = config.server
     if server.client_certificates not in ("off", "optional", "required"):
         raise ConfigError(
@@ -177,7 +177,12 @@ def _check(config: Config) -> None:
         )
 
 
-def _check_postgres(postgres: Postgres) -> None:
+def check_postgres(postgres: Postgres) -> None:
+    """Refuse one database for both rooms.
+
+    Raises:
+        ConfigError: it is.
+    """
     rooms = (postgres.registrar, postgres.comparator)
     if None not in rooms and rooms[0] == rooms[1]:
         raise ConfigError(

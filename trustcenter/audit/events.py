@@ -19,6 +19,7 @@ class Event(StrEnum):
     INSTANCE_BACKUP = "instance:service:backup"
     INSTANCE_RESTORE = "instance:service:restore"
     INSTANCE_REOPEN = "instance:service:reopen"
+    INSTANCE_MOVE = "instance:service:move"
 
     SITE_CREATE = "operator:site:create"
     STAFF_CREATE = "operator:staff:create"

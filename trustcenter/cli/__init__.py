@@ -20,6 +20,7 @@ _COMMANDS = {
     "backup": ("trustcenter.cli.operate:backup", "Back up one part of an instance, while it runs."),
     "restore": ("trustcenter.cli.operate_restore:restore", "Put backups in place, or test them."),
     "fsck": ("trustcenter.cli.operate:fsck", "Check that everything stored fits together."),
+    "migrate": ("trustcenter.cli.operate_migrate:migrate", "Move an instance from its files to PostgreSQL."),
     "reopen": ("trustcenter.cli.operate_reopen:reopen", "Let an older database serve again; two people sign."),
     "demo": ("trustcenter.cli.local:demo", "Run the whole job with synthetic sites."),
     "operator-token": ("trustcenter.cli.recovery:operator_token", "Let an operator in again."),

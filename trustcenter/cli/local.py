@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 
 from .operate import service_passphrase, show_findings
 
@@ -85,7 +86,10 @@ def init(
 @click.command("serve")
 @_DIRECTORY
 @_PASSPHRASE
-def serve(directory: Path, passphrase_file: Path | None) -> None:
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Instead of server.port: for one more process on PostgreSQL."
+)
+def serve(directory: Path, passphrase_file: Path | None, port: int | None) -> None:
     """Run the service of the instance in DIR until it is stopped (SIGTERM, Ctrl-C).
 
     Prints the address once it listens; logs go to stderr as JSON lines. Running requests are finished before it
@@ -96,6 +100,8 @@ def serve(directory: Path, passphrase_file: Path | None) -> None:
 
     os.umask(0o077)
     settings = config.load(directory)
+    if port is not None:
+        settings = msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, port=port))
     passphrase = service_passphrase(settings, passphrase_file)
 
     def ready(url: str) -> None:

@@ -25,10 +25,10 @@ from trustcenter.registrar import policy as registrar_policy
 from trustcenter.registrar import schema as registrar_schema
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import INSTANCE, KeyRing
-from trustcenter.store import Connection, Database
+from trustcenter.store import Connection, Database, Postgres
 from trustcenter.store.scrub import scrub
 
-from . import places
+from . import fence, places
 from .continuous import Continuous
 from .places import HEAD_NAME as HEAD_NAME
 from .places import RESTORE_PENDING as RESTORE_PENDING
@@ -40,14 +40,25 @@ REGISTRAR_MIGRATIONS = (
     *registrar_policy.MIGRATIONS,
     *reidentify_schema.MIGRATIONS,
     *consent_store.MIGRATIONS,
+    fence.REGISTRAR_MIGRATION,
 )
-COMPARATOR_MIGRATIONS = (*AUDIT_MIGRATIONS, *comparator_schema.MIGRATIONS)
+COMPARATOR_MIGRATIONS = (*AUDIT_MIGRATIONS, *comparator_schema.MIGRATIONS, fence.COMPARATOR_MIGRATION)
 
 
 async def open_store(config: Config, room: str, *, exclusive: bool = True) -> Database:
-    """The store of a room, open for writing; see `Database.open`."""
+    """The store of a room, open for writing; see `Database.open`.
+
+    Raises:
+        ConflictError: it was moved, and what goes on is elsewhere.
+    """
     migrations = REGISTRAR_MIGRATIONS if room == "registrar" else COMPARATOR_MIGRATIONS
-    return await Database.open(places.database(config, room), migrations, application=room, exclusive=exclusive)
+    db = await Database.open(places.database(config, room), migrations, application=room, exclusive=exclusive)
+    try:
+        await db.read(fence.require_none)
+    except BaseException:
+        await db.close()
+        raise
+    return db
 
 
 @dataclass
@@ -95,7 +106,8 @@ async def open_instance(
     files = config.files
     require_complete(config)
     async with AsyncExitStack() as stack:
-        keys = KeyStore.open(config.path(files.registrar_keys), passphrase)
+        shared = not exclusive and isinstance(places.database(config, "registrar"), Postgres)
+        keys = KeyStore.open(config.path(files.registrar_keys), passphrase, shared=shared)
         comparator_keys = KeyStore.open(config.path(files.comparator_keys), passphrase)
         copies = Continuous(config, clock)
         await asyncio.to_thread(copies.recover)
@@ -112,6 +124,7 @@ async def open_instance(
         )
         log = make_log(instance, "registrar", keys, epoch)
         head = OutsideHead.load(config.path(files.registrar_keys).parent / HEAD_NAME, keys)
+        head.shared = shared
         ring = KeyRing(keys, clock)
         registrar = registrar_context.Context(
             db=db,
@@ -199,7 +212,7 @@ async def _start(registrar: registrar_context.Context) -> None:
     """
 
     def effect(conn: Connection) -> tuple[int, str]:
-
+        registrar.head.follow()
         for row_id, uuid in conn.execute("SELECT id, uuid FROM domain").fetchall():
             reserved = registrar.head.reserved.get(uuid)
             if reserved is not None:
@@ -215,10 +228,15 @@ async def _start(registrar: registrar_context.Context) -> None:
 
 
 async def _stop(registrar: registrar_context.Context) -> None:
-    """Log the stop, and hand back what was reserved and not used: a clean stop wastes no serial."""
+    """Log the stop, and hand back what was reserved and not used: a clean stop wastes no serial.
+
+    Where other processes may go on with the same reservation nothing is handed back.
+    """
 
     def effect(conn: Connection) -> tuple[int, str]:
         registrar.audit(conn, Event.INSTANCE_STOP, "service", "")
+        if registrar.head.shared:
+            return registrar.log.head(conn)
         epoch = registrar.head.epoch
         for uuid, following in conn.execute(
             "SELECT d.uuid, c.next FROM counter c JOIN domain d ON d.id = c.domain WHERE c.epoch = ?",

@@ -34,7 +34,7 @@ from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import KeyRing
 from trustcenter.store import Connection, Database
 
-from . import places
+from . import fence, places
 from .opening import REGISTRAR_MIGRATIONS, log_origin, make_log, require_complete
 from .parts import head_path, keys_path
 
@@ -247,6 +247,7 @@ def _stopped(config: Config, passphrase: bytes, clock: Clock) -> Iterator[_State
         places.database(config, "registrar"), REGISTRAR_MIGRATIONS, application="registrar", exclusive=True
     )
     try:
+        db.read_sync(fence.require_none)
         db.read_sync(KeyRing(keys, clock).check_material)
         instance, database, epoch = db.read_sync(
             lambda conn: conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
