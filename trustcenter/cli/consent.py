@@ -210,7 +210,7 @@ def query(
     Example:
       trustcenter consent query patients.csv --column pid --domain uk-nord -o status.csv
     """
-    from trustcenter.client.consentfile import query_csv
+    from trustcenter.client.consentquery import query_csv
 
     chosen = _whose(**whose, by_pseudonym=pseudonyms)
     with progress("asking") as tick:

@@ -1,12 +1,10 @@
-"""Consent documents in files: CSV, a row per person and policy, or FHIR Consent as NDJSON; and answers into CSV.
+"""Consent documents in files: CSV, a row per person and policy, or FHIR Consent as NDJSON.
 
 Files are read in a stream. Rows that cannot be taken are named by number; the others are taken.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +19,6 @@ from .consent import from_fhir
 from .consenttable import Table
 from .csvstream import open_input
 from .errors import LocalFileError
-from .files import replacing, require_writable
 
 Progress = Callable[[int, int], None]  # bytes of the input done, bytes in all
 
@@ -29,7 +26,6 @@ _BATCH_BYTES: Final = 8 * 2**20  # of the input, per request
 _LINE_BYTES: Final = 16 * 2**20
 _PERMIT: Final = {"permit": True, "yes": True, "true": True, "1": True, "ja": True}
 _DENY: Final = {"deny": False, "no": False, "false": False, "0": False, "nein": False}
-ANSWER_COLUMNS: Final = ("consent", "policy", "name", "status", "since", "until", "dated")
 
 
 @dataclass(frozen=True)
@@ -174,73 +170,6 @@ async def send_fhir(
                     done.fail(row, error)
 
         await _send(center, whose, items(), lines, done, progress)
-        return done
-
-
-async def query_csv(
-    center: TrustCenter,
-    whose: Whose,
-    source: Path,
-    column: str,
-    target: Path,
-    *,
-    pseudonyms: bool,
-    policies: Literal["required", "all"],
-    delimiter: str | None = None,
-    encoding: str = "utf-8",
-    force: bool = False,
-    progress: Progress | None = None,
-) -> Sent:
-    """Ask for every person of a column; the answer has a row per person and policy.
-
-    Raises:
-        LocalFileError: input or output. TrustCenterError: as `TrustCenter.consents`.
-    """
-    require_writable(target, sources=(source,), force=force)
-    stream, size = open_input(source)
-    with stream, replacing(target, force=force) as sink:
-        table = Table(stream, size, delimiter, encoding)
-        at = table.column(column)
-        text = io.TextIOWrapper(sink, "utf-8", newline="")
-        output = csv.writer(text, lineterminator="\n")
-        output.writerow([table.header[at], *ANSWER_COLUMNS])
-        done = Sent()
-
-        async def ask(rows: Sequence[tuple[int, str]]) -> None:
-            asked = [text for _, text in rows]
-            if whose.study is not None:
-                names = asked if pseudonyms else whose.numbers(asked)
-                numbers, texts = (None, asked) if pseudonyms else (names, None)
-                answer = await center.record_consents(
-                    whose.study, record_numbers=numbers, pseudonyms=texts, policies=policies
-                )
-            else:
-                originals, texts = (None, asked) if pseudonyms else (asked, None)
-                answer = await center.consents(
-                    whose.domain or "", originals=originals, pseudonyms=texts, policies=policies
-                )
-            for error in answer.errors:
-                done.fail(rows[error.index][0], error)
-            for asked_for, found in zip(asked, answer.results, strict=True):
-                done.items += 1
-                if found is None:
-                    continue
-                done.counts[found.status] += 1
-                for one in found.policies:
-                    values = (found.status, one.code, one.name, one.status, one.since, one.until, one.dated)
-                    output.writerow([asked_for, *(value or "" for value in values)])
-
-        waiting: list[tuple[int, str]] = []
-        for row, fields in table.rows():
-            waiting.append((row, fields[at].strip()))
-            if len(waiting) >= min(center.settings.batch, 10_000):
-                await ask(waiting)
-                waiting.clear()
-                if progress is not None:
-                    progress(table.read, size)
-        if waiting:
-            await ask(waiting)
-        text.detach()  # flushes, and leaves closing to `replacing`
         return done
 
 
