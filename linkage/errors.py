@@ -7,6 +7,7 @@
     │   ├── EncodingError      not UTF-8
     │   ├── ColumnError        a column that is needed is not there, or is named twice
     │   └── RowError           one row is ragged, or its id is empty or repeated
+    ├── MissingExtraError      an optional package is needed and not there
     ├── ColumnsError           the columns handed to `normalise.prepare` do not fit the schema
     ├── SynthError             a configuration of the generator that cannot be fulfilled
     ├── EncodeInputError       records and ids handed to `encode` do not fit each other
@@ -85,6 +86,12 @@ class RowError(TableError):
     """One row is ragged, or its id is empty or repeated."""
 
     code = "bad_row"
+
+
+class MissingExtraError(LinkageError):
+    """An optional package is needed and not installed."""
+
+    code = "missing_extra"
 
 
 class ColumnsError(LinkageError):

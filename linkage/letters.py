@@ -42,15 +42,27 @@ def latin(text: str) -> str:
 
     NFC and NFD give the same. Letters of other scripts stay, in lower case.
     """
-    if text.isascii():
-        return text.lower()
-    # casefold turns ß into ss, and İ into i and a combining dot, which then goes with the other marks.
-    text = unicodedata.normalize("NFC", text).casefold().translate(_UNDECOMPOSED)
-    text = unicodedata.normalize("NFKD", text)
-    return text if text.isascii() else "".join(c for c in text if not unicodedata.combining(c))
+    while not text.isascii():
+        # casefold turns ß into ss, and İ into i and a combining dot, which then goes with the other marks.
+        before = text
+        text = unicodedata.normalize("NFC", text).casefold().translate(_UNDECOMPOSED)
+        text = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in text if not unicodedata.combining(c))
+        if text == before:
+            return text
+        # Again: a compatibility letter (a letter in a circle, say) decomposes into one that has a case or a mark.
+    return text.lower()
 
 
 def fold(text: str) -> str:
     """`latin`, and ae, oe, ue written for ä, ö, ü become a, o, u: Müller, Mueller and Muller are one."""
     text = latin(text)
-    return _DIGRAPH.sub(lambda m: m[0][0], text) if "e" in text else text
+    if "e" in text:
+        found = 1
+        while found:  # once more, because what is left may read like an umlaut again
+            text, found = _DIGRAPH.subn(_first, text)
+    return text
+
+
+def _first(found: re.Match[str]) -> str:
+    return found[0][0]

@@ -1,20 +1,20 @@
-"""Patient tables from CSV files.
+"""Patient tables: columns of strings under our own field names, and an id per row.
 
-A table is columns of strings under our own field names, and an id per row. What is wrong with a file is said by
-position (row 1 is the header line's first data row below it) and by our own field names, never by its content.
+What is wrong with a table is said by position (row 1 is the first record) and by our own field names, never by its
+content. `linkage.readers` reads the files.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from linkage.errors import ColumnError, EncodingError, RowError, TableError
+from linkage.errors import ColumnError, RowError, TableError
 
 FIELDS = ("given_name", "surname", "birth_date", "sex", "street", "house_number", "postcode", "town", "insured_number")
-DELIMITERS = (",", ";", "\t", "|")
+# Columns of further values (docs/spec/normalisation.md, section 10); a cell may hold several, with | between them.
+FURTHER = ("birth_name", "former_surname", "former_street", "former_house_number", "former_postcode", "former_town")
 
 # Names under which our fields are known elsewhere, in lower case without blanks, underscores and hyphens.
 _ALIASES: dict[str, tuple[str, ...]] = {
@@ -26,10 +26,16 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "house_number": ("housenumber", "streetnumber", "hausnummer", "hausnr"),
     "postcode": ("postcode", "zip", "zipcode", "plz", "postleitzahl"),
     "town": ("town", "city", "suburb", "ort", "stadt", "wohnort"),
+    "birth_name": ("birthname", "geburtsname", "maidenname"),
+    "former_surname": ("formersurname", "formername", "früherername", "frueherername"),
+    "former_street": ("formerstreet", "früherestrasse"),
+    "former_house_number": ("formerhousenumber", "früherehausnummer"),
+    "former_postcode": ("formerpostcode", "früherepostleitzahl", "frühereplz"),
+    "former_town": ("formertown", "frühererort", "formercity"),
     "insured_number": ("insurednumber", "kvnr", "versichertennummer", "krankenversichertennummer"),
 }
 _BY_ALIAS = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
-_LONGEST_FIELD = 131_072  # characters in one cell
+_ALL = FIELDS + FURTHER
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,8 @@ def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
         where = f"mapping {i}"
         if not separator or not column:
             raise ColumnError("a mapping is written field=COLUMN", where=where)
-        if name not in FIELDS:
-            raise ColumnError("a mapping names an unknown field", hint="fields: " + ", ".join(FIELDS), where=where)
+        if name not in _ALL:
+            raise ColumnError("a mapping names an unknown field", hint="fields: " + ", ".join(_ALL), where=where)
         if name in mapping:
             raise ColumnError("a field is mapped twice", where=where)
         mapping[name] = column
@@ -113,86 +119,52 @@ def default_mapping(header: Sequence[str]) -> dict[str, str]:
     return mapping
 
 
-def read_csv(
-    path: str | Path,
-    *,
-    id_column: str,
-    mapping: Mapping[str, str] | None = None,
-    delimiter: str | None = None,
+def read_table(
+    path: str | Path, *, id_column: str, mapping: Mapping[str, str] | None = None, delimiter: str | None = None
 ) -> Table:
-    """Read a CSV file in UTF-8 (a byte order mark is fine) with a header line.
-
-    Args:
-        path: the file.
-        id_column: header of the column with the site's own id.
-        mapping: field → header; without it the usual names are recognised. Other columns are left out.
-        delimiter: one of , ; tab |; without it the one that the header line has most of.
+    """Read a CSV, Parquet or NDJSON file whole; arguments and errors as `linkage.readers.read_chunks`.
 
     Raises:
-        EncodingError: not UTF-8, with the row.
-        ColumnError: a needed column is not there or there twice, or no column is recognised.
-        RowError: a row is longer or shorter than the header; an id is empty or occurs twice.
-        TableError: there is no such file, it is empty, or a quotation is not closed.
+        RowError: an id is empty or occurs twice.
     """
-    rows = _rows(Path(path), delimiter)
-    header = [c.strip() for c in next(rows)]
+    from linkage.readers import read_chunks
+
+    ids: list[str] = []
+    columns: dict[str, list[str]] = {}
+    for chunk in read_chunks(path, id_column=id_column, mapping=mapping, delimiter=delimiter):
+        ids += chunk.ids
+        for name, values in chunk.columns.items():
+            columns.setdefault(name, []).extend(values)
+    return Table(ids, columns)
+
+
+read_csv = read_table  # the name from before other formats
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the columns of a file are: position of the id, and field → position."""
+
+    id_at: int
+    at: dict[str, int]
+
+
+def place_columns(header: Sequence[str], id_column: str, mapping: Mapping[str, str] | None) -> Places:
+    """Find the id and the fields among the column names of a file.
+
+    Raises:
+        ColumnError: a needed column is not there or there twice, or no column is recognised.
+    """
     chosen = dict(mapping) if mapping is not None else default_mapping(header)
-    if unknown := [name for name in chosen if name not in FIELDS]:
-        raise ColumnError(f"{len(unknown)} mapped fields are unknown", hint="fields: " + ", ".join(FIELDS))
+    if unknown := [name for name in chosen if name not in _ALL]:
+        raise ColumnError(f"{len(unknown)} mapped fields are unknown", hint="fields: " + ", ".join(_ALL))
     if not chosen:
         raise ColumnError(
             f"none of the {len(header)} columns is recognised",
-            hint="map them, field=COLUMN; fields: " + ", ".join(FIELDS),
+            hint="map them, field=COLUMN; fields: " + ", ".join(_ALL),
         )
     places = {name: _find(header, column, name) for name, column in chosen.items()}
-    id_place = _find(header, id_column, "id")
-    width = len(header)
-    records: list[list[str]] = []
-    for number, row in enumerate(rows, start=1):
-        if len(row) != width:
-            if not row:
-                continue  # an empty line, often the last one
-            raise RowError(f"the row has {len(row)} fields, the header {width}", where=f"row {number}")
-        records.append(row)
-    ids = [row[id_place].strip() for row in records]
-    return Table(ids, {name: [row[i] for row in records] for name, i in places.items()})
-
-
-def _rows(path: Path, delimiter: str | None) -> Iterator[list[str]]:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise TableError("there is no such file") from None
-    except OSError as e:
-        raise TableError("the file cannot be read", hint=e.strerror or "") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as e:
-        line = data.count(b"\n", 0, e.start)
-        raise EncodingError(
-            "the file is not UTF-8",
-            hint="save or convert it as UTF-8; a guessed character set would silently cost matches",
-            where=f"row {line}" if line else "header",
-        ) from None
-    if not text.strip():
-        raise TableError("the file is empty")
-    if "\0" in text:
-        raise TableError("the file holds null characters", hint="is it UTF-16? save it as UTF-8")
-    first = text.lstrip("\r\n").splitlines()[0]
-    if delimiter is None:
-        delimiter = max(DELIMITERS, key=first.count)
-    elif delimiter not in DELIMITERS:
-        raise TableError("the delimiter is not one of , ; tab |")
-    csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader(text.lstrip("\r\n").splitlines(keepends=True), delimiter=delimiter, strict=True)
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            raise TableError("a quotation is not closed or not opened", where=f"line {reader.line_num}") from None
-        yield row
+    return Places(_find(header, id_column, "id"), places)
 
 
 def _find(header: Sequence[str], column: str, name: str) -> int:
@@ -202,7 +174,7 @@ def _find(header: Sequence[str], column: str, name: str) -> int:
     if not found:
         raise ColumnError(
             f"the column for {name} is not among the {len(header)} columns of the file",
-            hint="columns are named in the first line; fields: id, " + ", ".join(FIELDS),
+            hint="CSV names its columns in the first line; fields: id, " + ", ".join(_ALL),
             where=name,
         )
     if len(found) > 1:

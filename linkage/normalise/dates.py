@@ -96,6 +96,8 @@ def _judge(year: str, month: str, day: str) -> BirthDate:
         if month > "12":
             return BirthDate(year, year, "", "impossible")
         return BirthDate(year + month, year, "", "partial")
+    if month in _CENTURIES:  # eight digits with such a month would read as another date
+        return BirthDate(year, year, "", "impossible")
     # An impossible date is mostly one wrong digit. It stays as written: the filter counts characters by position,
     # so the right ones still agree, and no other day is made of it.
     low_high = month + day if month <= day else day + month

@@ -23,8 +23,8 @@ def name(raw: str) -> Name:
 
 
 def postcode(raw: str) -> tuple[str, str]:
-    """A postcode as it is, without blanks."""
-    return "".join(raw.split()), ""
+    """A postcode in lower case, without blanks."""
+    return "".join(latin(raw).split()), ""
 
 
 def birth_date(raw: str) -> BirthDate:

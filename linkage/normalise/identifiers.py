@@ -24,15 +24,15 @@ def sex(raw: str) -> tuple[str, str]:
 def insured_number(raw: str) -> tuple[str, str, str]:
     """The immutable ten characters, the component `kv` and a warning.
 
-    Of the long forms (20 and 30 characters) only the first ten identify a person. A wrong check digit takes the
-    number out of exact agreement, but it stays in the filter.
+    Of the long forms (20 and 30 characters) only the first ten identify a person. A number with a wrong check digit
+    is dropped: two sites that both make up numbers, or mistype them alike, must not agree on them.
     """
     text = re.sub(r"[\s-]", "", raw).upper()
     m = _INSURED.fullmatch(text)
     if not m:
         return "", "", "unparsable" if text else ""
     number = m[1] + m[2]
-    return (number, number, "") if _check_digit(number) else (number, "", "wrong_check_digit")
+    return (number, number, "") if _check_digit(number) else ("", "", "wrong_check_digit")
 
 
 def _check_digit(number: str) -> bool:

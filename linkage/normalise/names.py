@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from linkage.letters import fold
@@ -10,6 +11,7 @@ from linkage.letters import fold
 _WORD = re.compile(r"[^\W\d_]+")
 _BRACKETS = re.compile(r"\([^)]*\)?|\[[^\]]*\]?")
 _BIRTH_NAME = re.compile(r"(?<=\w)[\s,;]+(?:geb|geborene?r?|nee)\b.*")
+_BORN = re.compile(r"(?<=\w)[\s,;([]+(?:geb|geborene?r?|nee)\b[.:]?([^)\]]*)")
 _REPEATED = re.compile(r"(.)\1{2,}")
 _PRINTED_INITIALS = re.compile(r"\b(?:h\.? ?c|n\.? ?n)\b\.?")
 
@@ -23,6 +25,11 @@ _TITLES = _set(
     "päd paed ing dipl diplom mag msc bsc mba phd habil univ lic hc mult"
 )
 _ADDRESSES = _set("herr herrn frau fr hr familie sr schwester pater jun jr junior sen senior ii iii iv")
+# Orders stand behind the names of their members; Bruder and Frater before a given name, while Bruder is a surname too.
+_ORDERS = _set("osb ofm ofmcap ofmconv ocd ocist ocso osf op sj sdb svd cssr opraem")
+_BROTHERS = _set("bruder frater ordensschwester ordensbruder")
+_NO_SURNAME_PART = _TITLES | _ADDRESSES | _ORDERS
+_NO_GIVEN_PART = _NO_SURNAME_PART | _BROTHERS
 # Phil, Jun or Sen may be all there is of a name; these never are.
 _NEVER_A_GIVEN_NAME = _set("dr drs prof professor professorin doktor med dipl herr herrn frau hr fr familie")
 _NOBILITY = _set(
@@ -69,33 +76,78 @@ class Name(NamedTuple):
 
 def given_name(raw: str) -> Name:
     """A given name: titles and initials dropped, all names joined, the first one as head."""
-    words = _words(raw)
-    if not words:
-        return _missing(raw)
-    words = _without(words, _TITLES | _ADDRESSES)
-    if words[0] in _NEVER_A_GIVEN_NAME:
-        return Name("", "", "title_only")
-    if words[0] in _NO_GIVEN_NAME or _REPEATED.fullmatch("".join(words)):
-        return Name("", "", "placeholder")
-    while len(words) > 1 and words[-1] in _PARTICLES:
-        words.pop()
-    words = [part for word in _without_initials(words) for part in _split_joined(word)]
-    return Name("".join(words), words[0])
+    return _settled(_given_name, raw)
 
 
 def surname(raw: str) -> Name:
     """A surname: titles, nobility and particles dropped, the parts of a double name in alphabetical order."""
+    return _settled(_surname, raw)
+
+
+def further_given_names(raw: str) -> tuple[str, ...]:
+    """The given names behind the first one, each as a value of its own; none if the name is missing."""
+    value = given_name(raw).value
+    words = _given_words(raw) if value else []
+    found = [given_name(word).value for word in words if len(words) > 1]
+    return tuple(dict.fromkeys(v for v in found[1:] if v and v != found[0]))
+
+
+def further_surnames(raw: str) -> tuple[str, ...]:
+    """Other surnames that a surname tells of: the birth name behind "geb.", then the parts of a double name but the
+    head, each as a value of its own.
+    """
+    name = surname(raw)
+    born = _BORN.search(fold(raw))
+    found = [surname(born[1]).value] if born else []
+    found += [surname(part).value for part in name.value.split(" ")[1:]]
+    return tuple(dict.fromkeys(v for v in found if v and v != name.value))
+
+
+def _settled(rule: Callable[[str, bool], Name], raw: str) -> Name:
+    """The rule, and again on its own value until that stays: what is put together may read like a title."""
+    name = rule(raw, True)
+    while name.value:
+        again = rule(name.value, False)
+        if again.value == name.value:
+            break
+        name = again
+    return name
+
+
+def _given_words(raw: str) -> list[str]:
+    """The words of a given name without titles, particles and initials."""
+    words = _without(_words(raw), _NO_GIVEN_PART)
+    if not words or words[0] in _NEVER_A_GIVEN_NAME or words[0] in _NO_GIVEN_NAME:
+        return words
+    while len(words) > 1 and words[-1] in _PARTICLES:
+        words.pop()
+    return [part for word in _without_initials(words) for part in _split_joined(word)]
+
+
+def _given_name(raw: str, _: bool) -> Name:
+    words = _given_words(raw)
+    if not words:
+        return _missing(raw)
+    if words[0] in _NEVER_A_GIVEN_NAME:
+        return Name("", "", "title_only")
+    if words[0] in _NO_GIVEN_NAME or _REPEATED.fullmatch("".join(words)):
+        return Name("", "", "placeholder")
+    return Name("".join(words), words[0])
+
+
+def _surname(raw: str, as_written: bool) -> Name:
     words = _words(raw)
     if not words:
         return _missing(raw)
     if all(w in _TITLES for w in words):
         return Name("", "", "title_only")
-    words = _without(words, _TITLES | _ADDRESSES)
+    words = _without(words, _NO_SURNAME_PART)
     phrase = " ".join(words)
     if all(w in _NO_SURNAME for w in words) or phrase in _NO_SURNAME_PHRASES or _REPEATED.fullmatch(phrase):
         return Name("", "", "placeholder")
     if len(words) > 1:
-        words = _without_nobility(words, fold(raw))
+        # A value no longer tells Graf-Müller, a double name, from Graf Müller, a title: only what was written does.
+        words = _without_nobility(words, fold(raw)) if as_written else words
         words = _without_initials(_without(words, _PARTICLES))
         words.sort()
     return Name(" ".join(words), words[0])

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from linkage.errors import ColumnsError
 from linkage.normalise import dates, febrl, identifiers, names, places
+from linkage.normalise.further import Further, of_addresses, of_names
 from linkage.phonetics import cologne_letters, soundex
 from linkage.schema import Kind, Schema
+from linkage.tables import FURTHER
 
 T = TypeVar("T")
 
@@ -28,12 +30,14 @@ class Prepared:
         values: field name → value for the filter.
         components: component name → part of a block value, for every component that a pass of the schema uses.
         warnings: "field:what" → count. Never a value.
+        further: further values of records, by group; empty unless they were asked for.
     """
 
     n: int
     values: dict[str, list[str]]
     components: dict[str, list[str]]
     warnings: Counter[str] = field(default_factory=Counter)
+    further: tuple[Further, ...] = ()
 
     def __repr__(self) -> str:
         return f"Prepared(n={self.n}, fields={sorted(self.values)})"
@@ -51,13 +55,15 @@ class _Memo(dict[str, T], Generic[T]):
         return value
 
 
-def prepare(schema: Schema, columns: Mapping[str, Sequence[str]]) -> Prepared:
+def prepare(schema: Schema, columns: Mapping[str, Sequence[str]], *, further: bool = False) -> Prepared:
     """Normalise records under the rules of a schema.
 
     Args:
         schema: names the fields, the rules and the components that are wanted.
         columns: field name → raw values, "" for missing. A field without a column is missing in all records, and
-            counted as such in the warnings; columns that the schema does not know are refused.
+            counted as such in the warnings; the columns of further values (`linkage.tables.FURTHER`) may be there
+            too; any other column is refused.
+        further: find further values (birth names, parts of double names, former addresses) as well.
 
     Raises:
         ColumnsError: a column that is no field of the schema, columns of different length, or none at all.
@@ -65,14 +71,15 @@ def prepare(schema: Schema, columns: Mapping[str, Sequence[str]]) -> Prepared:
     n = _check(schema, columns)
     work = _Work(schema, columns, n)
     work.run()
-    return Prepared(n, work.values, {c: work.components[c] for c in schema.components}, work.warnings)
+    components = {c: work.components[c] for c in schema.components}
+    return Prepared(n, work.values, components, work.warnings, work.further() if further else ())
 
 
 def _check(schema: Schema, columns: Mapping[str, Sequence[str]]) -> int:
     known = [f.name for f in schema.fields]
-    if any(name not in known for name in columns):
+    if any(name not in known and name not in FURTHER for name in columns):
         raise ColumnsError("a column is no field of the schema", hint="fields: " + ", ".join(known))
-    if not columns:
+    if not any(name in known for name in columns):
         raise ColumnsError("no column of the schema is there", hint="fields: " + ", ".join(known))
     lengths = {len(c) for c in columns.values()}
     if len(lengths) > 1:
@@ -104,6 +111,20 @@ class _Work:
         for pair, a, b in (("{g3,s3}", "g3", "s3"), ("{G,S}", "G", "S")):
             if pair in self.schema.components:
                 self.components[pair] = _unordered(self.components[a], self.components[b])
+
+    def further(self) -> tuple[Further, ...]:
+        """Further values of every group that the schema has fields for; none under febrl/1."""
+        if not self.german:
+            return ()
+        found: list[Further] = []
+        groups: tuple[Literal["surname", "given_name"], ...] = ("surname", "given_name")
+        for group in groups:
+            if (own := self.schema.field_of(group)) is not None:
+                raw = self.columns.get(own.name) or [""] * self.n
+                found.append(of_names(group, raw, self.columns, self.code))
+        if self.schema.field_of("street") or self.schema.field_of("postcode"):
+            found.append(of_addresses(self.columns, self.n))
+        return tuple(found)
 
     def _column(self, kind: Kind) -> tuple[str, Sequence[str]] | None:
         """Field name and raw values of a kind, or None if the schema has no such field."""
@@ -162,9 +183,11 @@ class _Work:
             else:
                 (whole,) = _spread(lambda raw: febrl.text(raw)[:1], street[1], 1)
             if split:
-                # The number of the street counts where the house number is empty or says the same.
                 rows = zip(whole, bare, inside, numbers, strict=True)
-                joined = [(b, i) if i and n in ("", i) else (w, n) for w, b, i, n in rows]
+                joined = [
+                    places.address(places.Street(w, b, i), n) if i or not w[-3:].isalpha() else (w, n)
+                    for w, b, i, n in rows
+                ]
                 whole = [s for s, _ in joined]
                 numbers = [n for _, n in joined]
             self.values[street[0]] = whole

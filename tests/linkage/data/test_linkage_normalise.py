@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkage.errors import ColumnsError
-from linkage.letters import fold, latin
 from linkage.normalise import prepare
 from linkage.schema import Schema, load
 
@@ -37,23 +36,53 @@ def test_a_record_is_prepared_alike_alone_and_among_others(rows):
         assert {c: v[0] for c, v in alone.components.items()} == {c: v[k] for c, v in together.components.items()}
 
 
-@given(st.text(max_size=30))
-def test_composed_and_decomposed_text_are_one(text):
-    for function in (latin, fold):
-        assert function(unicodedata.normalize("NFC", text)) == function(unicodedata.normalize("NFD", text))
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"given_name": "Dr. Jörg", "surname": "von Müller-Groß", "street": "Hauptstr. 12a", "town": "Frankfurt a. M."},
-        {"given_name": "Anna-Maria", "surname": "Öztürk", "street": "Straße des 17. Juni", "town": "Köln"},
-    ],
+# Graf is not among them: the value of Graf-Müller would read as a title and a name (specification, section 1).
+# What the rules look for, whole and in pieces, among any characters.
+SOUGHT = """
+Dr. Prof. von zu geb. geborene Baby N.N. Karl Heinz Anna Maria Müller-Groß O'Brien Zoe Ba By ae oe ue 12 12a 5 straße str.
+pl sankt Q7 am Main / ( D- DE 01067 1980 05 00 1980-19-05 31.02.1980 03.05.1980 İ ı ł ß Ⓜ
+"""
+WORDS = SOUGHT.split()
+LETTERS = st.one_of(st.characters(), st.sampled_from("abeouäöüßAEOUÄÖÜ 0123456789.-/,()'"))
+TEXTS = st.one_of(
+    st.text(LETTERS, max_size=20),
+    st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join),
+    st.lists(st.sampled_from(WORDS), max_size=5).map("".join),
 )
-def test_normalising_twice_changes_nothing(fields):
-    once = row(**fields).values
-    twice = prepare(DE, once).values
-    assert twice == once
+RECORDS = st.tuples(*[TEXTS] * len(FIELDS)).map(lambda r: dict(zip(FIELDS, r, strict=True)))
+
+
+@given(RECORDS)
+def test_normalising_twice_changes_nothing(record):
+    for schema in (DE, FEBRL):
+        once = row(schema, **record).values
+        assert prepare(schema, once).values == once
+
+
+@given(RECORDS)
+def test_composed_and_decomposed_text_are_one(record):
+    for schema in (DE, FEBRL):
+        a, b = ({f: unicodedata.normalize(form, t) for f, t in record.items()} for form in ("NFC", "NFD"))
+        assert row(schema, **a) == row(schema, **b)
+
+
+@given(RECORDS)
+def test_upper_and_lower_case_are_one(record):
+    for schema in (DE, FEBRL):
+        a, b = ({f: change(t) for f, t in record.items()} for change in (str.upper, str.lower))
+        assert row(schema, **a).values == row(schema, **b).values
+
+
+@given(
+    st.lists(st.sampled_from(["Meier", "Schulz", "Groß", "Öztürk", "Łuk", "von", "Dr."]), min_size=2, max_size=4),
+    st.randoms(),
+)
+def test_the_order_of_a_double_name_does_not_count(parts, random):
+    other = parts.copy()
+    random.shuffle(other)
+    a, b = (row(surname=mark.join(p)) for p, mark in ((parts, "-"), (other, " ")))
+    assert a.values == b.values
+    assert a.components == b.components
 
 
 def test_swapped_names_share_the_unordered_components():
@@ -126,12 +155,12 @@ def test_febrl_keeps_what_it_finds():
     assert p.components["G"] == ["E420"]
 
 
-def test_an_insured_number_with_a_wrong_check_digit_takes_no_part_in_blocking():
+def test_an_insured_number_with_a_wrong_check_digit_is_dropped_and_counted():
     text = DE.canonical().replace(b'"hyb15"', b'"with-kv"')
     text = text.replace(b'"passes":[', b'"passes":[{"name":"kv","parts":["kv"],"cap":2},')
     text = text.replace(b'"fields":[', b'"fields":[{"name":"kvnr","kind":"insured_number","grams":"positional","k":4},')
     schema = Schema.parse(text)
     p = prepare(schema, {"kvnr": ["A123456780", "X123456789", ""]})
     assert p.components["kv"] == ["A123456780", "", ""]
-    assert p.values["kvnr"] == ["A123456780", "X123456789", ""]
+    assert p.values["kvnr"] == ["A123456780", "", ""]
     assert p.warnings["kvnr:wrong_check_digit"] == 1

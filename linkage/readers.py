@@ -1,0 +1,254 @@
+"""Tables of patients from CSV, Parquet and NDJSON files, chunk by chunk: memory does not grow with the file.
+
+What is wrong with a file is said by position and by our own field names, never by its content.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+import msgspec
+
+from linkage.errors import EncodingError, MissingExtraError, RowError, TableError
+from linkage.tables import FURTHER, Places, place_columns
+
+DELIMITERS: Final = (",", ";", "\t", "|")
+CHUNK: Final = 20_000  # records
+_LINE_BYTES: Final = 2**22  # a file without line ends must not be read whole
+_FIELD_CHARS: Final = 131_072  # characters in one cell
+_SUFFIXES: Final = {".parquet": "parquet", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some consecutive records of a file.
+
+    Attributes:
+        first: number of the first of them, from 1.
+        ids: the site's ids, without white space at the ends; not checked for repetitions.
+        columns: field name → values, as long as `ids`; "" = missing.
+    """
+
+    first: int
+    ids: list[str]
+    columns: dict[str, list[str]]
+
+    def __repr__(self) -> str:
+        return f"Chunk({len(self.ids)} records from {self.first}, fields={sorted(self.columns)})"
+
+
+def kind_of(path: Path) -> str:
+    """The kind of a file by the end of its name: "parquet", "ndjson" or "csv"."""
+    return _SUFFIXES.get(path.suffix.lower(), "csv")
+
+
+def read_chunks(
+    path: str | Path,
+    *,
+    id_column: str,
+    mapping: Mapping[str, str] | None = None,
+    delimiter: str | None = None,
+    size: int = CHUNK,
+) -> Iterator[Chunk]:
+    """Read a file of patients; at least one chunk, which may be empty, comes of every valid file.
+
+    Args:
+        path: the file; its kind is told by its name (.parquet, .ndjson, .jsonl, else CSV).
+        id_column: name of the column with the site's own id.
+        mapping: field → column; without it the usual names are recognised. Other columns are left out.
+        delimiter: of CSV: one of , ; tab |; without it the one that the header line has most of.
+        size: records per chunk.
+
+    Raises:
+        EncodingError: not UTF-8, with the row.
+        ColumnError: a needed column is not there or there twice, or no column is recognised.
+        RowError: a row is ragged, or is no record of texts and whole numbers.
+        TableError: there is no such file, it is empty, or it is not of its kind.
+        MissingExtraError: Parquet without pyarrow.
+    """
+    file = Path(path)
+
+    def place(header: Sequence[str]) -> Places:
+        return place_columns(header, id_column, mapping)
+
+    kind = kind_of(file)
+    if kind == "parquet":
+        yield from _parquet(file, place, size)
+        return
+    try:
+        stream = file.open("rb")
+    except FileNotFoundError:
+        raise TableError("there is no such file") from None
+    except OSError as e:
+        raise TableError("the file cannot be read", hint=e.strerror or "") from None
+    with stream:
+        lines = _lines(stream)
+        yield from _csv(lines, place, delimiter, size) if kind == "csv" else _ndjson(lines, place, size)
+
+
+def _lines(stream: IO[bytes]) -> Iterator[str]:
+    """Decoded lines with their ends, the first without a byte order mark; leading empty lines are left out."""
+    number, begun = 0, False
+    while raw := stream.readline(_LINE_BYTES):
+        where = f"row {number}" if number else "header"
+        if len(raw) == _LINE_BYTES and not raw.endswith(b"\n"):
+            raise TableError("a line is longer than 4 MiB", hint="is it a text file?", where=where)
+        if not number and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise TableError("the file holds null characters", hint="is it UTF-16? save it as UTF-8")
+        try:
+            line = raw.decode("utf-8-sig" if not number else "utf-8")
+        except UnicodeDecodeError:
+            raise EncodingError(
+                "the file is not UTF-8",
+                hint="save or convert it as UTF-8; a guessed character set would silently cost matches",
+                where=where,
+            ) from None
+        if "\0" in line:
+            raise TableError("the file holds null characters", hint="is it UTF-16? save it as UTF-8")
+        number += 1
+        if begun or line.strip():
+            begun = True
+            yield line
+    if not begun:
+        raise TableError("the file is empty")
+
+
+def _csv(
+    lines: Iterator[str], place: Callable[[Sequence[str]], Places], delimiter: str | None, size: int
+) -> Iterator[Chunk]:
+    first = next(lines)
+    if delimiter is None:
+        delimiter = max(DELIMITERS, key=first.count)
+    elif delimiter not in DELIMITERS:
+        raise TableError("the delimiter is not one of , ; tab |")
+    csv.field_size_limit(_FIELD_CHARS)
+
+    def again() -> Iterator[str]:
+        yield first
+        yield from lines
+
+    reader = csv.reader(again(), delimiter=delimiter, strict=True)
+
+    def rows() -> Iterator[list[str]]:
+        while True:
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                raise TableError("a quotation is not closed or not opened", where=f"line {reader.line_num}") from None
+            yield row
+
+    source = rows()
+    header = [c.strip() for c in next(source)]
+    places, width = place(header), len(header)
+    id_at = places.id_at
+    taken: list[list[str]] = []
+    begun = 1
+    for number, row in enumerate(source, start=1):
+        if len(row) != width:
+            if not row:
+                continue  # an empty line, often the last one
+            raise RowError(f"the row has {len(row)} fields, the header {width}", where=f"row {number}")
+        taken.append(row)
+        if len(taken) == size:
+            yield _of_rows(begun, taken, id_at, places)
+            begun, taken = begun + size, []
+    if taken or begun == 1:
+        yield _of_rows(begun, taken, id_at, places)
+
+
+def _of_rows(first: int, rows: list[list[str]], id_at: int, places: Places) -> Chunk:
+    return Chunk(
+        first, [row[id_at].strip() for row in rows], {name: [row[i] for row in rows] for name, i in places.at.items()}
+    )
+
+
+def _ndjson(lines: Iterator[str], place: Callable[[Sequence[str]], Places], size: int) -> Iterator[Chunk]:
+    decoder = msgspec.json.Decoder(dict[str, Any])
+    places: Places | None = None
+    keys: list[str] = []
+    taken: list[dict[str, Any]] = []
+    begun = 1
+
+    def chunk() -> Chunk:
+        # Which columns there are is told by the first chunk: a record may leave out what it lacks.
+        nonlocal places, keys
+        if places is None:
+            keys = list(dict.fromkeys(key for record in taken for key in record))
+            places = place(keys)
+        numbered = list(enumerate(taken, start=begun))
+        ids = [_text(record.get(keys[places.id_at]), "id", n).strip() for n, record in numbered]
+        columns = {
+            name: [_text(record.get(keys[i]), name, n) for n, record in numbered] for name, i in places.at.items()
+        }
+        return Chunk(begun, ids, columns)
+
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            taken.append(decoder.decode(line))
+        except (msgspec.DecodeError, RecursionError):
+            raise RowError("the line is no JSON object", where=f"row {number}") from None
+        if len(taken) == size:
+            yield chunk()
+            begun, taken = begun + size, []
+    if taken:
+        yield chunk()
+
+
+def _text(value: object, name: str, row: int) -> str:
+    """A value of JSON as text; several, where the column is one of further values, with | between them."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, list) and name in FURTHER and all(isinstance(v, str) for v in value):
+        return "|".join(value)
+    raise RowError(f"{name} is neither text nor a whole number", where=f"row {row}")
+
+
+def _parquet(path: Path, place: Callable[[Sequence[str]], Places], size: int) -> Iterator[Chunk]:
+    try:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise MissingExtraError("Parquet files need pyarrow", hint="pip install 'trustcenter[parquet]'") from None
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise TableError("there is no such file") from None
+    except (pa.ArrowException, OSError):
+        raise TableError("this is not a Parquet file") from None
+    with file:
+        header = file.schema_arrow.names
+        places = place(header)
+
+        def texts(column: Any, name: str) -> list[str]:
+            kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+            if pa.types.is_list(kind) and name in FURTHER:
+                column = pc.binary_join(column.cast(pa.list_(pa.string())), "|")
+            elif pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_nested(kind):
+                raise RowError(f"{name} is neither text nor a whole number nor a date", where=name)
+            values: list[str] = column.cast(pa.string()).fill_null("").to_pylist()
+            return values
+
+        begun = 1
+        wanted = list(dict.fromkeys([header[places.id_at], *(header[i] for i in places.at.values())]))
+        try:
+            for batch in file.iter_batches(batch_size=size, columns=wanted):
+                ids = [one.strip() for one in texts(batch.column(header[places.id_at]), "id")]
+                yield Chunk(begun, ids, {name: texts(batch.column(header[i]), name) for name, i in places.at.items()})
+                begun += len(ids)
+        except pa.ArrowException:
+            raise TableError("the Parquet file is damaged, or a column is not text", where=f"row {begun}") from None
+        if begun == 1:
+            yield Chunk(1, [], {name: [] for name in places.at})
