@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,12 +72,12 @@ def launch(directory: Path, log: Path, *options: str) -> tuple[subprocess.Popen[
     return process, url
 
 
-def make_instance(directory: Path) -> dict[str, str]:
+def make_instance(directory: Path, options: Sequence[str] = ()) -> dict[str, str]:
     """`trustcenter init` on a free port; returns the fingerprints it printed.
 
     With TRUSTCENTER_TEST_STORE=postgres the stores are databases of a PostgreSQL server.
     """
-    done = run_cli("init", directory, "--development", "--port", "0", "--json", *postgres_options())
+    done = run_cli("init", directory, "--development", "--port", "0", "--json", *(options or postgres_options()))
     assert done.returncode == 0, done.stderr
     fingerprints: dict[str, str] = json.loads(done.stdout)["fingerprints"]
     return fingerprints

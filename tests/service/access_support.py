@@ -6,6 +6,7 @@ import http.client
 import json
 import ssl
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,9 @@ class Reply:
 class Center:
     """One instance, its service, and the tokens of its callers."""
 
-    def __init__(self, base: Path, settings: str) -> None:
+    def __init__(self, base: Path, settings: str, *, options: Sequence[str] = ()) -> None:
         self.dir = base / "instance"
-        make_instance(self.dir)
+        make_instance(self.dir, options)
         config = self.dir / "config.toml"
         config.write_text(config.read_text().replace("[files]", settings.replace("[server]\n", "") + "\n[files]", 1))
         self.log = base / "service.log"

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlite_utils
-from cryptography import x509
 
 from keys.ids import Purpose
 from keys.store import KeyStore
@@ -20,31 +16,31 @@ from trustcenter.clock import utc_now
 from trustcenter.config import Config, require_safe_address
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import INSTANCE, KeyRing
+from trustcenter.store import Postgres, snapshot
 
+from . import checks_operate as more
+from . import places
+from .finding import Finding as Finding
 from .opening import HEAD_NAME, make_log
-
-_RENEW_DAYS = 30
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One check: `state` is ok, warn or fail."""
-
-    name: str
-    state: str
-    text: str
-    hint: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        """For JSON."""
-        return {"name": self.name, "state": self.state, "text": self.text, "hint": self.hint}
+from .parts import room_snapshot
 
 
 def run(config: Config, passphrase: Callable[[], bytes]) -> list[Finding]:
     """Run every check. A check that cannot run is a finding, not an exception."""
     findings: list[Finding] = []
-    for check in (_address, _certificate, _permissions, _key_files, _separation, _backups):
-        findings.extend(_guarded(check.__name__.strip("_"), lambda check=check: check(config)))  # type: ignore[misc]
+    checks = {
+        "address": _address,
+        "certificate": more.certificates,
+        "permissions": _permissions,
+        "key_files": _key_files,
+        "separation": _separation,
+        "disk space": more.disks,
+        "clock": more.clock,
+        "backups": more.backups,
+        "continuous backup": more.continuous,
+    }
+    for name, check in checks.items():
+        findings.extend(_guarded(name, lambda check=check: check(config)))  # type: ignore[misc]
     for room in ("registrar", "comparator"):
         findings.extend(_guarded(f"{room} database", lambda room=room: _database(config, room)))  # type: ignore[misc]
     try:
@@ -80,23 +76,13 @@ def _address(config: Config) -> Iterator[Finding]:
     yield Finding("address", "ok", f"{config.server.host}, port {config.server.port}, {tls}")
 
 
-def _certificate(config: Config) -> Iterator[Finding]:
-    if config.server.certificate is None:
-        return
-    certificate = x509.load_pem_x509_certificate(config.path(config.server.certificate).read_bytes())
-    days = (certificate.not_valid_after_utc - datetime.now(UTC)).days
-    state = "ok" if days > _RENEW_DAYS else "warn" if days >= 0 else "fail"
-    hint = "" if state == "ok" else "docs/how-to/certificates.md"
-    yield Finding("certificate", state, f"valid for {days} more days", hint)
-
-
 def _permissions(config: Config) -> Iterator[Finding]:
     private = [
         config.path(path)
         for path in (
-            config.files.registrar,
+            config.files.registrar if config.postgres.registrar is None else None,
             config.files.registrar_keys,
-            config.files.comparator,
+            config.files.comparator if config.postgres.comparator is None else None,
             config.files.comparator_keys,
             config.files.passphrase,
             config.server.key,
@@ -138,43 +124,16 @@ def _key_files(config: Config) -> Iterator[Finding]:
         yield Finding("key store files", "ok", "mode 0600, in directories that only the owner enters")
 
 
-def _backups(config: Config) -> Iterator[Finding]:
-    """Age of the newest backup of each part, if manifests are collected."""
-    if config.backups.manifests is None:
-        return
-    now, late = datetime.now(UTC), []
-    for room in ("registrar", "comparator"):
-        for part in ("database", "keys"):
-            path = config.path(config.backups.manifests) / f"{room}-{part}.json"
-            try:
-                taken = datetime.fromisoformat(json.loads(path.read_bytes())["time"])
-            except (OSError, ValueError, KeyError, TypeError):
-                late.append(f"{room} {part} (none)")
-                continue
-            hours = (now - taken).total_seconds() / 3600
-            if hours > config.backups.max_age_hours:
-                late.append(f"{room} {part} ({hours:,.0f} hours)")
-    if late:
-        yield Finding("backups", "warn", f"missing or old: {', '.join(late)}", "trustcenter backup DIR --help")
-    else:
-        yield Finding("backups", "ok", f"all four are younger than {config.backups.max_age_hours:g} hours")
-
-
 def _separation(config: Config) -> Iterator[Finding]:
     yield Finding("separation", "ok", f"{config.separation}: both rooms in one process (docs/security/threat-model.md)")
 
 
-def _room_path(config: Config, room: str) -> Path:
-    return config.path(config.files.registrar if room == "registrar" else config.files.comparator)
-
-
-def _reader(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-
-
 def _database(config: Config, room: str) -> Iterator[Finding]:
-    path = _room_path(config, room)
-    conn = _reader(path)
+    place = places.database(config, room)
+    if isinstance(place, Postgres):
+        yield from _postgres(place, room)
+        return
+    conn = sqlite3.connect(f"{place.resolve().as_uri()}?mode=ro", uri=True)
     try:
         db = sqlite_utils.Database(conn)
         state = next(iter(db.query("PRAGMA quick_check")))["quick_check"]
@@ -190,9 +149,16 @@ def _database(config: Config, room: str) -> Iterator[Finding]:
     yield Finding(f"{room} database", "ok" if ok else "fail", text if ok else "damaged", hint)
 
 
+def _postgres(place: Postgres, room: str) -> Iterator[Finding]:
+    with snapshot(place) as conn:
+        name = "entry" if room == "registrar" else "row"
+        (count,) = conn.execute(f"SELECT count(*) FROM {name}").fetchone()  # noqa: S608 - constants
+        (version,) = conn.execute("SELECT current_setting('server_version')").fetchone()
+    yield Finding(f"{room} database", "ok", f"PostgreSQL {version}, {count:,} {name}")
+
+
 def _keys(config: Config, keys: KeyStore) -> Iterator[Finding]:
-    conn = _reader(_room_path(config, "registrar"))
-    try:
+    with room_snapshot(config, "registrar") as conn:
         ring = KeyRing(keys, utc_now)
         ring.check_material(conn)
         count = len(ring.versions(conn))
@@ -207,23 +173,17 @@ def _keys(config: Config, keys: KeyStore) -> Iterator[Finding]:
             log_size=size,
             root_at=lambda at: log.root_at(conn, at),
         )
-    finally:
-        conn.close()
     yield Finding("key states", "ok", f"{count} key versions, all with their material and an intact state")
     yield Finding("outside head", "ok", "the database is not older than the last state known outside it")
 
 
 def _log(config: Config, room: str, keys: KeyStore) -> Iterator[Finding]:
-    conn = _reader(_room_path(config, room))
-    try:
-        conn.execute("BEGIN")
+    with room_snapshot(config, room) as conn:
         instance = conn.execute("SELECT instance FROM instance").fetchone()[0]
         log = make_log(instance, room, keys)
         size, root = log.head(conn)
         if log.root_at(conn, size) != root:
             yield Finding(f"{room} log", "fail", "entries do not give the recorded root", "trustcenter audit export")
             return
-    finally:
-        conn.close()
     keys.public_key(INSTANCE, Purpose.AUDIT, 1)
     yield Finding(f"{room} log", "ok", f"{size:,} entries give the recorded root")

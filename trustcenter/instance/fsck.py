@@ -19,11 +19,12 @@ from trustcenter.config import Config
 from trustcenter.errors import VerificationError
 from trustcenter.registrar.head import COUNTER_BITS, OutsideHead
 from trustcenter.registrar.keyring import KeyRing
+from trustcenter.store import Connection
 
 from .checks import Finding
 from .fsck_rows import comparator_rows, domain_rows, records, rooms
 from .opening import require_complete
-from .parts import database_path, head_path, keys_path, recompute_log, snapshot
+from .parts import head_path, keys_path, recompute_log, room_snapshot
 
 Check = Callable[[], Iterator[Finding]]
 
@@ -41,7 +42,7 @@ def run(config: Config, passphrase: bytes) -> list[Finding]:
     comparator_keys = KeyStore.open(keys_path(config, "comparator"), passphrase)
     before = OutsideHead.load(head_path(config), keys)
     findings: list[Finding] = []
-    with snapshot(database_path(config, "registrar")) as conn, snapshot(database_path(config, "comparator")) as other:
+    with room_snapshot(config, "registrar") as conn, room_snapshot(config, "comparator") as other:
         conn.execute("SELECT 1 FROM instance")  # the snapshot begins here: after one look at the head, before the next
         other.execute("SELECT 1 FROM instance")
         after = OutsideHead.load(head_path(config), keys)
@@ -93,7 +94,10 @@ def _guarded(name: str, check: Check) -> list[Finding]:
     return [Finding(name, f.state, f.text, f.hint) for f in found] or [Finding(name, "ok", "nothing to find")]
 
 
-def _file(conn: sqlite3.Connection) -> Iterator[Finding]:
+def _file(conn: Connection) -> Iterator[Finding]:
+    if not isinstance(conn, sqlite3.Connection):
+        yield Finding("", "ok", "PostgreSQL looks after its pages itself (pg_amcheck)")
+        return
     problems = conn.execute("PRAGMA integrity_check(1)").fetchone()[0]
     orphans = conn.execute("PRAGMA foreign_key_check").fetchone()
     if problems != "ok":
@@ -104,16 +108,14 @@ def _file(conn: sqlite3.Connection) -> Iterator[Finding]:
         yield Finding("", "ok", "SQLite's integrity check passes")
 
 
-def _log(
-    conn: sqlite3.Connection, room: str, head: OutsideHead | None, issued: list[Entry] | None
-) -> Iterator[Finding]:
+def _log(conn: Connection, room: str, head: OutsideHead | None, issued: list[Entry] | None) -> Iterator[Finding]:
     log = recompute_log(conn, room, (head.log_size,) if head else (), issued)
     if head is not None and head.log_root and log.roots.get(head.log_size) != head.log_root:
         yield Finding("", "fail", "the log does not extend the head kept outside", "trustcenter reopen DIR --propose")
     yield Finding("", "ok", f"{log.size:,} entries give the recorded root")
 
 
-def _head(conn: sqlite3.Connection, head: OutsideHead) -> Iterator[Finding]:
+def _head(conn: Connection, head: OutsideHead) -> Iterator[Finding]:
     found = conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
     if found != (head.instance, head.database, head.epoch):
         yield Finding(
@@ -123,7 +125,7 @@ def _head(conn: sqlite3.Connection, head: OutsideHead) -> Iterator[Finding]:
         yield Finding("", "ok", f"epoch {head.epoch}")
 
 
-def _keys(conn: sqlite3.Connection, keys: KeyStore) -> Iterator[Finding]:
+def _keys(conn: Connection, keys: KeyStore) -> Iterator[Finding]:
     ring = KeyRing(keys, utc_now)
     ring.check_material(conn)
     named: dict[KeyId, KeyState] = {version.key_id(): version.state for version in ring.versions(conn)}
@@ -136,7 +138,7 @@ def _keys(conn: sqlite3.Connection, keys: KeyStore) -> Iterator[Finding]:
     yield Finding("", "ok", f"{len(named)} versions have intact states and their material")
 
 
-def _counters(conn: sqlite3.Connection, head: OutsideHead) -> Iterator[Finding]:
+def _counters(conn: Connection, head: OutsideHead) -> Iterator[Finding]:
     """Every row below its counter, every counter within what the head reserved."""
     below = 2**COUNTER_BITS - 1
     bad = conn.execute(
@@ -174,7 +176,7 @@ def _ranges(issued: list[Entry]) -> Iterator[Finding]:
     yield Finding("", "ok", f"{len(issued):,} ranges in the log, none overlaps another")
 
 
-def _comparator(conn: sqlite3.Connection, other: sqlite3.Connection, keys: KeyStore) -> Iterator[Finding]:
+def _comparator(conn: Connection, other: Connection, keys: KeyStore) -> Iterator[Finding]:
     instance = conn.execute("SELECT instance FROM instance").fetchone()[0]
     if other.execute("SELECT instance, keystore FROM instance").fetchone() != (instance, keys.store_id):
         yield Finding("", "fail", "the comparator's database, its keys and the registrar are of different instances")

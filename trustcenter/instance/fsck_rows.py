@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from trustcenter.audit.entries import Entry
 from trustcenter.registrar.head import COUNTER_BITS
+from trustcenter.store import Connection, Cursor
 
 from .checks import Finding
 
 _BATCH = 100_000
 
 
-def domain_rows(conn: sqlite3.Connection, issued: Sequence[Entry]) -> Iterator[Finding]:
+def domain_rows(conn: Connection, issued: Sequence[Entry]) -> Iterator[Finding]:
     """Every row stands in exactly the range that the log tells of, and the ranges hold as many rows as they say.
 
     Rows never disappear: a deleted one keeps its serial as a tombstone.
@@ -49,7 +49,7 @@ def domain_rows(conn: sqlite3.Connection, issued: Sequence[Entry]) -> Iterator[F
     yield Finding("", "ok", f"{total:,} rows, each told of by the log")
 
 
-def records(conn: sqlite3.Connection) -> Iterator[Finding]:
+def records(conn: Connection) -> Iterator[Finding]:
     """Records have entries, refs have records, and a mapped record has one ref per pass."""
     questions = (
         (
@@ -97,11 +97,11 @@ def records(conn: sqlite3.Connection) -> Iterator[Finding]:
         yield Finding("", "ok", f"{total:,} records and {refs:,} refs fit each other")
 
 
-def comparator_rows(conn: sqlite3.Connection) -> Iterator[Finding]:
+def comparator_rows(conn: Connection) -> Iterator[Finding]:
     """Rows belong to uploads of their study; a finished upload never has more rows than it announced."""
     foreign = conn.execute(
         "SELECT count(*) FROM row r LEFT JOIN upload u ON u.number = r.upload LEFT JOIN study s ON s.name = u.study"
-        " WHERE u.number IS NULL OR s.number IS NOT r.study"
+        " WHERE u.number IS NULL OR s.number IS NULL OR s.number <> r.study"
     ).fetchone()[0]
     if foreign:
         yield Finding("", "fail", f"{foreign:,} rows belong to no upload of their study")
@@ -119,7 +119,7 @@ def comparator_rows(conn: sqlite3.Connection) -> Iterator[Finding]:
         yield Finding("", "ok", f"{sum(held.values()):,} rows in {len(held)} uploads")
 
 
-def rooms(registrar: sqlite3.Connection, comparator: sqlite3.Connection) -> Iterator[Finding]:
+def rooms(registrar: Connection, comparator: Connection) -> Iterator[Finding]:
     """Refs that the registrar holds against rows that the comparator counts. A report, not a failure.
 
     The two snapshots are not of the same moment, and what lies in the outbox is still on its way.
@@ -154,7 +154,7 @@ def rooms(registrar: sqlite3.Connection, comparator: sqlite3.Connection) -> Iter
         yield Finding("", "ok", "both rooms hold the same refs")
 
 
-def _difference(left: sqlite3.Cursor, right: sqlite3.Cursor) -> tuple[int, int]:
+def _difference(left: Cursor, right: Cursor) -> tuple[int, int]:
     """How many sorted values only the left or only the right has; memory stays flat."""
     only_left = only_right = 0
     a, b = left.fetchone(), right.fetchone()

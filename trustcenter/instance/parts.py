@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from trustcenter import store
 from trustcenter.audit import entries, tree
 from trustcenter.config import Config
 from trustcenter.errors import NotFoundError, VerificationError
+from trustcenter.store import Connection
 from trustcenter.store.connections import open_reader
 
 from . import places
@@ -50,9 +52,19 @@ def head_facts(path: Path) -> dict[str, Any] | None:
     return facts if words else None
 
 
+def room_snapshot(config: Config, room: str) -> AbstractContextManager[Connection]:
+    """One state of a room's store, be it a file or a database of PostgreSQL's, beside a running service or without.
+
+    Raises:
+        NotFoundError: there is no such file.
+    """
+    place = places.database(config, room)
+    return snapshot(place) if isinstance(place, Path) else store.snapshot(place)
+
+
 @contextmanager
 def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
-    """A reading connection that sees one state of the database, beside a running service or without one.
+    """As `room_snapshot`, of a file.
 
     Raises:
         NotFoundError: there is no such file.
@@ -82,7 +94,7 @@ class LogFacts:
 
 
 def recompute_log(
-    conn: sqlite3.Connection, room: str, sizes: Collection[int] = (), seen: list[entries.Entry] | None = None
+    conn: Connection, room: str, sizes: Collection[int] = (), seen: list[entries.Entry] | None = None
 ) -> LogFacts:
     """Compute the tree of a log again from its leaves and compare it with everything that is stored of it.
 

@@ -27,6 +27,9 @@ class Cursor(Protocol):
     def fetchall(self) -> list[Any]:
         """All further rows."""
 
+    def fetchmany(self, size: int = ..., /) -> list[Any]:
+        """Up to `size` further rows."""
+
     def __iter__(self) -> Iterator[Any]:
         """All further rows, one after the other."""
 
