@@ -61,7 +61,7 @@ def test_a_charset_that_is_said_gives_the_pseudonyms_of_the_text(cli: Cli, site:
     assert len(set(found.values())) == 1
     refused = cli("pseudonymize", tmp_path / "cp1252.csv", *job, "-o", tmp_path / "x.csv")
     assert refused.code == 1
-    assert "[not_utf8]" in refused.err
+    assert "row 1: not_utf8" in refused.err
     assert "--encoding" in refused.err
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from client_support import Pseudonyms
 
 from trustcenter.client import RemoteError, TrustCenter, UnreachableError
 from trustcenter.client.errors import LocalFileError
@@ -364,43 +364,6 @@ def test_what_is_not_understood_is_refused_by_place(change: dict[str, Any], code
 
 # --- files -----------------------------------------------------------------------------------------------------
 
-DOMAIN = {
-    "name": "north",
-    "uuid": "0" * 32,
-    "kind": "site",
-    "site": "north",
-    "study": None,
-    "recipient": None,
-    "suite": "computed",
-    "key_version": 1,
-    "pseudonyms": 0,
-    "created": "2026-11-24T00:00:00Z",
-}
-
-
-class Service:
-    """Pseudonyms "P" + domain + value in hex; refuses "bad-…"; breaks after so many originals."""
-
-    def __init__(self) -> None:
-        self.break_after: int | None = None
-        self.asked = 0
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        domain = request.path.split("/")[3]
-        if domain == "missing":
-            body = {"type": "about:blank", "title": "t", "status": 404, "code": "not_found", "detail": "no such domain"}
-            return web.json_response(body, status=404, content_type="application/problem+json")
-        if request.method == "GET":
-            return web.json_response({**DOMAIN, "name": domain})
-        if self.break_after is not None and self.asked >= self.break_after:
-            assert request.transport is not None
-            request.transport.abort()
-        values = (await request.json())["originals"]
-        self.asked += len(values)
-        errors = [{"index": i, "code": "invalid_original"} for i, v in enumerate(values) if v.startswith("bad")]
-        answers = [None if v.startswith("bad") else f"P-{domain}-{v.encode().hex()}" for v in values]
-        return web.json_response({"pseudonyms": answers, "errors": errors, "key_version": 1, "created": len(values)})
-
 
 def lines(count: int) -> bytes:
     made = []
@@ -417,7 +380,7 @@ async def run(rogue: Rogue, job: FhirJob) -> FhirResult:
 
 
 async def test_a_file_is_done_line_by_line(rogue: Rogue, tmp_path: Path) -> None:
-    rogue.handler = Service().handle
+    rogue.handler = Pseudonyms().handle
     source, target = tmp_path / "in.ndjson", tmp_path / "out.ndjson"
     source.write_bytes(lines(300))
     result = await run(rogue, FhirJob(source, target, "north", {"Encounter": "cases"}))
@@ -434,7 +397,7 @@ async def test_a_file_is_done_line_by_line(rogue: Rogue, tmp_path: Path) -> None
 
 
 async def test_an_interrupted_file_goes_on(rogue: Rogue, tmp_path: Path) -> None:
-    service = Service()
+    service = Pseudonyms()
     rogue.handler = service.handle
     source = tmp_path / "in.ndjson"
     source.write_bytes(lines(500))
@@ -451,7 +414,7 @@ async def test_an_interrupted_file_goes_on(rogue: Rogue, tmp_path: Path) -> None
 
 
 async def test_lines_that_fail_are_named_or_set_aside(rogue: Rogue, tmp_path: Path) -> None:
-    rogue.handler = Service().handle
+    rogue.handler = Pseudonyms().handle
     good, bad = json.dumps(PATIENT), json.dumps({**PATIENT, "id": "bad-1"})
     source, target = tmp_path / "in", tmp_path / "out"
     source.write_text(f'{good}\n\n{{"resourceType":\n{bad}\n{json.dumps({**PATIENT, "id": "a b"})}')
@@ -469,7 +432,7 @@ async def test_lines_that_fail_are_named_or_set_aside(rogue: Rogue, tmp_path: Pa
 
 
 async def test_a_missing_domain_is_named_before_anything_is_read(rogue: Rogue, tmp_path: Path) -> None:
-    service = Service()
+    service = Pseudonyms()
     rogue.handler = service.handle
     source = tmp_path / "in"
     source.write_bytes(lines(1))

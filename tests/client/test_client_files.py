@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from trustcenter.client.csvstream import CsvInput, CsvOutput, read_columns, read_ids, sniff, write_csv
+from trustcenter.client.csvstream import CsvInput, read_columns, read_ids, write_csv
 from trustcenter.client.errors import LocalFileError
 from trustcenter.client.files import replacing, require_writable
 
@@ -72,52 +69,8 @@ def test_outputs_that_cannot_be_are_refused_before_work(tmp_path: Path) -> None:
     assert caught.value.code == "output_exists"
 
 
-@pytest.mark.parametrize(
-    ("head", "separator"),
-    [
-        ("a,b", ","),
-        ("a;b,c;d", ";"),
-        ("a\tb", "\t"),
-        ("a|b|c", "|"),
-        ("one", ","),
-        ('"a,b";c', ";"),
-        ('"x;y;z",b', ","),
-    ],
-)
-def test_the_separator_is_found_outside_quotes(head: str, separator: str) -> None:
-    assert sniff(head) == separator
-
-
-CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0\r"), max_size=12)
-
-
-@given(
-    st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=8),
-    st.sampled_from(",;\t|"),
-    st.sampled_from(["\n", "\r\n"]),
-    st.booleans(),
-)
-def test_what_is_read_and_written_again_is_the_same(
-    rows: list[tuple[str, str, str]], separator: str, line_end: str, bom: bool
-) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, delimiter=separator, lineterminator=line_end)
-    writer.writerow(("a", "b", "c"))
-    writer.writerows(rows)
-    original = (b"\xef\xbb\xbf" if bom else b"") + text.getvalue().encode()
-    table = CsvInput(io.BytesIO(original), len(original), None)
-    written = io.BytesIO()
-    out = CsvOutput(written, table, table.header)
-    found = []
-    for _, fields in table.rows():
-        found.append(tuple(fields))
-        out.row(fields)
-    assert found == rows
-    assert written.getvalue() == original
-
-
 def read(content: bytes) -> list[tuple[int, list[str]]]:
-    return list(CsvInput(io.BytesIO(content), len(content), None).rows())
+    return list(CsvInput(io.BytesIO(content)).rows())
 
 
 def test_rows_are_counted_below_the_header_also_over_line_breaks_in_quotes() -> None:
@@ -168,39 +121,3 @@ def test_a_failing_row_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a row"):
         write_csv(tmp_path / "out.csv", ("a",), rows())  # type: ignore[arg-type]
     assert left(tmp_path) == []
-
-
-@pytest.mark.parametrize(("encoding", "text"), [("latin-1", "Müller"), ("cp1252", "Müller – 5 €"), ("utf-8", "Ł€")])
-def test_another_charset_is_said_and_kept(encoding: str, text: str) -> None:
-    original = f"PID;NÄME\n4711;{text}\n".encode(encoding)
-    table = CsvInput(io.BytesIO(original), len(original), None, encoding)
-    written = io.BytesIO()
-    out = CsvOutput(written, table, table.header)
-    for _, fields in table.rows():
-        assert fields == ["4711", text]
-        out.row(fields)
-    assert written.getvalue() == original
-
-
-@pytest.mark.parametrize(
-    ("content", "encoding", "code", "where"),
-    [
-        ("a;b\n1;ü\n".encode("latin-1"), "utf-8", "not_utf8", "row 1"),
-        (b"a;b\n1;\x81\n", "cp1252", "bad_encoding", "row 1"),
-        (b"\xef\xbb\xbfa;b\n", "latin-1", "bad_encoding", ""),
-        (b"a;b\n", "utf-16", "bad_encoding", ""),
-    ],
-)
-def test_a_charset_is_never_guessed(content: bytes, encoding: str, code: str, where: str) -> None:
-    with pytest.raises(LocalFileError) as caught:
-        list(CsvInput(io.BytesIO(content), len(content), None, encoding).rows())
-    assert (caught.value.code, caught.value.where) == (code, where)
-    if code == "not_utf8":
-        assert "--encoding" in caught.value.hint
-
-
-def test_what_the_charset_cannot_say_is_an_error_not_a_question_mark() -> None:
-    table = CsvInput(io.BytesIO(b"a\n"), 2, None, "latin-1")
-    with pytest.raises(LocalFileError) as caught:
-        CsvOutput(io.BytesIO(), table, ["a", "Ł"])
-    assert caught.value.code == "bad_encoding"

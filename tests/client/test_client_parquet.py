@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
+from client_support import DOMAIN
 
 from trustcenter.client import TrustCenter
 from trustcenter.client.errors import LocalFileError
@@ -19,18 +20,6 @@ from trustcenter.client.settings import Settings
 from trustcenter.client.tables import ColumnJob, ColumnResult, RowsFailedError, pseudonymize_column, translate_column
 
 Rogue = Any
-DOMAIN = {
-    "name": "north",
-    "uuid": "0" * 32,
-    "kind": "site",
-    "site": "north",
-    "study": None,
-    "recipient": None,
-    "suite": "computed",
-    "key_version": 1,
-    "pseudonyms": 0,
-    "created": "2026-11-24T00:00:00Z",
-}
 
 
 async def handle(request: web.Request) -> web.StreamResponse:
@@ -142,7 +131,6 @@ async def test_rows_that_fail_are_named_or_set_aside(rogue: Rogue, tmp_path: Pat
         ({"column": "none"}, "unknown_column"),
         ({"column": "values"}, "bad_column"),
         ({"into": "code"}, "bad_column"),
-        ({"resume": True}, "bad_option"),
         ({"encoding": "latin-1"}, "bad_option"),
     ],
 )

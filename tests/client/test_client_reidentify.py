@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from client_support import DOMAIN
 
 from trustcenter.client import TrustCenter
 from trustcenter.client.errors import BadAnswerError
-from trustcenter.client.reidentify import NotInTicketError, approve, fetch_column, request_column
-from trustcenter.client.tables import ColumnJob
+from trustcenter.client.reidentify import NotInTicketError, approve, fetch_file, request_file
+from trustcenter.client.sources import Selection
 from trustcenter.errors import TrustCenterError, VerificationError
 from trustcenter.messages import reidentification as wire
 
@@ -37,6 +38,8 @@ def answering(rogue: Any, one: dict[str, Any], originals: dict[str, Any] | None 
     async def handler(request: web.Request) -> web.StreamResponse:
         if request.path.endswith("/originals"):
             return web.json_response(originals)
+        if request.path.endswith("/domains/north"):
+            return web.json_response(DOMAIN)
         return web.json_response(one)
 
     rogue.handler = handler
@@ -48,8 +51,8 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def job(tmp_path: Path) -> ColumnJob:
-    return ColumnJob(source(tmp_path), tmp_path / "out.csv", "psn")
+def chosen(tmp_path: Path) -> Selection:
+    return Selection(source(tmp_path), "psn")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ async def test_no_output_unless_every_row_has_its_original(
     answering(rogue, described(), {"originals": originals, "errors": errors, "fetches_left": 3, "state": "approved"})
     async with TrustCenter(rogue.connection) as center:
         with pytest.raises(error):
-            await fetch_column(center, IDENT, job(tmp_path))
+            await fetch_file(center, IDENT, chosen(tmp_path), tmp_path / "out.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
@@ -79,12 +82,12 @@ async def test_a_failed_fetch_is_not_repeated(rogue: Any, tmp_path: Path) -> Non
     async def handler(request: web.Request) -> web.StreamResponse:
         if request.path.endswith("/originals"):
             raise web.HTTPServiceUnavailable
-        return web.json_response(described())
+        return web.json_response(DOMAIN if request.path.endswith("/domains/north") else described())
 
     rogue.handler = handler
     async with TrustCenter(rogue.connection) as center:
         with pytest.raises(TrustCenterError):
-            await fetch_column(center, IDENT, job(tmp_path))
+            await fetch_file(center, IDENT, chosen(tmp_path), tmp_path / "out.csv")
     assert [method for method, path in rogue.asked if path.endswith("/originals")] == ["POST"]
 
 
@@ -121,6 +124,6 @@ async def test_the_requester_checks_what_the_approver_will_sign(
     answering(rogue, described(**changes))
     async with TrustCenter(rogue.connection) as center:
         with pytest.raises(VerificationError):
-            await request_column(center, "north", source(tmp_path), "psn", "why")
+            await request_file(center, "north", chosen(tmp_path), "why")
         answering(rogue, described())
-        assert (await request_column(center, "north", source(tmp_path), "psn", "why")).reidentification == IDENT
+        assert (await request_file(center, "north", chosen(tmp_path), "why")).reidentification == IDENT

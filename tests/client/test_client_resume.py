@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from client_support import Pseudonyms
 
 from trustcenter.client import TrustCenter, UnreachableError
 from trustcenter.client.errors import LocalFileError
@@ -23,18 +23,6 @@ from trustcenter.errors import ConflictError
 
 Rogue = Any
 SMALL = Settings(batch=50, concurrency=2, checkpoint_every=0.0, retry_for=0.2, backoff=0.01)
-DOMAIN = {
-    "name": "north",
-    "uuid": "0" * 32,
-    "kind": "site",
-    "site": "north",
-    "study": None,
-    "recipient": None,
-    "suite": "computed",
-    "key_version": 1,
-    "pseudonyms": 0,
-    "created": "2026-11-24T00:00:00Z",
-}
 # What a child process runs: the same job as in this process, with small batches and many checkpoints.
 CHILD = """
 import asyncio, sys
@@ -53,33 +41,8 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-class Service:
-    """Pseudonyms without memory: "P" + value; breaks or turns its key on request."""
-
-    def __init__(self, delay: float = 0.0) -> None:
-        self.delay, self.version, self.asked = delay, 1, 0
-        self.break_after: int | None = None
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        import asyncio
-
-        if request.method == "GET":
-            return web.json_response(DOMAIN)
-        if self.break_after is not None and self.asked >= self.break_after:
-            assert request.transport is not None
-            request.transport.abort()
-            return web.Response()
-        values = (await request.json())["originals"]
-        self.asked += len(values)
-        await asyncio.sleep(self.delay)
-        errors = [{"index": i, "code": "invalid_original", "hint": "h"} for i, v in enumerate(values) if "bad" in v]
-        answers = [None if "bad" in v else f"P{v}" for v in values]
-        body = {"pseudonyms": answers, "errors": errors, "key_version": self.version, "created": len(values)}
-        return web.json_response(body)
-
-
-def make_source(path: Path, rows: int) -> Path:
-    lines = [f'{"bad-" if i % 97 == 0 else ""}{i % 1500};"text ""{i}""\nmore";ä{i}\r\n' for i in range(rows)]
+def make_source(path: Path, rows: int, different: int = 1500) -> Path:
+    lines = [f'{"bad-" if i % 97 == 0 else ""}{i % different};"text ""{i}""\nmore";ä{i}\r\n' for i in range(rows)]
     path.write_bytes(("\ufeffPID;NOTE;X\r\n" + "".join(lines)).encode())
     return path
 
@@ -109,9 +72,9 @@ async def test_a_killed_client_goes_on_and_the_output_is_the_same(
 ) -> None:
     import asyncio
 
-    service = Service(delay=0.01)
+    service = Pseudonyms(delay=0.01)
     rogue.handler = service.handle
-    source = make_source(tmp_path / "in.csv", 6000)
+    source = make_source(tmp_path / "in.csv", 6000, different=6000)
     plain, broken = tmp_path / "plain", tmp_path / "broken"
     plain.mkdir()
     broken.mkdir()
@@ -144,9 +107,9 @@ async def test_a_killed_client_goes_on_and_the_output_is_the_same(
     assert service.asked < asked_by_one_run * 1.5, "the work before the checkpoints was done again"
 
 
-async def interrupted(rogue: Rogue, tmp_path: Path) -> tuple[Service, Path, Path]:
+async def interrupted(rogue: Rogue, tmp_path: Path) -> tuple[Pseudonyms, Path, Path]:
     """A job that lost its service half way."""
-    service = Service()
+    service = Pseudonyms()
     service.break_after = 1000
     rogue.handler = service.handle
     source, target = make_source(tmp_path / "in.csv", 3000), tmp_path / "out.csv"
@@ -162,7 +125,7 @@ async def test_the_sidecar_names_nobody(rogue: Rogue, tmp_path: Path) -> None:
     state = json.loads((tmp_path / ".out.csv.resume").read_bytes())
     assert set(state) == {
         *("format", "job", "position", "read", "written", "digests", "row", "rows", "created", "versions"),
-        *("failed", "counts", "mac"),
+        *("failed", "failures", "nonce", "counts", "mac"),
     }
     assert state["failed"][0] == [1, "invalid_original", "h", ""]
     import hashlib
@@ -222,7 +185,7 @@ async def test_other_options_are_not_gone_on_with(rogue: Rogue, tmp_path: Path) 
 async def test_two_runs_do_not_write_one_output(rogue: Rogue, tmp_path: Path) -> None:
     import asyncio
 
-    rogue.handler = Service(delay=0.05).handle
+    rogue.handler = Pseudonyms(delay=0.05).handle
     source, target = make_source(tmp_path / "in.csv", 500), tmp_path / "out.csv"
     first = asyncio.create_task(run(rogue, source, target))
     while not (tmp_path / ".out.csv.partial").exists():  # noqa: ASYNC110 - a file has no event
@@ -236,7 +199,7 @@ async def test_two_runs_do_not_write_one_output(rogue: Rogue, tmp_path: Path) ->
 
 
 async def test_without_anything_to_go_on_with_it_starts_at_the_beginning(rogue: Rogue, tmp_path: Path) -> None:
-    rogue.handler = Service().handle
+    rogue.handler = Pseudonyms().handle
     source = make_source(tmp_path / "in.csv", 200)
     result = await run(rogue, source, tmp_path / "out.csv", resume=True)
     assert (result.rows, result.resumed) == (200, 0)
@@ -253,12 +216,12 @@ async def test_a_key_turned_half_way_is_not_mixed_into_one_output(rogue: Rogue, 
 
 
 async def test_a_failed_job_leaves_nothing_although_it_had_checkpoints(rogue: Rogue, tmp_path: Path) -> None:
-    rogue.handler = Service().handle
+    rogue.handler = Pseudonyms().handle
     source = tmp_path / "in.csv"
-    source.write_text("PID;A\n" + "".join(f"{i};x\n" for i in range(1000)) + "ragged\n")
+    source.write_text("PID;A\n" + "".join(f"{i};x\n" for i in range(1000)) + f"{'x' * 2**22};\n")
     with pytest.raises(LocalFileError) as caught:
         await run(rogue, source, tmp_path / "out.csv")
-    assert (caught.value.code, caught.value.where) == ("bad_row", "row 1001")
+    assert (caught.value.code, caught.value.where) == ("bad_row", "after row 1000")
     assert files(tmp_path) == ["in.csv"]
 
 

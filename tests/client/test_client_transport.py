@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import trustme
 from aiohttp import web
+from client_support import DOMAIN, problem
 
 from trustcenter.client import BadAnswerError, RemoteError, TrustCenter, UnreachableError
 from trustcenter.client.settings import Settings
@@ -20,23 +21,6 @@ from trustcenter.messages import api as m
 
 Rogue = Any  # the fixture's class lives in conftest.py, which is not importable
 QUICK = Settings(backoff=0.01, backoff_max=0.02, retry_for=2.0)
-DOMAIN = {
-    "name": "north",
-    "uuid": "0" * 32,
-    "kind": "site",
-    "site": "north",
-    "study": None,
-    "recipient": None,
-    "suite": "computed",
-    "key_version": 1,
-    "pseudonyms": 0,
-    "created": "2026-11-24T00:00:00Z",
-}
-
-
-def problem(status: int, code: str, **more: str) -> web.Response:
-    body = {"type": "about:blank", "title": "t", "status": status, "code": code, "detail": "d", **more}
-    return web.json_response(body, status=status, content_type="application/problem+json")
 
 
 @pytest.mark.parametrize("status", [429, 503])

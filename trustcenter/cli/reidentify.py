@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import output
+from trustcenter.errors import UsageError_
+
+from . import output, tabular
 from .options import (
     PATH,
     call,
@@ -20,7 +22,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from trustcenter.client.tables import ColumnResult
+    from trustcenter.client.sources import Selection
     from trustcenter.messages.api import Reidentification
 
 _ONE = (
@@ -29,16 +31,7 @@ _ONE = (
 )  # fmt: skip
 _LIST = ("reidentification", "domain", "site", "pseudonyms", "state", "expires", "reason")
 _OPEN = ("requested", "approved")
-_SHOWN = 20  # failed rows named one by one
-_COLUMN = click.option("--column", required=True, metavar="COLUMN", help="Column with the pseudonyms.")
-_DELIMITER = click.option("--delimiter", metavar="CHAR", help="Separator; found from the header if not given.")
-_ENCODING = click.option(
-    "--encoding",
-    type=click.Choice(["utf-8", "latin-1", "cp1252"]),
-    default="utf-8",
-    show_default=True,
-    help="Charset of the files; never guessed.",
-)
+_COLUMN = click.option("--column", metavar="COLUMN", help="Column with the pseudonyms, of a CSV or Parquet file.")
 
 
 @click.group()
@@ -62,47 +55,36 @@ def reidentify() -> None:
     metavar="N",
     help="Life of the ticket once it is signed.",
 )
-@_DELIMITER
-@_ENCODING
+@tabular.csv_options
+@tabular.fhir_options
 @json_option
 @connect_option
 def request(
     source: Path,
-    column: str,
+    column: str | None,
     domain: str,
     reason: str,
     valid_hours: int,
-    delimiter: str | None,
-    encoding: str,
     as_json: bool,
     connect: Path | None,
+    **options: Any,
 ) -> None:
-    """Request the originals of a column of pseudonyms (site).
+    """Request the originals of the pseudonyms in a file (site).
 
-    INPUT is a CSV file with a header. Every row must hold a live pseudonym of the domain.
+    INPUT is a CSV file with a header, a Parquet file, or, with --fhir, resources. Every row must hold a live
+    pseudonym of the domain; of resources, all that are in the domain.
 
-    Example:
+    Examples:
       trustcenter reidentify request findings.csv --column psn --domain uk-nord --reason "incidental finding, EC 7/26"
+      trustcenter reidentify request out.ndjson --fhir --domain uk-nord --reason "incidental finding, EC 7/26"
     """
-    from trustcenter.client.reidentify import NotPseudonymsError, request_column
+    from trustcenter.client.reidentify import request_file
 
-    try:
-        made = call(
-            connect,
-            lambda center: request_column(
-                center,
-                domain,
-                source,
-                column,
-                reason,
-                valid_hours=valid_hours,
-                delimiter=separator(delimiter),
-                encoding=encoding,
-            ),
-        )
-    except NotPseudonymsError as error:
-        _name_failed(error.result)
-        raise
+    selection = _selection(source, column, None, **options)
+    made = tabular.with_failed(
+        lambda: call(connect, lambda center: request_file(center, domain, selection, reason, valid_hours=valid_hours)),
+        "line" if column is None else "row",
+    )
     _show(made, as_json)
     output.note("an approver signs it next: trustcenter reidentify approve ID")
 
@@ -180,8 +162,8 @@ def deny(ident: str, reason: str, as_json: bool, connect: Path | None) -> None:
 @click.argument("source", metavar="INPUT", type=PATH)
 @_COLUMN
 @click.option("--into", metavar="NEW", help="Put the originals into a new last column instead.")
-@_DELIMITER
-@_ENCODING
+@tabular.csv_options
+@tabular.fhir_options
 @output_option("Output file, mode 0600; appears only when every row has its original.")
 @force_option
 @json_option
@@ -189,42 +171,56 @@ def deny(ident: str, reason: str, as_json: bool, connect: Path | None) -> None:
 def fetch(
     ident: str,
     source: Path,
-    column: str,
+    column: str | None,
     into: str | None,
-    delimiter: str | None,
-    encoding: str,
     target: Path,
     force: bool,
     as_json: bool,
     connect: Path | None,
+    **options: Any,
 ) -> None:
-    """Replace a column of pseudonyms by their originals, on an approved ticket (site).
+    """Replace the pseudonyms of a file by their originals, on an approved ticket (site).
 
     Every fetch counts, and every original in it has an entry in the log.
 
-    Example:
+    Examples:
       trustcenter reidentify fetch 0f3c5a… findings.csv --column psn -o findings-with-ids.csv
+      trustcenter reidentify fetch 0f3c5a… out.ndjson --fhir -o out-with-ids.ndjson
     """
-    from trustcenter.client.reidentify import NotInTicketError, NotPseudonymsError, fetch_column
-    from trustcenter.client.tables import ColumnJob
+    from trustcenter.client.reidentify import fetch_file
 
-    job = ColumnJob(source, target, column, into, separator(delimiter), force, encoding=encoding)
-    try:
-        done = call(connect, lambda center: fetch_column(center, ident, job))
-    except (NotInTicketError, NotPseudonymsError) as error:
-        _name_failed(error.result)
-        raise
+    selection = _selection(source, column, into, **options)
+    done = tabular.with_failed(
+        lambda: call(connect, lambda center: fetch_file(center, ident, selection, target, force=force)),
+        "line" if column is None else "row",
+    )
     if as_json:
         output.data(done)
     output.note(f"{done.rows} rows, {done.originals} originals; {done.fetches_left} fetches left")
 
 
+def _selection(
+    source: Path,
+    column: str | None,
+    into: str | None,
+    *,
+    delimiter: str | None,
+    encoding: str,
+    fhir: bool,
+    domain_for: tuple[str, ...],
+    pseudonym_system: str | None,
+) -> Selection:
+    from trustcenter.client.sources import Selection
+
+    if fhir == (column is not None):
+        raise UsageError_("this needs either --column or --fhir")
+    if fhir and (into is not None or delimiter is not None or encoding != "auto"):
+        raise UsageError_("--fhir goes without --into, --delimiter and --encoding")
+    if not fhir and (domain_for or pseudonym_system):
+        raise UsageError_("--domain-for and --pseudonym-system go with --fhir")
+    domains = tabular.pairs(domain_for, "--domain-for", "TYPE=DOMAIN")
+    return Selection(source, column, into, separator(delimiter), encoding, domains, pseudonym_system)
+
+
 def _show(found: Reidentification, as_json: bool) -> None:
     output.item(found, _ONE, as_json=as_json)
-
-
-def _name_failed(result: ColumnResult) -> None:
-    for failed in result.failed[:_SHOWN]:
-        output.note(f"row {failed.row}: {output.plain(failed.code)}")
-    if len(result.failed) > _SHOWN:
-        output.note(f"and {len(result.failed) - _SHOWN} more rows")

@@ -1,8 +1,7 @@
-"""CSV files read and written row by row, so that their size does not matter.
+"""Whole tables of moderate size: ids and results, read and written row by row through the csv module.
 
-UTF-8 (a byte order mark is kept), or Latin-1 or Windows-1252 if the caller says so: a charset is never guessed.
-Separator sniffed from the header or given, quotes as the csv module has them. Rows are numbered from 1, the
-first line below the header.
+UTF-8, a byte order mark is ignored; separator found in the header or given. Rows are numbered from 1, the first line
+below the header. Files of any size and charset: `csvrecords`.
 """
 
 from __future__ import annotations
@@ -17,17 +16,9 @@ from .errors import LocalFileError
 from .files import replacing
 
 SEPARATORS: Final = ",;\t|"
-ENCODINGS: Final = ("utf-8", "latin-1", "cp1252")
 _BOM: Final = b"\xef\xbb\xbf"
 _LINE_BYTES: Final = 2**20  # bytes of one line: a binary file has none and must not be read whole
 _FIELD_CHARS: Final = 2**17  # characters of one quoted field
-
-
-class Hash(Protocol):
-    """What a digest needs to be able to do."""
-
-    def update(self, data: bytes, /) -> None:
-        """Feed it."""
 
 
 class Sink(Protocol):
@@ -43,47 +34,21 @@ class CsvInput:
     Attributes:
         header: column names.
         delimiter: the separator.
-        bom: whether the file starts with a byte order mark.
-        line_end: LF or CRLF, as after the header.
-        size: bytes of the file.
-        read: bytes read so far; after a row, the position where the next one begins.
-        encoding: one of ENCODINGS.
     """
 
-    def __init__(
-        self,
-        stream: IO[bytes],
-        size: int,
-        delimiter: str | None,
-        encoding: str = "utf-8",
-        digest: Hash | None = None,
-    ) -> None:
-        """Read the header. `digest` is fed with every byte read.
+    def __init__(self, stream: IO[bytes], delimiter: str | None = None) -> None:
+        """Read the header.
 
         Raises:
-            LocalFileError: empty file, not in its charset, a repeated or empty column name, a wrong delimiter.
+            LocalFileError: empty file, not UTF-8, a repeated or empty column name, a wrong delimiter.
         """
-        if encoding not in ENCODINGS:
-            raise LocalFileError(
-                "this charset is not known", code="bad_encoding", hint="one of: " + ", ".join(ENCODINGS)
-            )
         if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
             raise LocalFileError("the delimiter is one character, not a quote or line end", code="bad_delimiter")
         self._stream = stream
-        self.size, self.read = size, 0
-        self.encoding = encoding
-        self._digest = digest
         self._row = 0
-        first = self._line()
-        self.bom = first.startswith(_BOM)
-        if self.bom and encoding != "utf-8":
-            raise LocalFileError(
-                "the input begins with the mark of UTF-8", code="bad_encoding", hint="leave --encoding out"
-            )
-        first = first.removeprefix(_BOM)
+        first = self._stream.readline(_LINE_BYTES).removeprefix(_BOM)
         if not first.strip():
             raise LocalFileError("the input is empty", code="empty_file", hint="it needs a header line")
-        self.line_end = "\r\n" if first.endswith(b"\r\n") else "\n"
         head = self._decode(first)
         self.delimiter = delimiter or sniff(head)
         self._reader = csv.reader(self._lines(head), delimiter=self.delimiter, strict=True)
@@ -133,17 +98,6 @@ class CsvInput:
                 )
             yield self._row, fields
 
-    @property
-    def row(self) -> int:
-        """Number of the last row read."""
-        return self._row
-
-    def skip(self, position: int, row: int) -> None:
-        """Go to where a row begins, by reading up to there; an input that ends before is the digest's matter."""
-        while self.read < position and (block := self._stream.read(min(2**20, position - self.read))):
-            self._count(block)
-        self._row = row
-
     def _where(self) -> str:
         return f"row {self._row}" if self._row else "header"
 
@@ -158,34 +112,19 @@ class CsvInput:
 
     def _lines(self, head: str) -> Iterator[str]:
         yield head
-        while line := self._line():
+        while line := self._stream.readline(_LINE_BYTES):
             yield self._decode(line)
-
-    def _line(self) -> bytes:
-        line = self._stream.readline(_LINE_BYTES)
-        self._count(line)
-        return line
-
-    def _count(self, data: bytes) -> None:
-        self.read += len(data)
-        if self._digest is not None:
-            self._digest.update(data)
 
     def _decode(self, line: bytes) -> str:
         if len(line) == _LINE_BYTES and not line.endswith(b"\n"):
             raise LocalFileError("a line is longer than a megabyte", code="bad_row", where=self._where())
         try:
-            return line.decode(self.encoding)
+            return line.decode("utf-8")
         except UnicodeDecodeError:
-            if self.encoding != "utf-8":
-                raise LocalFileError(
-                    f"the input is not {self.encoding}", code="bad_encoding", where=self._where()
-                ) from None
             raise LocalFileError(
                 "the input is not UTF-8",
                 code="not_utf8",
-                hint="say what it is (--encoding cp1252 or latin-1, where the command has it), or convert it: "
-                "iconv -f WINDOWS-1252 -t UTF-8",
+                hint="convert it: iconv -f WINDOWS-1252 -t UTF-8",
                 where=self._where(),
             ) from None
 
@@ -214,42 +153,15 @@ def open_input(path: Path) -> tuple[IO[bytes], int]:
         raise LocalFileError("the input cannot be read", code="no_input", hint="check its owner and mode") from None
 
 
-class CsvOutput:
-    """Rows written in the manner of an input: its charset, separator, line ends and byte order mark."""
-
-    def __init__(self, stream: Sink, like: CsvInput, header: list[str] | None) -> None:
-        """Begin with a header; None goes on below one."""
-        self._stream = stream
-        self._encoding = like.encoding
-        self._writer = csv.writer(self, delimiter=like.delimiter, lineterminator=like.line_end)
-        if header is not None:
-            if like.bom:
-                stream.write(_BOM)
-            self._writer.writerow(header)
-
-    def write(self, text: str) -> None:
-        """For the csv module."""
-        try:
-            self._stream.write(text.encode(self._encoding))
-        except UnicodeEncodeError:
-            raise LocalFileError(
-                "the output cannot be written in the charset of the input", code="bad_encoding"
-            ) from None
-
-    def row(self, fields: list[str]) -> None:
-        """Write one row."""
-        self._writer.writerow(fields)
-
-
 def read_columns(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
     """Some columns of a CSV file, in the order asked for.
 
     Raises:
         LocalFileError: no such file or column, or not CSV in UTF-8.
     """
-    stream, size = open_input(path)
+    stream, _ = open_input(path)
     with stream:
-        table = CsvInput(stream, size, None)
+        table = CsvInput(stream)
         places = [table.column(name) for name in columns]
         return [tuple(fields[i] for i in places) for _, fields in table.rows()]
 
@@ -263,9 +175,9 @@ def read_ids(path: Path, column: str, delimiter: str | None = None) -> list[str]
     """
     from linkage.tables import Table
 
-    stream, size = open_input(path)
+    stream, _ = open_input(path)
     with stream:
-        table = CsvInput(stream, size, delimiter)
+        table = CsvInput(stream, delimiter)
         at = table.column(column)
         return Table([fields[at].strip() for _, fields in table.rows()], {}).ids
 

@@ -1,29 +1,26 @@
-"""Replace one column of a Parquet file, row group by row group (extra `parquet`: pyarrow).
+"""One column of a Parquet file, read on its own and replaced row group by row group (extra `parquet`: pyarrow).
 
 Everything else of the schema stays: order, types, metadata, compression. The column itself becomes text, if it was
-a number. Statistics and indexes of the input are not copied: they hold originals. Memory is that of one row group.
+a number. Statistics and indexes of the input are not copied: they hold originals. Memory is that of one row group;
+row groups above `_GROUP_BYTES` are split.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from trustcenter.messages.api import ItemError
-
-from .api import TrustCenter
 from .errors import LocalFileError
-from .files import replacing, require_writable
-from .flow import Progress
 
 if TYPE_CHECKING:
-    from .tables import Ask, ColumnJob, ColumnResult
+    from .rowjob import Refused
 
 SUFFIX: Final = ".parquet"
-_ROWS: Final = 2**16  # rows handed over at a time
+_ROWS: Final = 2**14  # rows handed over at a time
+_GROUP_BYTES: Final = 2**26  # bytes of a row group of the output, about, before compression
 
 
 def is_parquet(path: Path) -> bool:
@@ -47,106 +44,111 @@ def require_pyarrow() -> None:
         ) from None
 
 
-async def parquet_column(
-    center: TrustCenter, domain: str, job: ColumnJob, ask: Ask, result: ColumnResult, progress: Progress | None
-) -> ColumnResult:
-    """What `tables` does for CSV; called from there.
+class ParquetColumn:
+    """A column of an open file. Use as a context manager.
 
-    Raises:
-        LocalFileError: pyarrow is missing, an option does not go with Parquet, input or output.
+    Attributes:
+        rows: of the file.
     """
-    require_pyarrow()
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    from .tables import RowsFailedError
+    def __init__(self, source: Path, column: str, into: str | None) -> None:
+        """Open the file and find the column.
 
-    if job.delimiter is not None or job.encoding != "utf-8" or job.resume:
-        raise LocalFileError(
-            "--delimiter, --encoding and --resume are for text files, not for Parquet", code="bad_option"
-        )
-    outputs = [job.target, *([job.failed] if job.failed else [])]
-    for target in outputs:
-        require_writable(target, sources=(job.source,), force=job.force)
-    if job.failed is not None and job.failed.resolve() == job.target.resolve():
-        raise LocalFileError("output and --skip-failed are the same file", code="same_file")
-    with ExitStack() as stack:
+        Raises:
+            LocalFileError: pyarrow is missing, no Parquet, no such column, or one of another type.
+        """
+        require_pyarrow()
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._stack = ExitStack()
         with _readable():
-            table = stack.enter_context(pq.ParquetFile(job.source))
-            schema = table.schema_arrow
-        at = _column(schema, job.column, job.into, pa)
-        await center.domain(domain)
-        new = _schema(schema, at, job.into, pa)
-        compression = _compression(table.metadata)
-        made = stack.enter_context(replacing(job.target, force=job.force))
-        writer = stack.enter_context(pq.ParquetWriter(made, new, compression=compression))
-        aside = None
-        if job.failed is not None:
-            made = stack.enter_context(replacing(job.failed, force=job.force))
-            aside = stack.enter_context(pq.ParquetWriter(made, schema, compression=compression))
-        total, done = table.metadata.num_rows, 0
-        for group in range(table.num_row_groups):
-            parts, failed = [], []
-            with _readable():
-                batches = table.iter_batches(batch_size=_ROWS, row_groups=[group])
-            for batch in _safely(batches):
-                served, refused = await _batch(center, batch, at, job.into, new, ask, result, done)
-                parts.append(served)
-                failed.append(refused)
-                done += len(batch)
-                if progress is not None:
-                    progress(done, total)
-            writer.write_table(pa.Table.from_batches(parts, new), row_group_size=max(1, sum(map(len, parts))))
-            if aside is not None and any(map(len, failed)):
-                aside.write_table(pa.Table.from_batches(failed, schema))
-        if result.failed and job.failed is None:
-            raise RowsFailedError(result)
-    return result
+            self._file = self._stack.enter_context(pq.ParquetFile(source, pre_buffer=False))
+            self._schema = self._file.schema_arrow
+            self._at = _column(self._schema, column, into, pa)
+            self._name, self._into = column, into
+            self.rows = int(self._file.metadata.num_rows)
+
+    def __enter__(self) -> ParquetColumn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def values(self, size: int) -> Iterator[list[str | None]]:
+        """The column as texts, `size` at a time; nothing else is read."""
+        with _readable():
+            batches = self._file.iter_batches(batch_size=size, columns=[self._name])
+        for batch in _safely(batches):
+            yield _texts(batch.column(0))
+
+    def rewrite(
+        self, target: IO[bytes], aside: IO[bytes] | None, answer: Callable[[list[str | None]], Sequence[str | Refused]]
+    ) -> None:
+        """Write the file with a new column, and the rows that have no new value as they are.
+
+        Args:
+            target: the output.
+            aside: a file for the rows without a new value, or None.
+            answer: new values for texts of the column, called in the order of the file.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        new = _schema(self._schema, self._at, self._into, pa)
+        compression = _compression(self._file.metadata)
+        with ExitStack() as stack:
+            writer = stack.enter_context(pq.ParquetWriter(target, new, compression=compression))
+            other = (
+                stack.enter_context(pq.ParquetWriter(aside, self._schema, compression=compression)) if aside else None
+            )
+            for group in range(self._file.num_row_groups):
+                kept, left = _Group(writer, new, pa), _Group(other, self._schema, pa) if other else None
+                with _readable():
+                    batches = self._file.iter_batches(batch_size=_ROWS, row_groups=[group])
+                for batch in _safely(batches):
+                    answers = answer(_texts(batch.column(self._at)))
+                    mask = pa.array([isinstance(item, str) for item in answers], pa.bool_())
+                    kept.add(self._served(batch.filter(mask), [item for item in answers if isinstance(item, str)], new))
+                    if left is not None:
+                        left.add(batch.filter(pa.compute.invert(mask)))
+                kept.end()
+                if left is not None:
+                    left.end()
+
+    def _served(self, batch: Any, column: list[str], schema: Any) -> Any:
+        import pyarrow as pa
+
+        columns = list(batch.columns)
+        at = self._at if self._into is None else len(schema) - 1
+        columns[at : at + 1] = [pa.array(column, schema.field(at).type)]
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-async def _batch(
-    center: TrustCenter, batch: Any, at: int, into: str | None, new: Any, ask: Ask, result: ColumnResult, before: int
-) -> tuple[Any, Any]:
-    """Served rows in the new schema, and those that were refused as they are."""
-    import pyarrow as pa
+class _Group:
+    """Batches gathered into a row group, or into several if they are large."""
 
-    from .tables import FailedRow
+    def __init__(self, writer: Any, schema: Any, pa: Any) -> None:
+        self._writer, self._schema, self._pa = writer, schema, pa
+        self._parts: list[Any] = []
+        self._bytes = 0
 
-    values = [None if value is None else str(value) for value in batch.column(at).to_pylist()]
-    distinct = list(dict.fromkeys(value for value in values if value))
-    answers: dict[str, str | None] = {}
-    errors: dict[str, ItemError] = {}
-    for part in _parts(distinct, center.settings.batch):
-        pseudonyms, told = await ask(part)
-        answers.update(zip(part, pseudonyms, strict=True))
-        errors.update((part[error.index], error) for error in told)
-    column: list[str] = []
-    good: list[bool] = []
-    for number, value in enumerate(values, before + 1):
-        result.rows += 1
-        pseudonym = answers.get(value) if value else None
-        good.append(pseudonym is not None)
-        if pseudonym is not None:
-            column.append(pseudonym)
-        else:
-            error = errors.get(value or "")
-            code, hint = (error.code, error.hint) if error else ("empty_value", "the field is empty")
-            result.failed.append(FailedRow(number, code, hint))
-    mask = pa.array(good, pa.bool_())
-    kept = batch.filter(mask)
-    columns = list(kept.columns)
-    field = new.field(at if into is None else len(new) - 1)
-    made = pa.array(column, field.type)
-    if into is None:
-        columns[at] = made
-    else:
-        columns.append(made)
-    return pa.RecordBatch.from_arrays(columns, schema=new), batch.filter(pa.compute.invert(mask))
+    def add(self, batch: Any) -> None:
+        if len(batch):
+            self._parts.append(batch)
+            self._bytes += batch.nbytes
+        if self._bytes > _GROUP_BYTES:
+            self.end()
+
+    def end(self) -> None:
+        if self._parts:
+            table = self._pa.Table.from_batches(self._parts, self._schema)
+            self._writer.write_table(table, row_group_size=len(table))
+        self._parts, self._bytes = [], 0
 
 
-def _parts(values: list[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
+def _texts(column: Any) -> list[str | None]:
+    return [None if value is None else str(value) for value in column.to_pylist()]
 
 
 def _column(schema: Any, name: str, into: str | None, pa: Any) -> int:

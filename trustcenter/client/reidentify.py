@@ -1,4 +1,4 @@
-"""Re-identification from CSV files, and the approver's part in it.
+"""Re-identification of files, and the approver's part in it.
 
 The output of a fetch appears only when every row has its original. Nothing is ever filled in: a row without an
 original fails the job, and so does an answer that repeats its question.
@@ -6,22 +6,23 @@ original fails the job, and so does an answer that repeats its question.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from trustcenter.errors import PolicyError, VerificationError
 from trustcenter.messages import reidentification as wire
 from trustcenter.messages.api import OriginalsAnswer, Reidentification, ReidentifyRequest
 
 from .api import TrustCenter
-from .csvstream import CsvInput, CsvOutput, open_input
 from .errors import BadAnswerError, LocalFileError, RemoteError
 from .files import replacing, require_writable
-from .tables import ColumnJob, ColumnResult, FailedRow, RowsFailedError
+from .outcome import ColumnResult, RowsFailedError
+from .sources import Selection, Source
 
 CONTEXT = wire.CONTEXT
+_MOST: Final = 100_000  # different pseudonyms of a request
 
 
 class NotInTicketError(PolicyError):
@@ -31,7 +32,7 @@ class NotInTicketError(PolicyError):
 
     def __init__(self, result: ColumnResult) -> None:
         super().__init__(
-            f"{len(result.failed)} of {result.rows} rows have no original on this ticket; nothing was written",
+            f"{result.failures} of {result.rows} rows have no original on this ticket; nothing was written",
             hint="fetch with the file that the re-identification was requested with",
         )
         self.result = result
@@ -42,7 +43,7 @@ class NotPseudonymsError(RowsFailedError):
 
     def __init__(self, result: ColumnResult) -> None:
         super().__init__(result)
-        self.message = f"{len(result.failed)} of {result.rows} rows hold no live pseudonym; nothing was done"
+        self.message = f"{result.failures} of {result.rows} rows hold no live pseudonym; nothing was done"
         self.hint = "correct or remove them"
 
 
@@ -56,33 +57,24 @@ class Fetched:
     state: str
 
 
-async def request_column(
-    center: TrustCenter,
-    domain: str,
-    source: Path,
-    column: str,
-    reason: str,
-    *,
-    valid_hours: int = 24,
-    delimiter: str | None = None,
-    encoding: str = "utf-8",
+async def request_file(
+    center: TrustCenter, domain: str, selection: Selection, reason: str, *, valid_hours: int = 24
 ) -> Reidentification:
-    """Request the originals of a column of pseudonyms.
+    """Request the originals of the pseudonyms in a file.
 
     Raises:
         LocalFileError: the input; NotPseudonymsError: rows that are not live pseudonyms, nothing was requested.
         VerificationError: the statement is not about these pseudonyms.
         RemoteError: no such domain, a study's domain, too many.
     """
-    values, empty = _distinct(source, column, delimiter, encoding)
-    if empty.failed:
-        raise NotPseudonymsError(empty)
-    body = ReidentifyRequest(pseudonyms=list(values), reason=reason, valid_hours=valid_hours)
+    source = await selection.open(center, domain)
+    values = _distinct(source)
+    body = ReidentifyRequest(pseudonyms=values, reason=reason, valid_hours=valid_hours)
     try:
         made = await center.request_reidentification(domain, body)
     except RemoteError as error:
         if error.code == "unknown_pseudonym":
-            raise await _name_unknown(center, domain, values, empty.rows, error) from None
+            raise await _name_unknown(center, domain, source, values, error) from None
         raise
     require_statement(made, made.reidentification)
     salt = bytes.fromhex(made.salt or "")
@@ -92,85 +84,84 @@ async def request_column(
 
 
 async def _name_unknown(
-    center: TrustCenter, domain: str, values: dict[str, list[int]], rows: int, error: RemoteError
+    center: TrustCenter, domain: str, source: Source, values: list[str], error: RemoteError
 ) -> Exception:
     """The rows behind a refusal, which names positions among the distinct values only."""
-    answer = await center.translate(domain, list(values))
-    places = list(values.values())
-    failed = [FailedRow(row, e.code, e.hint) for e in answer.errors for row in places[e.index]]
-    return NotPseudonymsError(ColumnResult(rows, sorted(failed, key=lambda f: f.row))) if failed else error
+    codes: dict[str | None, tuple[str, str]] = {}
+    for start in range(0, len(values), center.settings.batch):
+        part = values[start : start + center.settings.batch]
+        answer = await center.translate(domain, part)
+        codes.update((part[e.index], (e.code, e.hint)) for e in answer.errors)
+    failed = _rows_with(source, codes)
+    return NotPseudonymsError(failed) if failed.failures else error
 
 
-def _distinct(
-    source: Path, column: str, delimiter: str | None, encoding: str, into: str | None = None
-) -> tuple[dict[str, list[int]], ColumnResult]:
-    """Distinct values of a column with their row numbers, and the rows without one."""
-    values: dict[str, list[int]] = {}
+def _rows_with(source: Source, codes: Mapping[str | None, tuple[str, str]]) -> ColumnResult:
+    """The rows that hold one of some values, in a further reading of the file."""
     result = ColumnResult()
-    stream, size = open_input(source)
-    with stream:
-        table = CsvInput(stream, size, delimiter, encoding)
-        at = table.column(column)
-        if into is not None and into in table.header:
-            raise LocalFileError("there is a column of the new name already", code="bad_column", where="header")
-        for number, fields in table.rows():
-            result.rows += 1
-            if fields[at]:
-                values.setdefault(fields[at], []).append(number)
-            else:
-                result.failed.append(FailedRow(number, "empty_value", "the field is empty"))
-    if not values and not result.failed:
-        raise LocalFileError("the input has no rows", code="empty_file", hint="it needs a row below the header")
-    return values, result
+    for number, values in source.values():
+        result.rows += 1
+        found = next((codes[value] for value in values if value in codes), None)
+        if found is not None:
+            result.fail(number, *found)
+    return result
 
 
-async def fetch_column(center: TrustCenter, ident: str, job: ColumnJob) -> Fetched:
-    """Replace a column of pseudonyms by their originals, on an approved ticket.
+def _distinct(source: Source) -> list[str]:
+    """Distinct pseudonyms of a file, in order.
+
+    Raises:
+        NotPseudonymsError: rows without one. LocalFileError: no rows, or too many pseudonyms for any request.
+    """
+    distinct: dict[str | None, None] = {}
+    for _, values in source.values():
+        distinct.update(dict.fromkeys(values))
+        if len(distinct) > _MOST:
+            raise LocalFileError(f"a request is for at most {_MOST} different pseudonyms", code="too_many_pseudonyms")
+    if None in distinct:
+        raise NotPseudonymsError(_rows_with(source, {None: ("empty_value", "the field is empty, or no field")}))
+    if not distinct:
+        raise LocalFileError("the input has no pseudonyms", code="empty_file", hint="it needs a row below the header")
+    return [value for value in distinct if value is not None]
+
+
+async def fetch_file(
+    center: TrustCenter, ident: str, selection: Selection, target: Path, *, force: bool = False
+) -> Fetched:
+    """Write a file with originals instead of its pseudonyms, on an approved ticket.
 
     Raises:
         LocalFileError: input or output. NotInTicketError: rows that the ticket is not for.
         RemoteError: no approved ticket, quota used up.
         BadAnswerError: the service repeats pseudonyms instead of originals.
     """
-    require_writable(job.target, sources=(job.source,), force=job.force)
-    values, empty = _distinct(job.source, job.column, job.delimiter, job.encoding, job.into)
-    if empty.failed:
-        raise NotPseudonymsError(empty)
+    require_writable(target, sources=(selection.source,), force=force)
     domain = (await center.reidentification(ident)).domain
-    answer = await center.originals(domain, ident, list(values))
-    originals = _checked(values, empty.rows, answer)
-    rows = 0
-    with ExitStack() as stack:
-        stream, size = open_input(job.source)
-        table = CsvInput(stack.enter_context(stream), size, job.delimiter, job.encoding)
-        at = table.column(job.column)
-        header = table.header if job.into is None else [*table.header, job.into]
-        out = CsvOutput(stack.enter_context(replacing(job.target, force=job.force)), table, header)
-        for number, fields in table.rows():
-            original = originals.get(fields[at])
-            if original is None:
-                raise LocalFileError("the input changed while it was read", code="input_changed", where=f"row {number}")
-            out.row([*fields, original] if job.into is not None else [*fields[:at], original, *fields[at + 1 :]])
-            rows += 1
+    source = await selection.open(center, domain)
+    values = _distinct(source)
+    answer = await center.originals(domain, ident, values)
+    originals = _checked(source, values, answer)
+    with replacing(target, force=force) as stream:
+        rows = source.write(stream, originals)
     return Fetched(rows, len(originals), answer.fetches_left, answer.state)
 
 
-def _checked(values: dict[str, list[int]], rows: int, answer: OriginalsAnswer) -> dict[str, str]:
+def _checked(source: Source, values: list[str], answer: OriginalsAnswer) -> dict[str, str]:
     errors = {error.index: error for error in answer.errors}
-    failed, originals = [], {}
-    for index, ((value, places), original) in enumerate(zip(values.items(), answer.originals, strict=True)):
+    originals: dict[str, str] = {}
+    codes: dict[str | None, tuple[str, str]] = {}
+    for index, (value, original) in enumerate(zip(values, answer.originals, strict=True)):
         if original is None or index in errors:
             error = errors.get(index)
-            code, hint = (error.code, error.hint) if error else ("not_in_ticket", "")
-            failed += [FailedRow(row, code, hint) for row in places]
+            codes[value] = (error.code, error.hint) if error else ("not_in_ticket", "")
         elif original == value:
             raise BadAnswerError(
                 "the service answered a pseudonym with itself", hint="nothing was written; tell the operator"
             )
         else:
             originals[value] = original
-    if failed:
-        raise NotInTicketError(ColumnResult(rows, sorted(failed, key=lambda f: f.row)))
+    if codes:
+        raise NotInTicketError(_rows_with(source, codes))
     return originals
 
 

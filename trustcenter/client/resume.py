@@ -32,7 +32,7 @@ from trustcenter.errors import TrustCenterError
 from .errors import LocalFileError
 from .files import flush_directory
 
-_FORMAT: Final = "trustcenter-resume/1"
+_FORMAT: Final = "trustcenter-resume/2"
 _BLOCK: Final = 2**20  # bytes
 _START_OVER: Final = "start over: the same command without --resume"
 
@@ -51,6 +51,8 @@ class State(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     created: int
     versions: dict[str, int]
     failed: list[tuple[int, str, str, str]]
+    failures: int
+    nonce: str
     counts: dict[str, int] = {}
     mac: str = ""
 
@@ -204,13 +206,28 @@ class Resumable:
         force: bool = False,
         resume: bool = False,
         every: float,
+        keep: bool = False,
+        spool: bool = False,
     ) -> None:
+        """A job's outputs.
+
+        Args:
+            digests: of the caller.
+            options: what decides about the output.
+            targets: main output first.
+            force: overwrite them.
+            resume: go on with an interrupted job.
+            every: seconds between two checkpoints.
+            keep: what an error ends can be gone on with, too, because what was done cannot be undone.
+            spool: what is written is needed only until the job ends; the caller makes the output from it.
+        """
         self.digests = digests
         self.job = digests.job(options)
         self.outputs = [Output(target, digests.stream()) for target in targets]
         self.sidecar = targets[0].with_name(f".{targets[0].name}.resume")
         self.state: State | None = None
-        self._force, self._resume, self._every = force, resume, every
+        self._force, self._resume, self._every, self._keep = force, resume, every, keep
+        self._spool = spool
         self._saved = time.monotonic()
         self._kept = False
 
@@ -271,15 +288,16 @@ class Resumable:
                 for output in self.outputs:
                     output.sync()
                 self._forget()
-                for output in reversed(self.outputs):  # the main one last: it says that all is there
-                    output.finish(force=self._force)
+                if not self._spool:
+                    for output in reversed(self.outputs):  # the main one last: it says that all is there
+                        output.finish(force=self._force)
             finally:
                 for output in self.outputs:
                     output.drop()
         elif getattr(error, "code", "") == "cannot_resume":
             for output in self.outputs:  # left for a person to look at
                 output.close()
-        elif self._kept and _interrupted(error):
+        elif self._kept and (self._keep or _interrupted(error)):
             for output in self.outputs:
                 output.close()
             if isinstance(error, TrustCenterError):

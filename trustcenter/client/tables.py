@@ -1,15 +1,12 @@
 """Replace one column of a CSV (or Parquet) file by pseudonyms, streaming, several batches under way at a time.
 
-The output appears only when every row is served (or set aside on request). A failed job leaves nothing; one that
-was interrupted after a checkpoint can go on where it was (`resume.py`). There is never anything to undo: asking
+The output appears only when every row is served (or set aside on request). There is never anything to undo: asking
 again for the same originals gives the same pseudonyms.
 """
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,16 +14,28 @@ from typing import Final
 from trustcenter.messages.api import ItemError
 
 from .api import TrustCenter
-from .csvstream import CsvInput, CsvOutput, open_input
+from .csvrecords import Records
+from .dates import Coarsening
 from .errors import LocalFileError
 from .files import replacing, require_writable
-from .flow import Progress, in_order, same_version
-from .parquet import is_parquet, parquet_column
-from .resume import Digests, Resumable, State, check_input
+from .flow import Progress, same_version
+from .outcome import ColumnResult, FailedRow, RowsFailedError
+from .parquet import is_parquet
+from .rowjob import EMPTY, MOST_CHARS, TOO_LONG, Batch, Files, Made, Refused, Work, run, undecodable, unserved
+
+__all__ = [
+    "ColumnJob",
+    "ColumnResult",
+    "FailedRow",
+    "RowsFailedError",
+    "pseudonymize_column",
+    "translate_column",
+    "translation_map",
+]
 
 Ask = Callable[[Sequence[str]], Awaitable[tuple[list[str | None], list[ItemError]]]]
 
-_ROWS_PER_BATCH: Final = 50_000  # rows held per batch, however often their values repeat
+_KNOWN: Final = 100_000  # values remembered, so that one that comes again far below is not asked for again
 
 
 @dataclass(frozen=True)
@@ -37,11 +46,10 @@ class ColumnJob:
         source, target: input and output; a source that ends in .parquet is Parquet, and so is its output.
         column: its name.
         into: name of a new column for the pseudonyms; None replaces `column` in place.
-        delimiter: separator; None sniffs it.
-        force: overwrite outputs.
-        failed: a file that takes the rows that cannot be served; None makes any such row an error.
-        encoding: charset of input and output, one of `csvstream.ENCODINGS`.
-        resume: go on with an interrupted job of the same options, if there is one.
+        delimiter, force, failed, encoding, resume, report: as in `Files`.
+        coarsen: columns of dates and how much is kept of them ("year", "quarter" or "month").
+        date_format: of those columns, one of `dates.FORMATS`; None finds it in each.
+        existing: make no pseudonym; a row whose original has none fails.
     """
 
     source: Path
@@ -51,72 +59,26 @@ class ColumnJob:
     delimiter: str | None = None
     force: bool = False
     failed: Path | None = None
-    encoding: str = "utf-8"
+    encoding: str = "auto"
     resume: bool = False
-
-
-@dataclass(frozen=True)
-class FailedRow:
-    """A row that was not served: its number, the code why, and where in the row, if it has parts."""
-
-    row: int
-    code: str
-    hint: str
-    where: str = ""
-
-
-@dataclass
-class ColumnResult:
-    """What a job did. `created` counts pseudonyms that did not exist before.
-
-    A resumed job counts from the beginning of the file; `resumed` is the row after which it went on, or 0.
-    `created` may then count less than there were: what was created for rows after the checkpoint exists already.
-    """
-
-    rows: int = 0
-    failed: list[FailedRow] = field(default_factory=list)
-    created: int = 0
-    versions: dict[str, int] = field(default_factory=dict)
-    resumed: int = 0
+    report: Path | None = None
+    coarsen: Mapping[str, str] = field(default_factory=dict)
+    date_format: str | None = None
+    existing: bool = False
 
     @property
-    def key_version(self) -> int:
-        """Key version of the pseudonyms in the output; 0 if there are none."""
-        return max(self.versions.values(), default=0)
-
-    def take(self, state: State) -> None:
-        """Go on counting where an interrupted job was."""
-        self.rows, self.created, self.resumed = state.rows, state.created, state.row
-        self.versions = dict(state.versions)
-        self.failed = [FailedRow(*entry) for entry in state.failed]
-
-    def state(self, position: int, row: int, digest: str) -> State:
-        """The counts as part of a checkpoint."""
-        return State(
-            job="",
-            position=position,
-            read=digest,
-            written=[],
-            digests=[],
-            row=row,
-            rows=self.rows,
-            created=self.created,
-            versions=self.versions,
-            failed=[(f.row, f.code, f.hint, f.where) for f in self.failed],
+    def files(self) -> Files:
+        """Input and outputs."""
+        return Files(
+            self.source,
+            self.target,
+            self.failed,
+            self.report,
+            self.delimiter,
+            self.encoding,
+            self.force,
+            self.resume,
         )
-
-
-class RowsFailedError(LocalFileError):
-    """Some rows could not be served; `result.failed` names them. No output was written."""
-
-    code = "rows_failed"
-
-    def __init__(self, result: ColumnResult) -> None:
-        super().__init__(
-            f"{len(result.failed)} of {result.rows} rows could not be served; nothing was written",
-            hint="correct them, or set them aside with --skip-failed FILE",
-        )
-        self.result = result
 
 
 async def pseudonymize_column(
@@ -131,12 +93,12 @@ async def pseudonymize_column(
     result = ColumnResult()
 
     async def ask(values: Sequence[str]) -> tuple[list[str | None], list[ItemError]]:
-        answer = await center.pseudonymize(domain, values)
+        answer = await (center.get_pseudonyms if job.existing else center.pseudonymize)(domain, values)
         same_version(result.versions, domain, answer.key_version)
         result.created += answer.created
         return answer.pseudonyms, answer.errors
 
-    return await _column(center, domain, "pseudonymize", job, ask, result, progress)
+    return await _column(center, domain, "get" if job.existing else "pseudonymize", job, ask, result, progress)
 
 
 async def translate_column(
@@ -190,110 +152,111 @@ async def _column(
     progress: Progress | None,
 ) -> ColumnResult:
     if is_parquet(job.source):
-        return await parquet_column(center, domain, job, ask, result, progress)
-    outputs = [job.target, *([job.failed] if job.failed else [])]
-    for target in outputs:
-        require_writable(target, sources=(job.source,), force=job.force)
-    if job.failed is not None and job.failed.resolve() == job.target.resolve():
-        raise LocalFileError("output and --skip-failed are the same file", code="same_file")
-    with ExitStack() as stack:
-        stream, size = open_input(job.source)
-        stack.enter_context(stream)
-        digests = Digests(center.connection.token)
-        digest = digests.stream()
-        table = CsvInput(stream, size, job.delimiter, job.encoding, digest)
-        at = table.column(job.column)
-        if job.into is not None and job.into in table.header:
-            raise LocalFileError("there is a column of the new name already", code="bad_column", where="header")
-        options = {
-            "operation": operation,
-            "url": center.connection.url,
-            "domain": (await center.domain(domain)).uuid,
-            "column": job.column,
-            "into": job.into,
-            "delimiter": job.delimiter,
-            "encoding": job.encoding,
-        }
-        every = center.settings.checkpoint_every
-        resumable = Resumable(digests, options, outputs, force=job.force, resume=job.resume, every=every)
-        stack.enter_context(resumable)
-        state = resumable.state
-        if state is not None:
-            table.skip(state.position, state.row)
-            check_input(state, digest)
-            result.take(state)
-        fresh = state is None
-        out = CsvOutput(resumable.outputs[0], table, _header(table.header, at, job.into) if fresh else None)
-        aside: CsvOutput | None = None
-        if job.failed is not None:
-            aside = CsvOutput(resumable.outputs[1], table, table.header if fresh else None)
+        from .parquetjob import parquet_column
 
-        async def serve(batch: _Batch) -> None:
-            if batch.index:
-                batch.pseudonyms, errors = await ask(list(batch.index))
-                batch.errors = {error.index: error for error in errors}
-
-        batches = _batches(table, at, center.settings.batch, digest)
-        async for batch in in_order(batches, serve, center.settings.concurrency):
-            _write(batch, at, job.into, out, aside, result)
-            if progress is not None:
-                progress(batch.read, size)
-            if resumable.due():
-                resumable.save(result.state(batch.read, batch.row, batch.digest))
-        if result.failed and job.failed is None:
-            raise RowsFailedError(result)
+        return await parquet_column(center, domain, operation, job, ask, result, progress)
+    await run(center, domain, job.files, _Column(operation, job, ask), result, progress)
     return result
 
 
-@dataclass
-class _Batch:
-    """Consecutive rows and the distinct values of their column, in order of appearance."""
+class _Column(Work):
+    """One column replaced, or another added; columns of dates made coarser on the way."""
 
-    rows: list[tuple[int, list[str]]] = field(default_factory=list)
-    index: dict[str, int] = field(default_factory=dict)
-    pseudonyms: list[str | None] = field(default_factory=list)
-    errors: dict[int, ItemError] = field(default_factory=dict)
-    read: int = 0
-    row: int = 0
-    digest: str = ""
+    def __init__(self, operation: str, job: ColumnJob, ask: Ask) -> None:
+        self._job, self._ask = job, ask
+        self.options = {
+            "operation": operation,
+            "column": job.column,
+            "into": job.into,
+            "coarsen": dict(job.coarsen),
+            "date_format": job.date_format,
+        }
+        self._known: dict[bytes, Made] = {}
 
-    def close(self, table: CsvInput, digest: hmac.HMAC) -> _Batch:
-        self.read, self.row, self.digest = table.read, table.row, digest.hexdigest()
-        return self
+    def open(self, records: Records) -> list[str]:
+        """Find the columns."""
+        job = self._job
+        at = records.column(job.column)
+        if job.into is not None and job.into in records.header:
+            raise LocalFileError("there is a column of the new name already", code="bad_column", where="header")
+        self._records, self._dialect = records, records.dialect
+        dates = {records.column(name): Coarsening(name, keep, job.date_format) for name, keep in job.coarsen.items()}
+        if at in dates:
+            raise LocalFileError("the column of the pseudonyms is no date", code="bad_column", where="header")
+        places = sorted({at, *dates})
+        self._place = 2 * places.index(at) + 1
+        self._dates = [(2 * places.index(column) + 1, coarsening) for column, coarsening in dates.items()]
+        records.choose(places)
+        for place, coarsening in self._dates:
+            coarsening.learn(records.dialect.text(row[place]) or "" for row in records.peek())
+        return [] if job.into is None else [job.into]
 
-
-def _batches(table: CsvInput, at: int, size: int, digest: hmac.HMAC) -> Iterator[_Batch]:
-    batch = _Batch()
-    for number, fields in table.rows():
-        batch.rows.append((number, fields))
-        value = fields[at]
-        if value:  # an empty field is answered here, without asking
-            batch.index.setdefault(value, len(batch.index))
-        if len(batch.index) >= size or len(batch.rows) >= _ROWS_PER_BATCH:
-            yield batch.close(table, digest)
-            batch = _Batch()
-    if batch.rows:
-        yield batch.close(table, digest)
-
-
-def _write(
-    batch: _Batch, at: int, into: str | None, out: CsvOutput, aside: CsvOutput | None, result: ColumnResult
-) -> None:
-    for number, fields in batch.rows:
-        result.rows += 1
-        index = batch.index.get(fields[at], -1)
-        pseudonym = batch.pseudonyms[index] if index >= 0 else None
-        if pseudonym is None:
-            error = batch.errors.get(index)
-            code, hint = (error.code, error.hint) if error else ("empty_value", "the field is empty")
-            result.failed.append(FailedRow(number, code, hint))
-            if aside is not None:
-                aside.row(fields)
-        elif into is None:
-            out.row([*fields[:at], pseudonym, *fields[at + 1 :]])
+    async def serve(self, batch: Batch) -> None:
+        """Ask for what is not known yet, and put every row together again."""
+        place, rows, known = self._place, batch.chunk.rows, self._known
+        table: dict[bytes, Made] = dict.fromkeys([row[place] for row in rows])
+        fresh = []
+        for raw in table:  # taken out now: while this batch waits for its answers, others may forget
+            if raw in known:
+                table[raw] = known[raw]
+            else:
+                fresh.append(raw)
+        answers = await self._answers(fresh)
+        table.update(answers)
+        if len(known) > _KNOWN:
+            known.clear()
+        known.update((raw, made) for raw, made in answers.items() if type(made) is bytes)
+        if self._dates or self._job.into is not None:
+            batch.made = [self._row(row, table[row[place]]) for row in rows]
         else:
-            out.row([*fields, pseudonym])
+            batch.made = [
+                b"%b%b%b%b" % (row[0], new, row[2], row[3])
+                if row[3] and type(new := table[row[1]]) is bytes
+                else unserved(row, self._records, table[row[1]])
+                for row in rows
+            ]
 
+    def _row(self, row: tuple[bytes, ...], new: Made) -> Made:
+        if not row[-4] or type(new) is not bytes:
+            return unserved(row, self._records, new)
+        parts = list(row[:-3])
+        for place, coarsening in self._dates:
+            made = coarsening.field(parts[place], self._dialect)
+            if isinstance(made, Refused):
+                return made
+            parts[place] = made
+        if self._job.into is None:
+            parts[self._place] = new
+        else:
+            parts.insert(-1, self._dialect.delimiter.encode() + new)
+        return b"".join(parts)
 
-def _header(header: list[str], at: int, into: str | None) -> list[str]:
-    return header if into is None else [*header, into]
+    async def _answers(self, raws: Sequence[bytes]) -> dict[bytes, Made]:
+        """For fields as they stand there, the new ones."""
+        table: dict[bytes, Made] = {}
+        texts: dict[str, None] = {}
+        values: dict[bytes, str] = {}
+        for raw in raws:
+            text = self._dialect.text(raw)
+            if not text:
+                table[raw] = EMPTY if text == "" else undecodable(self._dialect)
+            elif len(text) > MOST_CHARS:
+                table[raw] = TOO_LONG
+            else:
+                values[raw] = text
+                texts[text] = None
+        made: dict[str, str | Refused] = {}
+        if texts:
+            asked = list(texts)
+            pseudonyms, errors = await self._ask(asked)
+            told = {error.index: error for error in errors}
+            for index, (text, pseudonym) in enumerate(zip(asked, pseudonyms, strict=True)):
+                if pseudonym is not None:
+                    made[text] = pseudonym
+                else:
+                    error = told.get(index)
+                    made[text] = Refused(error.code, error.hint) if error else Refused("item_refused", "")
+        for raw, text in values.items():
+            new = made[text]
+            table[raw] = new if isinstance(new, Refused) else self._dialect.field(new, quoted=raw[:1] == b'"')
+        return table

@@ -4,8 +4,9 @@ Rules:
 
 * Only the authority of the connection file is trusted; environment proxies, redirects, cookies and compressed
   answers are not followed or accepted.
-* Retried are 429, 503 and lost connections, and only for calls that may be repeated without another effect;
-  waits double, with full jitter, and respect `Retry-After`.
+* Retried are 429 (always: nothing was done), and 503 and lost connections for calls that may be repeated without
+  another effect. Waits double, with full jitter, on top of `Retry-After`; where that is longer than what is left of
+  the time for retries, the call fails at once with the service's answer.
 * A service that has never answered is given up within five seconds; one that has answered before is given the
   time of a restart.
 """
@@ -34,7 +35,8 @@ from .resolver import AbandonableResolver
 from .settings import DEFAULT, Settings
 
 _LOST: Final = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError)
-_AGAIN: Final = (429, 503)
+_TOO_MANY: Final = 429
+_UNAVAILABLE: Final = 503
 _PROBLEM_BYTES: Final = 64 * 2**10
 
 
@@ -100,7 +102,7 @@ class Transport:
                 ):
                     return await _read(response, self.settings.answer_bytes)
             except RemoteError as error:
-                if not repeatable or error.status not in _AGAIN or not self._time_left(started):
+                if not self._again(error, started, repeatable=repeatable):
                     raise
                 wait = error.retry_after
             except _LOST as error:
@@ -108,7 +110,7 @@ class Transport:
                     raise self._unreachable() from error
                 wait = 0.0
             attempt += 1
-            await asyncio.sleep(max(min(wait, self.settings.retry_for), self._pause(attempt)))
+            await asyncio.sleep(wait + self._pause(attempt))
 
     @asynccontextmanager
     async def stream(self, path: str) -> AsyncIterator[aiohttp.StreamReader]:
@@ -120,6 +122,7 @@ class Transport:
         started, attempt = time.monotonic(), 0
         begun = False
         while True:
+            wait = 0.0
             try:
                 async with (
                     self._slots,
@@ -129,13 +132,14 @@ class Transport:
                     yield response.content
                     return
             except RemoteError as error:
-                if begun or error.status not in _AGAIN or not self._time_left(started):
+                if begun or not self._again(error, started, repeatable=True):
                     raise
+                wait = error.retry_after
             except _LOST as error:
                 if begun or not self._time_left(started):
                     raise self._unreachable() from error
             attempt += 1
-            await asyncio.sleep(self._pause(attempt))
+            await asyncio.sleep(wait + self._pause(attempt))
 
     @asynccontextmanager
     async def _open(
@@ -174,6 +178,14 @@ class Transport:
                 code="tls_failed",
                 hint="check the url of the connection file",
             ) from error
+
+    def _again(self, error: RemoteError, started: float, *, repeatable: bool) -> bool:
+        # 429 is answered before anything is done, so it may be tried again whatever the call would have done.
+        if error.status != _TOO_MANY and not (repeatable and error.status == _UNAVAILABLE):
+            return False
+        # A service that asks for more than is left of the time (a quota of the day) is believed at once.
+        left = started + self.settings.retry_for - time.monotonic()
+        return self._time_left(started) and error.retry_after <= left
 
     def _time_left(self, started: float) -> bool:
         budget = self.settings.retry_for if self._answered else self.settings.first_retries

@@ -8,69 +8,17 @@ person is dropped and remembered, and a resource in which any of it is left some
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from trustcenter.client.errors import LocalFileError
-
 from . import rules
+from .identifying import Identifying
+from .model import DEPTH, FhirRefusedError, FhirRules, Json, Transformed, refuse
 
-Json = dict[str, Any]
+__all__ = ["FhirRefusedError", "FhirRules", "Transformed", "transform"]
 
-_DEPTH: Final = 40
-_SHORTEST: Final = 4  # characters; shorter identifiers are inside of everything and are not searched for
 _INDEX: Final = re.compile(r"\[[0-9]+\]")
-_TOKENS: Final = re.compile(r"[^\s,;|]+")
-
-
-class FhirRefusedError(LocalFileError):
-    """A resource cannot be pseudonymised safely; `where` is its element."""
-
-    code = "fhir_refused"
-
-
-@dataclass(frozen=True)
-class FhirRules:
-    """What the caller decides.
-
-    Attributes:
-        domain: domain of everything that has no other.
-        domains: domain by resource type; a type named here is taken although it is not known.
-        systems: systems of further identifiers that become pseudonyms.
-        pseudonym_system: domain → system of the pseudonyms that are written as identifiers.
-    """
-
-    domain: str
-    domains: Mapping[str, str] = field(default_factory=dict)
-    systems: frozenset[str] = frozenset()
-    pseudonym_system: Mapping[str, str] = field(default_factory=dict)
-
-    def of(self, resource_type: str) -> str:
-        """The domain for a type of resource."""
-        return self.domains.get(resource_type, self.domain)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a pseudonym goes: `into[key] = prefix + pseudonym`."""
-
-    into: Json
-    key: str
-    prefix: str
-    domain: str
-    original: str
-
-
-@dataclass
-class Transformed:
-    """The copy, its places, and how often which element was dropped."""
-
-    resource: Json
-    places: list[Place]
-    dropped: Counter[str]
 
 
 def transform(resource: object, chosen: FhirRules) -> Transformed:
@@ -82,23 +30,14 @@ def transform(resource: object, chosen: FhirRules) -> Transformed:
     return _Walk(chosen).top(resource)
 
 
-class _Walk:
-    def __init__(self, chosen: FhirRules) -> None:
-        self.chosen = chosen
-        self.places: list[Place] = []
-        self.dropped: Counter[str] = Counter()
-        self.secret: set[str] = set()  # what identifies, in lower case
-        self.kept: list[tuple[str, str]] = []  # path and string
-        self.contained: dict[str, str] = {}
-        self.root = ""
-
+class _Walk(Identifying):
     def top(self, resource: object) -> Transformed:
         kind = self.type_of(resource, "")
         assert isinstance(resource, dict)
         self.root = kind
         parts = resource.get("contained", [])
         if not isinstance(parts, list):
-            raise _refuse("contained resources are a list", f"{kind}.contained")
+            raise refuse("contained resources are a list", f"{kind}.contained")
         for number, part in enumerate(parts, 1):
             if isinstance(part, dict) and isinstance(part.get("id"), str):
                 self.contained[part["id"]] = f"c{number}"
@@ -111,17 +50,17 @@ class _Walk:
 
     def type_of(self, resource: object, path: str) -> str:
         if not isinstance(resource, dict):
-            raise _refuse("a resource is a JSON object", path)
+            raise refuse("a resource is a JSON object", path)
         kind = resource.get("resourceType")
         if not isinstance(kind, str) or kind not in rules.RESOURCES:
-            raise _refuse("this is not a resource of FHIR R4", path, code="fhir_unknown_type")
+            raise refuse("this is not a resource of FHIR R4", path, code="fhir_unknown_type")
         path = path or kind
         if kind in rules.NEVER:
-            raise _refuse(
+            raise refuse(
                 f"a {kind} is not taken", path, code="fhir_unknown_type", hint="one resource per line, of a known type"
             )
         if kind not in rules.KNOWN and kind not in self.chosen.domains:
-            raise _refuse(
+            raise refuse(
                 f"a {kind} is taken only if it is named",
                 path,
                 code="fhir_unknown_type",
@@ -133,7 +72,7 @@ class _Walk:
         kind = self.type_of(part, path)
         assert isinstance(part, dict)
         if "contained" in part:
-            raise _refuse("a contained resource contains another", path)
+            raise refuse("a contained resource contains another", path)
         made = self.resource(part, kind, path, inner=True)
         if isinstance(part.get("id"), str):
             made = {"resourceType": kind, "id": self.contained[part["id"]], **made}
@@ -144,7 +83,7 @@ class _Walk:
         if "id" in resource and not inner:
             own = resource["id"]
             if not isinstance(own, str) or not rules.ID.fullmatch(own):
-                raise _refuse("this is not an id", f"{path}.id")
+                raise refuse("this is not an id", f"{path}.id")
             self.place(made, "id", "", self.chosen.of(kind), own)
         rest = {k: v for k, v in resource.items() if k not in ("resourceType", "id", "contained")}
         if kind == "Patient" or "birthDate" in rest:
@@ -155,15 +94,15 @@ class _Walk:
         return made
 
     def element(self, value: Json, path: str, kind: str, depth: int) -> Json:
-        if depth > _DEPTH:
-            raise _refuse("this is nested too deeply", path)
+        if depth > DEPTH:
+            raise refuse("this is nested too deeply", path)
         made: Json = {}
         public = str(value.get("system", "")).startswith(rules.PUBLIC)
         for key, inner in value.items():
             if inner is None:
                 continue
             if key in ("modifierExtension", "implicitRules"):
-                raise _refuse("an element that changes the meaning of others cannot be dropped", f"{path}.{key}")
+                raise refuse("an element that changes the meaning of others cannot be dropped", f"{path}.{key}")
             here = f"{path}.{key}"
             result: Any = None
             if key in rules.IDENTIFIERS:
@@ -215,104 +154,12 @@ class _Walk:
             return value
         return None
 
-    # --- what identifies -------------------------------------------------------------------------------
-
-    def place(self, into: Json, key: str, prefix: str, domain: str, original: str) -> None:
-        if not prefix or prefix.endswith(("Patient/", "Encounter/", ":")) or any(c.isdigit() for c in original):
-            self.remember(original)  # the id of an institution may well be a word of its addresses
-        if rules.UUID.fullmatch(original):
-            original = original.lower()  # so that urn:uuid: in any case finds its resource
-        into[key] = None  # keeps the order of keys
-        self.places.append(Place(into, key, prefix, domain, original))
-
-    def reference(self, into: Json, text: str, kind: object, path: str) -> None:
-        if text == "#":
-            into["reference"] = text
-        elif text.startswith("#"):
-            if text[1:] not in self.contained:
-                raise _refuse("nothing of this name is contained", path, code="fhir_bad_reference")
-            into["reference"] = "#" + self.contained[text[1:]]
-        elif text.startswith("urn:uuid:") and rules.UUID.fullmatch(text[9:]):
-            typed = isinstance(kind, str) and kind in rules.RESOURCES
-            if self.chosen.domains and not typed:
-                raise _refuse(
-                    "a urn:uuid reference does not say to what it points",
-                    path,
-                    code="fhir_bad_reference",
-                    hint="with --domain-for, such references need their `type`",
-                )
-            domain = self.chosen.of(str(kind)) if typed else self.chosen.domain
-            self.place(into, "reference", "urn:uuid:", domain, text[9:])
-        elif (match := rules.REFERENCE.fullmatch(text)) and match["type"] in rules.RESOURCES:
-            base = match["base"] or ""
-            if base:
-                self.kept.append((path, base))
-            self.place(into, "reference", f"{base}{match['type']}/", self.chosen.of(match["type"]), match["id"])
-        else:
-            raise _refuse(
-                "this is not a reference to a resource",
-                path,
-                code="fhir_bad_reference",
-                hint="Type/id, an address that ends like that, urn:uuid:, or # and a contained resource",
-            )
-
-    def identifier(self, value: Any, path: str, kind: str) -> Json | None:
-        if not isinstance(value, dict):
-            raise _refuse("this is not an identifier", path)
-        text, system = value.get("value"), value.get("system")
-        codings = value.get("type", {}).get("coding", []) if isinstance(value.get("type"), dict) else []
-        types = {str(c.get("code", "")) for c in codings if isinstance(c, dict)} if isinstance(codings, list) else set()
-        if isinstance(text, str):
-            self.remember(text)
-        insured = types & rules.INSURANCE_TYPES or (isinstance(system, str) and rules.INSURANCE_SYSTEM.match(system))
-        wanted = [name for name in rules.PSEUDONYMIZED if name in types]
-        named = isinstance(system, str) and system in self.chosen.systems
-        if wanted and not (insured or named) and isinstance(text, str) and rules.INSURANCE_NUMBER.search(text):
-            raise _refuse(
-                "this looks like the number of a health insurance",
-                path,
-                code="fhir_insurance_number",
-                hint="if it is none, name its system with --identifier-system",
-            )
-        if insured or not (wanted or named) or not isinstance(text, str) or not text:
-            return None
-        domain = self.chosen.of(rules.PSEUDONYMIZED[wanted[0]] if wanted else kind)
-        made: Json = {
-            "type": {"coding": [{"system": rules.PSEUDED_SYSTEM, "code": "PSEUDED"}]},
-            "system": self.chosen.pseudonym_system[domain],
-        }
-        self.place(made, "value", "", domain, text)
-        return made
-
-    def birth_date(self, value: Any, path: str) -> str:
-        match = rules.BIRTH_DATE.fullmatch(value) if isinstance(value, str) else None
-        if match is None:
-            raise _refuse("this is not a date", path)
-        return match[1]
-
-    def address(self, value: Any, path: str) -> Json:
-        if not isinstance(value, dict):
-            raise _refuse("this is not an address", path)
-        made: Json = {}
-        if value.get("type") in rules.ADDRESS_TYPES:
-            made["type"] = value["type"]
-        code, country = value.get("postalCode"), value.get("country")
-        if isinstance(code, str) and (match := rules.POSTCODE.match(code)):
-            made["postalCode"] = match[0]
-        if isinstance(country, str) and rules.COUNTRY.fullmatch(country):
-            made["country"] = country
-        for key in value:
-            if key not in made:
-                self.dropped[f"{self.root}.address"] += 1
-                break
-        return made if made.keys() - {"type"} else {}
-
     def extension(self, value: Any, path: str, kind: str, depth: int, *, nested: bool) -> Json | None:
-        if not isinstance(value, dict) or not isinstance(value.get("url"), str) or depth > _DEPTH:
-            raise _refuse("this is not an extension", path)
+        if not isinstance(value, dict) or not isinstance(value.get("url"), str) or depth > DEPTH:
+            raise refuse("this is not an extension", path)
         url = value["url"]
         if not (rules.URI.fullmatch(url) or (nested and rules.NESTED_URL.fullmatch(url))):
-            raise _refuse("this is not the address of an extension", f"{path}.url")
+            raise refuse("this is not the address of an extension", f"{path}.url")
         made: Json = {"url": url}
         for key, inner in value.items():
             result: Any = None
@@ -354,51 +201,6 @@ class _Walk:
         if key in ("name", "telecom", "contact", "display", "text", "photo"):
             self.remember_all(value, 0)
 
-    # --- what must not be left -------------------------------------------------------------------------
-
     def must(self, pattern: re.Pattern[str], value: str, path: str) -> None:
         if len(value) > 1024 or not pattern.fullmatch(value):
-            raise _refuse("the value is not of the type of this element", path, code="fhir_bad_value")
-
-    def remember(self, text: str) -> None:
-        if len(text) >= _SHORTEST:
-            self.secret.add(text.lower())
-
-    def remember_all(self, value: Any, depth: int) -> None:
-        """Family and given names and numbers to call, as they stand."""
-        if isinstance(value, dict) and depth < _DEPTH:
-            for key in ("family", "given", "name", "telecom"):
-                self.remember_all(value.get(key), depth + 1)
-            if isinstance(value.get("value"), str):
-                self.remember(value["value"])
-        elif isinstance(value, list) and depth < _DEPTH:
-            for item in value:
-                self.remember_all(item, depth + 1)
-        elif isinstance(value, str) and depth:
-            for token in _TOKENS.findall(value):
-                self.remember(token)
-
-    def search(self) -> None:
-        for path, text in self.kept:
-            lower = text.lower()
-            if rules.INSURANCE_NUMBER.search(text) or any(_inside(secret, lower) for secret in self.secret):
-                raise _refuse(
-                    "an identifier is left in an element that is kept",
-                    path,
-                    code="fhir_identifier_left",
-                    hint="it is set aside with --skip-failed; correct it at its source",
-                )
-
-
-def _inside(secret: str, text: str) -> bool:
-    at = text.find(secret)
-    while at >= 0:
-        end = at + len(secret)
-        if not (text[at - 1 : at].isalnum() or text[end : end + 1].isalnum()):
-            return True
-        at = text.find(secret, at + 1)
-    return False
-
-
-def _refuse(message: str, path: str, *, code: str = "fhir_refused", hint: str = "") -> FhirRefusedError:
-    return FhirRefusedError(message, code=code, hint=hint, where=path)
+            raise refuse("the value is not of the type of this element", path, code="fhir_bad_value")
