@@ -312,21 +312,6 @@ def test_the_command_names_the_first_finding(center: Center) -> None:
     assert [c["state"] for c in json.loads(done.stdout)["checks"]].count("fail") == 1
 
 
-def test_fsck_finds_overlapping_ranges_in_the_log(center: Center) -> None:
-    """Two clones merged by hand, say: the log itself tells of one serial twice."""
-    from trustcenter.audit.entries import Entry
-    from trustcenter.instance.fsck import _ranges
-
-    def entry(seq: int, first: int, count: int, domain: str = "north", epoch: int = 0) -> Entry:
-        data = {"domain": domain, "epoch": epoch, "first": first, "count": count}
-        return Entry(v=1, seq=seq, event="site:pseudonym:issue", who="north", outcome="done", data=data)
-
-    good = [entry(0, 1, 5), entry(1, 6, 1), entry(2, 1, 5, "south"), entry(3, 1, 5, epoch=1)]
-    assert [f.state for f in _ranges(good)] == ["ok"]
-    assert [f.state for f in _ranges([*good, entry(4, 6, 1)])] == ["fail"]
-    assert [f.state for f in _ranges([*good, entry(4, 3, 9)])] == ["fail"]
-
-
 # --- reopen --------------------------------------------------------------------------------------------
 
 

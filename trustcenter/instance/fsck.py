@@ -6,7 +6,6 @@ what one room holds and what the other knows of it. The first finding that fails
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 from collections.abc import Callable, Iterator
 
@@ -17,14 +16,16 @@ from trustcenter.audit.entries import Entry
 from trustcenter.clock import utc_now
 from trustcenter.config import Config
 from trustcenter.errors import VerificationError
-from trustcenter.registrar.head import COUNTER_BITS, OutsideHead
+from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import KeyRing
 from trustcenter.store import Connection
 
 from .checks import Finding
-from .fsck_rows import comparator_rows, domain_rows, records, rooms
+from .fsck_entries import blobs, forgotten, idempotency, strings, tag_index
+from .fsck_rows import comparator_rows, records, rooms
+from .fsck_serials import counters, domain_rows, ranges
 from .opening import require_complete
-from .parts import head_path, keys_path, recompute_log, room_snapshot
+from .parts import RANGE_WORDS, head_path, keys_path, recompute_log, room_snapshot
 
 Check = Callable[[], Iterator[Finding]]
 
@@ -43,19 +44,25 @@ def run(config: Config, passphrase: bytes) -> list[Finding]:
     before = OutsideHead.load(head_path(config), keys)
     findings: list[Finding] = []
     with room_snapshot(config, "registrar") as conn, room_snapshot(config, "comparator") as other:
-        conn.execute("SELECT 1 FROM instance")  # the snapshot begins here: after one look at the head, before the next
-        other.execute("SELECT 1 FROM instance")
+        # The snapshots begin here: after one look at the head, before the next.
+        conn.execute("SELECT 1 FROM instance").fetchone()
+        other.execute("SELECT 1 FROM instance").fetchone()
         after = OutsideHead.load(head_path(config), keys)
         keys = KeyStore.open(keys_path(config, "registrar"), passphrase)
-        issued: list[Entry] = []
+        told: list[Entry] = []
         checks: list[tuple[str, Check]] = [
             ("registrar file", lambda: _file(conn)),
-            ("registrar log", lambda: _log(conn, "registrar", before, issued)),
+            ("registrar log", lambda: _log(conn, "registrar", before, told)),
             ("head", lambda: _head(conn, before)),
             ("key states", lambda: _keys(conn, keys)),
-            ("counters", lambda: _counters(conn, after)),
-            ("issue ranges", lambda: _ranges(issued)),
-            ("rows and log", lambda: domain_rows(conn, issued)),
+            ("counters", lambda: counters(conn, after)),
+            ("issue ranges", lambda: ranges(_issued(told))),
+            ("rows and log", lambda: domain_rows(conn, _issued(told))),
+            ("rows", lambda: blobs(conn)),
+            ("forgotten rows", lambda: forgotten(conn, [entry for entry in told if "serials" in entry.data])),
+            ("tag index", lambda: tag_index(conn)),
+            ("stored strings", lambda: strings(conn)),
+            ("idempotency", lambda: idempotency(conn)),
             ("records", lambda: records(conn)),
             ("comparator file", lambda: _file(other)),
             ("comparator log", lambda: _log(other, "comparator", None, None)),
@@ -94,6 +101,10 @@ def _guarded(name: str, check: Check) -> list[Finding]:
     return [Finding(name, f.state, f.text, f.hint) for f in found] or [Finding(name, "ok", "nothing to find")]
 
 
+def _issued(told: list[Entry]) -> list[Entry]:
+    return [entry for entry in told if entry.data.keys() >= RANGE_WORDS]
+
+
 def _file(conn: Connection) -> Iterator[Finding]:
     if not isinstance(conn, sqlite3.Connection):
         yield Finding("", "ok", "PostgreSQL looks after its pages itself (pg_amcheck)")
@@ -108,8 +119,8 @@ def _file(conn: Connection) -> Iterator[Finding]:
         yield Finding("", "ok", "SQLite's integrity check passes")
 
 
-def _log(conn: Connection, room: str, head: OutsideHead | None, issued: list[Entry] | None) -> Iterator[Finding]:
-    log = recompute_log(conn, room, (head.log_size,) if head else (), issued)
+def _log(conn: Connection, room: str, head: OutsideHead | None, told: list[Entry] | None) -> Iterator[Finding]:
+    log = recompute_log(conn, room, (head.log_size,) if head else (), told)
     if head is not None and head.log_root and log.roots.get(head.log_size) != head.log_root:
         yield Finding("", "fail", "the log does not extend the head kept outside", "trustcenter reopen DIR --propose")
     yield Finding("", "ok", f"{log.size:,} entries give the recorded root")
@@ -136,44 +147,6 @@ def _keys(conn: Connection, keys: KeyStore) -> Iterator[Finding]:
     if orphans:
         yield Finding("", "warn", f"{orphans} keys in the store that no state names: left by a crash or a restore")
     yield Finding("", "ok", f"{len(named)} versions have intact states and their material")
-
-
-def _counters(conn: Connection, head: OutsideHead) -> Iterator[Finding]:
-    """Every row below its counter, every counter within what the head reserved."""
-    below = 2**COUNTER_BITS - 1
-    bad = conn.execute(
-        "SELECT count(*) FROM entry e LEFT JOIN counter c ON c.domain = e.domain AND c.epoch = e.serial >> ?"
-        " WHERE c.next IS NULL OR (e.serial & ?) >= c.next OR (e.serial & ?) = 0",
-        (COUNTER_BITS, below, below),
-    ).fetchone()[0]
-    if bad:
-        yield Finding("", "fail", f"{bad:,} rows have a serial that their counter has not reached")
-    beyond = 0
-    for uuid, epoch, following in conn.execute(
-        "SELECT d.uuid, c.epoch, c.next FROM counter c JOIN domain d ON d.id = c.domain"
-    ):
-        beyond += epoch > head.epoch or (epoch == head.epoch and following > head.reserved.get(uuid, 0))
-    if beyond:
-        yield Finding("", "fail", f"{beyond} counters are beyond what the head outside reserved")
-    if not bad and not beyond:
-        yield Finding("", "ok", "every serial is below its counter, every counter within its reservation")
-
-
-def _ranges(issued: list[Entry]) -> Iterator[Finding]:
-    """No serial was ever issued twice (rule 14 of the suite): ranges of one domain and epoch never overlap."""
-    by_domain: dict[tuple[str, int], list[tuple[int, int]]] = {}
-    for entry in issued:
-        first, count = entry.data["first"], entry.data["count"]
-        by_domain.setdefault((entry.data["domain"], entry.data["epoch"]), []).append((first, first + count))
-    for ranges in by_domain.values():
-        ranges.sort()
-        for (_, end), (start, _) in itertools.pairwise(ranges):
-            if start < end:
-                yield Finding(
-                    "", "fail", "the log tells of one serial that was issued twice", "stop the service; keep everything"
-                )
-                return
-    yield Finding("", "ok", f"{len(issued):,} ranges in the log, none overlaps another")
 
 
 def _comparator(conn: Connection, other: Connection, keys: KeyStore) -> Iterator[Finding]:

@@ -1,52 +1,12 @@
-"""The checks of `fsck` that walk over rows."""
+"""The checks of `fsck` over the records of studies, the rows of the comparator, and what both rooms know."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-import numpy as np
-
-from trustcenter.audit.entries import Entry
-from trustcenter.registrar.head import COUNTER_BITS
 from trustcenter.store import Connection, Cursor
 
 from .checks import Finding
-
-_BATCH = 100_000
-
-
-def domain_rows(conn: Connection, issued: Sequence[Entry]) -> Iterator[Finding]:
-    """Every row stands in exactly the range that the log tells of, and the ranges hold as many rows as they say.
-
-    Rows never disappear: a deleted one keeps its serial as a tombstone.
-    """
-    names = dict(conn.execute("SELECT name, id FROM domain"))
-    ranges: dict[int, list[tuple[int, int]]] = {}
-    for entry in issued:
-        domain = names.get(entry.data["domain"])
-        if domain is None:
-            yield Finding("", "fail", "the log tells of pseudonyms in a domain that is not there")
-            return
-        first = (entry.data["epoch"] << COUNTER_BITS) | entry.data["first"]
-        ranges.setdefault(domain, []).append((first, first + entry.data["count"]))
-    total = 0
-    for (domain,) in conn.execute("SELECT id FROM domain ORDER BY id").fetchall():
-        bounds = np.array(sorted(ranges.get(domain, [])), dtype=np.int64).reshape(-1, 2)
-        expected = int((bounds[:, 1] - bounds[:, 0]).sum())
-        rows = strangers = 0
-        cursor = conn.execute("SELECT serial FROM entry WHERE domain = ?", (domain,))
-        while batch := cursor.fetchmany(_BATCH):
-            serials = np.fromiter((row[0] for row in batch), dtype=np.int64, count=len(batch))
-            at = np.searchsorted(bounds[:, 0], serials, side="right") - 1
-            inside = (at >= 0) & (serials < bounds[np.maximum(at, 0), 1]) if len(bounds) else np.zeros(len(at), bool)
-            strangers += int((~inside).sum())
-            rows += len(batch)
-        if strangers:
-            yield Finding("", "fail", f"{strangers:,} rows of one domain have no entry in the log")
-        elif rows != expected:
-            yield Finding("", "fail", f"a domain has {rows:,} rows, its log tells of {expected:,}")
-        total += rows
-    yield Finding("", "ok", f"{total:,} rows, each told of by the log")
 
 
 def records(conn: Connection) -> Iterator[Finding]:
@@ -107,7 +67,7 @@ def comparator_rows(conn: Connection) -> Iterator[Finding]:
         yield Finding("", "fail", f"{foreign:,} rows belong to no upload of their study")
     held = dict(conn.execute("SELECT upload, count(*) FROM row GROUP BY upload"))
     stored = dict(conn.execute("SELECT upload, sum(rows) FROM chunk GROUP BY upload"))
-    for number, announced, state in conn.execute("SELECT number, rows, state FROM upload ORDER BY number"):
+    for number, announced, state in conn.execute("SELECT number, rows, state FROM upload ORDER BY number").fetchall():
         rows = held.get(number, 0)
         if rows > announced:
             yield Finding("", "fail", "an upload has more rows than it announced")

@@ -102,7 +102,7 @@ def recompute_log(
         conn: a snapshot of the room's database.
         room: whose log it is.
         sizes: earlier sizes whose roots are wanted; those beyond the log are left out.
-        seen: gets the entries that tell of a range of serials.
+        seen: gets the entries that tell of serials: ranges that were issued, lists that were forgotten.
 
     Raises:
         VerificationError: the first entry that is not what was logged.
@@ -127,7 +127,7 @@ def recompute_log(
             raise _damaged("an entry of the log is not valid", seq) from None
         if entry.seq != seq:
             raise _damaged("an entry of the log is out of order", seq)
-        if seen is not None and entry.data.keys() >= RANGE_WORDS:
+        if seen is not None and (entry.data.keys() >= RANGE_WORDS or "serials" in entry.data):
             seen.append(entry)
         tree.grow(frontier, size, hash_, keep)
         size += 1
