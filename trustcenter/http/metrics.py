@@ -87,8 +87,18 @@ class Metrics:
             lines += _one("comparator_log_entries", "gauge", "Entries of the comparator's log.", comparator_log)
             lines += _family("key_age_seconds", "gauge", "Age of the oldest active pseudonym key.", state.key_ages)
             lines += _family("key_versions", "gauge", "Key versions by state.", state.key_states)
+            lines += self._copies()
             lines += _family("runs", "gauge", "Linkage runs by state.", state.runs)
             return "\n".join(lines) + "\n"
+
+    def _copies(self) -> Iterator[str]:
+        copies = self._instance.copies
+        if copies.shippers:
+            text = "Everything committed longer ago than this can be restored."
+            yield from _one("backup_lag_seconds", "gauge", text, round(copies.lag, 3))
+        if copies.configured:
+            text = "Attempts of the continuous backup that failed."
+            yield from _one("backup_failures_total", "counter", text, copies.failures)
 
     def _histograms(self) -> Iterator[str]:
         name = "trustcenter_request_seconds"

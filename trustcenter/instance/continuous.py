@@ -55,6 +55,21 @@ class Continuous:
         self._thread: threading.Thread | None = None
         self.keys_failures = 0
 
+    @property
+    def configured(self) -> bool:
+        """Whether anything is backed up continuously."""
+        return bool(self.shippers or self._keys)
+
+    @property
+    def lag(self) -> float:
+        """Seconds: everything committed to either database longer ago than this can be restored."""
+        return max((shipper.lag for shipper in self.shippers.values()), default=0.0)
+
+    @property
+    def failures(self) -> int:
+        """How often something could not be copied."""
+        return self.keys_failures + sum(shipper.failures for shipper in self.shippers.values())
+
     def recover(self) -> None:
         """Before the databases are opened. After a crash their write-ahead logs are shipped, folded in and scrubbed.
 

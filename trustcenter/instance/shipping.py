@@ -303,6 +303,10 @@ class Shipper:
             begun = chains.new_chain(self.target, self._clock()) if self._chain is None else None
             chain, number, moment, source = self._db.write_sync(lambda _: self._cut(begun))
             try:
+                if number in chain.numbers(".base"):  # nothing was committed since
+                    self._based = moment
+                    return
+                chain.copy(number).unlink(missing_ok=True)  # a crash came before its description
                 copy_base(self._config, self.room, source, chain.copy(number), stamp(moment), self._stopping.is_set)
             finally:
                 source.close()
