@@ -15,4 +15,4 @@ def utc_now() -> datetime:
 
 def stamp(moment: datetime) -> str:
     """`moment` as text that sorts in time order, for example 2026-11-24T15:30:00.000000Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"

@@ -7,6 +7,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from functools import lru_cache
 from typing import Final
 
 _KEYS_MAX: Final = 50_000
@@ -69,6 +70,7 @@ def seconds(wait: float) -> str:
     return str(max(1, math.ceil(wait)))
 
 
+@lru_cache(maxsize=4096)
 def network(address: str) -> str:
     """The source that a limit counts: an IPv4 address, or the /64 of an IPv6 address, which one host owns whole."""
     try:

@@ -7,7 +7,10 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
+import msgspec
 import structlog
+
+from trustcenter.clock import stamp, utc_now
 
 ALLOWED = frozenset(
     {
@@ -29,6 +32,28 @@ ALLOWED = frozenset(
         "separation",
     }
 )
+
+
+class RequestLine(msgspec.Struct):
+    """The line of one request: what it may hold is its type, so it needs no filter. One for every request."""
+
+    request_id: str
+    method: str
+    route: str
+    status: int
+    code: str
+    duration_ms: float
+    event: str = "request"
+    level: str = "info"
+    timestamp: str = msgspec.field(default_factory=lambda: stamp(utc_now()))
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def write_request(line: RequestLine) -> None:
+    """Write a request's line to stderr, as structlog would and in a fraction of its time."""
+    sys.stderr.write(_encoder.encode(line).decode() + "\n")
 
 
 def _allow(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -27,6 +27,7 @@ from trustcenter.messages.api import Problem, StreamEnd
 
 from .access import Access
 from .calls import FHIR_TYPES, Binary, Call, Lines, Route
+from .logs import RequestLine, write_request
 from .metrics import METRICS
 
 INSTANCE: web.AppKey[Instance] = web.AppKey("instance", Instance)
@@ -113,14 +114,15 @@ async def envelope(request: web.Request, handler: Next) -> web.StreamResponse:
     finally:
         request.app[ACCESS].note(request, status, code)
         resource = request.match_info.route.resource
-        _log.info(
-            "request",
-            request_id=request_id,
-            method=request.method,
-            route=resource.canonical if resource is not None else "",
-            status=status,
-            code=code,
-            duration_ms=round((time.perf_counter() - started) * 1000, 1),
+        write_request(
+            RequestLine(
+                request_id=request_id,
+                method=request.method,
+                route=resource.canonical if resource is not None else "",
+                status=status,
+                code=code,
+                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+            )
         )
 
 
@@ -171,8 +173,11 @@ async def read_body(request: web.Request, route: Route) -> Any:
     if request.content_length is not None and request.content_length > limits.body_bytes:
         raise LimitError("the request body is too large", code="body_too_large", hint="send smaller batches")
     try:
-        async with asyncio.timeout(limits.read_timeout):
+        if request.content.is_eof():  # a small body came with the header
             body = await request.read()
+        else:
+            async with asyncio.timeout(limits.read_timeout):
+                body = await request.read()
     except TimeoutError:
         raise LimitError("the request body did not arrive in time", code="body_too_slow") from None
     if isinstance(route.takes, str):

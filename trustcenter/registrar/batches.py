@@ -72,12 +72,13 @@ async def own_domain(context: Context, caller: Principal, name: str, items: int,
             hint=f"send at most {context.limits.batch_items} at a time",
         )
 
-    def query(conn: Connection) -> DomainRow:
-        domain = domains.find(conn, name, caller)
-        policy.require_keys(conn, domain.id, context.clock())
-        return domain
+    return await context.db.read(lambda conn: find_own(context, conn, caller, name, studies=studies))
 
-    domain = await context.db.read(query)
+
+def find_own(context: Context, conn: Connection, caller: Principal, name: str, *, studies: bool = False) -> DomainRow:
+    """As `own_domain`, inside a transaction or snapshot, without a bound on items."""
+    domain = domains.find(conn, name, caller)
+    policy.require_keys(conn, domain.id, context.clock())
     if domain.kind != "site" and not studies:
         raise PolicyError(
             "pseudonyms of a study are made by registering record numbers",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keys.ids import KeyId
 from keys.store import KeyStore
@@ -18,6 +18,9 @@ from trustcenter.store import Connection, Database
 from .head import OutsideHead
 from .keyring import KeyRing
 from .tagindex import TagIndex
+
+if TYPE_CHECKING:
+    from .singles import Singles
 
 
 @dataclass
@@ -39,6 +42,7 @@ class Context:
     separation: str
     comparator_key: bytes  # Ed25519 public key that signs the comparator's receipts
     tags: TagIndex = field(default_factory=TagIndex)
+    singles: Singles | None = None  # made at the first small request
     _key_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def make_keys(self, ids: Sequence[KeyId]) -> None:

@@ -121,7 +121,7 @@ def create_or_get(
         del fresh[tag]
     if fresh:
         count_new(context, conn, domain, len(fresh))
-        made = newrows.make(context, conn, domain, version.version, fresh, who, request)
+        made = newrows.make(context, conn, domain, version.version, [newrows.Lot(fresh, who, request)])
         context.tags.add(conn, domain.id, dict(zip(made.tags, made.serials.tolist(), strict=True)), found.taken)
         if len(fresh) == len(tags):  # all new, none twice: put back into the order of the request
             back = np.empty_like(made.order)

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from .context import Context
 from .domains import DomainRow
 from .head import COUNTER_BITS
 
-_FEW: Final = 8  # rows; below that one statement per row costs less than cutting columns
+_FEW: Final = 16  # rows; below that one statement per row costs less than cutting columns
 _COLUMNS: Final = "INSERT INTO entry (domain, serial, nonce, salt, idx, tag, sealed, status)"
 _EACH: Final = _COLUMNS + " VALUES (?,?,?,?,0,?,?,0)"
 _CUT: Final = (
@@ -33,6 +33,15 @@ _CUT: Final = (
     " SELECT ?, ? + i, substr(?, i * 5 + 1, 5), substr(?, i * 16 + 1, 16), 0,"
     " substr(?, i * 16 + 1, 16), substr(?, i * ? + 1, ?), 0 FROM n"
 )
+
+
+@dataclass(frozen=True)
+class Lot:
+    """New originals of one request, by tag: they get consecutive serials and an entry of their own in the log."""
+
+    fresh: Mapping[bytes, bytes]
+    who: str
+    request: str
 
 
 @dataclass(frozen=True)
@@ -50,23 +59,22 @@ class Made:
         return dict(zip(self.tags, zip(self.serials.tolist(), cut(self.nonces), strict=True), strict=True))
 
 
-def make(
-    context: Context,
-    conn: Connection,
-    domain: DomainRow,
-    version: int,
-    fresh: Mapping[bytes, bytes],
-    who: str,
-    request: str,
-) -> Made:
-    """Insert a row for each original (by tag) and append the audit entry, in the caller's transaction.
+def make(context: Context, conn: Connection, domain: DomainRow, version: int, lots: Sequence[Lot]) -> Made:
+    """Insert a row for each original and append the audit entries, in the caller's transaction.
+
+    Args:
+        context: the registrar.
+        conn: of the writing transaction.
+        domain: an ordinary one.
+        version: the active version of its pseudonym key.
+        lots: at least one original each, none known, none in two lots.
 
     Raises:
         LimitError: no serials are left.
     """
-    count = len(fresh)
+    count = sum(len(lot.fresh) for lot in lots)
     first = issue.take_serials(context, conn, domain, count)
-    tags, values, order = _ordered(fresh)
+    tags, values, order = _ordered(lots)
     # Inside the transaction, from the kernel: never from a pool (rule 7).
     noise = np.frombuffer(os.urandom(21 * count), np.uint8)
     nonces = noise[: 5 * count].reshape(count, 5)
@@ -74,30 +82,33 @@ def make(
     serials = np.arange(first, first + count, dtype=np.uint64)
     strings = issue.format_rows(context, domain, version, serials, nonces)
     ids = row_ids(serials, nonces)
+    tag_rows = np.frombuffer(b"".join(tags), np.uint8).reshape(count, 16)
     sealed = context.keys.seal(
         domain.uuid,
         issue.DATA_VERSION,
         cut(_columns(ids, b"\1")),
         values,
-        cut(
-            _columns(issue.seal_head(domain), ids, bytes(4), np.frombuffer(b"".join(tags), np.uint8).reshape(count, 16))
-        ),
+        cut(_columns(issue.seal_head(domain), ids, bytes(4), tag_rows)),
     )
     _insert(conn, domain.id, first, nonces, salts, tags, sealed)
-    root = merkle_root(commit(domain, version, ids, salts, strings))
-    context.audit(
-        conn,
-        Event.PSEUDONYM_ISSUE,
-        who,
-        request,
-        domain=domain.name,
-        suite=domains.SUITE,
-        key_version=version,
-        epoch=context.head.epoch,
-        first=first & (2**COUNTER_BITS - 1),
-        count=count,
-        root=root.hex(),
-    )
+    commitments = commit(domain, version, ids, salts, strings)
+    entries, start = [], 0
+    for lot in lots:
+        end = start + len(lot.fresh)
+        entry: dict[str, Any] = {
+            "who": lot.who,
+            "request": lot.request,
+            "domain": domain.name,
+            "suite": domains.SUITE,
+            "key_version": version,
+            "epoch": context.head.epoch,
+            "first": (first + start) & (2**COUNTER_BITS - 1),
+            "count": end - start,
+            "root": merkle_root(commitments[start:end]).hex(),
+        }
+        entries.append((Event.PSEUDONYM_ISSUE, entry))
+        start = end
+    context.log.append_many(conn, entries)
     return Made(order, serials, nonces, tags, strings)
 
 
@@ -117,18 +128,20 @@ def commit(
     return leaves(salts, _columns(b"issue\0" + bytes.fromhex(domain.uuid) + bytes([version]), ids, text))
 
 
-def _ordered(fresh: Mapping[bytes, bytes]) -> tuple[list[bytes], list[bytes], NDArray[np.intp]]:
-    """Tags and originals in the order of their serials: by length, then by tag.
+def _ordered(lots: Sequence[Lot]) -> tuple[list[bytes], list[bytes], NDArray[np.intp]]:
+    """Tags and originals in the order of their serials: lot by lot, in each by length, then by tag.
 
-    Seals of one length then stand together, and serials say nothing of the order of the file; lengths can be seen in
+    Seals of one length then stand together, and serials say nothing of the order of a file; lengths can be seen in
     the rows anyway.
     """
-    tags, values = list(fresh), list(fresh.values())
-    if len(tags) == 1:
-        return tags, values, np.zeros(1, np.intp)
+    tags = [tag for lot in lots for tag in lot.fresh]
+    values = [value for lot in lots for value in lot.fresh.values()]
+    if len(tags) == len(lots):
+        return tags, values, np.arange(len(tags))
     lengths = np.fromiter(map(len, values), np.int64, len(values))
     heads = np.frombuffer(b"".join(tags), ">u8")[::2]
-    order = np.lexsort((heads, lengths))
+    lot_of = np.repeat(np.arange(len(lots)), [len(lot.fresh) for lot in lots])
+    order = np.lexsort((heads, lengths, lot_of))
     places = order.tolist()
     return [tags[i] for i in places], [values[i] for i in places], order
 
@@ -154,17 +167,19 @@ def _insert(
     tags: Sequence[bytes],
     sealed: Sequence[bytes],
 ) -> None:
-    """Insert rows; those whose seals have one length in one statement, which the database runs without this thread."""
+    """Insert rows; of many, those whose seals have one length in one statement, which needs no interpreter."""
     start = 0
     while start < len(tags):
         width, end = len(sealed[start]), start + 1
         while end < len(tags) and len(sealed[end]) == width:
             end += 1
-        part = slice(start, end)
         if end - start < _FEW:
+            end = min(start + _FEW, len(tags))
+            part = slice(start, end)
             columns = (cut(nonces[part]), cut(salts[part]), tags[part], sealed[part])
             conn.executemany(_EACH, zip(repeat(domain), range(first + start, first + end), *columns, strict=False))
         else:
+            part = slice(start, end)
             raw = (nonces[part].tobytes(), salts[part].tobytes(), b"".join(tags[part]), b"".join(sealed[part]))
             conn.execute(_CUT, (end - start, domain, first + start, *raw, width, width))
         start = end

@@ -18,7 +18,7 @@ from trustcenter.errors import ConflictError, LimitError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import batches, consent_gate, idempotency, issue, lookup, policy, removal, rows
+from . import batches, consent_gate, idempotency, issue, lookup, policy, removal, rows, singles
 from .batches import Batch
 from .context import Context
 from .domains import DomainRow
@@ -38,6 +38,10 @@ async def pseudonymize(
         ConflictError: the domain is closed, or has no active key.
     """
     originals = body.originals
+    if body.mode == "create" and len(originals) <= singles.SMALL:
+        together = await singles.of(context).issue(caller, request, domain_name, originals)
+        if together is not None:
+            return together
     domain = await batches.own_domain(context, caller, domain_name, len(originals))
     if body.mode == "create" and domain.policy.plain:
         return await issue.issue(context, caller, request, domain, originals)

@@ -1,0 +1,157 @@
+"""Small requests that arrive together are issued together: one transaction, one look-up, one insert, one commit.
+
+What each gets is what it would have got alone, in the order of arrival, with its own entry in the log. Everything out
+of the ordinary (a foreign or closed domain, a policy, a used-up quota, a failure) is left to the ordinary path, which
+takes the requests one by one and knows what to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keys.ids import Purpose
+from trustcenter.auth import Principal
+from trustcenter.errors import QuotaExceededError, TrustCenterError
+from trustcenter.messages import api
+from trustcenter.store import Connection
+
+from . import batches, issue, newrows, policy, rows
+from .context import Context
+from .domains import DomainRow
+
+SMALL: Final = 16  # originals; larger requests gain nothing from company
+_TOGETHER: Final = 256  # requests in one transaction
+
+
+@dataclass(eq=False)
+class _Ask:
+    """One request that waits."""
+
+    caller: Principal
+    request: str
+    domain: str
+    good: list[int]
+    values: list[bytes]
+    errors: list[api.ItemError]
+    answer: asyncio.Future[_Answer | None]
+
+
+@dataclass
+class _Answer:
+    """What became of a request: the pseudonym of each good original, in order."""
+
+    version: int
+    created: int
+    strings: list[str]
+
+
+class Singles:
+    """The requests that wait for the next transaction. Lives on one event loop."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._waiting: list[_Ask] = []
+        self._flight: asyncio.Task[None] | None = None
+
+    async def issue(
+        self, caller: Principal, request: str, domain: str, originals: Sequence[str]
+    ) -> api.PseudonymAnswer | None:
+        """Pseudonyms of a few originals, created where they do not exist; None: only the ordinary path can answer."""
+        good, errors = issue.check_originals(originals, self._context.limits.original_chars)
+        values = [originals[index].encode() for index in good]
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Ask(caller, request, domain, good, values, errors, future))
+        if self._flight is None or self._flight.done():
+            self._flight = asyncio.create_task(self._fly())
+        decided = await future
+        if decided is None:
+            return None
+        answer: list[str | None] = [None] * len(originals)
+        for index, string in zip(good, decided.strings, strict=True):
+            answer[index] = string
+        return api.PseudonymAnswer(
+            pseudonyms=answer, errors=errors, key_version=decided.version, created=decided.created
+        )
+
+    async def _fly(self) -> None:
+        """One transaction after the other until nobody waits."""
+        while self._waiting:
+            part, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+            part = [ask for ask in part if not ask.answer.done()]  # those that nobody waits for any more
+            decided: list[_Answer | None]
+            try:
+                decided = await self._context.db.write(lambda conn, part=part: _decide(self._context, conn, part))  # type: ignore[misc]
+            except Exception:  # nothing was kept, and the ordinary path meets it again
+                decided = [None] * len(part)
+            for ask, answer in zip(part, decided, strict=True):
+                if not ask.answer.done():
+                    ask.answer.set_result(answer)
+
+
+def of(context: Context) -> Singles:
+    """The one collector of a registrar."""
+    if context.singles is None:
+        context.singles = Singles(context)
+    return context.singles
+
+
+def _decide(context: Context, conn: Connection, asks: Sequence[_Ask]) -> list[_Answer | None]:
+    """Answers in order; None for those that are not ordinary, for which nothing was done."""
+    together: dict[tuple[str, str], list[int]] = {}
+    for place, ask in enumerate(asks):
+        together.setdefault((ask.domain, ask.caller.name), []).append(place)
+    answers: list[_Answer | None] = [None] * len(asks)
+    for (name, _), places in together.items():
+        part = [asks[place] for place in places]
+        try:
+            domain = batches.find_own(context, conn, part[0].caller, name)
+            policy.require_open(conn, domain.id)
+            version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
+        except TrustCenterError:
+            continue
+        decided = _issue(context, conn, domain, version, part) if domain.policy.plain else None
+        if decided is not None:
+            for place, answer in zip(places, decided, strict=True):
+                answers[place] = answer
+    return answers
+
+
+def _issue(
+    context: Context, conn: Connection, domain: DomainRow, version: int, asks: Sequence[_Ask]
+) -> list[_Answer] | None:
+    """Answers of requests for one domain; None if the day's quota does not suffice for all of them."""
+    tags = context.keys.tags(domain.uuid, issue.LOOKUP_VERSION, [value for ask in asks for value in ask.values])
+    found = context.tags.find(conn, domain.id, tags)
+    known = found.rows
+    unseen = dict.fromkeys(tag for tag in tags if tag not in known)
+    lots, created, start = [], [], 0
+    for ask in asks:
+        mine = zip(tags[start : start + len(ask.values)], ask.values, strict=True)
+        start += len(ask.values)
+        fresh = {tag: value for tag, value in mine if tag in unseen}
+        for tag in fresh:
+            del unseen[tag]  # an original that several ask for is created for the first of them
+        created.append(len(fresh))
+        if fresh:
+            lots.append(newrows.Lot(fresh, ask.caller.name, ask.request))
+    strings: dict[bytes, str] = {}
+    if known:
+        texts = issue.format_rows(context, domain, version, *rows.columns(list(known.values())))
+        strings.update(zip(known, texts, strict=True))
+    if lots:
+        try:
+            issue.count_new(context, conn, domain, sum(created))
+        except QuotaExceededError:
+            return None
+        made = newrows.make(context, conn, domain, version, lots)
+        context.tags.add(conn, domain.id, dict(zip(made.tags, made.serials.tolist(), strict=True)), found.taken)
+        strings.update(zip(made.tags, made.strings, strict=True))
+    answers, start = [], 0
+    for ask, count in zip(asks, created, strict=True):
+        mine_in_order = tags[start : start + len(ask.values)]
+        start += len(ask.values)
+        answers.append(_Answer(version, count, [strings[tag] for tag in mine_in_order]))
+    return answers
