@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trustcenter.errors import UsageError_
+from trustcenter.errors import TrustCenterError, UsageError_
 
 from . import output
 from .options import PATH, F
@@ -97,11 +97,9 @@ def name_failed(result: ColumnResult, unit: str = "row") -> None:
 
 def with_failed(work: Callable[[], Any], unit: str = "row") -> Any:
     """Do something; if it fails because of rows, name them first."""
-    from trustcenter.client.errors import LocalFileError
-
     try:
         return work()
-    except LocalFileError as error:
+    except TrustCenterError as error:
         result = getattr(error, "result", None)
         if result is not None:
             name_failed(result, unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import quote
 
@@ -41,6 +42,15 @@ class Access:
     async def revoke_token(self, kind: Owner, name: str, token_id: str) -> None:
         """Make a token worthless."""
         await self._http.call("DELETE", _path(kind, name, "tokens", token_id), repeatable=True)
+
+    async def grants(self, domain: str) -> list[m.GrantSet]:
+        """Who was granted what on a domain."""
+        return (await self._call("GET", f"/v1/domains/{domain}/grants", m.Grants)).grants
+
+    async def set_grants(self, domain: str, site: str, operations: Sequence[m.Operation]) -> list[m.GrantSet]:
+        """Give a site exactly these operations on a domain that is not its own; none takes all back."""
+        body = m.GrantSet(site=site, operations=list(operations))
+        return (await self._call("PUT", f"/v1/domains/{domain}/grants", m.Grants, body)).grants
 
     async def bind_certificate(self, kind: Owner, name: str, pem: str) -> m.Certificate:
         """Bind a client certificate to a site or person."""

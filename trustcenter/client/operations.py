@@ -30,13 +30,27 @@ class DomainOperations(ABC):
     ) -> T:
         """Send a request; `TrustCenter` does."""
 
+    @abstractmethod
+    async def _get(self, path: str, kind: type[T]) -> T:
+        """Ask; `TrustCenter` does."""
+
     async def make_domain(self, domain: m.DomainCreate) -> m.Domain:
         """A domain with everything that it shall promise."""
         return await self._post("/v1/domains", domain, m.Domain)
 
-    async def close_domain(self, name: str, days: int = 30) -> m.Domain:
-        """No more issue from now on; the keys are destroyed after so many days."""
-        return await self._post(f"/v1/domains/{quoted(name)}/close", m.DomainClose(days=days), m.Domain)
+    async def propose_closing(self, name: str, days: int = 30) -> m.DomainClosing:
+        """Propose to close a domain; an approver's signature closes it."""
+        return await self._post(f"/v1/domains/{quoted(name)}/close", m.DomainClose(days=days), m.DomainClosing)
+
+    async def closing(self, name: str) -> m.DomainClosing:
+        """The proposal to close a domain, with the statement that is to be signed."""
+        return await self._get(f"/v1/domains/{quoted(name)}/close", m.DomainClosing)
+
+    async def approve_closing(self, name: str, signature: str) -> m.Domain:
+        """Close a domain: no more issue from now on, its keys destroyed after the days that were proposed."""
+        return await self._post(
+            f"/v1/domains/{quoted(name)}/close/approvals", m.Approval(signature=signature), m.Domain
+        )
 
     async def destroy_domain(self, name: str) -> m.Domain:
         """Destroy the keys of a closed domain whose day has come."""

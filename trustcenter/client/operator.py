@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from trustcenter.errors import ConflictError, InternalError, VerificationError
-from trustcenter.messages.api import Release, Run
+from trustcenter.messages.api import Domain, Release, Run
 
 from .api import TrustCenter
 from .files import replacing, require_writable
@@ -113,3 +113,27 @@ async def export_log(center: TrustCenter, room: str, target: Path, *, force: boo
             stream.write(line)
             count += 1
     return count
+
+
+async def approve_closing(center: TrustCenter, domain: str, sign: Callable[[str], str]) -> Domain:
+    """Sign the proposal to close a domain and hand the signature in.
+
+    Args:
+        center: as the approver.
+        domain: its name.
+        sign: shows the statement to the approver and gives the signature, or raises to decline.
+
+    Raises:
+        VerificationError: the statement is not about this domain.
+        RemoteError: a wrong key, no proposal, or an approver who proposed it.
+    """
+    found = await center.closing(domain)
+    lines = found.statement.split("\n")
+    wanted = {2: f"domain: {domain}", 6: f"keys destroyed after days: {found.days}"}
+    if len(lines) != 11 or lines[0] != "trustcenter/domain-close/1" or any(lines[i] != w for i, w in wanted.items()):
+        raise VerificationError(
+            "the statement to sign is not about closing this domain",
+            code="wrong_statement",
+            hint="do not sign; tell the data protection officer",
+        )
+    return await center.approve_closing(domain, sign(found.statement))

@@ -7,6 +7,7 @@ was (`resume`). Memory is that of a few batches, whatever the size of the file.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -95,10 +96,11 @@ def undecodable(dialect: Dialect) -> Refused:
 
 @dataclass
 class Batch:
-    """Records, and what became of each."""
+    """Records, what became of each, and outcomes that count once the batch is written."""
 
     chunk: Chunk
     made: list[Made] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 class Work(ABC):
@@ -221,6 +223,8 @@ class _Writer:
     def write(self, batch: Batch) -> None:
         made = batch.made
         self.result.rows += len(made)
+        for name, much in batch.counts.items():
+            self.result.count(name, much)
         if self.listing:
             self.list(batch)
         else:
