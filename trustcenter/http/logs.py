@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -53,11 +55,35 @@ _encoder = msgspec.json.Encoder()
 
 def write_request(line: RequestLine) -> None:
     """Write a request's line to stderr, as structlog would and in a fraction of its time."""
-    sys.stderr.write(_encoder.encode(line).decode() + "\n")
+    _write(_encoder.encode(line) + b"\n")
+
+
+def _write(line: bytes) -> None:
+    """One line to stderr. If it cannot be written it is lost, and the request that it tells of goes on.
+
+    Stderr may be a file on a full disk, or a pipe that nobody reads any more. What must not be lost stands in the
+    audit log, and that fails closed.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        # Past Python's buffer, which would keep the line and fail again with every later one.
+        os.write(sys.stderr.fileno(), line)
 
 
 def _allow(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return {key: value for key, value in entry.items() if key in ALLOWED}
+
+
+class _Lines:
+    """What structlog writes with."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        _write(message.encode("utf-8", "backslashreplace") + b"\n")
+
+    debug = info = warning = error = critical = msg
 
 
 def configure() -> None:
@@ -69,7 +95,7 @@ def configure() -> None:
             _allow,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
     for name in ("aiohttp.access", "aiohttp.server", "aiohttp.web", "asyncio"):
