@@ -1,7 +1,8 @@
 """`make bench`: the figures of docs/benchmarks.md, with the peer in the same run where there is one.
 
-make bench                                  # everything, about ten minutes on two cores
-make bench ARGS="pseudonyms febrl"          # some of it
+make bench                                        # everything, about ten minutes on two cores
+make bench ARGS="pseudonyms febrl"                # some of it
+make bench ARGS="pseudonyms --rows 1e6 10e6 50e6 --store /var/tmp/store"    # the long curve; the store is kept
 """
 
 from __future__ import annotations
@@ -35,14 +36,21 @@ def main() -> int:
     """Run the wanted sections one after the other."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("sections", nargs="*", choices=[[], *SECTIONS], help="all of them if none is named")
-    wanted = parser.parse_args().sections or list(SECTIONS)
+    curve = parser.add_argument_group("pseudonyms")
+    curve.add_argument("--rows", nargs="+", default=["3e5"], help="sizes of the store at which to measure")
+    curve.add_argument("--store", help="directory of a store that is kept and continued; default: a new one")
+    curve.add_argument("--seconds", type=float, default=10, help="of single requests, at each size")
+    curve.add_argument("--window", type=int, default=300_000, help="new and known originals at each size")
+    curve.add_argument("--parallel", type=int, default=2, help="requests of 10,000 at a time")
+    options = parser.parse_args()
+    wanted = options.sections or list(SECTIONS)
     print(f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}")
     for name in wanted:
         module, function, title = SECTIONS[name]
-        run: Callable[[], list[Row] | None] = getattr(import_module(module), function)
+        run: Callable[..., list[Row] | None] = getattr(import_module(module), function)
         print(f"\n== {name}: {title}", flush=True)
         load = Load()
-        for what, ours, peer in run() or ():
+        for what, ours, peer in (run(options) if name == "pseudonyms" else run()) or ():
             print(f"   {what:<52} {ours}" + (f"\n   {'':<52} {peer}" if peer else ""), flush=True)
         print(f"   foreign load meanwhile: {load.foreign():.0%} of the machine", flush=True)
     return 0

@@ -3,32 +3,55 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
 class Load:
     """Takes the kernel's tick counts at its start and compares."""
 
-    def __init__(self) -> None:
-        self._total, self._idle = self._ticks()
+    def __init__(self, children: Iterable[int] = ()) -> None:
+        """Args: children: processes that still run when the load is asked for; they count as our own."""
+        self._children = tuple(children)
+        self._before = self._ticks()
         self._own = self._own_ticks()
 
     @staticmethod
-    def _ticks() -> tuple[int, int]:
-        fields = [int(value) for value in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-        return sum(fields), fields[3] + fields[4]  # idle and waiting for the disk
+    def _ticks() -> dict[str, int]:
+        names = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+        values = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+        return dict(zip(names, map(int, values), strict=True))
 
-    @staticmethod
-    def _own_ticks() -> int:
+    def _own_ticks(self) -> int:
         times = os.times()
         hertz = os.sysconf("SC_CLK_TCK")
-        return round(hertz * (times.user + times.system + times.children_user + times.children_system))
+        own = round(hertz * (times.user + times.system + times.children_user + times.children_system))
+        return own + sum(sum(cpu_ticks(pid)) for pid in self._children)
 
     def foreign(self) -> float:
-        """Share of all ticks that neither idled nor belonged to this process and its ended children.
+        """Share of all ticks that neither idled nor belonged to this process, its ended children and those named.
 
-        Steal counts as foreign. A child that still runs counts as foreign, too: end it before asking.
+        Steal counts as foreign. Another child that still runs counts as foreign, too: end it before asking.
         """
-        total, idle = self._ticks()
-        spent = max(1, total - self._total)
-        return max(0.0, (spent - (idle - self._idle) - (self._own_ticks() - self._own)) / spent)
+        spent = self._spent()
+        idle = spent["idle"] + spent["iowait"]  # waiting for the disk
+        total = max(1, sum(spent.values()))
+        return max(0.0, (total - idle - (self._own_ticks() - self._own)) / total)
+
+    def told(self) -> str:
+        """All of it in words."""
+        spent = self._spent()
+        total = max(1, sum(spent.values()))
+        return (
+            f"others {self.foreign():.0%}, steal {spent['steal'] / total:.0%}, "
+            f"nice {spent['nice'] / total:.0%}, idle {(spent['idle'] + spent['iowait']) / total:.0%}"
+        )
+
+    def _spent(self) -> dict[str, int]:
+        return {name: value - self._before[name] for name, value in self._ticks().items()}
+
+
+def cpu_ticks(pid: int) -> tuple[int, int]:
+    """Ticks of a process in user and in kernel mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return int(fields[11]), int(fields[12])

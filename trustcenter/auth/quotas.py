@@ -77,6 +77,16 @@ def used(conn: Connection, site: str, kind: Kind, now: datetime) -> int:
     return int(row[0]) if row else 0
 
 
+def _allowed(conn: Connection, limits: Limits, site: str, kind: Kind) -> int:
+    own = getattr(limits_of(conn, site), _COLUMN[kind])
+    return int(own if own is not None else getattr(limits, _COLUMN[kind]))
+
+
+def left(conn: Connection, limits: Limits, now: datetime, site: str, kind: Kind) -> int:
+    """How much of today's quota a site may still use."""
+    return _allowed(conn, limits, site, kind) - used(conn, site, kind, now)
+
+
 def take(conn: Connection, limits: Limits, now: datetime, site: str, kind: Kind, count: int) -> None:
     """Count `count` new items of a site inside the caller's transaction: if that rolls back, nothing was used.
 
@@ -93,8 +103,7 @@ def take(conn: Connection, limits: Limits, now: datetime, site: str, kind: Kind,
     """
     if count == 0:
         return
-    own = getattr(limits_of(conn, site), _COLUMN[kind])
-    allowed = own if own is not None else getattr(limits, _COLUMN[kind])
+    allowed = _allowed(conn, limits, site, kind)
     before = used(conn, site, kind, now)
     if before + count > allowed:
         raise QuotaExceededError(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from keys import computed
 from keys.ids import Purpose
 from keys.states import KeyState
 from trustcenter.auth import Principal, quotas
-from trustcenter.errors import LimitError
+from trustcenter.errors import LimitError, QuotaExceededError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
@@ -28,6 +30,8 @@ from .head import COUNTER_BITS
 
 LOOKUP_VERSION = 1
 DATA_VERSION = 1
+PART: Final = 10_000  # originals in one transaction
+BESIDE_SMALL: Final = 2_000  # the same while small requests arrive
 _INDEX_0 = bytes(4)  # index of the row among several pseudonyms of one original
 
 
@@ -69,20 +73,73 @@ async def issue(
     Raises:
         ConflictError: the domain is closed, or has no active key.
     """
-    good, errors = check_originals(originals, context.limits.original_chars)
-    values = [originals[index].encode() for index in good]
-    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, LOOKUP_VERSION, values)
+    good, errors, values, tags = await asyncio.to_thread(_prepare, context, domain, originals)
 
-    def effect(conn: Connection) -> Issued:
+    def effect(part: slice, conn: Connection) -> Issued:
         policy.require_open(conn, domain.id)
-        return create_or_get(context, conn, domain, values, tags, caller.name, request)
+        return create_or_get(context, conn, domain, values[part], tags[part], caller.name, request)
 
-    issued = await context.db.write(effect)
+    size = await _transaction(context, domain, len(tags))
+    made: list[Issued] = []
+    for start in range(0, len(tags) or 1, size):
+        try:
+            made.append(await context.db.write(partial(effect, slice(start, start + size))))
+        except QuotaExceededError as error:
+            if not made:
+                raise
+            raise QuotaExceededError(
+                "the day's quota was used up meanwhile; the first part of this request was done",
+                retry_after=error.retry_after,
+                hint="what was done is known when the request is sent again",
+            ) from None
+    issued = _joined(made)
     strings = await strings_of(context, domain, issued)
     answer: list[str | None] = [None] * len(originals)
     for index, string in zip(good, strings, strict=True):
         answer[index] = string
     return api.PseudonymAnswer(pseudonyms=answer, errors=errors, key_version=issued.version, created=issued.created)
+
+
+def _prepare(
+    context: Context, domain: DomainRow, originals: Sequence[str]
+) -> tuple[list[int], list[api.ItemError], list[bytes], list[bytes]]:
+    good, errors = check_originals(originals, context.limits.original_chars)
+    values = [originals[index].encode() for index in good]
+    return good, errors, values, context.keys.tags(domain.uuid, LOOKUP_VERSION, values)
+
+
+async def _transaction(context: Context, domain: DomainRow, count: int) -> int:
+    """How many originals of a request share a transaction.
+
+    A large request is committed in parts, so that small ones get their turn in between. What was committed before a
+    failure is known when the request is repeated. Only if the day's quota may not suffice for all of it, it is one
+    transaction, because then nothing of it may be done.
+    """
+    size = BESIDE_SMALL if context.singles is not None and context.singles.busy() else PART
+    if count <= size:
+        return size
+    site, limits, now = domain.site, context.limits, context.clock()
+    if site is None:
+        return size
+    left = await context.db.read(lambda conn: quotas.left(conn, limits, now, site, quotas.Kind.PSEUDONYMS))
+    return size if count <= left else count
+
+
+def _joined(parts: Sequence[Issued]) -> Issued:
+    """The parts of a request as one. If its key was rotated meanwhile, all strings are made under the last version."""
+    if len(parts) == 1:
+        return parts[0]
+    version = parts[-1].version
+    strings: list[str] | None = []
+    for part in parts:
+        strings = None if strings is None or part.strings is None or part.version != version else strings + part.strings
+    return Issued(
+        np.concatenate([part.serials for part in parts]),
+        np.concatenate([part.nonces for part in parts]),
+        sum(part.created for part in parts),
+        version,
+        strings,
+    )
 
 
 async def strings_of(context: Context, domain: DomainRow, issued: Issued) -> list[str]:

@@ -8,6 +8,7 @@ takes the requests one by one and knows what to say.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +25,7 @@ from .domains import DomainRow
 
 SMALL: Final = 16  # originals; larger requests gain nothing from company
 _TOGETHER: Final = 256  # requests in one transaction
+_RECENT: Final = 1.0  # seconds
 
 
 @dataclass(eq=False)
@@ -55,6 +57,11 @@ class Singles:
         self._context = context
         self._waiting: list[_Ask] = []
         self._flight: asyncio.Task[None] | None = None
+        self._last = -_RECENT  # when the last request came, on the monotonic clock
+
+    def busy(self) -> bool:
+        """Whether small requests have arrived lately, who would wait behind a long transaction."""
+        return time.monotonic() - self._last < _RECENT
 
     async def issue(
         self, caller: Principal, request: str, domain: str, originals: Sequence[str]
@@ -63,6 +70,7 @@ class Singles:
         good, errors = issue.check_originals(originals, self._context.limits.original_chars)
         values = [originals[index].encode() for index in good]
         future = asyncio.get_running_loop().create_future()
+        self._last = time.monotonic()
         self._waiting.append(_Ask(caller, request, domain, good, values, errors, future))
         if self._flight is None or self._flight.done():
             self._flight = asyncio.create_task(self._fly())
@@ -100,14 +108,14 @@ def of(context: Context) -> Singles:
 
 def _decide(context: Context, conn: Connection, asks: Sequence[_Ask]) -> list[_Answer | None]:
     """Answers in order; None for those that are not ordinary, for which nothing was done."""
-    together: dict[tuple[str, str], list[int]] = {}
+    together: dict[tuple[str, Principal], list[int]] = {}  # callers' rights differ, even those of one site
     for place, ask in enumerate(asks):
-        together.setdefault((ask.domain, ask.caller.name), []).append(place)
+        together.setdefault((ask.domain, ask.caller), []).append(place)
     answers: list[_Answer | None] = [None] * len(asks)
-    for (name, _), places in together.items():
+    for (name, caller), places in together.items():
         part = [asks[place] for place in places]
         try:
-            domain = batches.find_own(context, conn, part[0].caller, name)
+            domain = batches.find_own(context, conn, caller, name)
             policy.require_open(conn, domain.id)
             version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
         except TrustCenterError:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 IntegrityError = sqlite3.IntegrityError  # a constraint was violated; the PostgreSQL store raises it too
-_SQLITE_PARAMETERS: Final = 30_000  # of one statement; SQLite's default bound is 32,766
+_LIST_MAX: Final = 4096  # values of one statement, a power of two; SQLite's default bound is 32,766
 
 
 class Cursor(Protocol):
@@ -65,7 +65,11 @@ def select_in(
     if not isinstance(conn, sqlite3.Connection):
         yield from conn.select_in(sql, before, values, after)  # type: ignore[attr-defined]
         return
-    for start in range(0, len(values), _SQLITE_PARAMETERS):
-        part = values[start : start + _SQLITE_PARAMETERS]
-        marks = f"({','.join('?' * len(part))})"
+    for start in range(0, len(values), _LIST_MAX):
+        part = list(values[start : start + _LIST_MAX])
+        # Few lengths, filled up with a value that is there: each text stays in the cache of statements with memory
+        # in proportion to its length, so texts of any length a client likes would fill the memory.
+        length = 1 << (len(part) - 1).bit_length()
+        part += part[-1:] * (length - len(part))
+        marks = f"({','.join('?' * length)})"
         yield from conn.execute(sql.replace("{values}", marks), (*before, *part, *after))

@@ -1,0 +1,86 @@
+"""An instance with a site and a domain, served by a process of its own, for measuring."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench_load import cpu_ticks
+
+from trustcenter.client.connection import Connection
+
+# One client stands for a whole house here, so its own bounds must not be what is measured.
+LIMITS = """
+[limits]
+requests_per_second = 1000000.0
+request_burst = 1000000
+new_per_day = 1000000000
+"""
+
+
+@dataclass
+class Service:
+    """A running service."""
+
+    connection: Connection
+    pid: int
+    database: Path
+
+    def peak(self) -> float:
+        """MB of memory at most, since its start."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+
+    def cpu(self) -> float:
+        """Seconds of processor time so far."""
+        return sum(cpu_ticks(self.pid)) / os.sysconf("SC_CLK_TCK")
+
+    def sizes(self) -> str:
+        """The database and its write-ahead log."""
+        wal = self.database.with_name(self.database.name + "-wal")
+        return f"database {_mb(self.database):,.0f} MB, WAL {_mb(wal):,.0f} MB"
+
+
+def _mb(path: Path) -> float:
+    return path.stat().st_size / 1e6 if path.exists() else 0.0
+
+
+def _program(*arguments: str | Path) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "trustcenter", *map(str, arguments)], check=True, capture_output=True, text=True
+    ).stdout
+
+
+@contextmanager
+def service(base: Path) -> Iterator[Service]:
+    """Start the instance in `base`, which is made if it is not there. Site and domain are both called north."""
+    center, connection = base / "center", base / "north.toml"
+    new = not center.exists()
+    if new:
+        _program("init", center, "--development", "--port", "0", "--json")
+        with (center / "config.toml").open("a", encoding="utf-8") as file:
+            file.write(LIMITS)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trustcenter", "serve", center],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline(), "the service did not start"
+        if new:
+            operator = ("--connect", center / "operator.toml")
+            _program("site", "add", "north", *operator)
+            _program("domain", "create", "north", "--site", "north", *operator)
+            _program("site", "token", "north", "-o", connection, *operator)
+        yield Service(Connection.load(connection), process.pid, center / "registrar" / "registrar.db")
+    finally:
+        process.terminate()
+        process.wait(600)  # a large database is cleared of deleted rows before the end
