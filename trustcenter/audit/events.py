@@ -19,6 +19,7 @@ class Event(StrEnum):
     INSTANCE_BACKUP = "instance:service:backup"
     INSTANCE_RESTORE = "instance:service:restore"
     INSTANCE_REOPEN = "instance:service:reopen"
+    INSTANCE_REPLAY = "instance:service:replay"  # deletions that a restored database did not know of
     INSTANCE_MOVE = "instance:service:move"
 
     SITE_CREATE = "operator:site:create"
@@ -29,7 +30,10 @@ class Event(StrEnum):
     CERTIFICATE_BIND = "operator:certificate:bind"
     CERTIFICATE_REVOKE = "operator:certificate:revoke"
     LIMIT_SET = "operator:limit:set"
+    GRANT_SET = "operator:grant:set"
     DOMAIN_CREATE = "operator:domain:create"
+    DOMAIN_CLOSE_PROPOSE = "operator:domain:propose"
+    DOMAIN_CLOSE_APPROVE = "approver:domain:approve"
     DOMAIN_CLOSE = "operator:domain:close"
     DOMAIN_DESTROY = "registrar:domain:destroy"
 
@@ -45,6 +49,7 @@ class Event(StrEnum):
 
     PSEUDONYM_ISSUE = "site:pseudonym:issue"
     PSEUDONYM_TRANSLATE = "site:pseudonym:translate"
+    PSEUDONYM_CROSS = "site:pseudonym:cross"
     PSEUDONYM_MAP = "site:pseudonym:map"
     PSEUDONYM_REIDENTIFY = "site:pseudonym:reidentify"
     PSEUDONYM_VALIDATE = "site:pseudonym:validate"

@@ -1,5 +1,8 @@
 """Who is calling: tokens and certificates (stored as hashes only), sites, staff and their roles; and how often."""
 
-from .directory import MIGRATIONS, Directory, IssuedToken, Owner, Principal
+from trustcenter.messages.api import Operation
 
-__all__ = ["MIGRATIONS", "Directory", "IssuedToken", "Owner", "Principal"]
+from .directory import MIGRATIONS, Directory, IssuedToken, Owner, Principal
+from .scopes import Scope
+
+__all__ = ["MIGRATIONS", "Directory", "IssuedToken", "Operation", "Owner", "Principal", "Scope"]

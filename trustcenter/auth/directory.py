@@ -18,7 +18,7 @@ from trustcenter.clock import Clock, stamp, utc_now
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UnauthorizedError
 from trustcenter.store import Connection, IntegrityError, Migration
 
-from . import certificates, quotas
+from . import certificates, quotas, scopes
 from .credentials import CredentialCache
 
 _MARK = "tc1_"
@@ -49,6 +49,7 @@ MIGRATIONS = (
     ),
     *quotas.MIGRATIONS,
     *certificates.MIGRATIONS,
+    *scopes.MIGRATIONS,
 )
 
 
@@ -61,6 +62,7 @@ class Principal:
     token_id: str  # of the token; "" for a certificate
     valid_until: str = ""  # stamp; "" for callers who need no credential
     requests_per_second: float | None = None  # a site's own limit
+    scope: scopes.Scope = scopes.ALL  # of a site's token
 
     @property
     def is_site(self) -> bool:
@@ -180,9 +182,15 @@ class Directory:
         return str(row[0])
 
     def issue_token(
-        self, conn: Connection, *, site: str | None = None, staff: str | None = None, days: int = 365
+        self,
+        conn: Connection,
+        *,
+        site: str | None = None,
+        staff: str | None = None,
+        days: int = 365,
+        scope: scopes.Scope = scopes.ALL,
     ) -> IssuedToken:
-        """Make a token for a site or a member of staff, valid for `days` days.
+        """Make a token for a site or a member of staff, valid for `days` days, for all that they may or a part.
 
         Raises:
             NotFoundError: no such site or person.
@@ -196,8 +204,8 @@ class Directory:
         now = self._clock()
         expires = stamp(now + timedelta(days=days))
         conn.execute(
-            "INSERT INTO token VALUES (?,?,?,?,?,?,NULL)",
-            (token_id, _digest(token), site, staff, stamp(now), expires),
+            "INSERT INTO token (id, hash, site, staff, created, expires, scope) VALUES (?,?,?,?,?,?,?)",
+            (token_id, _digest(token), site, staff, stamp(now), expires, scope.to_text()),
         )
         return IssuedToken(token_id, token, expires)
 
@@ -291,7 +299,7 @@ class Directory:
         row = None
         if len(token) == _TOKEN_CHARS and token.startswith(_MARK) and token.isascii():
             row = conn.execute(
-                "SELECT site, staff, id, expires FROM token WHERE hash = ? AND revoked IS NULL AND expires > ?",
+                "SELECT site, staff, id, expires, scope FROM token WHERE hash = ? AND revoked IS NULL AND expires > ?",
                 (_digest(token), now),
             ).fetchone()
         if row is None:
@@ -299,7 +307,8 @@ class Directory:
                 "a valid access token is needed",
                 hint="send it as: Authorization: Bearer tc1_...; an operator makes one with: trustcenter site token",
             )
-        return self._principal(conn, *row)
+        *who, scope = row
+        return replace(self._principal(conn, *who), scope=scopes.Scope.from_text(scope))
 
     def _principal(self, conn: Connection, site: str | None, staff: str | None, token_id: str, until: str) -> Principal:
         if site is not None:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Literal, Self, TypeVar
 
 import msgspec
 
@@ -129,9 +129,19 @@ class TrustCenter(DomainOperations, ConsentOperations):
         )
         return as_long(answer, answer.pseudonyms, originals)
 
-    async def translate(self, domain: str, pseudonyms: Sequence[str]) -> m.TranslateAnswer:
-        """Current pseudonyms for those of earlier key versions, in order."""
-        request = m.TranslateRequest(pseudonyms=list(pseudonyms))
+    async def translate(
+        self, domain: str, pseudonyms: Sequence[str], *, into: str | None = None, create: bool = False
+    ) -> m.TranslateAnswer:
+        """Current pseudonyms for those of earlier key versions, in order; or, with `into`, those of another domain.
+
+        Args:
+            domain: of the pseudonyms.
+            pseudonyms: old or current ones.
+            into: the domain whose pseudonyms are wanted; None: the same.
+            create: make there what does not exist; otherwise such an item is `unknown_original`.
+        """
+        mode: Literal["create", "get"] = "create" if create else "get"
+        request = m.TranslateRequest(pseudonyms=list(pseudonyms), into=into, mode=mode)
         answer = await self._post(
             f"/v1/domains/{quoted(domain)}/translate", request, m.TranslateAnswer, repeatable=True
         )

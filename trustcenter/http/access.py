@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from trustcenter.auth import Principal
+from trustcenter.auth import Operation, Principal
 from trustcenter.auth.certificates import fingerprint
 from trustcenter.auth.limiter import RateLimiter, network
 from trustcenter.errors import ForbiddenError, LimitError, RateLimitedError, UnauthorizedError, UnavailableError
@@ -57,6 +57,8 @@ class Access:
                 "your role may not do this",
                 hint=f"this needs the role {' or '.join(sorted(route.roles))}",
             )
+        if principal.is_site and route.path.startswith("/v1/studies/{study}"):
+            principal.scope.require(Operation.STUDY)
         return principal
 
     @contextmanager

@@ -6,14 +6,16 @@ import re
 from typing import Literal
 
 from trustcenter.audit import Event
-from trustcenter.auth import Owner, quotas
+from trustcenter.auth import Owner, Scope, quotas
 from trustcenter.auth.certificates import Bound, bound
+from trustcenter.auth.scopes import ALL
 from trustcenter.clock import stamp
-from trustcenter.errors import NotFoundError
+from trustcenter.errors import NotFoundError, UsageError_
 from trustcenter.messages import api
+from trustcenter.registrar import grants
 from trustcenter.store import Connection
 
-from .calls import OPERATOR, Answer, Call, Handler, Route
+from .calls import OPERATOR, SITE, Answer, Call, Handler, Route
 
 _FINGERPRINT = re.compile("[0-9a-f]{64}")
 
@@ -33,11 +35,28 @@ def token_create(kind: Literal["site", "staff"]) -> Handler:
 
     async def handle(call: Call) -> Answer:
         context, owner = call.instance.registrar, _owner(call, kind)
+        if kind == "staff" and (call.body.domains, call.body.operations) != (None, None):
+            raise UsageError_("only a site's token can serve for a part", code="scope_of_staff", where="$.operations")
 
         def effect(conn: Connection) -> api.Token:
-            named = {kind: owner.name}
-            issued = context.directory.issue_token(conn, **named, days=call.body.expires_days)
-            context.audit(conn, Event.TOKEN_ISSUE, call.principal.name, call.request_id, **named, token=issued.token_id)
+            scope = Scope.of(call.body.domains, call.body.operations)
+            issued = context.directory.issue_token(
+                conn,
+                site=owner.name if kind == "site" else None,
+                staff=owner.name if kind == "staff" else None,
+                days=call.body.expires_days,
+                scope=scope,
+            )
+            limited = {"scope": scope.to_text()} if scope != ALL else {}
+            context.audit(
+                conn,
+                Event.TOKEN_ISSUE,
+                call.principal.name,
+                call.request_id,
+                **{kind: owner.name},
+                token=issued.token_id,
+                **limited,
+            )
             return api.Token(token_id=issued.token_id, token=issued.token, expires=issued.expires)
 
         return await context.db.write(effect)
@@ -229,7 +248,24 @@ def _routes(kind: Literal["site", "staff"], base: str, word: str) -> tuple[Route
     )  # fmt: skip
 
 
+async def grants_show(call: Call) -> Answer:
+    return await grants.show(call.instance.registrar, call.principal, call.segment("domain"))
+
+
+async def grants_set(call: Call) -> Answer:
+    context = call.instance.registrar
+    return await grants.replace(context, call.principal, call.request_id, call.segment("domain"), call.body)
+
+
 ROUTES = (
+    Route(
+        "GET", "/v1/domains/{domain}/grants", "showGrants", OPERATOR | SITE, "Who was granted what on a domain",
+        grants_show, None, api.Grants,
+    ),
+    Route(
+        "PUT", "/v1/domains/{domain}/grants", "setGrants", OPERATOR, "Give a site exactly these operations on a domain",
+        grants_set, api.GrantSet, api.Grants,
+    ),
     *_routes("site", "/v1/sites", ""),
     *_routes("staff", "/v1/staff", "Staff"),
     Route("GET", "/v1/sites/{site}/limits", "showLimits", OPERATOR, "Limits of a site, and today's use", limits_show, None, api.SiteUsage),

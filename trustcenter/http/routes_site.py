@@ -10,7 +10,7 @@ from trustcenter.comparator import uploads
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Receipt
-from trustcenter.registrar import domains, operations, records, translate
+from trustcenter.registrar import crossing, domains, operations, records, translate
 
 from .calls import OPERATOR, SITE, Answer, Call, Lines, Route
 
@@ -38,6 +38,10 @@ async def pseudonymize(call: Call) -> Answer:
 
 
 async def translate_batch(call: Call) -> Answer:
+    if call.body.into is not None:
+        return await crossing.translate_into(
+            call.instance.registrar, call.principal, call.request_id, call.segment("domain"), call.body
+        )
     return await translate.translate(
         call.instance.registrar, call.principal, call.request_id, call.segment("domain"), call.body.pseudonyms
     )
@@ -122,7 +126,7 @@ ROUTES = (
         pseudonymize, api.PseudonymRequest, api.PseudonymAnswer, kind="issue",
     ),
     Route(
-        "POST", "/v1/domains/{domain}/translate", "translate", SITE, "Current pseudonyms for earlier ones, in order",
+        "POST", "/v1/domains/{domain}/translate", "translate", SITE, "Current pseudonyms for earlier ones, or those of another domain, in order",
         translate_batch, api.TranslateRequest, api.TranslateAnswer, kind="translate",
     ),
     Route(

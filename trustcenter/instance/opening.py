@@ -19,7 +19,7 @@ from trustcenter.comparator import context as comparator_context
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
 from trustcenter.errors import ConflictError, NotFoundError, VerificationError
-from trustcenter.registrar import closing, consent_store, reidentify_schema, removal
+from trustcenter.registrar import closing, closing_proposals, consent_store, grants, reidentify_schema, removal
 from trustcenter.registrar import context as registrar_context
 from trustcenter.registrar import policy as registrar_policy
 from trustcenter.registrar import schema as registrar_schema
@@ -28,7 +28,7 @@ from trustcenter.registrar.keyring import INSTANCE, KeyRing
 from trustcenter.store import Connection, Database, Postgres
 from trustcenter.store.scrub import scrub
 
-from . import fence, places
+from . import fence, notes, places, replaying
 from .continuous import Continuous
 from .places import HEAD_NAME as HEAD_NAME
 from .places import RESTORE_PENDING as RESTORE_PENDING
@@ -38,9 +38,11 @@ REGISTRAR_MIGRATIONS = (
     *auth.MIGRATIONS,
     *registrar_schema.MIGRATIONS,
     *registrar_policy.MIGRATIONS,
+    *closing_proposals.MIGRATIONS,
     *reidentify_schema.MIGRATIONS,
     *consent_store.MIGRATIONS,
     fence.REGISTRAR_MIGRATION,
+    *grants.MIGRATIONS,
 )
 COMPARATOR_MIGRATIONS = (*AUDIT_MIGRATIONS, *comparator_schema.MIGRATIONS, fence.COMPARATOR_MIGRATION)
 
@@ -153,6 +155,8 @@ async def open_instance(
         stack.push_async_callback(asyncio.to_thread, copies.stop_copying)
         await asyncio.to_thread(copies.attach, {"registrar": db, "comparator": comparator_db})
         await _start(registrar)
+        await replaying.carry_out(config, registrar)
+        await notes.take_in(config, registrar)
         await closing.destroy_due(registrar)
         await removal.expire_due(registrar)
         try:

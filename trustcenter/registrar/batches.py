@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trustcenter.auth import Principal
+from trustcenter.auth import Operation, Principal
 from trustcenter.errors import LimitError, PolicyError
 from trustcenter.messages import api
 from trustcenter.store import Connection
@@ -56,7 +56,9 @@ class Batch:
     errors: list[api.ItemError]
 
 
-async def own_domain(context: Context, caller: Principal, name: str, items: int, *, studies: bool = False) -> DomainRow:
+async def own_domain(
+    context: Context, caller: Principal, name: str, items: int, operation: Operation, *, studies: bool = False
+) -> DomainRow:
     """The caller's domain, for a batch of so many items.
 
     Raises:
@@ -72,12 +74,20 @@ async def own_domain(context: Context, caller: Principal, name: str, items: int,
             hint=f"send at most {context.limits.batch_items} at a time",
         )
 
-    return await context.db.read(lambda conn: find_own(context, conn, caller, name, studies=studies))
+    return await context.db.read(lambda conn: find_own(context, conn, caller, name, operation, studies=studies))
 
 
-def find_own(context: Context, conn: Connection, caller: Principal, name: str, *, studies: bool = False) -> DomainRow:
+def find_own(
+    context: Context,
+    conn: Connection,
+    caller: Principal,
+    name: str,
+    operation: Operation,
+    *,
+    studies: bool = False,
+) -> DomainRow:
     """As `own_domain`, inside a transaction or snapshot, without a bound on items."""
-    domain = domains.find(conn, name, caller)
+    domain = domains.find(conn, name, caller, operation)
     policy.require_keys(conn, domain.id, context.clock())
     if domain.kind != "site" and not studies:
         raise PolicyError(

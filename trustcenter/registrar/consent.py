@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Final
 
 from trustcenter.audit import Event
-from trustcenter.auth import Principal
+from trustcenter.auth import Operation, Principal
 from trustcenter.errors import PolicyError
 from trustcenter.messages import api
 from trustcenter.messages.consent import ConsentItemError, code_system
@@ -72,7 +72,7 @@ async def record(
         PolicyError: the domain requires no consent, or belongs to a study.
         LimitError, ConflictError: too many items or documents; the domain is gone.
     """
-    domain = require_consent(await batches.own_domain(context, caller, domain_name, len(items)))
+    domain = require_consent(await batches.own_domain(context, caller, domain_name, len(items), Operation.CONSENT))
     return await _record(context, caller, request, domain, items)
 
 
@@ -93,7 +93,7 @@ async def _participation(context: Context, caller: Principal, study: str, items:
     name = await context.db.read(
         lambda conn: studies.participation(conn, studies.find(conn, study, caller), caller).name
     )
-    return require_consent(await batches.own_domain(context, caller, name, items, studies=True))
+    return require_consent(await batches.own_domain(context, caller, name, items, Operation.CONSENT, studies=True))
 
 
 def require_consent(domain: DomainRow) -> DomainRow:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from trustcenter.audit import Event
-from trustcenter.auth import Principal
+from trustcenter.auth import Operation, Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import LimitError, PolicyError, UsageError_
 from trustcenter.messages import api
@@ -36,7 +36,7 @@ async def query(
         LimitError, ConflictError: too many items; the domain is gone.
     """
     asked = _one(body.originals, body.pseudonyms, body.policies)
-    domain = await batches.own_domain(context, caller, domain_name, len(asked), studies=True)
+    domain = await batches.own_domain(context, caller, domain_name, len(asked), Operation.CONSENT, studies=True)
     if domain.study is not None and body.originals is not None:
         raise PolicyError(
             "records of a study are asked for by record number", code="study_domain", hint="at /v1/studies"
@@ -57,7 +57,7 @@ async def query_study(
     name = await context.db.read(
         lambda conn: studies.participation(conn, studies.find(conn, study, caller), caller).name
     )
-    domain = await batches.own_domain(context, caller, name, len(asked), studies=True)
+    domain = await batches.own_domain(context, caller, name, len(asked), Operation.CONSENT, studies=True)
     return await _query(context, caller, request, domain, body.record_numbers, body.pseudonyms, body.policies)
 
 

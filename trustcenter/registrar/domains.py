@@ -15,7 +15,8 @@ from keys import drawn
 from keys.ids import KeyId, Purpose
 from keys.states import KeyState
 from trustcenter.audit import Event
-from trustcenter.auth import Principal
+from trustcenter.auth import Operation, Principal
+from trustcenter.auth.scopes import held, not_granted, unknown_domain
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError, UsageError_
 from trustcenter.messages import api
@@ -136,21 +137,39 @@ def insert(context: Context, conn: Connection, new: NewDomain) -> int:
     return int(row_id)
 
 
-def find(conn: Connection, name: str, caller: Principal | None = None) -> DomainRow:
+def find(conn: Connection, name: str, caller: Principal | None = None, operation: Operation | None = None) -> DomainRow:
     """A domain by name. For a site, a foreign domain is invisible rather than forbidden.
+
+    Args:
+        conn: transaction or snapshot.
+        name: of the domain.
+        caller: who asks; None for the service itself.
+        operation: what a site wants to do with it; None: only see it.
 
     Raises:
         NotFoundError: there is none that the caller may see.
+        ForbiddenError: it is visible, but the operation was not granted.
     """
     row = conn.execute(f"SELECT {_COLUMNS} FROM domain WHERE name = ?", (name,)).fetchone()  # noqa: S608
     domain = _row(row) if row else None
-    if domain is None or (caller is not None and caller.is_site and domain.site != caller.name):
-        raise NotFoundError(
-            "there is no such domain, or it is not yours",
-            code="unknown_domain",
-            hint="trustcenter domain list shows the domains that you may use",
-        )
+    if domain is None:
+        raise unknown_domain()
+    if caller is not None and caller.is_site:
+        _require(conn, domain, caller, operation)
     return domain
+
+
+def _require(conn: Connection, domain: DomainRow, caller: Principal, operation: Operation | None) -> None:
+    if caller.scope.domains is not None and domain.name not in caller.scope.domains:
+        raise unknown_domain()
+    if domain.site != caller.name:
+        granted = held(conn, domain.id, caller.name)
+        if not granted:
+            raise unknown_domain()
+        if operation is not None and operation not in granted:
+            raise not_granted()
+    if operation is not None:
+        caller.scope.require(operation)
 
 
 def by_id(conn: Connection, row_id: int) -> DomainRow:
@@ -190,10 +209,14 @@ def describe(context: Context, conn: Connection, domain: DomainRow) -> api.Domai
 
 
 def visible(conn: Connection, caller: Principal) -> list[DomainRow]:
-    """The domains that the caller may see, by name: all for an operator, its own for a site."""
-    clause, values = (" WHERE site = ?", (caller.name,)) if caller.is_site else ("", ())
+    """The domains that the caller may see, by name: all for an operator, its own and granted ones for a site."""
+    clause, values = "", tuple[str, ...]()
+    if caller.is_site:
+        clause = " WHERE site = ? OR id IN (SELECT domain FROM domain_grant WHERE site = ?)"
+        values = (caller.name, caller.name)
     rows = conn.execute(f"SELECT {_COLUMNS} FROM domain{clause} ORDER BY name", values).fetchall()  # noqa: S608
-    return [_row(row) for row in rows]
+    allowed = caller.scope.domains
+    return [row for row in map(_row, rows) if allowed is None or row.name in allowed]
 
 
 async def create(context: Context, caller: Principal, request: str, body: api.DomainCreate) -> api.Domain:

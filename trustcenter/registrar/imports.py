@@ -16,7 +16,7 @@ import numpy as np
 from keys import computed
 from keys.ids import Purpose
 from trustcenter.audit import Event
-from trustcenter.auth import Principal
+from trustcenter.auth import Operation, Principal
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
@@ -56,7 +56,7 @@ async def import_pairs(
         ConflictError: the domain is closed, or has no active key.
         LimitError, PolicyError: as every batch.
     """
-    domain = await batches.own_domain(context, caller, domain_name, len(pairs))
+    domain = await batches.own_domain(context, caller, domain_name, len(pairs), Operation.ISSUE)
     batch = await batches.prepare(context, domain, [pair.original for pair in pairs])
     texts = [pairs[place].pseudonym for place in batch.good]
     limit = context.limits.original_chars

@@ -13,7 +13,7 @@ import msgspec
 
 from keys.ids import Purpose
 from trustcenter.audit import Event
-from trustcenter.auth import Principal
+from trustcenter.auth import Operation, Principal
 from trustcenter.errors import ConflictError, LimitError
 from trustcenter.messages import api
 from trustcenter.store import Connection
@@ -42,7 +42,9 @@ async def pseudonymize(
         together = await singles.of(context).issue(caller, request, domain_name, originals)
         if together is not None:
             return together
-    domain = await batches.own_domain(context, caller, domain_name, len(originals))
+    domain = await batches.own_domain(
+        context, caller, domain_name, len(originals), Operation.ISSUE if body.mode == "create" else Operation.GET
+    )
     if body.mode == "create" and domain.policy.plain:
         return await issue.issue(context, caller, request, domain, originals)
     asked = await batches.prepare(context, domain, originals)
@@ -114,7 +116,7 @@ async def additional(
         PolicyError: the domain has one pseudonym per original.
         NotFoundError, LimitError: as `pseudonymize`.
     """
-    domain = await batches.own_domain(context, caller, domain_name, len(body.originals) * body.count)
+    domain = await batches.own_domain(context, caller, domain_name, len(body.originals) * body.count, Operation.ISSUE)
     policy.require_multi(domain.policy)
     batch = await batches.prepare(context, domain, body.originals)
     marks = idempotency.marks(context, domain, key, msgspec.json.encode(body))
@@ -175,7 +177,7 @@ async def validate(
         NotFoundError: no such domain, or not the caller's.
         LimitError, PolicyError, ConflictError: as `own_domain`.
     """
-    domain = await batches.own_domain(context, caller, domain_name, len(pseudonyms))
+    domain = await batches.own_domain(context, caller, domain_name, len(pseudonyms), Operation.VALIDATE)
     question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms)
 
     def effect(conn: Connection) -> Found:

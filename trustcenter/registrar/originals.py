@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trustcenter.audit import Event
-from trustcenter.auth import Principal
+from trustcenter.auth import Operation, Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import LimitError, NotFoundError, PolicyError
 from trustcenter.messages import api
@@ -55,7 +55,7 @@ async def release(
             code="batch_too_large",
             hint=f"fetch at most {context.limits.reidentify_items} at a time",
         )
-    domain = await context.db.read(lambda conn: domains.find(conn, domain_name, caller))
+    domain = await context.db.read(lambda conn: domains.find(conn, domain_name, caller, Operation.REIDENTIFY))
     reidentify.require_reversible(domain)
     question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms)
     fetch = _Fetch(caller, request, domain, ident, pseudonyms)
@@ -84,7 +84,7 @@ def _release(
     lookup.alarm(context, conn, fetch.domain, answer, fetch.caller.name, fetch.request)
     rows = answer.rows
     wanted = [found[0] if found is not None and found[0] in allowed else None for found in rows]
-    originals = _unseal(context, conn, fetch.domain, {serial for serial in wanted if serial is not None})
+    originals = unseal(context, conn, fetch.domain, {serial for serial in wanted if serial is not None})
     refused = sum(serial not in originals for serial in wanted)
     quota = _spend(context, conn, fetch.caller.name, stamp(now)[:10], len(originals))
     if quota is not None:
@@ -105,7 +105,7 @@ def _release(
     )
 
 
-def _unseal(context: Context, conn: Connection, domain: DomainRow, serials: set[int]) -> Mapping[int | None, str]:
+def unseal(context: Context, conn: Connection, domain: DomainRow, serials: set[int]) -> Mapping[int | None, str]:
     """Originals by serial; rows that were anonymised have none."""
     query = (
         "SELECT serial, nonce, idx, tag, sealed FROM entry WHERE domain = ? AND status = 0"

@@ -19,7 +19,7 @@ import msgspec
 from keys import personal
 from keys.errors import SignatureError
 from trustcenter.audit import Event
-from trustcenter.auth import Principal
+from trustcenter.auth import Operation, Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyError
 from trustcenter.messages import api
@@ -83,7 +83,7 @@ async def create(
             code="batch_too_large",
             hint=f"request at most {context.limits.reidentify_items} at a time",
         )
-    domain = await context.db.read(lambda conn: domains.find(conn, domain_name, caller))
+    domain = await context.db.read(lambda conn: domains.find(conn, domain_name, caller, Operation.REIDENTIFY))
     require_reversible(domain)
     question = await asyncio.to_thread(lookup.read, context, domain, body.pseudonyms)
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Final, Literal
 
 from trustcenter.audit import Event
-from trustcenter.auth import Principal
+from trustcenter.auth import Operation, Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
@@ -60,7 +60,7 @@ async def _remove(
     if (body.pseudonyms is None) == (body.originals is None):
         raise UsageError_("name either pseudonyms or originals", code="one_selection", where="$")
     asked = body.pseudonyms if body.pseudonyms is not None else body.originals or []
-    domain = await batches.own_domain(context, caller, domain_name, len(asked))
+    domain = await batches.own_domain(context, caller, domain_name, len(asked), Operation.REMOVE)
     if kind == "deleted":
         policy.require_deletable(domain.policy)
     errors: list[api.ItemError] = []
@@ -86,13 +86,9 @@ async def _remove(
         if kind == "deleted":
             erase(context, conn, domain.id, serials, rows.DELETED)
         else:
-            context.tags.forget(conn, domain.id, serials)
-            conn.executemany(
-                "UPDATE entry SET tag = NULL, sealed = NULL WHERE domain = ? AND serial = ?",
-                [(domain.id, serial) for serial in serials],
-            )
+            detach(context, conn, domain.id, serials)
         event = Event.PSEUDONYM_DELETE if kind == "deleted" else Event.PSEUDONYM_ANONYMISE
-        _log(context, conn, event, caller.name, request, domain, serials)
+        log(context, conn, event, caller.name, request, domain, serials)
         return found, len(serials), asked_for
 
     found, count, asked_for = await context.db.write(effect)
@@ -105,6 +101,15 @@ async def _remove(
         else:
             errors.append(batches.unresolved(place, question, asked_for))
     return api.RemovalAnswer(results=results, errors=sorted(errors, key=lambda e: e.index), rows=count)
+
+
+def detach(context: Context, conn: Connection, domain: int, serials: Sequence[int]) -> None:
+    """Drop what leads from rows back to their originals."""
+    context.tags.forget(conn, domain, serials)
+    conn.executemany(
+        "UPDATE entry SET tag = NULL, sealed = NULL WHERE domain = ? AND serial = ?",
+        [(domain, serial) for serial in serials],
+    )
 
 
 def erase(context: Context, conn: Connection, domain: int, serials: Sequence[int], status: int) -> None:
@@ -124,10 +129,10 @@ def expire(context: Context, conn: Connection, domain: DomainRow, serials: Seque
     """Erase rows whose time has come."""
     if serials:
         erase(context, conn, domain.id, serials, rows.EXPIRED)
-        _log(context, conn, Event.PSEUDONYM_EXPIRE, "service", request, domain, sorted(serials))
+        log(context, conn, Event.PSEUDONYM_EXPIRE, "service", request, domain, sorted(serials))
 
 
-def _log(
+def log(
     context: Context,
     conn: Connection,
     event: Event,
@@ -136,6 +141,7 @@ def _log(
     domain: DomainRow,
     serials: Sequence[int],
 ) -> None:
+    """The entries of a removal, which name the serials so that a restored database can be made to forget again."""
     for start in range(0, len(serials), _SERIALS_PER_ENTRY) or (0,):
         part = list(serials[start : start + _SERIALS_PER_ENTRY])
         context.audit(conn, event, who, request, domain=domain.name, count=len(part), serials=part)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from keys.ids import Purpose
-from trustcenter.auth import Principal
+from trustcenter.auth import Operation, Principal
 from trustcenter.errors import QuotaExceededError, TrustCenterError
 from trustcenter.messages import api
 from trustcenter.store import Connection
@@ -115,7 +115,7 @@ def _decide(context: Context, conn: Connection, asks: Sequence[_Ask]) -> list[_A
     for (name, caller), places in together.items():
         part = [asks[place] for place in places]
         try:
-            domain = batches.find_own(context, conn, caller, name)
+            domain = batches.find_own(context, conn, caller, name, Operation.ISSUE)
             policy.require_open(conn, domain.id)
             version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
         except TrustCenterError:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
+from keys import states
 from keys.ids import Purpose
-from keys.states import KeyState, Operation, may
+from keys.states import KeyState, may
 from trustcenter.audit import Event
-from trustcenter.auth import Principal
+from trustcenter.auth import Operation, Principal
 from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection
@@ -37,7 +38,7 @@ async def translate(
         NotFoundError: no such domain, or not the caller's.
         LimitError: too many items.
     """
-    domain = await batches.own_domain(context, caller, domain_name, len(pseudonyms), studies=True)
+    domain = await batches.own_domain(context, caller, domain_name, len(pseudonyms), Operation.TRANSLATE, studies=True)
     question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms)
 
     def effect(conn: Connection) -> tuple[int, Found, rows.Fetched]:
@@ -78,11 +79,11 @@ async def translation_map(
     """
 
     def begin(conn: Connection) -> tuple[DomainRow, Version, Version]:
-        domain = domains.find(conn, domain_name, caller)
+        domain = domains.find(conn, domain_name, caller, Operation.TRANSLATE)
         policy.require_keys(conn, domain.id, context.clock())
         versions = context.ring.versions(conn, domain.scope, Purpose.PSEUDONYM)
         old = next((v for v in versions if v.version == from_version), None)
-        if old is None or old.high_water is None or not may(old.state, Operation.TRANSLATE_FROM):
+        if old is None or old.high_water is None or not may(old.state, states.Operation.TRANSLATE_FROM):
             raise NotFoundError(
                 "there is nothing to translate from this key version",
                 code="unknown_key_version",

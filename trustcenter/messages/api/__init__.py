@@ -1,6 +1,7 @@
 """Bodies of the HTTP interface, version 1. One struct per request and per answer."""
 
-from .access import Certificate, CertificateBind, Certificates, SiteLimits, SiteUsage
+from .access import Certificate, CertificateBind, Certificates, Grants, GrantSet, Operation, SiteLimits, SiteUsage
+from .closing import DomainClosing
 from .consent import (
     ConsentAnswer,
     ConsentItem,
@@ -103,9 +104,12 @@ __all__ = [
     "Denial",
     "Domain",
     "DomainClose",
+    "DomainClosing",
     "DomainCreate",
     "Domains",
     "DrawnFormat",
+    "GrantSet",
+    "Grants",
     "Health",
     "ImportAnswer",
     "ImportPair",
@@ -115,6 +119,7 @@ __all__ = [
     "Keys",
     "MapAccepted",
     "MapUpload",
+    "Operation",
     "OriginalsAnswer",
     "OriginalsRequest",
     "PairCount",

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 
-from trustcenter.messages.common import Count, Hex32, Message, Positive
+from trustcenter.messages.common import Count, Hex32, Message, Name, Positive
 
 Rate = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+
+
+class Operation(StrEnum):
+    """What is granted: a site holds all of them on its own domains, and those it was given on others'."""
+
+    ISSUE = "issue"  # create-or-get, additional, import
+    GET = "get"  # look up only
+    TRANSLATE = "translate"  # old to current, and into another domain
+    VALIDATE = "validate"
+    REMOVE = "remove"  # anonymise, delete
+    REIDENTIFY = "reidentify"  # request and fetch originals; the approval of another person is needed besides
+    CONSENT = "consent"
+    STUDY = "study"  # everything in studies
+
+
+class GrantSet(Message, frozen=True, kw_only=True):
+    """All operations on a domain that were granted to a site which does not own it."""
+
+    site: Name
+    operations: list[Operation]
+
+
+class Grants(Message, frozen=True, kw_only=True):
+    """Everybody who was granted something on a domain."""
+
+    grants: list[GrantSet]
 
 
 class SiteLimits(Message, frozen=True, kw_only=True):

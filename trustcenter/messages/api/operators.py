@@ -9,6 +9,7 @@ import msgspec
 
 from trustcenter.messages.common import Count, DomainName, Hex16, Message, Name, Policies, Text
 
+from .access import Operation
 from .operations import DrawnFormat, Suite
 
 
@@ -61,6 +62,8 @@ class TokenCreate(Message, frozen=True, kw_only=True):
     """A request for an access token."""
 
     expires_days: Annotated[int, msgspec.Meta(ge=1, le=730)] = 365
+    domains: list[DomainName] | None = None  # of a site: the token serves for these only
+    operations: list[Operation] | None = None  # of a site: the token serves for these only
 
 
 class Token(Message, frozen=True, kw_only=True):

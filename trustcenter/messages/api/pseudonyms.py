@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from trustcenter.messages.common import Count, Message
+from trustcenter.messages.common import Count, DomainName, Message
 
 from .service import ItemError
 
@@ -29,9 +29,14 @@ class PseudonymAnswer(Message, frozen=True, kw_only=True):
 
 
 class TranslateRequest(Message, frozen=True, kw_only=True):
-    """Pseudonyms of earlier key versions."""
+    """Pseudonyms of earlier key versions; or, with `into`, pseudonyms that are to become those of another domain.
+
+    Mode "create" makes in the other domain what does not exist; "get" makes none: such an item is `unknown_original`.
+    """
 
     pseudonyms: list[str]
+    into: DomainName | None = None
+    mode: Literal["create", "get"] = "get"
 
 
 class TranslateAnswer(Message, frozen=True, kw_only=True):
