@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests_support import Live, launch, make_instance
+from tests_support import ON_POSTGRES, Live, launch, make_instance
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +23,10 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         if running.process.poll() is None:
             assert running.stop() == 0
         assert "Traceback" not in log.read_text()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if ON_POSTGRES:
+        for item in items:
+            if item.get_closest_marker("files"):
+                item.add_marker(pytest.mark.skip(reason="works on the files of a SQLite store"))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import postgres_support
 
@@ -92,3 +94,13 @@ def postgres_options() -> list[str]:
         return []
     server = postgres_support.shared_server()
     return ["--postgres-registrar", server.create(), "--postgres-comparator", server.create()]
+
+
+@contextlib.contextmanager
+def stored(directory: Path, room: str) -> Iterator[Any]:
+    """One state of what a room of an instance has stored, whatever its store is."""
+    from trustcenter import config, store
+    from trustcenter.instance import places
+
+    with store.snapshot(places.database(config.load(directory), room)) as conn:
+        yield conn

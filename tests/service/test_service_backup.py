@@ -19,6 +19,8 @@ from trustcenter.errors import VerificationError
 from trustcenter.instance import restore
 from trustcenter.instance.backup import take
 
+pytestmark = pytest.mark.files
+
 PARTS = [(room, part) for room in ("registrar", "comparator") for part in ("database", "keys")]
 
 

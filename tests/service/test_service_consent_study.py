@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import sqlite3
 import time
 
 import pytest
 from test_service_study import Source, register, send_map, send_rows
+from tests_support import stored
 
 from keys import hybrid
 from keys.personal import PersonalKey
@@ -26,12 +26,8 @@ def recipient_key() -> hybrid.RecipientKey:
 
 def rows_at_comparator(world, refs) -> int:
     """How many rows the comparator has of these refs."""
-    path = world.live.dir / "comparator" / "comparator.db"
-    conn = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
-    try:
+    with stored(world.live.dir, "comparator") as conn:
         return sum(conn.execute("SELECT count(*) FROM row WHERE ref = ?", (bytes(r),)).fetchone()[0] for r in refs)
-    finally:
-        conn.close()
 
 
 def run(world, study: str):

@@ -71,6 +71,7 @@ def test_an_unknown_key_in_the_configuration_is_said(center: Center) -> None:
     assert "[configuration_error]" in center.refusal(1)
 
 
+@pytest.mark.files
 def test_a_damaged_database_is_said(center: Center) -> None:
     path = center.dir / "registrar" / "registrar.db"
     path.write_bytes(b"\0" * 4096 + path.read_bytes()[4096:])
@@ -82,6 +83,7 @@ def test_a_passphrase_file_that_others_can_read_is_said(center: Center) -> None:
     assert "[unusable_passphrase]" in center.refusal(1)
 
 
+@pytest.mark.files
 def test_parts_of_two_instances_are_said(center: Center, tmp_path: Path) -> None:
     (tmp_path / "second").mkdir()
     other = Center(tmp_path / "second")
@@ -92,6 +94,7 @@ def test_parts_of_two_instances_are_said(center: Center, tmp_path: Path) -> None
     assert "[wrong_passphrase]" in center.refusal(3)
 
 
+@pytest.mark.files
 def test_a_changed_log_is_named_by_its_entry(center: Center) -> None:
     path = center.dir / "registrar" / "registrar.db"
     conn = sqlite3.connect(path)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests_support import launch, make_instance, run_cli
 
 # Runs the real program with an audit hook that notes every outbound connection before it is made.
@@ -73,6 +74,7 @@ def test_an_address_beyond_this_machine_needs_tls(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.files
 def test_a_second_service_on_the_same_files_is_refused(tmp_path: Path) -> None:
     directory = tmp_path / "center"
     make_instance(directory)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_support import run_cli
+from tests_support import run_cli, stored
 
 from keys import computed
 from keys.passphrase import read_passphrase
+from keys.personal import PersonalKey
 from keys.store import KeyStore
 from trustcenter.client import Connection, TrustCenter
 from trustcenter.client.errors import RemoteError
@@ -266,6 +267,7 @@ def test_what_may_not_be_deleted_or_is_not_selected(world) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"suite": "drawn", "format": FORMAT}, {"multi": True}])
+@pytest.mark.files
 def test_deletion_leaves_nothing_in_the_file(world, options: dict[str, Any]) -> None:
     """The bytes of tag, sealed original, nonce and salt are gone from database and write-ahead log."""
     domain = make(world, deletable=True, **options)
@@ -403,7 +405,63 @@ def test_originals_of_a_child_are_pseudonyms_of_its_parent(world) -> None:
 # --- closing and expiry -----------------------------------------------------------------------------------
 
 
-def test_close_on_the_command_line(world) -> None:
+def close(world, domain: str, days: int = 30) -> dict[str, Any]:
+    """Two people close a domain."""
+    proposed = world["operator"]("POST", f"/v1/domains/{domain}/close", {"days": days})
+    assert proposed.status == 200, proposed.body
+    return approve(world, "anna", domain, proposed.json["statement"])
+
+
+def approve(world, name: str, domain: str, statement: str, status: int = 200, key: str = "") -> dict[str, Any]:
+    signature = PersonalKey.load(world.keys[key or name]).sign("trustcenter/domain-close/1", statement.encode())
+    answer = world[name]("POST", f"/v1/domains/{domain}/close/approvals", {"signature": signature})
+    assert answer.status == status, answer.body
+    body: dict[str, Any] = answer.json
+    return body
+
+
+def connection_of(world, name: str, folder: Path) -> Path:
+    from trustcenter.client.connection import Connection
+
+    own = Connection.load(world.live.operator)
+    target = folder / f"{name}.toml"
+    Connection(url=own.url, ca=own.ca, token=world[name]._token, staff=name).save(target)
+    return target
+
+
+def test_a_proposal_stops_nothing_and_only_its_own_signature_closes(world) -> None:
+    domain = make(world)
+    path = f"/v1/domains/{domain}/close"
+    assert world["anna"]("GET", path).json["code"] == "no_proposal"
+    first = world["operator"]("POST", path, {"days": 5}).json
+    second = world["operator"]("POST", path, {"days": 6}).json
+    assert first["statement"] != second["statement"]
+    ask(world, domain, ["a"])
+    assert approve(world, "anna", domain, first["statement"], 400)["code"] == "bad_signature"
+    assert approve(world, "anna", domain, second["statement"], 400, key="bernd")["code"] == "bad_signature"
+    assert world["operator"]("GET", f"/v1/domains/{domain}").json["state"] == "open"
+    shown = world["bernd"]("GET", path).json
+    assert (shown["statement"], shown["approved_by"]) == (second["statement"], None)
+    assert approve(world, "bernd", domain, second["statement"])["state"] == "closing"
+    assert world["operator"]("GET", path).json["approved_by"] == "bernd"
+    assert approve(world, "anna", domain, second["statement"], 409)["code"] == "domain_closed"
+    for name in ("north", "clara", "operator"):
+        assert world[name]("POST", path + "/approvals", {"signature": "x"}).status in (403, 404), name
+    entries = [
+        json.loads(line)["leaf"]
+        for line in world["clara"]("GET", "/v1/audit/registrar/export").body.splitlines()
+        if domain.encode() in line and b":domain:" in line and b'"leaf"' in line
+    ]
+    done = [(e["event"], e["who"]) for e in entries]
+    assert done[-3:] == [
+        ("operator:domain:propose", "operator"),
+        ("approver:domain:approve", "bernd"),
+        ("operator:domain:close", "operator"),
+    ]
+    assert entries[-1]["data"]["approved_by"] == "bernd"
+
+
+def test_close_on_the_command_line(world, tmp_path: Path) -> None:
     connect = ("--connect", world.live.operator)
     created = run_cli(
         "domain", "create", "ops-cli", "--site", "north", "--multi", "--deletable", "--alphabet", "symbol32",
@@ -415,8 +473,15 @@ def test_close_on_the_command_line(world) -> None:
     assert shown["format"] == {"prefix": "", "alphabet": "symbol32", "length": 8, "check": "reed-solomon"}
     (text,) = ask(world, "ops-cli", ["a"])["pseudonyms"]
     assert run_cli("domain", "close", "ops-cli", *connect).returncode == 1  # nobody to ask
-    closed = run_cli("domain", "close", "ops-cli", "--days", "7", "--yes", *connect)
+    proposed = run_cli("domain", "close", "ops-cli", "--days", "7", "--yes", *connect)
+    assert proposed.returncode == 0, proposed.stderr
+    assert "closing" not in run_cli("domain", "list", *connect).stdout
+    approver = connection_of(world, "anna", tmp_path)
+    sign = ("domain", "approve-close", "ops-cli", "--key", world.keys["anna"], "--connect", approver)
+    assert run_cli(*sign).returncode == 1  # nobody to ask
+    closed = run_cli(*sign, "--yes")
     assert closed.returncode == 0, closed.stderr
+    assert "keys destroyed after days: 7" in closed.stderr
     assert "closing" in closed.stdout
     assert "closing" in run_cli("domain", "list", *connect).stdout
     assert run_cli("domain", "destroy", "ops-cli", "--yes", *connect).returncode == 1
@@ -436,8 +501,7 @@ def test_close_on_the_command_line(world) -> None:
 def test_a_closed_domain_issues_nothing(world, verb: str, body: dict[str, Any]) -> None:
     domain = make(world, multi=True)
     (text,) = ask(world, domain, ["a"])["pseudonyms"]
-    closed = world["operator"]("POST", f"/v1/domains/{domain}/close", {"days": 5})
-    assert (closed.status, closed.json["state"]) == (200, "closing")
+    assert close(world, domain, 5)["state"] == "closing"
     refused = post(world, domain, verb, body, status=409, **{"Idempotency-Key": "k"})
     assert refused["code"] == "domain_closed"
     assert post(world, domain, "translate", {"pseudonyms": [text]})["pseudonyms"] == [text]
@@ -454,8 +518,8 @@ def test_a_parent_is_closed_after_its_children(world) -> None:
     child = make(world, parent=parent)
     refused = world["operator"]("POST", f"/v1/domains/{parent}/close", {})
     assert (refused.status, refused.json["code"]) == (403, "has_children")
-    assert world["operator"]("POST", f"/v1/domains/{child}/close", {}).status == 200
-    assert world["operator"]("POST", f"/v1/domains/{parent}/close", {}).status == 200
+    close(world, child)
+    close(world, parent)
 
 
 def store(directory: Path) -> KeyStore:
@@ -485,7 +549,7 @@ async def test_the_keys_of_a_closed_domain_are_destroyed_when_due(world) -> None
     ask(world, domain, ["a"])
     world["operator"]("POST", f"/v1/domains/{domain}/keys/rotate", {})
     (text,) = ask(world, domain, ["a"])["pseudonyms"]
-    uuid = world["operator"]("POST", f"/v1/domains/{domain}/close", {"days": 5}).json["uuid"]
+    uuid = close(world, domain, 5)["uuid"]
     assert world.live.stop() == 0
     await later(world.live.dir, 4)
     assert keys_of(world.live.dir, uuid) == [None] * 4
@@ -500,7 +564,7 @@ async def test_the_keys_of_a_closed_domain_are_destroyed_when_due(world) -> None
         assert post(world, domain, verb, body, status=409)["code"] == "domain_destroyed"
     assert len(entries(world, "operator:key:destroy", domain)) == 4
     assert len(entries(world, "registrar:domain:destroy", domain)) == 1
-    with sqlite3.connect(f"file:{world.live.dir}/registrar/registrar.db?mode=ro", uri=True) as conn:
+    with stored(world.live.dir, "registrar") as conn:
         assert conn.execute("SELECT h FROM domain WHERE name = ?", (domain,)).fetchone() == (b"",)
 
 
@@ -509,7 +573,7 @@ async def test_a_crash_between_database_and_key_store_is_made_good_at_start(worl
 
     domain = make(world)
     ask(world, domain, ["a"])
-    uuid = world["operator"]("POST", f"/v1/domains/{domain}/close", {"days": 300}).json["uuid"]
+    uuid = close(world, domain, 300)["uuid"]
     assert world.live.stop() == 0
 
     async def half(context: Any) -> None:
@@ -601,7 +665,10 @@ async def test_the_client_has_every_operation_and_large_batches_are_logged_in_pa
     assert [entry["count"] for entry in logged] == [3000, 3000, 1003]
     assert len({serial for entry in logged for serial in entry["serials"]}) == 7003
     async with TrustCenter(operator) as center:
-        closed = await center.close_domain(name, days=3)
+        proposed = await center.propose_closing(name, days=3)
+        assert await center.closing(name) == proposed
+        approve(world, "anna", name, proposed.statement)
+        closed = await center.domain(name)
         assert closed.state == "closing"
         with pytest.raises(RemoteError) as early:
             await center.destroy_domain(name)

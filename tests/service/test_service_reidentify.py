@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import sqlite3
 from typing import Any
 
 import pytest
+from tests_support import stored
 
 from keys.personal import PersonalKey
 from trustcenter.messages import reidentification as wire
@@ -280,11 +280,11 @@ def test_what_was_anonymised_or_deleted_since_the_request(world) -> None:
     answer = fetch(world, "north", ident, values, "forgetting")
     assert answer.json["originals"] == [None, None, "r-3"]
     assert {error["code"] for error in answer.json["errors"]} == {"not_in_ticket"}
-    conn = sqlite3.connect(f"file:{world.live.dir / 'registrar' / 'registrar.db'}?mode=ro", uri=True)
-    (left,) = conn.execute(
+    query = (
         "SELECT count(*) FROM reidentification_salt WHERE domain = (SELECT id FROM domain WHERE name = 'forgetting')"
-    ).fetchone()
-    conn.close()
+    )
+    with stored(world.live.dir, "registrar") as conn:
+        (left,) = conn.execute(query).fetchone()
     assert left == 3  # r-1 once, r-3 twice; those of the deleted row are erased
 
 
@@ -301,18 +301,17 @@ def test_one_entry_per_subject_that_opens_only_with_its_salt(world) -> None:
     whole = world["clara"]("GET", "/v1/audit/registrar/export").body.decode()
     assert not any(text in whole for text in (*values, *originals, made["salt"], REASON))
     # The stores together open a commitment; the log alone does not.
-    conn = sqlite3.connect(f"file:{world.live.dir / 'registrar' / 'registrar.db'}?mode=ro", uri=True)
-    (uuid,) = conn.execute("SELECT uuid FROM domain WHERE name = 'south'").fetchone()
-    for entry, value in zip(logged, (values[1], values[0]), strict=True):
-        serial, nonce, salt = conn.execute(
-            "SELECT e.serial, e.nonce, s.salt FROM reidentification_salt s JOIN entry e"
-            " ON e.domain = s.domain AND e.serial = s.serial WHERE s.seq = ?",
-            (entry["seq"],),
-        ).fetchone()
-        message = b"reidentify\0" + bytes.fromhex(uuid) + bytes.fromhex(ident) + serial.to_bytes(6, "big") + nonce
-        assert entry["data"]["commitment"] == hmac.digest(salt, message + value.encode(), "sha256").hex()
-    text = "\n".join(conn.iterdump())
-    conn.close()
+    with stored(world.live.dir, "registrar") as conn:
+        (uuid,) = conn.execute("SELECT uuid FROM domain WHERE name = 'south'").fetchone()
+        for entry, value in zip(logged, (values[1], values[0]), strict=True):
+            serial, nonce, salt = conn.execute(
+                "SELECT e.serial, e.nonce, s.salt FROM reidentification_salt s JOIN entry e"
+                " ON e.domain = s.domain AND e.serial = s.serial WHERE s.seq = ?",
+                (entry["seq"],),
+            ).fetchone()
+            message = b"reidentify\0" + bytes.fromhex(uuid) + bytes.fromhex(ident) + serial.to_bytes(6, "big") + nonce
+            assert entry["data"]["commitment"] == hmac.digest(salt, message + value.encode(), "sha256").hex()
+        text = "\n".join(conn.iterdump())
     assert not any(value in text for value in (*values, *originals))
     text = world.live.log.read_text()
     assert not any(value in text for value in (*values, *originals))

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tests_support import launch, make_instance, run_cli
 
+pytestmark = pytest.mark.files
+
 
 class Center:
     """An instance that is started and stopped by the test."""

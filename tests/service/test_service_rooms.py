@@ -11,6 +11,8 @@ import pytest
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.registrar import schema as registrar_schema
 
+pytestmark = pytest.mark.files
+
 
 def columns(path: Path) -> set[str]:
     conn = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
