@@ -15,7 +15,9 @@ import csv
 import hmac
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import IO, Final
 
 from .csvstream import Sink, sniff
@@ -45,12 +47,12 @@ class Dialect:
     delimiter: str
     line_end: str
 
-    @property
+    @cached_property
     def wide(self) -> bool:
         """Whether characters are not single bytes: such files are read and written by way of UTF-8."""
         return self.encoding.startswith("utf-16")
 
-    @property
+    @cached_property
     def inner(self) -> str:
         """The charset of fields as they are handed out."""
         return "utf-8" if self.wide else self.encoding
@@ -67,6 +69,23 @@ class Dialect:
             return raw.decode(self.inner)
         except UnicodeDecodeError:
             return None
+
+    def texts(self, raws: Sequence[bytes]) -> list[str | None]:
+        """As `text`, for many at once."""
+        joined = b"\n".join(raws)
+        if b'"' not in joined:  # and so without line ends inside
+            with suppress(UnicodeDecodeError):
+                return list(joined.decode(self.inner).split("\n")) if raws else []
+        return [self.text(raw) for raw in raws]
+
+    def fields(self, texts: Sequence[str], like: Sequence[bytes]) -> list[bytes]:
+        """As `field`, for many at once, quoted where the fields are that they replace."""
+        joined = "\n".join(texts)
+        special = any(c in joined for c in (self.delimiter, '"', "\r")) or joined.count("\n") >= len(texts)
+        if not special and b'"' not in b"".join(like):
+            with suppress(UnicodeEncodeError):
+                return joined.encode(self.inner).split(b"\n")
+        return [self.field(text, quoted=raw[:1] == b'"') for text, raw in zip(texts, like, strict=True)]
 
     def field(self, text: str, *, quoted: bool = False) -> bytes:
         """A text as a field of a record, in quotes where it needs them or is asked to have them.

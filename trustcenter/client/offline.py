@@ -85,14 +85,18 @@ def encode_source(
     id_column: str,
     mapping: Mapping[str, str] | None = None,
     delimiter: str | None = None,
+    duplicates: Path | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> EncodedSource:
-    """Encode a CSV file into the three files of a source.
+    """Encode a CSV, Parquet or NDJSON file into the three files of a source.
+
+    The records that the file `duplicates` names (`linkage dedupe` wrote it) are left out.
 
     Raises:
         LinkageError: the table or the mapping. LocalFileError: the output directory.
     """
+    from linkage.dedupe.listing import load_removed
     from linkage.encode import encode
     from linkage.normalise import prepare
     from linkage.rows import write_map, write_rows
@@ -100,6 +104,8 @@ def encode_source(
 
     require_directory(target, force=force)
     table = read_csv(source, id_column=id_column, mapping=mapping, delimiter=delimiter)
+    if duplicates is not None:
+        table = load_removed(duplicates)[0].apply(table)
     prepared = prepare(schema, table.select([f.name for f in schema.fields]))
 
     def tick(done: int, total: int) -> None:

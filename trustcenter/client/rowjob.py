@@ -82,6 +82,7 @@ class Refused:
 EMPTY: Final = Refused("empty_value", "the field is empty")
 RAGGED: Final = Refused("bad_row", "it has another number of fields than the header")
 BROKEN: Final = Refused("bad_row", "it is not valid CSV: check its quotes")
+UNTOLD: Final = Refused("item_refused", "the service gave no answer for this value")
 TOO_LONG: Final = Refused("value_too_long", f"no service takes more than {MOST_CHARS} characters")
 NOT_UTF8: Final = Refused("not_utf8", "say what the file is: --encoding cp1252, latin-1 or utf-16")
 BAD_TEXT: Final = Refused("bad_encoding", "the field is not in the charset that was said")

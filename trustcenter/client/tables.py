@@ -21,7 +21,7 @@ from .files import replacing, require_writable
 from .flow import Progress, same_version
 from .outcome import ColumnResult, FailedRow, RowsFailedError
 from .parquet import is_parquet
-from .rowjob import EMPTY, MOST_CHARS, TOO_LONG, Batch, Files, Made, Refused, Work, run, undecodable, unserved
+from .rowjob import EMPTY, MOST_CHARS, TOO_LONG, UNTOLD, Batch, Files, Made, Refused, Work, run, undecodable, unserved
 
 __all__ = [
     "ColumnJob",
@@ -234,29 +234,30 @@ class _Column(Work):
     async def _answers(self, raws: Sequence[bytes]) -> dict[bytes, Made]:
         """For fields as they stand there, the new ones."""
         table: dict[bytes, Made] = {}
-        texts: dict[str, None] = {}
-        values: dict[bytes, str] = {}
-        for raw in raws:
-            text = self._dialect.text(raw)
+        texts: list[str] = []
+        kept: list[bytes] = []
+        for raw, text in zip(raws, self._dialect.texts(raws), strict=True):
             if not text:
                 table[raw] = EMPTY if text == "" else undecodable(self._dialect)
             elif len(text) > MOST_CHARS:
                 table[raw] = TOO_LONG
             else:
-                values[raw] = text
-                texts[text] = None
-        made: dict[str, str | Refused] = {}
-        if texts:
-            asked = list(texts)
-            pseudonyms, errors = await self._ask(asked)
-            told = {error.index: error for error in errors}
-            for index, (text, pseudonym) in enumerate(zip(asked, pseudonyms, strict=True)):
-                if pseudonym is not None:
-                    made[text] = pseudonym
+                kept.append(raw)
+                texts.append(text)
+        asked = list(dict.fromkeys(texts))
+        if not asked:
+            return table
+        pseudonyms, errors = await self._ask(asked)
+        answers = dict(zip(asked, pseudonyms, strict=True))
+        if errors or None in answers.values():
+            told = {asked[error.index]: Refused(error.code, error.hint) for error in errors}
+            for raw, text in zip(kept, texts, strict=True):
+                pseudonym = answers[text]
+                if pseudonym is None:
+                    table[raw] = told.get(text, UNTOLD)
                 else:
-                    error = told.get(index)
-                    made[text] = Refused(error.code, error.hint) if error else Refused("item_refused", "")
-        for raw, text in values.items():
-            new = made[text]
-            table[raw] = new if isinstance(new, Refused) else self._dialect.field(new, quoted=raw[:1] == b'"')
+                    table[raw] = self._dialect.field(pseudonym, quoted=raw[:1] == b'"')
+        else:
+            new = [answer for text in texts if (answer := answers[text]) is not None]
+            table.update(zip(kept, self._dialect.fields(new, kept), strict=True))
         return table
