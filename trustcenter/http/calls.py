@@ -72,6 +72,15 @@ class Lines:
     raw: bool = False
 
 
+@dataclass(frozen=True)
+class Form:
+    """Which fields of a route's messages are the items, and what one of them is called in a line."""
+
+    asked: str  # field of the request: a list of strings
+    given: str  # field of the answer: a list as long, null where an error stands
+    word: str  # name in a line
+
+
 Answer = msgspec.Struct | Binary | Lines | None
 Handler = Callable[[Call], Awaitable[Answer]]
 
@@ -91,4 +100,5 @@ class Route:
     line: type[msgspec.Struct] | None = None  # set for NDJSON streams
     status: int = 200
     query: tuple[str, ...] = ()
+    form: Form | None = None  # set where a batch may come and go as lines
     kind: str = "other"  # requests of one kind share a rate; "reverse" leads from pseudonyms to originals

@@ -25,8 +25,9 @@ from trustcenter.instance.linking import Linking
 from trustcenter.instance.opening import Instance
 from trustcenter.messages.api import Problem, StreamEnd
 
+from . import lines
 from .access import Access
-from .calls import FHIR_TYPES, Binary, Call, Lines, Route
+from .calls import FHIR_TYPES, Answer, Binary, Call, Lines, Route
 from .logs import RequestLine, write_request
 from .metrics import METRICS
 
@@ -166,6 +167,8 @@ async def read_body(request: web.Request, route: Route) -> Any:
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise UsageError_("compressed bodies are not accepted", code="compressed_body", hint="send it plain")
     kinds = _CONTENT_TYPES[route.takes] if isinstance(route.takes, str) else _JSON
+    if route.form is not None:
+        kinds = (*kinds, lines.CONTENT_TYPE)
     if request.content_type not in kinds:
         raise UsageError_(
             "the body has another content type", code="wrong_content_type", hint=f"send {' or '.join(kinds)}"
@@ -182,6 +185,8 @@ async def read_body(request: web.Request, route: Route) -> Any:
         raise LimitError("the request body did not arrive in time", code="body_too_slow") from None
     if isinstance(route.takes, str):
         return body
+    if request.content_type == lines.CONTENT_TYPE:
+        return await lines.parse(body, limits.batch_items)
     return await decode(body, route.takes)
 
 
@@ -225,26 +230,27 @@ def _is_large(answer: object) -> bool:
     return isinstance(batch, list) and len(batch) > 1000
 
 
-async def _stream(request: web.Request, lines: Lines, headers: dict[str, str]) -> web.StreamResponse:
+async def _stream(request: web.Request, answer: Lines, headers: dict[str, str]) -> web.StreamResponse:
     # The first batch is fetched before the status goes out, so that an early error still gets its own status.
-    iterator = aiter(lines.batches)
+    iterator = aiter(answer.batches)
     first = await anext(iterator, None)
     response = web.StreamResponse(headers=headers)
     response.content_type = "application/x-ndjson"
     limit = request.app[INSTANCE].config.limits.write_timeout
-    count, batch = 0, first
+    count, batch, ended = 0, first, False
     try:
         async with asyncio.timeout(limit) as patience:
             await response.prepare(request)
             while batch is not None:
+                ended = any(isinstance(item, lines.Ended) for item in batch[-1:])
                 count += len(batch)
-                data = b"".join(batch) if lines.raw else msgspec.json.Encoder().encode_lines(batch)
+                data = b"".join(batch) if answer.raw else msgspec.json.Encoder().encode_lines(batch)
                 patience.reschedule(asyncio.get_running_loop().time() + limit)
                 await response.write(data)
                 patience.reschedule(None)
                 batch = await anext(iterator, None)
             patience.reschedule(asyncio.get_running_loop().time() + limit)
-            if not lines.raw:
+            if not answer.raw and not ended:
                 await response.write(_encoder.encode(StreamEnd(done=True, count=count)) + b"\n")
             await response.write_eof()
     except TimeoutError:
@@ -281,6 +287,11 @@ def bind(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]
                 headers=request.headers,
                 body=await read_body(request, route),
             )
+            if isinstance(call.body, list):
+                assert route.form is not None
+                assert isinstance(route.takes, type)
+                answer: Answer = lines.answer(call, route.handler, route.takes, route.form, call.body)
+                return await respond(request, route, answer)  # the body stays until its last part is served
             answer = await route.handler(call)
             del call  # its body
         return await respond(request, route, answer)

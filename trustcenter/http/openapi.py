@@ -99,6 +99,12 @@ def _operation(route: Route, refs: dict[type[msgspec.Struct], dict[str, Any]]) -
             "required": True,
             "content": {"application/json": {"schema": refs[route.takes]}},
         }
+        if route.form is not None:
+            operation["requestBody"]["content"]["application/x-ndjson"] = {"schema": {"type": "string"}}
+            operation["description"] += (
+                " As application/x-ndjson: one JSON string a line, other fields in the query; the answer has a line"
+                f' per item, {{"{route.form.word}": ...}} or {{"error": code, "hint": ...}}, and {{"done": true}} last.'
+            )
     return operation
 
 
@@ -110,6 +116,8 @@ def _answer(route: Route, refs: dict[type[msgspec.Struct], dict[str, Any]]) -> d
         answer["content"] = {"application/x-ndjson": {"schema": lines}}
     elif isinstance(route.gives, type):
         answer["content"] = {"application/json": {"schema": refs[route.gives]}}
+        if route.form is not None:
+            answer["content"]["application/x-ndjson"] = {"schema": {"type": "object"}}
     elif route.gives == "text":
         answer["content"] = {"text/plain": {"schema": {"type": "string"}}}
     elif route.gives == "bytes":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trustcenter.messages import api
 from trustcenter.registrar import closing, imports, operations, removal
 
-from .calls import OPERATOR, SITE, Answer, Call, Route
+from .calls import OPERATOR, SITE, Answer, Call, Form, Route
 
 
 async def additional(call: Call) -> Answer:
@@ -43,12 +43,6 @@ async def import_pairs(call: Call) -> Answer:
     )
 
 
-async def close(call: Call) -> Answer:
-    return await closing.close(
-        call.instance.registrar, call.principal, call.request_id, call.segment("domain"), call.body
-    )
-
-
 async def destroy(call: Call) -> Answer:
     return await closing.destroy(call.instance.registrar, call.principal, call.request_id, call.segment("domain"))
 
@@ -63,6 +57,7 @@ ROUTES = (
     Route(
         "POST", _DOMAIN + "/validate", "validatePseudonyms", SITE, "Whether texts are live pseudonyms, in order",
         validate, api.ValidateRequest, api.ValidateAnswer, kind="translate",
+        form=Form("pseudonyms", "results", "result"),
     ),
     Route(
         "POST", _DOMAIN + "/anonymise", "anonymise", SITE, "Drop the way back to the original; the pseudonym stays",
@@ -75,10 +70,6 @@ ROUTES = (
     Route(
         "POST", _DOMAIN + "/import", "importPairs", SITE, "Take over pairs of another system, in order",
         import_pairs, api.ImportRequest, api.ImportAnswer, kind="issue",
-    ),
-    Route(
-        "POST", _DOMAIN + "/close", "closeDomain", OPERATOR, "No more issue now, keys destroyed after so many days",
-        close, api.DomainClose, api.Domain,
     ),
     Route(
         "POST", _DOMAIN + "/destroy", "destroyDomain", OPERATOR, "Destroy the keys of a closed domain that is due",

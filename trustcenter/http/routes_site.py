@@ -12,7 +12,7 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import Receipt
 from trustcenter.registrar import crossing, domains, operations, records, translate
 
-from .calls import OPERATOR, SITE, Answer, Call, Lines, Route
+from .calls import OPERATOR, SITE, Answer, Call, Form, Lines, Route
 
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 
@@ -124,10 +124,12 @@ ROUTES = (
     Route(
         "POST", "/v1/domains/{domain}/pseudonyms", "pseudonymize", SITE, "Create or get pseudonyms, in order",
         pseudonymize, api.PseudonymRequest, api.PseudonymAnswer, kind="issue",
+        form=Form("originals", "pseudonyms", "pseudonym"),
     ),
     Route(
         "POST", "/v1/domains/{domain}/translate", "translate", SITE, "Current pseudonyms for earlier ones, or those of another domain, in order",
         translate_batch, api.TranslateRequest, api.TranslateAnswer, kind="translate",
+        form=Form("pseudonyms", "pseudonyms", "pseudonym"),
     ),
     Route(
         "GET", "/v1/domains/{domain}/translations", "translationMap", SITE, "The whole map old to current, streamed",
