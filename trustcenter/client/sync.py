@@ -1,24 +1,77 @@
-"""The client for scripts without an event loop."""
+"""The client for scripts without an event loop of their own, and for programs of several threads.
+
+The asynchronous client runs in a thread of its own. Methods block the thread that calls them, and may be called from
+many at a time: their single calls then share requests as those of tasks do.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import update_wrapper
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from .api import TrustCenter
 from .connection import Connection
 from .settings import DEFAULT, Settings
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+_AT_ONCE = 1000  # items of a stream handed over at a time
+
+
+def _blocking(
+    method: Callable[Concatenate[TrustCenter, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[SyncTrustCenter, P], T]:
+    def call(self: SyncTrustCenter, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.run(lambda center: method(center, *args, **kwargs))
+
+    update_wrapper(call, method)
+    return call
+
+
+def _streaming(
+    method: Callable[Concatenate[TrustCenter, P], AsyncIterator[T]],
+) -> Callable[Concatenate[SyncTrustCenter, P], Iterator[T]]:
+    def call(self: SyncTrustCenter, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        stream: AsyncIterator[T] | None = None
+
+        async def more(center: TrustCenter) -> list[T]:
+            nonlocal stream
+            if stream is None:
+                stream = method(center, *args, **kwargs)
+            part: list[T] = []
+            while len(part) < _AT_ONCE:
+                try:
+                    part.append(await anext(stream))
+                except StopAsyncIteration:
+                    break
+            return part
+
+        async def close(_: TrustCenter) -> None:
+            if stream is not None and (end := getattr(stream, "aclose", None)) is not None:
+                await end()
+
+        try:
+            while part := self.run(more):
+                yield from part
+                if len(part) < _AT_ONCE:
+                    return
+        finally:
+            self.run(close)
+
+    update_wrapper(call, method)
+    return call
 
 
 class SyncTrustCenter:
-    """`TrustCenter` with methods that block.
+    """`TrustCenter` with methods that block: the same names, arguments and answers; streams are iterators.
 
-    Methods that answer once have the same names and arguments; those that stream give a list. `run` takes any
-    coroutine function that wants the asynchronous client, such as those of `trustcenter.client.site`.
+    `run` takes any coroutine function that wants the asynchronous client, such as those of
+    `trustcenter.client.tables`.
 
     Example:
         with SyncTrustCenter(Connection.load(path)) as center:
@@ -28,41 +81,115 @@ class SyncTrustCenter:
     def __init__(self, connection: Connection, settings: Settings = DEFAULT) -> None:
         self._connection = connection
         self._settings = settings
-        self._runner = asyncio.Runner()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._center: TrustCenter | None = None
 
     def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="trustcenter-client", daemon=True)
+        self._thread.start()
+
         async def enter() -> TrustCenter:
             return await TrustCenter(self._connection, self._settings).__aenter__()
 
-        self._center = self._runner.run(enter())
+        try:
+            self._center = self._wait(enter())
+        except BaseException:
+            self._stop()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._center is not None:
-            self._runner.run(self._center.__aexit__(kind, error, trace))
-            self._center = None
-        self._runner.close()
+        center, self._center = self._center, None
+        try:
+            if center is not None:
+                self._wait(center.__aexit__(kind, error, trace))
+        finally:
+            self._stop()
 
     def run(self, job: Callable[[TrustCenter], Coroutine[Any, Any, T]]) -> T:
         """Run a job with the asynchronous client and wait for its result."""
         if self._center is None:
             raise RuntimeError("use the client inside `with`")
-        return self._runner.run(job(self._center))
+        return self._wait(job(self._center))
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_") or not callable(getattr(TrustCenter, name, None)):
-            raise AttributeError(name)
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        assert self._loop is not None
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            # An interruption by the keyboard must not leave the work going on behind the caller's back.
+            future.cancel()
+            raise
 
-        def call(*args: Any, **kwargs: Any) -> Any:
-            async def job(center: TrustCenter) -> Any:
-                answer = getattr(center, name)(*args, **kwargs)
-                return [item async for item in answer] if hasattr(answer, "__aiter__") else await answer
+    def _stop(self) -> None:
+        loop, thread = self._loop, self._thread
+        self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
 
-            return self.run(job)
-
-        call.__name__ = name
-        call.__doc__ = getattr(TrustCenter, name).__doc__
-        return call
+    version = _blocking(TrustCenter.version)
+    create_site = _blocking(TrustCenter.create_site)
+    sites = _blocking(TrustCenter.sites)
+    create_token = _blocking(TrustCenter.create_token)
+    tokens = _blocking(TrustCenter.tokens)
+    revoke_token = _blocking(TrustCenter.revoke_token)
+    add_staff = _blocking(TrustCenter.add_staff)
+    staff = _blocking(TrustCenter.staff)
+    create_domain = _blocking(TrustCenter.create_domain)
+    domains = _blocking(TrustCenter.domains)
+    domain = _blocking(TrustCenter.domain)
+    keys = _blocking(TrustCenter.keys)
+    rotate = _blocking(TrustCenter.rotate)
+    pseudonymize = _blocking(TrustCenter.pseudonymize)
+    translate = _blocking(TrustCenter.translate)
+    pseudonym = _blocking(TrustCenter.pseudonym)
+    translate_one = _blocking(TrustCenter.translate_one)
+    translations = _streaming(TrustCenter.translations)
+    request_reidentification = _blocking(TrustCenter.request_reidentification)
+    reidentifications = _blocking(TrustCenter.reidentifications)
+    reidentification = _blocking(TrustCenter.reidentification)
+    approve_reidentification = _blocking(TrustCenter.approve_reidentification)
+    deny_reidentification = _blocking(TrustCenter.deny_reidentification)
+    originals = _blocking(TrustCenter.originals)
+    register = _blocking(TrustCenter.register)
+    own_records = _streaming(TrustCenter.own_records)
+    open_upload = _blocking(TrustCenter.open_upload)
+    put_chunk = _blocking(TrustCenter.put_chunk)
+    complete_upload = _blocking(TrustCenter.complete_upload)
+    send_map = _blocking(TrustCenter.send_map)
+    results = _streaming(TrustCenter.results)
+    create_study = _blocking(TrustCenter.create_study)
+    studies = _blocking(TrustCenter.studies)
+    study = _blocking(TrustCenter.study)
+    start_run = _blocking(TrustCenter.start_run)
+    show_run = _blocking(TrustCenter.run)
+    cancel_run = _blocking(TrustCenter.cancel_run)
+    propose_release = _blocking(TrustCenter.propose_release)
+    release = _blocking(TrustCenter.release)
+    approve_release = _blocking(TrustCenter.approve_release)
+    join_map = _streaming(TrustCenter.join_map)
+    audit_export = _streaming(TrustCenter.audit_export)
+    audit_checkpoint = _blocking(TrustCenter.audit_checkpoint)
+    make_domain = _blocking(TrustCenter.make_domain)
+    propose_closing = _blocking(TrustCenter.propose_closing)
+    send_consents = _blocking(TrustCenter.send_consents)
+    closing = _blocking(TrustCenter.closing)
+    send_record_consents = _blocking(TrustCenter.send_record_consents)
+    approve_closing = _blocking(TrustCenter.approve_closing)
+    consents = _blocking(TrustCenter.consents)
+    destroy_domain = _blocking(TrustCenter.destroy_domain)
+    get_pseudonyms = _blocking(TrustCenter.get_pseudonyms)
+    record_consents = _blocking(TrustCenter.record_consents)
+    additional = _blocking(TrustCenter.additional)
+    validate = _blocking(TrustCenter.validate)
+    anonymise = _blocking(TrustCenter.anonymise)
+    delete = _blocking(TrustCenter.delete)
+    import_pairs = _blocking(TrustCenter.import_pairs)
