@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
-from client_support import DOMAIN
+from client_support import DOMAIN, Pseudonyms
 
-from trustcenter.client import TrustCenter
+from trustcenter.client import TrustCenter, UnreachableError
 from trustcenter.client.errors import LocalFileError
 from trustcenter.client.settings import Settings
 from trustcenter.client.tables import ColumnJob, ColumnResult, RowsFailedError, pseudonymize_column, translate_column
@@ -170,3 +170,64 @@ def test_without_pyarrow_the_hint_says_what_to_install(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["no_pyarrow", "pip", "install", "'trustcenter[parquet]'"]
+
+
+async def test_an_interrupted_job_goes_on_and_holds_no_original(rogue: Rogue, tmp_path: Path) -> None:
+    service = Pseudonyms()
+    source, target, failed = tmp_path / "in.parquet", tmp_path / "out.parquet", tmp_path / "failed.parquet"
+    values = [f"bad-{i}" if i % 97 == 5 else f"original-{i}" for i in range(3000)]
+    pq.write_table(table(pa.array(values)), source, row_group_size=700)
+    settings = Settings(batch=100, concurrency=2, checkpoint_every=0.0, retry_for=0.2, backoff=0.01)
+
+    async def job(**more: Any) -> ColumnResult:
+        rogue.handler = service.handle
+        async with TrustCenter(rogue.connection, settings) as center:
+            return await pseudonymize_column(center, "north", ColumnJob(source, target, "pid", failed=failed, **more))
+
+    expected = await job()
+    whole = pq.read_table(target)
+    service.asked, service.break_after = 0, 1500
+    with pytest.raises(UnreachableError) as caught:
+        await job(force=True)
+    assert "--resume" in caught.value.hint
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(left) == {
+        *("in.parquet", "out.parquet", "failed.parquet"),
+        *(".out.parquet.partial", ".out.parquet.resume"),
+    }
+    assert b"original-" not in left[".out.parquet.partial"] + left[".out.parquet.resume"]
+    service.break_after = None
+    result = await job(force=True, resume=True)
+    assert result.resumed >= 1000
+    assert (result.rows, result.failed, result.failures) == (3000, expected.failed, expected.failures)
+    assert pq.read_table(target).equals(whole)
+    assert pq.read_table(failed)["pid"].to_pylist() == [value for value in values if "bad" in value]
+    assert service.asked < 3000 * 1.3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["failed.parquet", "in.parquet", "out.parquet"]
+
+
+async def test_a_changed_input_is_not_gone_on_with(rogue: Rogue, tmp_path: Path) -> None:
+    service = Pseudonyms()
+    service.break_after = 500
+    source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    settings = Settings(batch=100, concurrency=1, checkpoint_every=0.0, retry_for=0.2, backoff=0.01)
+    rogue.handler = service.handle
+    for first, error in (("a", UnreachableError), ("b", LocalFileError)):
+        pq.write_table(table(pa.array([first, *map(str, range(1000))])), source)
+        async with TrustCenter(rogue.connection, settings) as center:
+            with pytest.raises(error) as caught:
+                await pseudonymize_column(center, "north", ColumnJob(source, target, "pid", resume=True))
+    assert caught.value.code == "cannot_resume"
+    assert not target.exists()
+
+
+async def test_large_row_groups_are_split(rogue: Rogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trustcenter.client import parquet
+
+    monkeypatch.setattr(parquet, "_GROUP_BYTES", 200_000)
+    source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    values = [f"v{i}" for i in range(60_000)]
+    pq.write_table(table(pa.array(values)), source)
+    await run(rogue, source, target)
+    assert pq.ParquetFile(target).num_row_groups > 2
+    assert pq.read_table(target)["pid"].to_pylist() == [f"P-{value}" for value in values]
