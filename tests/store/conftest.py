@@ -8,9 +8,10 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import postgres_support
 import pytest
 
-from trustcenter.store import Migration
+from trustcenter.store import Location, Migration, Postgres
 
 ITEMS = (
     Migration(
@@ -46,3 +47,11 @@ def python() -> Callable[..., subprocess.Popen[bytes]]:
         if child.poll() is None:
             child.kill()
         child.communicate()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    """An empty store of each kind."""
+    if request.param == "sqlite":
+        return tmp_path / "a.db"
+    return Postgres(postgres_support.shared_server().create())

@@ -165,7 +165,9 @@ class PostgresEngine(Engine):
             "the database cannot take the operation now",
             hint="check the PostgreSQL server and its disk, then try again",
         )
-        if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        if not isinstance(
+            error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.ReadOnlySqlTransaction
+        ):
             return error
         translated.__cause__ = error
         return translated
