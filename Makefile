@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo serve test check bench soak wheel clean lock
+.PHONY: demo serve test test-postgres check bench soak wheel clean lock
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    run the whole job for real: three sites, a service, linkage, a sealed join map"
 	@echo "make test    run every test"
+	@echo "make test-postgres   the service's tests on a PostgreSQL server (skipped where none is installed)"
 	@echo "make serve   start a service on this machine (data in ./demo-data)"
 	@echo "make check   lint, format, types, import contracts, docs drift"
 	@echo "make bench   measure, side by side with the peers"
@@ -30,6 +31,10 @@ serve: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# The service's tests once more, every instance on a real PostgreSQL server that the tests start.
+test-postgres: $(STAMP)
+	TRUSTCENTER_TEST_STORE=postgres $(BIN)/python -m pytest -n 2 --dist loadfile tests/service $(ARGS)
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak --timeout 7200 $(ARGS)
