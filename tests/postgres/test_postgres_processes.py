@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -172,3 +174,41 @@ def _hammer(pair: Pair, server: PostgresServer, mode: str) -> None:
     originals = list(acknowledged)
     for which in (0, 1):
         assert _strings(pair, which, "north", originals) == list(acknowledged.values())
+
+
+def test_an_older_database_behind_a_running_service_is_refused(tmp_path: Path) -> None:
+    directory = programs()
+    if directory is None:
+        pytest.skip("PostgreSQL is not installed")
+    server = PostgresServer(directory)
+    try:
+        with _pair(tmp_path, server) as pair:
+            early = _strings(pair, 0, "north", ["early"])
+            server.stop()
+            old = server.base / "old"
+            shutil.copytree(server.data, old)
+            server.start()
+            late = _strings(pair, 1, "north", [f"late-{n}" for n in range(50)])
+            server.stop()
+            shutil.rmtree(server.data)
+            old.rename(server.data)
+            if os.geteuid() == 0:
+                subprocess.run(["chown", "-R", "postgres:postgres", server.data], check=True)
+            server.start()
+            for which in (0, 1):
+                for originals in (["early"], ["new"], ["late-1"]):
+                    reply = pair.ask(which, "north", "POST", "/v1/domains/north/pseudonyms", {"originals": originals})
+                    if which == 0 and reply.status == 200:
+                        # The first process saw nothing that the old database lacks: it may go on where it was.
+                        assert reply.json["pseudonyms"] != late[1:2]
+                    else:
+                        assert reply.json["code"] == "stale_database", reply.body
+            # Nothing in the old database tells of what came later, but the outside head does: serials go on above.
+            pair.stop()
+            pair.center.start()
+            pair.start_second()
+            assert _strings(pair, 1, "north", ["early"]) == early
+            again = _strings(pair, 0, "north", [f"other-{n}" for n in range(50)])
+            assert not set(again) & set(late)
+    finally:
+        server.remove()

@@ -18,7 +18,7 @@ from trustcenter.clock import Clock, utc_now
 from trustcenter.comparator import context as comparator_context
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
-from trustcenter.errors import ConflictError, NotFoundError, VerificationError
+from trustcenter.errors import ConflictError, NotFoundError, StaleDatabaseError, VerificationError
 from trustcenter.registrar import closing, closing_proposals, consent_store, grants, reidentify_schema, removal
 from trustcenter.registrar import context as registrar_context
 from trustcenter.registrar import policy as registrar_policy
@@ -26,6 +26,7 @@ from trustcenter.registrar import schema as registrar_schema
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import INSTANCE, KeyRing
 from trustcenter.store import Connection, Database, Postgres
+from trustcenter.store.engine import Engine, Watch
 from trustcenter.store.scrub import scrub
 
 from . import fence, notes, places, replaying
@@ -147,6 +148,7 @@ async def open_instance(
             limits=config.limits,
         )
 
+        _watch(db.engine, log, (instance, database, epoch))
         await db.read(ring.check_material)
         size, _ = await db.read(log.head)
         roots = {head.log_size: await db.read(lambda conn: log.root_at(conn, min(head.log_size, size)))}
@@ -163,6 +165,21 @@ async def open_instance(
             yield Instance(config, instance, registrar, comparator, copies)
         finally:
             await _stop(registrar)
+
+
+def _watch(engine: Engine, log: AuditLog, identity: tuple[str, str, int]) -> None:
+    """Notice a database that was exchanged for an older one while the service runs: its log is shorter, or another."""
+
+    def check(conn: Connection, known: tuple[int, str]) -> None:
+        found = conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
+        size, _ = log.head(conn)
+        if found != identity or size < known[0] or log.root_at(conn, known[0]) != known[1]:
+            raise StaleDatabaseError(
+                "the database behind this service was replaced by an older or another one",
+                hint="stop every process of the service; docs/how-to/postgresql.md, Backups",
+            )
+
+    engine.watch = Watch(log.head, check)
 
 
 def require_complete(config: Config) -> None:

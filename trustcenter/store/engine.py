@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from .connection import Connection
 from .migrations import Migration
@@ -18,8 +19,30 @@ class Session(Connection, Protocol):
         """End it; an open transaction is undone."""
 
 
+@dataclass(frozen=True)
+class Watch:
+    """How a server's store that was replaced behind a running process, as by a restore, is noticed.
+
+    Attributes:
+        look: what is known of the store; read in every transaction just before it commits.
+        check: raises if the store at hand is older than what was known, or another one.
+    """
+
+    look: Callable[[Connection], Any]
+    check: Callable[[Connection, Any], None]
+
+
 class Engine(ABC):
     """One store of one room: how it is opened, how its transactions begin, and what its failures mean."""
+
+    watch: Watch | None = None
+
+    def look(self, conn: Session) -> Any:
+        """What to `keep` once the open transaction is committed. Nothing where no server can be exchanged."""
+        return None
+
+    def keep(self, seen: Any) -> None:
+        """Remember what is committed."""
 
     @abstractmethod
     def prepare(self, migrations: Sequence[Migration], application: str, *, exclusive: bool) -> Session:

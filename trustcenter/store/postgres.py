@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 try:
     import psycopg
@@ -73,6 +73,7 @@ class PostgresEngine(Engine):
         check_conninfo(conninfo)
         self._conninfo = conninfo
         self._guard: PostgresSession | None = None  # holds the lock that says this process has the store
+        self._known: Any = None  # what the watch saw in the last transaction that was committed
 
     def prepare(self, migrations: Sequence[Migration], application: str, *, exclusive: bool) -> Session:
         """As the base says; an empty database is claimed for the room."""
@@ -117,6 +118,26 @@ class PostgresEngine(Engine):
         """As the base says."""
         conn = self._connect()
         conn.execute("SET default_transaction_read_only = on")
+        return self._verified(conn)
+
+    def look(self, conn: Session) -> Any:
+        """As the base says."""
+        return None if self.watch is None else self.watch.look(conn)
+
+    def keep(self, seen: Any) -> None:
+        """As the base says."""
+        self._known = seen
+
+    def _verified(self, conn: PostgresSession) -> PostgresSession:
+        """A new connection may lead to another server than the last one did: to a restored one, or a late replica."""
+        if self.watch is not None and self._known is not None:
+            try:
+                self.begin_read(conn)
+                self.watch.check(conn, self._known)
+                conn.execute("ROLLBACK")
+            except BaseException:
+                conn.close()
+                raise
         return conn
 
     def streamer(self) -> Session:
@@ -149,7 +170,7 @@ class PostgresEngine(Engine):
             self._guard = self._connect()
             _check_server(self._guard)
             self._take(self._guard, exclusive=False)
-        return self._connect()
+        return self._verified(self._connect())
 
     def settle(self, conn: Session, waiting: bool) -> None:
         """The server looks after itself."""

@@ -174,7 +174,9 @@ class Writer:
         if not self._conn.in_transaction:
             return
         try:
+            seen = self._engine.look(self._conn)
             self._conn.execute("COMMIT")
+            self._engine.keep(seen)
             self.commits += 1
             self.operations += len(done)
         except BaseException as error:
