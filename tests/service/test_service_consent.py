@@ -291,3 +291,22 @@ def test_bodies_that_are_no_resources(world, domain: str, body: bytes) -> None:
     assert lines.status == 200
     assert all(error["code"] in ("malformed_consent", "not_a_consent") for error in lines.json["errors"])
     assert b"Muster" not in answer.body + lines.body
+
+
+def test_nothing_is_carried_into_another_domain_without_consent(world, domain: str) -> None:
+    other = f"{domain}-plain"
+    assert world["operator"]("POST", "/v1/domains", {"name": other, "site": "north"}).status == 201
+    send(world, domain, both("1"), both("2"))
+    pseudonyms = issue(world, domain, "1", "2")["pseudonyms"]
+    send(world, domain, both("2", "2024-06-01", until="2025-01-01"))
+
+    def into(source: str, target: str, texts: list[str]):
+        body = {"pseudonyms": texts, "into": target, "mode": "create"}
+        return world["north"]("POST", f"/v1/domains/{source}/translate", body).json
+
+    away = into(domain, other, pseudonyms)
+    assert codes(away) == {1: "consent_expired"}
+    stranger = world["north"]("POST", f"/v1/domains/{other}/pseudonyms", {"originals": ["3"]}).json["pseudonyms"]
+    back = into(other, domain, [away["pseudonyms"][0], *stranger])
+    assert back["pseudonyms"][0] == pseudonyms[0]
+    assert codes(back) == {1: "consent_missing"}

@@ -82,7 +82,7 @@ def test_the_tombstone_survives_restarts_and_kills(center: Center) -> None:
 
 
 def test_further_pseudonyms_and_imports_are_refused_too(center: Center) -> None:
-    send(center, permit("m1"), permit("m2"), permit("m3"))
+    send(center, permit("m1"), permit("m2"), permit("m3"), withdraw(ORIGINAL))
     answer = further(center, "key-1", ["m1", ORIGINAL, "m2", "nobody"]).json
     assert refused(answer) == ["consent_withdrawn", "consent_missing"]
     one, none, two, nobody = answer["pseudonyms"]
@@ -155,6 +155,9 @@ def test_the_log_tells_of_each_withdrawal_and_of_no_person(center: Center, tmp_p
 
 
 def test_nothing_of_it_is_an_original_and_the_instance_is_sound(center: Center) -> None:
+    send(center, permit(ORIGINAL))
+    issue(center, ORIGINAL)
+    send(center, withdraw(ORIGINAL))
     assert center.stop() == 0
     for path in center.dir.rglob("*"):
         if path.is_file():

@@ -76,11 +76,12 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 @dataclass(frozen=True)
 class CodeSystem:
-    """All policies, by number, and their numbers by name in lower case."""
+    """All policies by number, their numbers by name in lower case, and each with the groups above it."""
 
     source: str
     policies: dict[int, Policy]
     names: dict[str, int]
+    chains: dict[int, tuple[int, ...]]
 
     def find(self, text: str) -> Policy | None:
         """The policy of an OID, a number or a name; None for anything else."""
@@ -92,10 +93,7 @@ class CodeSystem:
 
     def within(self, number: int) -> tuple[int, ...]:
         """A policy and the groups above it."""
-        found = [number]
-        while (parent := self.policies[found[-1]].parent) is not None:
-            found.append(parent)
-        return tuple(found)
+        return self.chains[number]
 
 
 def parse(content: bytes) -> CodeSystem:
@@ -127,9 +125,8 @@ def parse(content: bytes) -> CodeSystem:
             None if item.parent is None else _number(item.parent, where),
             None if period is None else int(period.group(1)),
         )
-    for number in policies:
-        _require_root(policies, number)
-    return CodeSystem(file.source, policies, {policy.name.casefold(): policy.number for policy in policies.values()})
+    names = {policy.name.casefold(): policy.number for policy in policies.values()}
+    return CodeSystem(file.source, policies, names, {number: _chain(policies, number) for number in policies})
 
 
 def _number(code: str, where: str) -> int:
@@ -139,14 +136,15 @@ def _number(code: str, where: str) -> int:
     return int(tail)
 
 
-def _require_root(policies: dict[int, Policy], number: int) -> None:
-    seen: set[int] = set()
+def _chain(policies: dict[int, Policy], number: int) -> tuple[int, ...]:
+    found: list[int] = []
     at: int | None = number
     while at is not None:
-        if at in seen or at not in policies:
+        if at in found or at not in policies:
             raise CodeSystemError("a policy has a parent that is missing or below itself")
-        seen.add(at)
+        found.append(at)
         at = policies[at].parent
+    return tuple(found)
 
 
 def _name(display: str) -> str:

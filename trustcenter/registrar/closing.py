@@ -18,7 +18,7 @@ from trustcenter.errors import ConflictError, PolicyError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import domains, policy
+from . import consent_store, domains, policy
 from .context import Context
 from .domains import DomainRow
 from .keyring import domain_scope
@@ -132,6 +132,7 @@ def _shred(context: Context, conn: Connection, domain: DomainRow, who: str, requ
             )
     conn.execute("UPDATE domain SET state = ?, h = x'' WHERE id = ?", (policy.CLOSED, domain.id))
     conn.execute("DELETE FROM idempotency WHERE domain = ?", (domain.id,))
+    consent_store.forget_domain(conn, domain.id)
     context.audit(conn, Event.DOMAIN_DESTROY, who, request, domain=domain.name)
 
 

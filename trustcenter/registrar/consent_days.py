@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Final
 
 _DAY: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
@@ -34,6 +35,7 @@ def german_day(moment: datetime) -> date:
     return (moment.astimezone(UTC) + _offset(moment)).date()
 
 
+@lru_cache(maxsize=8192)  # documents of one night have few dates
 def read(text: str) -> Span | None:
     """A date, or a time with its offset; None for anything else, a year or month alone included."""
     match = _DAY.fullmatch(text)
@@ -65,6 +67,7 @@ def read(text: str) -> Span | None:
     return Span(seconds, seconds + part, german_day(moment))
 
 
+@lru_cache(maxsize=8192)
 def last_day(start: date, years: int) -> date:
     """The last day of a period of whole years that begins with `start`: the day before it comes round again."""
     try:
@@ -86,6 +89,7 @@ def _offset(moment: datetime) -> timedelta:
     return timedelta(hours=2 if begins <= moment < ends else 1)
 
 
+@lru_cache(maxsize=2048)
 def _last_sunday(year: int, month: int) -> datetime:
     """01:00 UTC on the last Sunday of a month of 31 days."""
     last = date(year, month, 31)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from trustcenter.errors import StoreDamagedError
 from trustcenter.messages.consent import CodeSystem
@@ -28,8 +30,7 @@ class Status(StrEnum):
     PERMITTED = "permitted"
 
 
-@dataclass(frozen=True)
-class Provision:
+class Provision(msgspec.Struct, frozen=True):
     """What the newest document says of one policy.
 
     Attributes:
@@ -65,7 +66,7 @@ def merge(held: Provision, new: Provision) -> Provision:
     assert new.first is not None
     first = max(held.first, new.first)
     last = min((day for day in (held.last, new.last) if day is not None), default=None)
-    return held if (first, last) == (held.first, held.last) else replace(new, first=first, last=last)
+    return held if (first, last) == (held.first, held.last) else msgspec.structs.replace(new, first=first, last=last)
 
 
 def add(held: Provisions, new: Iterable[Provision]) -> dict[int, Provision]:
@@ -133,13 +134,24 @@ def unpack(stored: bytes, only: Container[int] | None = None) -> dict[int, Provi
     previous = -1
     if len(stored) % _RECORD.size:
         raise _damaged()
+    if only is not None:
+        stored = _chosen(stored, only)
     for policy, flag, zero, document, dated, recorded, first, last in _RECORD.iter_unpack(stored):
         if policy <= previous or flag > 1 or zero or (flag == 1) != (first > 0):
             raise _damaged()
         previous = policy
-        if only is None or policy in only:
-            held[policy] = Provision(policy, flag == 1, dated, _day(first), _day(last), recorded, document)
+        held[policy] = Provision(policy, flag == 1, dated, _day(first), _day(last), recorded, document)
     return held
+
+
+def _chosen(stored: bytes, only: Container[int]) -> bytes:
+    """The records of some policies. Their numbers stand in the first two bytes of each."""
+    size = _RECORD.size
+    return b"".join(
+        stored[at : at + size]
+        for at, high, low in zip(range(0, len(stored), size), stored[::size], stored[1::size], strict=True)
+        if (high << 8 | low) in only
+    )
 
 
 def relevant(system: CodeSystem, required: Iterable[int]) -> frozenset[int]:
@@ -147,6 +159,7 @@ def relevant(system: CodeSystem, required: Iterable[int]) -> frozenset[int]:
     return frozenset({EVERYTHING, *(number for policy in required for number in system.within(policy))})
 
 
+@lru_cache(maxsize=8192)
 def _day(number: int) -> date | None:
     try:
         return date.fromordinal(number) if number else None

@@ -14,7 +14,7 @@ from typing import Final
 from trustcenter.audit import Event
 from trustcenter.messages import api
 from trustcenter.messages.consent import code_system
-from trustcenter.store import Connection
+from trustcenter.store import Connection, select_in
 
 from . import consent_store as store
 from .batches import Batch
@@ -68,6 +68,19 @@ def admit(context: Context, conn: Connection, domain: DomainRow, batch: Batch) -
         tags=[batch.tags[at] for at in kept],
         errors=sorted([*batch.errors, *errors], key=lambda error: error.index),
     )
+
+
+def refused_rows(
+    context: Context, conn: Connection, domain: DomainRow, rows: Sequence[tuple[int, bytes] | None]
+) -> dict[int, api.ItemError]:
+    """Errors, by place, of rows (serial, nonce) whose persons have not permitted what their domain requires."""
+    if not domain.policy.consent:
+        return {}
+    query = "SELECT serial, tag FROM entry WHERE domain = ? AND tag IS NOT NULL AND serial IN {values}"
+    tags = dict(select_in(conn, query, (domain.id,), sorted({row[0] for row in rows if row is not None})))
+    places = [at for at, row in enumerate(rows) if row is not None and row[0] in tags]
+    found = statuses(context, conn, domain, [tags[row[0]] for at in places if (row := rows[at]) is not None])
+    return {at: refusal(at, status) for at, status in zip(places, found, strict=True) if status is not Status.PERMITTED}
 
 
 def note(

@@ -91,6 +91,12 @@ def learn_documents(conn: Connection, domain: int, names: Iterable[str]) -> dict
     return known
 
 
+def forget_domain(conn: Connection, domain: int) -> None:
+    """Delete what is known of a domain's persons, when its keys are destroyed: nothing leads to them any more."""
+    for table in ("consent", "consent_salt", "consent_document"):
+        conn.execute(f"DELETE FROM {table} WHERE domain = ?", (domain,))  # noqa: S608 - constants
+
+
 def new_salts(count: int) -> list[bytes]:
     """Random salts of entries of the log, each for one of them."""
     noise = os.urandom(_SALT_BYTES * count)

@@ -10,7 +10,7 @@ from trustcenter.errors import PolicyError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import batches, lookup, operations, originals, policy
+from . import batches, consent_gate, lookup, operations, originals, policy
 from .context import Context
 from .domains import DomainRow
 from .resolving import Found
@@ -37,7 +37,7 @@ async def translate_into(
     _require_ordinary(source, target)
     question = await asyncio.to_thread(lookup.read, context, source, body.pseudonyms)
 
-    def effect(conn: Connection) -> tuple[Found, dict[int | None, str]]:
+    def effect(conn: Connection) -> tuple[Found, dict[int | None, str], dict[int, api.ItemError]]:
         now = context.clock()
         policy.require_keys(conn, source.id, now)
         found = lookup.find(context, conn, source, question, now)
@@ -52,10 +52,14 @@ async def translate_into(
             count=len(body.pseudonyms),
             unresolved=found.rows.count(None),
         )
-        return found, dict(originals.unseal(context, conn, source, {row[0] for row in found.rows if row is not None}))
+        serials = {row[0] for row in found.rows if row is not None}
+        refused = consent_gate.refused_rows(context, conn, source, found.rows)
+        return found, dict(originals.unseal(context, conn, source, serials)), refused
 
-    found, texts = await context.db.write(effect)
-    places = [index for index, row in enumerate(found.rows) if row is not None and row[0] in texts]
+    found, texts, refused = await context.db.write(effect)
+    places = [
+        index for index, row in enumerate(found.rows) if row is not None and row[0] in texts and index not in refused
+    ]
     asked = [texts[row[0]] for index in places if (row := found.rows[index]) is not None]
     del texts
     answer = await operations.pseudonymize(
@@ -68,6 +72,8 @@ async def translate_into(
     for index, row in enumerate(found.rows):
         if row is None:
             errors.append(batches.unresolved(index, question, found))
+        elif index in refused:
+            errors.append(refused[index])
         elif strings[index] is None and index not in set(places):
             errors.append(
                 api.ItemError(index=index, code="no_original", hint="its original was dropped: it leads nowhere else")
