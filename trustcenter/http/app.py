@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import aiohttp
 from aiohttp import web
 
 from trustcenter.instance.linking import Linking
@@ -35,7 +36,7 @@ def create_app(instance: Instance) -> web.Application:
     app[METRICS] = Metrics(instance)
     # The first that fits is taken, and the pipelines' routes are asked for most; no two patterns overlap.
     for route in sorted(ROUTES, key=lambda route: route.kind != "issue"):
-        app.router.add_route(route.method, route.path, bind(route))
+        app.router.add_route(route.method, route.path, bind(route), expect_handler=_expect)
     app.cleanup_ctx.append(_linking)
     app.cleanup_ctx.append(_refusals)
     app.on_response_prepare.append(_headers)
@@ -52,6 +53,15 @@ async def _linking(app: web.Application) -> AsyncIterator[None]:
 async def _refusals(app: web.Application) -> AsyncIterator[None]:
     yield
     await app[ACCESS].refusals.close()
+
+
+async def _expect(request: web.Request) -> web.StreamResponse | None:
+    """Expect: 100-continue as the standard has it. aiohttp's own answer to anything else quotes it."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return web.Response(status=417, text="this expectation is not met")
+    if request.version == aiohttp.HttpVersion11 and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return None
 
 
 async def _headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -47,8 +47,9 @@ class Listener(web.BaseSite):
         assert server is not None
         _bound_connections(server, self._limits)
         timeout = self._limits.handshake_timeout if self._ssl_context is not None else None
-        self._server = await asyncio.get_running_loop().create_server(
-            server,
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: _Handler(server, loop=loop, **server._kwargs),
             self._host,
             self._port,
             ssl=self._ssl_context,
@@ -56,6 +57,20 @@ class Listener(web.BaseSite):
             ssl_handshake_timeout=timeout,
             ssl_shutdown_timeout=timeout,
         )
+
+
+class _Handler(web.RequestHandler):
+    """One connection. What cannot be read as a request is refused without repeating a byte of it."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """As aiohttp's, whose message quotes what it could not read."""
+        return super().handle_error(request, status, exc, "this cannot be read as a request" if message else None)
 
 
 def _bound_connections(server: web.Server, limits: Limits) -> None:
