@@ -10,6 +10,7 @@
     ├── MissingExtraError      an optional package is needed and not there
     ├── ColumnsError           the columns handed to `normalise.prepare` do not fit the schema
     ├── SynthError             a configuration of the generator that cannot be fulfilled
+    ├── DuplicatesError        a list of duplicates that cannot be read, contradicts itself or is of another file
     ├── EncodeInputError       records and ids handed to `encode` do not fit each other
     ├── RowsFileError          not a rows or map file, or rows that cannot become one
     │   └── RowsFileDamagedError   cut, changed or not in canonical form
@@ -104,6 +105,12 @@ class SynthError(LinkageError):
     """A configuration of the generator that cannot be fulfilled."""
 
     code = "bad_synth_config"
+
+
+class DuplicatesError(LinkageError):
+    """A list of duplicates cannot be read, contradicts itself, or belongs to another file."""
+
+    code = "bad_duplicates"
 
 
 class EncodeInputError(LinkageError):

@@ -10,6 +10,7 @@ from trustcenter.errors import UsageError_
 
 from . import output
 from .linkage_match import evaluate, match
+from .linkage_quality import check, dedupe
 from .linkage_source import encode, synth
 from .options import PATH, json_option
 
@@ -23,6 +24,7 @@ def linkage() -> None:
 
     Example:
       trustcenter linkage synth demo/ --site north=1000 --site south=800
+      trustcenter linkage check demo/north.csv --schema de-person/1 --id-column id --html north.html
       trustcenter linkage secret --study demo -o study.secret
       trustcenter linkage secret --site-key -o north.key
       trustcenter linkage encode demo/north.csv --schema de-person/1 --id-column id \
@@ -142,5 +144,5 @@ def secret(study: str | None, version: int, own: bool, shown: Path | None, targe
         output.fields(pairs)
 
 
-for command in (synth, encode, match, evaluate):
+for command in (synth, check, dedupe, encode, match, evaluate):
     linkage.add_command(command)

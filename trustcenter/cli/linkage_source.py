@@ -20,6 +20,12 @@ _KINDS = ["hospital", "practice", "rescue", "care", "payer"]
 def source_options(command: F) -> F:
     """How a site's file is read and under which secrets it is encoded; shared with `study upload`."""
     for option in (
+        click.option(
+            "--duplicates",
+            type=PATH,
+            metavar="FILE",
+            help="duplicates.json of `linkage dedupe`: these records are left out.",
+        ),
         click.option("--delimiter", metavar="CHAR", help="Separator; found from the header if not given."),
         click.option("--site-key", type=PATH, required=True, metavar="FILE", help="The site's own key."),
         click.option(
@@ -121,12 +127,13 @@ def encode(
     mapping: tuple[str, ...],
     study_secret: Path,
     site_key: Path,
+    duplicates: Path | None,
     delimiter: str | None,
     target: Path,
     force: bool,
     as_json: bool,
 ) -> None:
-    r"""Encode a site's patients (CSV, UTF-8, one row per patient) into rows and a map.
+    r"""Encode a site's patients (CSV in UTF-8, Parquet or NDJSON, one record per patient) into rows and a map.
 
     Example:
       trustcenter linkage encode patients.csv --schema de-person/1 --id-column pid --map surname=NACHNAME \
@@ -150,6 +157,7 @@ def encode(
             id_column=id_column,
             mapping=parse_mapping(mapping) if mapping else None,
             delimiter=separator(delimiter),
+            duplicates=duplicates,
             force=force,
             progress=lambda _, done, total: tick(done, total),
         )

@@ -93,6 +93,7 @@ def upload(
     mapping: tuple[str, ...],
     study_secret: Path,
     site_key: Path,
+    duplicates: Path | None,
     delimiter: str | None,
     not_deduplicated: bool,
     require_separation: str,
@@ -108,6 +109,7 @@ def upload(
       trustcenter study upload sepsis patients.csv --id-column pid --map surname=NACHNAME \
         --study-secret study.secret --site-key site.key
     """
+    from linkage.dedupe.listing import load_removed
     from linkage.schema import load
     from linkage.tables import parse_mapping, read_csv
     from trustcenter.client import TrustCenter
@@ -132,6 +134,8 @@ def upload(
                 deduplicated=not not_deduplicated,
             )
             table = read_csv(source, id_column=id_column, mapping=chosen, delimiter=separator(delimiter))
+            if duplicates is not None:
+                table = load_removed(duplicates)[0].apply(table)
             return await work.upload(center, found, schema, table, secrets, lambda _, done, total: tick(done, total))
 
         done = call(connect, job)

@@ -1,0 +1,172 @@
+"""The data-quality report: counts only, and what they mean for a linkage."""
+
+from __future__ import annotations
+
+import msgspec
+
+FEW = 3  # live passes below which a record can hardly be linked
+_MANY_FEW = 0.02  # share of such records above which it is said
+_ALIKE = 0.002  # shares of such records that differ less are one
+_COARSE_DEAD = 0.8  # share of capped rows in coarse passes above which they do no work
+_CODES = {
+    "missing": "{name}: {share:.0%} of the records lack it",
+    "no_column": "{name}: the file has no such column, or none that was recognised",
+    "placeholder": "{name}: {count} placeholders or default values, taken as missing",
+    "wrong_check_digit": "{name}: {count} with a wrong check digit, dropped",
+}
+
+
+class FieldReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One field of the schema.
+
+    Attributes:
+        name: of the field.
+        missing: records without a usable value.
+        noticed: what normalisation noticed → count.
+    """
+
+    name: str
+    missing: int
+    noticed: dict[str, int]
+
+
+class PassReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One pass.
+
+    Attributes:
+        name: of the pass.
+        cap: of the pass.
+        missing: records that lack a component.
+        capped: records whose block is over the cap.
+        live: records with a live row.
+        blocks: different block values.
+        largest: records in the largest block.
+        sizes: records in blocks of 1, 2, 3-4, 5-8, 9-16, … records.
+    """
+
+    name: str
+    cap: int
+    missing: int
+    capped: int
+    live: int
+    blocks: int
+    largest: int
+    sizes: list[int]
+
+
+class ProfileReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One set of passes on this source.
+
+    Attributes:
+        profile: its name.
+        own: whether it is the profile of the schema.
+        passes: names of its passes.
+        live: live passes → records, from 0 to all.
+        few: records with fewer than three.
+        densities: whether densities ship for it; without them a study calibrates its own.
+    """
+
+    profile: str
+    own: bool
+    passes: list[str]
+    live: list[int]
+    few: int
+    densities: bool
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """A source, as far as counts tell.
+
+    Attributes:
+        format: of this report.
+        schema: name of the schema.
+        records: of the source.
+        ids_empty: records without an id.
+        ids_repeated: records whose id an earlier record has.
+        same_in_all: records that equal an earlier one in every normalised value.
+        same_person: records that equal an earlier one in both names and the full date of birth.
+        fields: of the schema.
+        passes: of all profiles that were looked at.
+        profiles: the schema's own first.
+        recommended: the profile that suits the source best.
+        advice: sentences for a person.
+    """
+
+    format: str = "trustcenter/source-check/1"
+    schema: str
+    records: int
+    ids_empty: int
+    ids_repeated: int
+    same_in_all: int
+    same_person: int
+    fields: list[FieldReport]
+    passes: list[PassReport]
+    profiles: list[ProfileReport]
+    recommended: str
+    advice: list[str]
+
+
+def recommend(profiles: list[ProfileReport], passes: list[PassReport], records: int) -> str:
+    """The profile with the fewest records that can hardly be linked; of equals the one whose passes do most work."""
+    if not records:
+        return profiles[0].profile
+    by_name = {p.name: p for p in passes}
+    least = min(p.few for p in profiles) / records
+    good = [p for p in profiles if p.few / records - least <= _ALIKE]
+
+    def works(profile: ProfileReport) -> float:
+        own = [by_name[name] for name in profile.passes]
+        return sum(p.live for p in own if p.capped <= _COARSE_DEAD * records) / (len(own) * records)
+
+    # Densities that ship were measured; a profile without them must be better, not equal.
+    return max(good, key=lambda p: (round(works(p), 2), p.densities, p.own)).profile
+
+
+def advise(
+    fields: list[FieldReport],
+    passes: list[PassReport],
+    profiles: list[ProfileReport],
+    recommended: str,
+    counts: dict[str, int],
+) -> list[str]:
+    """What a person should know, most important first."""
+    n = counts["records"]
+    if not n:
+        return ["the source has no records"]
+    said: list[str] = []
+    if counts["ids_empty"] or counts["ids_repeated"]:
+        bad = counts["ids_empty"] + counts["ids_repeated"]
+        said.append(f"{bad} records have no id of their own: encoding will refuse the file")
+    own = profiles[0]
+    if own.few > _MANY_FEW * n:
+        said.append(f"{own.few} of {n} records have fewer than {FEW} live passes and can hardly be linked")
+    if recommended != own.profile:
+        chosen = next(p for p in profiles if p.profile == recommended)
+        calibrate = "" if chosen.densities else "; no densities ship for it: the study calibrates its own"
+        said.append(f"the profile {recommended} suits this source better than {own.profile}{calibrate}")
+    names = {f.name for f in fields}
+    present = {f.name for f in fields if f.missing < 0.9 * n}
+    if names & {"street", "postcode"} and not present & {"street", "postcode"}:
+        said.append("names and birth date only: expect a recall clearly below that with addresses")
+    if "insured_number" not in names and n > 200_000:
+        said.append("above 200,000 records a pass on the insured number helps most, where both sources have it")
+    if counts["same_person"]:
+        said.append(
+            f"{counts['same_person']} records repeat both names and the birth date of another: run `linkage dedupe`"
+        )
+    for f in fields:
+        if f.noticed.get("no_column"):
+            said.append(_CODES["no_column"].format(name=f.name))
+        elif f.missing > 0.1 * n:
+            said.append(_CODES["missing"].format(name=f.name, share=f.missing / n))
+        said += [
+            _CODES[what].format(name=f.name, count=f.noticed[what])
+            for what in ("placeholder", "wrong_check_digit")
+            if f.noticed.get(what)
+        ]
+    said += [
+        f"{p.largest} records share one value in the pass {p.name}: is it a default value?"
+        for p in passes
+        if p.name in own.passes and p.largest > max(50, 0.05 * n)
+    ]
+    return said or ["nothing conspicuous"]
