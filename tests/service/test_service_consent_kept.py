@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hmac
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 from access_support import Center, Reply
-from tests_support import run_cli
+from tests_support import run_cli, stored
 
 from trustcenter.registrar.consent import COMMITMENT
 
@@ -143,12 +142,9 @@ def test_the_log_tells_of_each_withdrawal_and_of_no_person(center: Center, tmp_p
 
     # The commitments open with the salts that the database keeps, and only with them.
     said = {entry["data"]["commitment"] for entry in entries if entry["event"] == "site:consent:withdraw"}
-    conn = sqlite3.connect(center.dir / "registrar" / "registrar.db")
-    try:
+    with stored(center.dir, "registrar") as conn:
         (uuid,) = conn.execute("SELECT uuid FROM domain WHERE name = 'research'").fetchone()
         found = conn.execute("SELECT tag, salt FROM consent_salt").fetchall()
-    finally:
-        conn.close()
     opened = {hmac.new(salt, COMMITMENT + bytes.fromhex(uuid) + tag, "sha256").hexdigest() for tag, salt in found}
     assert len(said) == 2
     assert said <= opened
