@@ -12,7 +12,19 @@ from keys.ids import KeyId, Purpose
 from keys.store import KeyStore
 from trustcenter.errors import ConflictError
 from trustcenter.messages import api
-from trustcenter.registrar import closing, reidentify
+from trustcenter.registrar import closing, domains, reidentify
+from trustcenter.registrar.context import Context
+from trustcenter.store import Connection
+
+
+async def close(context: Context, name: str, days: int) -> api.Domain:
+    """What two people's agreement leads to."""
+
+    def effect(conn: Connection) -> api.Domain:
+        closing.carry_out(context, conn, "operator", "req", name, days)
+        return domains.describe(context, conn, domains.find(conn, name))
+
+    return await context.db.write(effect)
 
 
 async def test_all_four_are_destroyed_and_nothing_resolves(files: Files) -> None:
@@ -27,7 +39,7 @@ async def test_all_four_are_destroyed_and_nothing_resolves(files: Files) -> None
         h = (await center.domain("doomed")).h
         with pytest.raises(ConflictError):
             await closing.destroy(center.context, OPERATOR, "req", "doomed")  # it was never closed
-        closed = await closing.close(center.context, OPERATOR, "req", "doomed", api.DomainClose(days=7))
+        closed = await close(center.context, "doomed", 7)
         assert closed.state == "closing"
         with pytest.raises(ConflictError) as caught:
             await center.issue("doomed", ["a"])

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from tests_support import launch, make_instance, run_cli
@@ -80,7 +81,7 @@ class Center:
         self.cli("site", "token", "north", "-o", self.base / "north.toml", *self.operator)
         self.cli("staff", "add", "clara", "--role", "auditor", "-o", self.auditor, *self.operator)
 
-    def post(self, path: str, body: dict[str, list[str]]) -> dict[str, list[str | None]]:
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, list[str | None]]:
         connection = Connection.load(self.base / "north.toml")
         parts = urlsplit(self.url)
         context = ssl.create_default_context(cadata=connection.ca)

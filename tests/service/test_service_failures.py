@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import resource
 import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,54 @@ def test_every_code_exists_and_is_named_by_a_test(code: str) -> None:
         if any(re.search(rf"\b{re.escape(name)}\b", text) for name in named if name):
             return
     raise AssertionError("no test names it")
+
+
+# What a site, a recipient, an auditor or a programmer meets, or what stands on a page of its own.
+ELSEWHERE = {
+    "bad_receipt", "bad_signature", "map_incomplete", "rows_file_damaged", "sealed_to_another_key",
+    "secret_file_damaged", "untrusted_service", "wrong_receipt", "wrong_statement", "busy", "client_closed",
+    "stream_cut", "unreachable", "seal_broken",
+    "copy_differs", "schema_unknown",  # of `migrate`, which leaves the old instance as it was: postgresql.md
+    "keys_verification", "verification_failed", "unavailable",  # bases of others
+}  # fmt: skip
+
+
+def test_every_failed_verification_and_outage_that_an_operator_can_meet_is_in_the_table() -> None:
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    listed = re.findall(r"(?m)^\| `([a-z_]+)` \| (\d+) \| (\d) \|", page)
+    met = {code for code, status, exit_code in listed if exit_code == "3" or status == "503"}
+    assert len(met) > 30
+    assert met - ELSEWHERE <= set(CODES), sorted(met - ELSEWHERE - set(CODES))
+
+
+def test_incomplete_files_are_said(center: Center, tmp_path: Path) -> None:
+    other = tmp_path / "keys.tc"
+    head = center.dir / "registrar-keys" / "head.json"
+    head.rename(tmp_path / "head.json")
+    backup = ("backup", center.dir, "--room", "registrar", "--part")
+    assert "keys_missing" in center.cli(*backup, "keys", "-o", other, expect=1).stderr
+    (tmp_path / "head.json").rename(head)
+    assert "directory_not_empty" in center.cli("init", center.dir, "--development", expect=1).stderr
+    (center.dir / "reopen.json").write_bytes(b"{")
+    sign = ("reopen", center.dir, "--sign", "anna", "--key", tmp_path / "none", "--yes", *center.secret)
+    assert "proposal_damaged" in center.cli(*sign, expect=3).stderr
+    with sqlite3.connect(center.dir / "registrar" / "registrar.db") as conn:
+        conn.execute("DELETE FROM instance")
+    assert "database_empty" in center.cli(*backup, "database", "-o", tmp_path / "db.tc", expect=3).stderr
+
+
+def test_a_full_target_leaves_nothing_behind(center: Center, tmp_path: Path) -> None:
+    folder = tmp_path / "target"
+    folder.mkdir()
+    command = [sys.executable, "-m", "trustcenter", "backup", center.dir, "--room", "registrar", "--part", "keys",
+               "-o", folder / "keys.tc"]  # fmt: skip
+
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small, timeout=60)
+    assert (done.returncode, "backup_not_written" in done.stderr) == (2, True), done.stderr
+    assert list(folder.iterdir()) == []
 
 
 def _class_of(code: str) -> str:

@@ -437,8 +437,8 @@ def test_a_proposal_stops_nothing_and_only_its_own_signature_closes(world) -> No
     second = world["operator"]("POST", path, {"days": 6}).json
     assert first["statement"] != second["statement"]
     ask(world, domain, ["a"])
-    assert approve(world, "anna", domain, first["statement"], 400)["code"] == "bad_signature"
-    assert approve(world, "anna", domain, second["statement"], 400, key="bernd")["code"] == "bad_signature"
+    assert approve(world, "anna", domain, first["statement"], 422)["code"] == "bad_signature"
+    assert approve(world, "anna", domain, second["statement"], 422, key="bernd")["code"] == "bad_signature"
     assert world["operator"]("GET", f"/v1/domains/{domain}").json["state"] == "open"
     shown = world["bernd"]("GET", path).json
     assert (shown["statement"], shown["approved_by"]) == (second["statement"], None)

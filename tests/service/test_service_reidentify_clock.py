@@ -253,7 +253,7 @@ async def test_a_closed_domain_opens_no_entry_and_releases_nothing(house: House)
     made = await house.ask(values)
     await house.approve(made)
     await house.fetch(made, values)
-    await closing.close(house.context, OPERATOR, "r", "north", api.DomainClose(days=1))
+    await house.context.db.write(lambda conn: closing.carry_out(house.context, conn, "operator", "r", "north", 1))
     assert (await house.fetch(made, values)).originals == ["a"]  # within the grace period
     house.pass_time(days=1)
     with pytest.raises(ConflictError):

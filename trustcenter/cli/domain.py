@@ -9,7 +9,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
-from .options import call, confirm, connect_option, json_option
+from .options import PATH, call, confirm, connect_option, json_option
 
 _COLUMNS = ("name", "kind", "site", "study", "suite", "key_version", "pseudonyms", "state")
 # The format is an object: it is in the JSON only.
@@ -33,6 +33,7 @@ _SHOWN = (
     "closes",
     "created",
 )
+_CLOSING = ("domain", "days", "proposed_by", "created", "approved_by")
 _CHECKS = ("none", "damm", "verhoeff", "hamming", "reed-solomon")
 
 
@@ -133,13 +134,40 @@ def show(name: str, as_json: bool, connect: Path | None) -> None:
 @json_option
 @connect_option
 def close(name: str, days: int, yes: bool, as_json: bool, connect: Path | None) -> None:
-    """Close a domain (operator): no more issue now, and its keys are destroyed after the grace period.
+    """Propose to close a domain (operator). Nothing happens until an approver signs.
 
-    Until then pseudonyms are translated and looked up as before. Afterwards nobody can, and nothing brings it back
-    but a backup of the key store, which has to expire within the grace period too.
+    Then it issues no more at once, and its keys are destroyed after the grace period. Until that day pseudonyms are
+    translated and looked up as before. Afterwards nobody can, and nothing brings it back but a backup of the key
+    store, which has to expire within the grace period too.
     """
-    confirm(f"No more pseudonyms in this domain from now on, and none resolves after {days} days.", name, yes=yes)
-    output.item(call(connect, lambda center: center.close_domain(name, days)), _SHOWN, as_json=as_json)
+    confirm(f"Propose: no more pseudonyms in this domain, and none resolves after {days} days.", name, yes=yes)
+    made = call(connect, lambda center: center.propose_closing(name, days))
+    output.item(made, _CLOSING, as_json=as_json)
+    output.note("an approver signs it next: trustcenter domain approve-close NAME --key FILE")
+
+
+@domain.command("approve-close")
+@click.argument("name")
+@click.option("--key", type=PATH, required=True, metavar="FILE", help="The approver's personal key.")
+@click.option("--key-passphrase-file", type=PATH, metavar="FILE", help="File with the passphrase of that key.")
+@click.option("--yes", is_flag=True, help="Do not ask after showing the statement.")
+@json_option
+@connect_option
+def approve_close(
+    name: str, key: Path, key_passphrase_file: Path | None, yes: bool, as_json: bool, connect: Path | None
+) -> None:
+    """Close a domain that an operator proposed to close (approver): no more issue from now on.
+
+    Its keys are destroyed on the day that is shown. What is signed is shown first.
+    """
+    from trustcenter.client.operator import approve_closing
+
+    from .secret_input import personal_key
+    from .signing import signer
+
+    sign = signer(personal_key(key, key_passphrase_file), "trustcenter/domain-close/1", yes=yes)
+    done = call(connect, lambda center: approve_closing(center, name, sign))
+    output.item(done, _SHOWN, as_json=as_json)
 
 
 @domain.command("destroy")

@@ -78,9 +78,13 @@ def backup(directory: Path, room: str, part: str, target: Path, together: bool, 
     """
     from trustcenter import config
     from trustcenter.instance import backup as work
+    from trustcenter.instance import notes
 
     os.umask(0o077)
-    made = work.take(config.load(directory), room, part, target, together=together)
+    settings = config.load(directory)
+    made = work.take(settings, room, part, target, together=together)
+    if not notes.leave(settings, "backup", [made]):
+        output.note("this account cannot leave a note for the audit log: the log will not tell of this backup")
     show_manifests([made], as_json=as_json)
     output.hint(f"test it: trustcenter restore --test {target}")
 

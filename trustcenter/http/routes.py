@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     routes_access,
+    routes_closing,
     routes_consent,
     routes_metrics,
     routes_operations,
@@ -28,6 +29,7 @@ ROUTES: tuple[Route, ...] = (
     *routes_access.ROUTES,
     *routes_site.ROUTES,
     *routes_operations.ROUTES,
+    *routes_closing.ROUTES,
     *routes_reidentify.ROUTES,
     *routes_consent.ROUTES,
 )

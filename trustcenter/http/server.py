@@ -6,20 +6,23 @@ import asyncio
 import signal
 import ssl
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 from aiohttp import web
 
 import trustcenter
 from trustcenter.config import Config, require_safe_address
-from trustcenter.errors import ConfigError, UnavailableError
-from trustcenter.instance.opening import open_instance
+from trustcenter.errors import ConfigError, TrustCenterError, UnavailableError
+from trustcenter.instance import notes
+from trustcenter.instance.opening import Instance, open_instance
 
 from .app import create_app
 from .listener import Listener
 from .logs import configure
 
 _log = structlog.get_logger()
+_NOTES_SECONDS: Final = 20.0
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:
@@ -44,6 +47,26 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
     if config.server.client_certificates != "off":
         _require_clients(context, config)
     return context
+
+
+def renew(context: ssl.SSLContext, config: Config) -> bool:
+    """Take the certificate and key that lie in their files now, for connections from now on; others go on as they are.
+
+    Returns:
+        False, with everything as it was, if they cannot be used: one of the two was not replaced yet, or is damaged.
+    """
+    try:
+        tls_context(config)  # on a context of its own first: a failure must leave the running one alone
+        assert config.server.certificate is not None
+        assert config.server.key is not None
+        context.load_cert_chain(config.path(config.server.certificate), config.path(config.server.key))
+        if config.server.client_certificates != "off":
+            _require_clients(context, config)  # adds authorities; one that is to be dropped needs a restart
+    except (ConfigError, OSError, ssl.SSLError) as error:
+        _log.error("certificate not renewed: the old one stays", error_type=type(error).__name__)
+        return False
+    _log.info("certificate renewed")
+    return True
 
 
 def _require_clients(context: ssl.SSLContext, config: Config) -> None:
@@ -100,6 +123,8 @@ async def serve(config: Config, passphrase: bytes, *, ready: Callable[[str], Non
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stopping.set)
+            # Without TLS a hangup is ignored rather than fatal, as the unit file's ExecReload sends it.
+            loop.add_signal_handler(signal.SIGHUP, lambda: context is not None and renew(context, config))
             port = runner.addresses[0][1]
             scheme = "https" if context is not None else "http"
             _log.info(
@@ -111,8 +136,20 @@ async def serve(config: Config, passphrase: bytes, *, ready: Callable[[str], Non
             )
             host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
             ready(f"{scheme}://{host}:{port}")
+            noting = loop.create_task(_take_notes(instance))
             await stopping.wait()
+            noting.cancel()
             _log.info("draining")
         finally:
             await runner.cleanup()
     _log.info("stopped")
+
+
+async def _take_notes(instance: Instance) -> None:
+    """Backups that were made meanwhile, into the log."""
+    while True:
+        await asyncio.sleep(_NOTES_SECONDS)
+        try:
+            await notes.take_in(instance.config, instance.registrar)
+        except (OSError, TrustCenterError) as error:
+            _log.error("backups not logged", error_type=type(error).__name__)

@@ -1,4 +1,6 @@
-"""Closing a domain: no more issue at once, and after a grace period its keys are destroyed (rule 13 of the suite).
+"""Closing a domain, which two people agree on: no more issue at once, its keys destroyed after a grace period.
+
+Rule 13 of the suite.
 
 Destroying is two steps, because the database and the key store share no transaction: first one transaction that
 marks every key version destroyed and erases H, then the key store. A crash in between is made good at the next
@@ -24,28 +26,27 @@ from .domains import DomainRow
 from .keyring import domain_scope
 
 
-async def close(context: Context, caller: Principal, request: str, name: str, body: api.DomainClose) -> api.Domain:
-    """Stop issue in a domain now; its keys are destroyed after the grace period.
+def carry_out(context: Context, conn: Connection, who: str, request: str, name: str, days: int, **told: str) -> None:
+    """Stop issue in a domain now; its keys are destroyed after so many days. Two people have agreed (`proposals`).
 
     Raises:
         NotFoundError: no such domain.
         PolicyError: it belongs to a study, or an open domain has it as its parent.
         ConflictError: it is closed already.
     """
+    domain = require_closable(conn, name)
+    closes = stamp(context.clock() + timedelta(days=days))
+    conn.execute("UPDATE domain SET state = ?, closes = ? WHERE id = ?", (policy.CLOSING, closes, domain.id))
+    context.audit(conn, Event.DOMAIN_CLOSE, who, request, domain=name, closes=closes, **told)
 
-    def effect(conn: Connection) -> api.Domain:
-        domain = _ordinary(domains.find(conn, name))
-        policy.require_open(conn, domain.id)
-        if conn.execute("SELECT 1 FROM domain WHERE parent = ? AND state = 'open'", (domain.id,)).fetchone():
-            raise PolicyError(
-                "an open domain has this one as its parent", code="has_children", hint="close that one first"
-            )
-        closes = stamp(context.clock() + timedelta(days=body.days))
-        conn.execute("UPDATE domain SET state = ?, closes = ? WHERE id = ?", (policy.CLOSING, closes, domain.id))
-        context.audit(conn, Event.DOMAIN_CLOSE, caller.name, request, domain=name, closes=closes)
-        return domains.describe(context, conn, domains.find(conn, name))
 
-    return await context.db.write(effect)
+def require_closable(conn: Connection, name: str) -> DomainRow:
+    """The domain, if it may be closed. Raises as `carry_out`."""
+    domain = _ordinary(domains.find(conn, name))
+    policy.require_open(conn, domain.id)
+    if conn.execute("SELECT 1 FROM domain WHERE parent = ? AND state = 'open'", (domain.id,)).fetchone():
+        raise PolicyError("an open domain has this one as its parent", code="has_children", hint="close that one first")
+    return domain
 
 
 def _ordinary(domain: DomainRow) -> DomainRow:

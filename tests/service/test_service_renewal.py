@@ -1,0 +1,69 @@
+"""A renewed certificate is taken on SIGHUP, and a connection that stands goes on."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import ssl
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from conftest_operate import Center
+
+from trustcenter.instance import tls
+
+
+def presented(center: Center, ca: Path) -> bytes:
+    """The certificate that a new connection is shown."""
+    parts = urlsplit(center.url)
+    context = ssl.create_default_context(cafile=str(ca))
+    raw = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20)
+    with raw, context.wrap_socket(raw, server_hostname=parts.hostname) as wrapped:
+        shown = wrapped.getpeercert(binary_form=True)
+        assert shown is not None
+        return shown
+
+
+def test_a_renewed_certificate_is_taken_without_a_restart(tmp_path: Path) -> None:
+    center = Center(tmp_path)
+    folder = center.dir / "tls"
+    old_ca = tmp_path / "old.pem"
+    old_ca.write_bytes((folder / "ca.pem").read_bytes())
+    tls.create(tmp_path / "new", "127.0.0.1", ())
+    with center.running() as process:
+        before = presented(center, old_ca)
+        parts = urlsplit(center.url)
+        standing = http.client.HTTPSConnection(
+            parts.hostname or "", parts.port, context=ssl.create_default_context(cafile=str(old_ca)), timeout=20
+        )
+        standing.request("GET", "/healthz")
+        assert standing.getresponse().read()
+
+        key = (folder / "server.key").read_bytes()
+        (folder / "server.key").write_bytes(b"damaged")  # half renewed: refused, and the old one stays
+        os.kill(process.pid, signal.SIGHUP)
+        wait_for_line(tmp_path / "log", "not renewed")
+        assert presented(center, old_ca) == before
+        (folder / "server.key").write_bytes(key)
+
+        for name in ("server.pem", "server.key"):
+            (tmp_path / "new" / name).replace(folder / name)
+        os.kill(process.pid, signal.SIGHUP)
+        wait_for_line(tmp_path / "log", "certificate renewed")
+        assert presented(center, tmp_path / "new" / "ca.pem") != before
+        standing.request("GET", "/healthz")  # on the same connection
+        assert standing.getresponse().status == 200
+        standing.close()
+        assert process.poll() is None
+
+
+def wait_for_line(log: Path, text: str) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if text in log.read_text():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"the log never said: {text}")
