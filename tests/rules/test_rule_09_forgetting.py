@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from rules_support import FORMAT, NORTH, Files, Opened
 
+from trustcenter.instance import replaying
 from trustcenter.messages import api
 from trustcenter.registrar import operations
 from trustcenter.store.connections import open_writer
@@ -132,3 +135,29 @@ async def test_copies_of_rows_that_moved_are_cleared_too(files: Files) -> None:
     with sqlite3.connect(files.database) as conn:
         assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     conn.close()
+
+
+async def test_a_restored_backup_is_made_to_forget_again(files: Files, tmp_path: Path) -> None:
+    """The whole instance goes back to before the deletions; a newer log tells what was deleted since."""
+    async with files.open() as center:
+        await center.domain("computed", **DOMAINS["computed"])
+        texts = await center.issue("computed", ["a", "b", "c"])
+        rows = {await center.forge("computed", 1, *row[:2]): row for row in await center.rows("computed")}
+    shutil.copytree(files.dir, tmp_path / "old")
+    async with files.open() as center:
+        await center.remove("delete", "computed", texts[:1])
+        await center.remove("anonymise", "computed", texts[1:2])
+    newer = shutil.copy(files.database, tmp_path / "newer.db")
+    shutil.rmtree(files.dir)
+    shutil.copytree(tmp_path / "old", files.dir)
+    assert found([rows[texts[0]][5], rows[texts[1]][5]], files) == 2  # it is all back
+    replaying.stage(files.config, Path(newer), files.passphrase)
+    async with files.open() as center:
+        assert await center.verdicts("computed", texts) == ["unknown_pseudonym", "ok", "ok"]
+        left = {row[0]: row for row in await center.rows("computed")}
+        assert left[rows[texts[0]][0]][1:] == (b"", b"", 0, None, None, 1)
+        assert left[rows[texts[1]][0]][4:] == (None, None, 0)
+        assert left[rows[texts[2]][0]] == rows[texts[2]]
+        assert [e["serials"] for e in await center.entries("site:pseudonym:delete")] == [[rows[texts[0]][0]]]
+    assert found([rows[text][place] for text in texts[:2] for place in (4, 5)], files) == 0
+    assert files.failures() == []
