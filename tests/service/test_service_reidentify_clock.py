@@ -24,6 +24,8 @@ from trustcenter.registrar import closing, domains, issue, originals, reidentify
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.tickets import TicketNeededError
 
+pytestmark = pytest.mark.files
+
 SITE = Principal("north", "site", "t")
 ANNA = Principal("anna", "approver", "t")
 OPERATOR = Principal("olga", "operator", "t")
