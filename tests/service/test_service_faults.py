@@ -109,7 +109,6 @@ def test_each_call_to_the_disk_that_fails_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_full_disk_refuses_and_serves_again_when_there_is_room(tmp_path: Path) -> None:
     with small_disk(tmp_path / "small", "40m") as disk, ended(Crashing(disk)) as center:
-        center.log = tmp_path / "log"
         with center.load(0):
             time.sleep(0.5)
             with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
