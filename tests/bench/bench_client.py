@@ -6,6 +6,7 @@ PYTHONPATH=tests:tests/bench .venv/bin/python tests/bench/bench_client.py --rows
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import subprocess
 import sys
@@ -45,6 +46,18 @@ def _peak(pid: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
+def _admit(base: Path) -> None:
+    """A site with a domain and a connection file."""
+    operator = ("--connect", base / "center" / "operator.toml")
+    for command in (
+        ("site", "add", "north"),
+        ("domain", "create", "north", "--site", "north"),
+        ("site", "token", "north", "-o", base / "north.toml"),
+    ):
+        done = run_cli(*command, *operator)
+        assert done.returncode == 0, done.stderr
+
+
 def _children() -> float:
     """Seconds of processor time of children that have ended."""
     times = os.times()
@@ -60,13 +73,7 @@ def csv_file(rows: int = 1_000_000, repeat: int = 1, *, once: bool = False) -> l
         make_instance(base / "center")
         server, _ = launch(base / "center", base / "log")
         try:
-            operator = ("--connect", base / "center" / "operator.toml")
-            for command in (
-                ("site", "add", "north"),
-                ("domain", "create", "north", "--site", "north"),
-                ("site", "token", "north", "-o", base / "north.toml"),
-            ):
-                assert run_cli(*command, *operator).returncode == 0
+            _admit(base)
             for title in ("new", "known")[: 1 if once else 2]:
                 load, started = Load(), time.perf_counter()
                 before = _children()
@@ -81,9 +88,7 @@ def csv_file(rows: int = 1_000_000, repeat: int = 1, *, once: bool = False) -> l
                 assert client.returncode == 0
                 seconds, spent = time.perf_counter() - started, _children() - before
                 what = f"{rows:,} rows, {rows // repeat:,} {title} identifiers, {size / 2**20:,.0f} MB"
-                speed = (
-                    f"{rows / seconds:,.0f} rows a second ({seconds:.0f} s; {spent:.1f} s CPU of the client)"
-                )
+                speed = f"{rows / seconds:,.0f} rows a second ({seconds:.0f} s; {spent:.1f} s CPU of the client)"
                 memory = f"client {peak:.0f} MB, service {_peak(server.pid):.0f} MB; foreign load {load.foreign():.0%}"
                 found.append((what, speed, memory))
                 print(*found[-1], sep="  ", flush=True)
@@ -95,10 +100,57 @@ def csv_file(rows: int = 1_000_000, repeat: int = 1, *, once: bool = False) -> l
     return found
 
 
+def single_calls(tasks: int = 64, calls: int = 400) -> list[Row]:
+    """So many tasks, each asking for one identifier after the other, by way of the coalescing client."""
+    with tempfile.TemporaryDirectory(prefix="bench-single-") as folder:
+        base = Path(folder)
+        make_instance(base / "center")
+        server, _ = launch(base / "center", base / "log")
+        try:
+            _admit(base)
+            return [asyncio.run(_single(base / "north.toml", tasks, calls))]
+        finally:
+            server.terminate()
+            server.wait(60)
+
+
+async def _single(path: Path, tasks: int, calls: int) -> Row:
+    from trustcenter.client import Connection, TrustCenter
+
+    waits: list[float] = []
+    async with TrustCenter(Connection.load(path)) as center:
+        await center.pseudonym("north", "warm-up")
+
+        async def one(task: int) -> None:
+            for call in range(calls):
+                started = time.perf_counter()
+                await center.pseudonym("north", f"{task}-{call}")
+                waits.append(time.perf_counter() - started)
+
+        load, started, spent = Load(), time.perf_counter(), time.process_time()
+        await asyncio.gather(*map(one, range(tasks)))
+        seconds, spent = time.perf_counter() - started, time.process_time() - spent
+    waits.sort()
+    row = (
+        f"{tasks} tasks, single new identifiers, one call after the other in each",
+        (
+            f"{len(waits) / seconds:,.0f} calls a second; half within {waits[len(waits) // 2] * 1000:.0f} ms, "
+            f"99 % within {waits[len(waits) * 99 // 100] * 1000:.0f} ms; {spent:.1f} s CPU of the client"
+        ),
+        f"foreign load {load.foreign():.0%}",
+    )
+    print(*row, sep="  ", flush=True)
+    return row
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=1, help="rows of each identifier")
     parser.add_argument("--once", action="store_true", help="new identifiers only")
+    parser.add_argument("--single", action="store_true", help="single calls instead of a file")
     arguments = parser.parse_args()
+    if arguments.single:
+        single_calls()
+        sys.exit()
     csv_file(arguments.rows, arguments.repeat, once=arguments.once)
