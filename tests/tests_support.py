@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -104,3 +105,12 @@ def stored(directory: Path, room: str) -> Iterator[Any]:
 
     with store.snapshot(places.database(config.load(directory), room)) as conn:
         yield conn
+
+
+def everything(conn: Any) -> str:
+    """Every value of every table of a store, as text."""
+    if isinstance(conn, sqlite3.Connection):
+        return "\n".join(conn.iterdump())
+    names = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()").fetchall()
+    rows = [row for (name,) in names for row in conn.execute(f"SELECT * FROM {name}").fetchall()]
+    return "\n".join(value.decode("latin-1") if isinstance(value, bytes) else str(value) for r in rows for value in r)

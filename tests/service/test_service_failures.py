@@ -56,6 +56,7 @@ def test_every_failed_verification_and_outage_that_an_operator_can_meet_is_in_th
     assert met - ELSEWHERE <= set(CODES), sorted(met - ELSEWHERE - set(CODES))
 
 
+@pytest.mark.files
 def test_incomplete_files_are_said(center: Center, tmp_path: Path) -> None:
     other = tmp_path / "keys.tc"
     head = center.dir / "registrar-keys" / "head.json"

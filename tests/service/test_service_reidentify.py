@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from tests_support import stored
+from tests_support import everything, stored
 
 from keys.personal import PersonalKey
 from trustcenter.messages import reidentification as wire
@@ -311,7 +311,7 @@ def test_one_entry_per_subject_that_opens_only_with_its_salt(world) -> None:
             ).fetchone()
             message = b"reidentify\0" + bytes.fromhex(uuid) + bytes.fromhex(ident) + serial.to_bytes(6, "big") + nonce
             assert entry["data"]["commitment"] == hmac.digest(salt, message + value.encode(), "sha256").hex()
-        text = "\n".join(conn.iterdump())
+        text = everything(conn)
     assert not any(value in text for value in (*values, *originals))
     text = world.live.log.read_text()
     assert not any(value in text for value in (*values, *originals))
