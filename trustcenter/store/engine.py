@@ -36,6 +36,7 @@ class Engine(ABC):
     """One store of one room: how it is opened, how its transactions begin, and what its failures mean."""
 
     watch: Watch | None = None
+    known: Any = None  # what the watch saw in the last transaction that was committed
 
     def look(self, conn: Session) -> Any:
         """What to `keep` once the open transaction is committed. Nothing where no server can be exchanged."""
@@ -43,6 +44,7 @@ class Engine(ABC):
 
     def keep(self, seen: Any) -> None:
         """Remember what is committed."""
+        self.known = seen
 
     @abstractmethod
     def prepare(self, migrations: Sequence[Migration], application: str, *, exclusive: bool) -> Session:

@@ -73,7 +73,6 @@ class PostgresEngine(Engine):
         check_conninfo(conninfo)
         self._conninfo = conninfo
         self._guard: PostgresSession | None = None  # holds the lock that says this process has the store
-        self._known: Any = None  # what the watch saw in the last transaction that was committed
 
     def prepare(self, migrations: Sequence[Migration], application: str, *, exclusive: bool) -> Session:
         """As the base says; an empty database is claimed for the room."""
@@ -124,16 +123,12 @@ class PostgresEngine(Engine):
         """As the base says."""
         return None if self.watch is None else self.watch.look(conn)
 
-    def keep(self, seen: Any) -> None:
-        """As the base says."""
-        self._known = seen
-
     def _verified(self, conn: PostgresSession) -> PostgresSession:
         """A new connection may lead to another server than the last one did: to a restored one, or a late replica."""
-        if self.watch is not None and self._known is not None:
+        if self.watch is not None and self.known is not None:
             try:
                 self.begin_read(conn)
-                self.watch.check(conn, self._known)
+                self.watch.check(conn, self.known)
                 conn.execute("ROLLBACK")
             except BaseException:
                 conn.close()
