@@ -94,7 +94,10 @@ def errors_page() -> str:
         "invalid_pseudonym": ("usage", "item of an import: empty, too long, or with control characters"),
         "unknown_original": ("not_found", "item of a batch: it has no pseudonym in this domain"),
         "unknown_parent_pseudonym": ("not_found", "item of a batch: not a live pseudonym of the parent domain"),
-        "consent_missing": ("policy", "item of a batch: the person has not permitted what the domain or study requires"),
+        "consent_missing": (
+            "policy",
+            "item of a batch: the person has not permitted what the domain or study requires",
+        ),
         "consent_expired": ("policy", "item of a batch: what is required was permitted, and its period is over"),
         "consent_withdrawn": ("policy", "item of a batch: what is required was withdrawn or refused"),
         "pseudonym_taken": ("conflict", "item of an import: the pseudonym stands, or stood, for another original"),
