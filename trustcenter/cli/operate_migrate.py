@@ -30,7 +30,9 @@ def migrate(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Move the stopped instance in DIR from its files into two PostgreSQL databases.
+    """Move an instance from its files to PostgreSQL.
+
+    The instance in DIR must be stopped, and the two databases empty.
 
     Every row is copied verbatim and compared, every pseudonym is computed from both sides. Then the files are fenced:
     they never open again. Interrupted, the same command takes up where it ended. A connection string holds no
