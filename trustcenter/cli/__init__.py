@@ -36,8 +36,14 @@ _COMMANDS = {
     "translate": ("trustcenter.cli.columns:translate", "Bring pseudonyms to the current key version."),
     "consent": ("trustcenter.cli.consent:consent", "Consent: policies, what sites send, and whether it is there."),
     "import": ("trustcenter.cli.bulk:import_", "Take over pairs of original and pseudonym from another system."),
-    "additional": ("trustcenter.cli.bulk:additional", "Make further pseudonyms of originals."),
-    "validate": ("trustcenter.cli.bulk:validate", "Say of every pseudonym whether it is live."),
+    "additional": (
+        "trustcenter.cli.bulk:additional",
+        "Make further pseudonyms of originals, in a domain that has several per original.",
+    ),
+    "validate": (
+        "trustcenter.cli.bulk:validate",
+        "Say of every pseudonym whether it is live: ok, wrong_check_characters or unknown_pseudonym.",
+    ),
     "anonymise": ("trustcenter.cli.bulk:anonymise", "Drop the way back from pseudonyms to their originals, for ever."),
     "delete": ("trustcenter.cli.bulk:delete", "Erase pseudonyms of a domain that allows it, for ever."),
     "reidentify": ("trustcenter.cli.reidentify:reidentify", "Originals of pseudonyms, under dual control."),
