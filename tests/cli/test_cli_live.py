@@ -240,9 +240,9 @@ def test_rows_go_in_order_over_many_batches(cli: Cli, world: World, tmp_path: Pa
 BAD = {
     "unknown column": (b"PIDX,NAME\n4711,M\n", "[unknown_column]"),
     "empty file": (b"", "[empty_file]"),
-    "not UTF-8": (b"PID,NAME\n1,x\n4711,M\xfcller\n", "(row 2) [not_utf8]"),
-    "ragged": (b"PID,NAME\n4711,M\n4712\n", "(row 2) [bad_row]"),
-    "open quote": (b'PID,NAME\n4711,"M\n', "(row 1) [bad_row]"),
+    "not UTF-8": (b"PID,NAME\n1,x\n4711M\xfcller,y\n", "row 2: not_utf8"),
+    "ragged": (b"PID,NAME\n4711,M\n4712\n", "row 2: bad_row"),
+    "open quote": (b'PID,NAME\n4711,"M\n', "row 1: bad_row"),
     "twice the column": (b"PID,PID\n4711,4712\n", "[bad_column]"),
     "a header that is a patient": (b"4711,Mueller\n4712,Meier\n", "[unknown_column]"),
 }

@@ -110,7 +110,7 @@ def test_a_value_in_any_field_of_any_operation_is_never_echoed(center: Center) -
             assert reply.status < 500, (route.name, body if len(str(body)) < 200 else "long", reply.body)
             if reply.status >= 400:
                 assert CANARY.encode() not in reply.body, route.name
-                assert b"4711" not in reply.body, route.name
+                assert b"-4711" not in reply.body, route.name
         if strange is not None:
             reply = center.ask(who, route.method, strange, None, conn=conn)
             assert reply.status < 500
@@ -118,7 +118,7 @@ def test_a_value_in_any_field_of_any_operation_is_never_echoed(center: Center) -
     conn.close()
     assert asked > 500
     text = center.log.read_text()
-    assert "4711" not in text
+    assert "-4711" not in text  # with its hyphen: identifiers and times may hold the digits
     assert CANARY.encode().hex() not in text
     assert '"unexpected"' not in text
 
