@@ -67,6 +67,7 @@ async def retire(context: Context, message: Retire) -> None:
     """Drop rows whose refs the registrar no longer holds (M6). Twice is harmless."""
 
     def effect(conn: Connection) -> None:
+        context.db.forget_soon()
         refs = [message.refs[start : start + 16] for start in range(0, len(message.refs), 16)]
         number, window = conn.execute(
             "SELECT number, window_number FROM study WHERE name = ?", (message.study,)

@@ -117,6 +117,7 @@ def _behind(context: Context, conn: Connection) -> set[str]:
 
 def _shred(context: Context, conn: Connection, domain: DomainRow, who: str, request: str) -> None:
     """The half inside the database: nothing resolves any more once this is committed."""
+    context.db.forget_soon()
     for version in context.ring.versions(conn, domain.scope):
         if version.state is KeyState.ACTIVE:
             version = context.ring.act(conn, version, KeyAction.DEACTIVATE)

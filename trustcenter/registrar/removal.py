@@ -105,6 +105,7 @@ async def _remove(
 
 def detach(context: Context, conn: Connection, domain: int, serials: Sequence[int]) -> None:
     """Drop what leads from rows back to their originals."""
+    context.db.forget_soon()
     context.tags.forget(conn, domain, serials)
     conn.executemany(
         "UPDATE entry SET tag = NULL, sealed = NULL WHERE domain = ? AND serial = ?",
@@ -114,6 +115,7 @@ def detach(context: Context, conn: Connection, domain: int, serials: Sequence[in
 
 def erase(context: Context, conn: Connection, domain: int, serials: Sequence[int], status: int) -> None:
     """Leave of each row nothing but its serial, and of its string nothing but the tag."""
+    context.db.forget_soon()
     context.tags.forget(conn, domain, serials)
     keys = [(domain, serial) for serial in serials]
     changes = [(status, domain, serial) for serial in serials]

@@ -205,6 +205,10 @@ class Database:
                 _raise(self.engine, error)
             yield mine
 
+    def forget_soon(self) -> None:
+        """Called by a write function that erases: what the store keeps besides is emptied after its commit."""
+        self.engine.forget_soon()
+
     def activity(self) -> Activity:
         """Figures of the writer, for metrics; all 0 for a database that is only read."""
         writer = self._writer

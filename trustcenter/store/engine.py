@@ -36,7 +36,12 @@ class Engine(ABC):
     """One store of one room: how it is opened, how its transactions begin, and what its failures mean."""
 
     watch: Watch | None = None
+    forgetting: bool = False
     known: Any = None  # what the watch saw in the last transaction that was committed
+
+    def forget_soon(self) -> None:
+        """Something is erased in the open transaction: what keeps old pages is to be emptied once it is committed."""
+        self.forgetting = True
 
     def look(self, conn: Session) -> Any:
         """What to `keep` once the open transaction is committed. Nothing where no server can be exchanged."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ CHECKPOINT_CHANGES: Final = 2000  # row changes after which the WAL is copied ba
 CHECKPOINT_CHANGES_BUSY: Final = 20_000  # and at the latest, even if somebody does
 WAL_PAGES_MAX: Final = 32_768  # 128 MiB: beyond this, wait briefly for readers so that the WAL can restart
 RESTART_WAIT_MS: Final = 250
+FORGET_SECONDS: Final = 60.0  # that pages of before an erasure may stay in the WAL while somebody always waits
 
 _log = logging.getLogger(__name__)
 
@@ -33,11 +35,15 @@ class SqliteEngine(Engine):
         self.path = path
         self.before_checkpoint: Callable[[], None] = _nothing  # called while the WAL still holds what it holds
         self._lock: FileLock | None = None
+        self._emptied = time.monotonic()
         self._changes = 0  # of the writing connection at the last checkpoint
 
     def prepare(self, migrations: Sequence[Migration], application: str, *, exclusive: bool) -> Session:
         """As the base says; the file is created with mode 0600."""
         self._lock = FileLock(self.path)
+        # What a crash left in the log is no reason to keep it: it may hold pages of before an erasure.
+        log = self.path.with_name(self.path.name + "-wal")
+        self.forgetting = log.exists() and log.stat().st_size > 0
         try:
             create_private(self.path)
             conn = open_writer(self.path)
@@ -97,6 +103,9 @@ class SqliteEngine(Engine):
     def settle(self, conn: Session, waiting: bool) -> None:
         """Copy the WAL back into the file."""
         assert isinstance(conn, sqlite3.Connection)
+        overdue = time.monotonic() - self._emptied > FORGET_SECONDS
+        if self.forgetting and (overdue or not waiting):
+            self._empty(conn)
         changes = conn.total_changes - self._changes
         if changes < (CHECKPOINT_CHANGES_BUSY if waiting else CHECKPOINT_CHANGES):
             return
@@ -104,11 +113,23 @@ class SqliteEngine(Engine):
         self.before_checkpoint()
         _, pages, _ = conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if pages > WAL_PAGES_MAX:
-            conn.execute(f"PRAGMA busy_timeout = {RESTART_WAIT_MS}")
-            try:
-                conn.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-            finally:
-                conn.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            self._wait_for(conn, "RESTART")
+
+    def _empty(self, conn: sqlite3.Connection) -> None:
+        """Copy the WAL back and cut it to nothing; a reader that is in the way postpones it to the next commit."""
+        self._changes = conn.total_changes
+        self._emptied = time.monotonic()
+        self.before_checkpoint()
+        self.forgetting = not self._wait_for(conn, "TRUNCATE")
+
+    def _wait_for(self, conn: sqlite3.Connection, how: str) -> bool:
+        """A checkpoint that waits briefly for readers; whether it was complete."""
+        conn.execute(f"PRAGMA busy_timeout = {RESTART_WAIT_MS}")
+        try:
+            (busy, *_) = conn.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+            return not busy
+        finally:
+            conn.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
     def finish(self, conn: Session) -> None:
         """Copy the WAL back and empty it."""
