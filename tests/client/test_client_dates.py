@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustcenter.client import TrustCenter
-from trustcenter.client.csvrecords import Dialect
+from trustcenter.client.csvdialect import Dialect
 from trustcenter.client.dates import FORMATS, Coarsening
 from trustcenter.client.errors import LocalFileError
 from trustcenter.client.rowjob import Refused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -32,7 +33,7 @@ class Pairs:
     pseudonym: str
 
 
-class _Fields(Work):
+class _Fields(Work, ABC):
     """Asks with texts of some columns; rows without usable ones are refused here."""
 
     def __init__(self, columns: Sequence[str]) -> None:
@@ -80,9 +81,9 @@ class _Fields(Work):
             for row, item in zip(batch.chunk.rows, found, strict=True)
         ]
 
+    @abstractmethod
     async def ask(self, batch: Batch, items: list[tuple[str, ...]]) -> Sequence[Item]:
         """What became of each."""
-        raise NotImplementedError
 
     def made(self, row: Row, item: Item) -> Made:
         """What is written for a row that was asked for."""

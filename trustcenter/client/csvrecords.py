@@ -4,8 +4,7 @@ Only the chosen fields are ever decoded, so the charset of the other columns doe
 back has their quotes, blanks and line ends unchanged. A record that is no record (another number of fields, broken
 quotes) is one failed row; reading goes on with the next line.
 
-Charsets: UTF-8 and UTF-16 are found by their byte order mark, without one it is UTF-8; Latin-1 and Windows-1252
-have to be said. Rows are numbered from 1, the first record below the header.
+Rows are numbered from 1, the first record below the header.
 """
 
 from __future__ import annotations
@@ -15,92 +14,17 @@ import csv
 import hmac
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import IO, Final
 
+from .csvdialect import Dialect, charset
 from .csvstream import Sink, sniff
 from .errors import LocalFileError
 
-ENCODINGS: Final = ("auto", "utf-8", "utf-16", "latin-1", "cp1252")
-_MARKS: Final = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _BLOCK: Final = 2**20  # bytes read at a time
 _RECORD: Final = 2**20  # bytes of one record, at most: a binary file has no line ends and must not be read whole
 
 Row = tuple[bytes, ...]
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How a file is written.
-
-    Attributes:
-        encoding: a codec of Python without a byte order mark of its own.
-        mark: the byte order mark, or nothing.
-        delimiter: one ASCII character.
-        line_end: LF or CRLF, as after the header.
-    """
-
-    encoding: str
-    mark: bytes
-    delimiter: str
-    line_end: str
-
-    @cached_property
-    def wide(self) -> bool:
-        """Whether characters are not single bytes: such files are read and written by way of UTF-8."""
-        return self.encoding.startswith("utf-16")
-
-    @cached_property
-    def inner(self) -> str:
-        """The charset of fields as they are handed out."""
-        return "utf-8" if self.wide else self.encoding
-
-    def outer(self, data: bytes) -> bytes:
-        """What stands in the file for bytes that were handed out."""
-        return data.decode("utf-8").encode(self.encoding) if self.wide else data
-
-    def text(self, raw: bytes) -> str | None:
-        """The text of a field as it stands in a record; None if it is not of the charset."""
-        if raw[:1] == b'"':
-            raw = raw[1:-1].replace(b'""', b'"')
-        try:
-            return raw.decode(self.inner)
-        except UnicodeDecodeError:
-            return None
-
-    def texts(self, raws: Sequence[bytes]) -> list[str | None]:
-        """As `text`, for many at once."""
-        joined = b"\n".join(raws)
-        if b'"' not in joined:  # and so without line ends inside
-            with suppress(UnicodeDecodeError):
-                return list(joined.decode(self.inner).split("\n")) if raws else []
-        return [self.text(raw) for raw in raws]
-
-    def fields(self, texts: Sequence[str], like: Sequence[bytes]) -> list[bytes]:
-        """As `field`, for many at once, quoted where the fields are that they replace."""
-        joined = "\n".join(texts)
-        special = any(c in joined for c in (self.delimiter, '"', "\r")) or joined.count("\n") >= len(texts)
-        if not special and b'"' not in b"".join(like):
-            with suppress(UnicodeEncodeError):
-                return joined.encode(self.inner).split(b"\n")
-        return [self.field(text, quoted=raw[:1] == b'"') for text, raw in zip(texts, like, strict=True)]
-
-    def field(self, text: str, *, quoted: bool = False) -> bytes:
-        """A text as a field of a record, in quotes where it needs them or is asked to have them.
-
-        Raises:
-            LocalFileError: the charset has no such character.
-        """
-        if quoted or any(c in text for c in (self.delimiter, '"', "\n", "\r")):
-            text = '"' + text.replace('"', '""') + '"'
-        try:
-            return text.encode(self.inner)
-        except UnicodeEncodeError:
-            raise LocalFileError(
-                "the output cannot be written in the charset of the input", code="bad_encoding"
-            ) from None
 
 
 @dataclass(frozen=True)
@@ -151,7 +75,7 @@ class Records:
         self._ended = False
         self.row = 0
         start = stream.read(_BLOCK)
-        codec, mark = _charset(start, encoding)
+        codec, mark = charset(start, encoding)
         self._decoder = codecs.getincrementaldecoder(codec)() if codec.startswith("utf-16") else None
         self.dialect = Dialect(codec, mark, delimiter or ",", "\n")
         self._buffer = b""
@@ -336,30 +260,6 @@ class RecordWriter:
     def raw(self, data: bytes) -> None:
         """Records as they were handed out."""
         self._sink.write(self._dialect.outer(data))
-
-
-def _charset(start: bytes, encoding: str) -> tuple[str, bytes]:
-    """Codec and byte order mark."""
-    if encoding not in ENCODINGS:
-        raise LocalFileError("this charset is not known", code="bad_encoding", hint="one of: " + ", ".join(ENCODINGS))
-    marks = [mark for mark in _MARKS if start.startswith(mark)]
-    found = _MARKS[marks[0]] if marks else None
-    if found is not None and encoding != "auto" and not found.startswith(encoding):
-        raise LocalFileError(
-            f"the input begins with the byte order mark of {found[:6].upper().rstrip('-')}",
-            code="bad_encoding",
-            hint="leave --encoding out",
-        )
-    if found is not None:
-        return found, marks[0]
-    if encoding == "utf-16":
-        # Without a mark: ASCII characters, which a header has, show where the zero bytes are.
-        return ("utf-16-be" if start[:1] == b"\0" else "utf-16-le"), b""
-    if b"\0" in start[:64]:
-        raise LocalFileError(
-            "the input is not text in UTF-8", code="not_utf8", hint="is it UTF-16? then say --encoding utf-16"
-        )
-    return ("utf-8" if encoding == "auto" else encoding), b""
 
 
 def _names(head: str, delimiter: str) -> list[str]:

@@ -13,7 +13,7 @@ from datetime import date
 from itertools import islice
 from typing import Final
 
-from .csvrecords import Dialect
+from .csvdialect import Dialect
 from .errors import LocalFileError
 from .rowjob import Refused
 

@@ -17,7 +17,8 @@ from typing import Final
 from trustcenter.messages.api import Domain
 
 from .api import TrustCenter
-from .csvrecords import Chunk, Dialect, Records, RecordWriter, Row
+from .csvdialect import Dialect
+from .csvrecords import Chunk, Records, RecordWriter, Row
 from .csvstream import open_input
 from .errors import LocalFileError
 from .files import require_writable

@@ -10,7 +10,7 @@ from trustcenter.comparator import uploads
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Receipt
-from trustcenter.registrar import crossing, domains, operations, records, translate
+from trustcenter.registrar import crossing, domains, operations, records, records_read, translate
 
 from .calls import OPERATOR, SITE, Answer, Call, Form, Lines, Route
 
@@ -67,7 +67,7 @@ async def register(call: Call) -> Answer:
 
 
 async def own_refs(call: Call) -> Answer:
-    batches = records.own_refs(call.instance.registrar, call.principal, call.segment("study"))
+    batches = records_read.own_refs(call.instance.registrar, call.principal, call.segment("study"))
 
     async def lines() -> AsyncIterator[Sequence[api.RecordRefs]]:
         async for batch in batches:
@@ -111,7 +111,9 @@ async def map_accept(call: Call) -> Answer:
 
 
 async def results(call: Call) -> Answer:
-    return Lines(records.own_results(call.instance.registrar, call.principal, call.request_id, call.segment("study")))
+    return Lines(
+        records_read.own_results(call.instance.registrar, call.principal, call.request_id, call.segment("study"))
+    )
 
 
 _UPLOAD = "/v1/studies/{study}/uploads"
