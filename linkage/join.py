@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from linkage.errors import JoinInputError
 from linkage.rows import EDGE, ROW, as_words
+from linkage.words import as_bytes, pack
 
 U8 = NDArray[np.uint8]
+U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 Rows = NDArray[np.void]
 Progress = Callable[[int, int], None]
@@ -123,24 +125,37 @@ def join_pass(
         cap: rows that one source may have in a block.
         block_pairs: pairs of rows that a block may have.
     """
+    return join_words(pack(tokens, filters, refs), source, levels, cap=cap, block_pairs=block_pairs)
+
+
+def join_words(
+    words: U64, source: I64, levels: Sequence[int], *, cap: int = NO_CAP, block_pairs: int = BLOCK_PAIRS
+) -> Edges:
+    """Edges of one pass, or of a range of its tokens, from packed rows; not sorted.
+
+    Args:
+        words: (n, 8) u8 of `linkage.words.pack`.
+        source: (n,) i8, number of the source, from 0.
+        levels: four ascending upper bounds on differing bits.
+        cap: rows that one source may have in a block.
+        block_pairs: pairs of rows that a block may have.
+    """
     from linkage.kernels.join import scan_blocks
 
     sources = int(source.max()) + 1 if len(source) else 0
-    high, low = as_words(tokens)
+    high = np.ascontiguousarray(words[:, 0])
     order = np.argsort(high)
-    token = np.stack((high[order], low[order]), axis=1)
-    bits = np.ascontiguousarray(filters[order]).view("<u8").astype(np.uint64, copy=False)
-    owner = np.ascontiguousarray(source[order], np.int64)
-    change = np.flatnonzero(token[1:, 0] != token[:-1, 0]) + 1
-    starts = np.concatenate(([0], change, [len(order)])).astype(np.int64)
+    high = high[order]
+    starts = np.concatenate(([0], np.flatnonzero(high[1:] != high[:-1]) + 1, [len(order)])).astype(np.int64)
+    owner = np.ascontiguousarray(source, np.int64)
     bounds = np.array(levels, np.int64)
     over, tally = np.zeros(sources, np.int64), np.zeros(3, np.int64)
     none, no_level = np.empty(0, np.int64), np.empty(0, np.uint8)
     # Count first, then fill arrays of just that size: memory follows the edges, not the pairs.
-    m = scan_blocks(starts, token, bits, owner, bounds, cap, block_pairs, False, none, none, no_level, over, tally)
+    m = scan_blocks(starts, order, words, owner, bounds, cap, block_pairs, False, none, none, no_level, over, tally)
     first, second, level = np.empty(m, np.int64), np.empty(m, np.int64), np.empty(m, np.uint8)
-    scan_blocks(starts, token, bits, owner, bounds, cap, block_pairs, True, first, second, level, over, tally)
-    table = _edges(refs[order[first]], refs[order[second]], level)
+    scan_blocks(starts, order, words, owner, bounds, cap, block_pairs, True, first, second, level, over, tally)
+    table = _edges(words[first, 6:], words[second, 6:], level)
     return Edges(table, int(tally[0]), tuple(over.tolist()), int(tally[1]), int(tally[2]))
 
 
@@ -188,13 +203,12 @@ def _part(rows: Rows, chosen: I64 | None, part: int, parts: int) -> Rows:
     return chosen_part
 
 
-def _edges(a: U8, b: U8, level: U8) -> NDArray[np.void]:
-    """EDGE table with the smaller ref first, unsorted."""
-    (a_high, a_low), (b_high, b_low) = as_words(a), as_words(b)
-    swap = ((a_high > b_high) | ((a_high == b_high) & (a_low > b_low)))[:, None]
+def _edges(a: U64, b: U64, level: U8) -> NDArray[np.void]:
+    """EDGE table with the smaller ref first, unsorted; refs as (m, 2) u8."""
+    swap = ((a[:, 0] > b[:, 0]) | ((a[:, 0] == b[:, 0]) & (a[:, 1] > b[:, 1])))[:, None]
     table = np.empty(len(level), EDGE)
-    table["lo"] = np.where(swap, b, a)
-    table["hi"] = np.where(swap, a, b)
+    table["lo"] = as_bytes(np.where(swap, b, a))
+    table["hi"] = as_bytes(np.where(swap, a, b))
     table["level"] = level
     return table
 
@@ -202,4 +216,12 @@ def _edges(a: U8, b: U8, level: U8) -> NDArray[np.void]:
 def _sorted(table: NDArray[np.void]) -> NDArray[np.void]:
     lo_high, lo_low = as_words(table["lo"])
     hi_high, hi_low = as_words(table["hi"])
-    return table[np.lexsort((table["level"], hi_low, hi_high, lo_low, lo_high))]
+    order = np.argsort(hi_high)
+    order = order[np.argsort(lo_high[order], kind="stable")]
+    lo, hi = lo_high[order], hi_high[order]
+    again = lo[1:] == lo[:-1]
+    low = lo_low[order]
+    if (again & ((hi[1:] == hi[:-1]) | (low[1:] != low[:-1]))).any():
+        # Equal first halves of different refs do not happen by chance, but the order must not depend on that.
+        order = np.lexsort((table["level"], hi_low, hi_high, lo_low, lo_high))
+    return table[order]

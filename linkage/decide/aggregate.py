@@ -14,6 +14,9 @@ U64 = NDArray[np.uint64]
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 
+_PER_PREFIX = 4  # refs, on average: one look-up touches one or two cache lines
+_MOST_PER_PREFIX = 64  # above, somebody chose the refs, and the table is sorted in another way
+
 
 @dataclass(frozen=True, slots=True)
 class RefIndex:
@@ -23,22 +26,36 @@ class RefIndex:
         high: (k,) u8, first halves of the refs, ascending.
         low: (k,) u8, second halves.
         record: (k,) i4, record of each.
+        starts: (2**b + 1,) i8, where the refs of each prefix of b bits start, and the end.
         records: number of records.
     """
 
     high: U64
     low: U64
     record: I32
+    starts: I64
     records: int
 
     @classmethod
     def build(cls, refs: U8) -> RefIndex:
         """From (n, P, 16) u1; record i has the refs `refs[i]`."""
+        from linkage.kernels.refs import sort_refs
+
         n, passes, _ = refs.shape
-        flat = refs.reshape(-1, 16)
-        order = sort_order(flat)
-        high, low = as_words(flat)
-        return cls(high[order], low[order], (order // max(passes, 1)).astype(np.int32), n)
+        flat = np.ascontiguousarray(refs).reshape(-1, 16)
+        size = len(flat)
+        prefixes = 1 << max(1, (size // _PER_PREFIX).bit_length())
+        starts = np.zeros(prefixes + 1, np.int64)
+        high, low, record = np.empty(size, np.uint64), np.empty(size, np.uint64), np.empty(size, np.int32)
+        words = flat.view(np.uint64)
+        if not sort_refs(words, max(passes, 1), _MOST_PER_PREFIX, starts, high, low, record):
+            order = sort_order(flat)
+            high, low = as_words(flat)
+            high, low, record = high[order], low[order], (order // max(passes, 1)).astype(np.int32)
+            shift = np.uint64(65 - prefixes.bit_length())
+            counts = np.bincount((high >> shift).astype(np.int64), minlength=prefixes)
+            starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        return cls(high, low, record, starts, n)
 
     @property
     def repeated(self) -> int:
@@ -47,20 +64,11 @@ class RefIndex:
 
     def find(self, refs: U8) -> I64:
         """(m,) i8: record of each of (m, 16) u1, -1 where the ref is unknown (retired, for example)."""
-        high, low = as_words(refs)
-        found = np.full(len(refs), -1, np.int64)
-        if not len(self.high):
-            return found
-        at = np.searchsorted(self.high, high)
-        open_ = np.flatnonzero(at < len(self.high))
-        while len(open_):  # more than one round only where first halves are equal
-            same = self.high[at[open_]] == high[open_]
-            open_ = open_[same]
-            hit = self.low[at[open_]] == low[open_]
-            found[open_[hit]] = self.record[at[open_[hit]]]
-            open_ = open_[~hit]
-            at[open_] += 1
-            open_ = open_[at[open_] < len(self.high)]
+        from linkage.kernels.refs import find_refs
+
+        words = np.ascontiguousarray(refs).reshape(-1, 16).view(np.uint64)
+        found = np.empty(len(words), np.int64)
+        find_refs(words, self.starts, self.high, self.low, self.record, found)
         return found
 
 

@@ -9,5 +9,6 @@ from __future__ import annotations
 from linkage.kernels.filters import expand_rows
 from linkage.kernels.join import scan_blocks
 from linkage.kernels.onetoone import greedy
+from linkage.kernels.refs import find_refs, sort_refs
 
-__all__ = ["expand_rows", "greedy", "scan_blocks"]
+__all__ = ["expand_rows", "find_refs", "greedy", "scan_blocks", "sort_refs"]

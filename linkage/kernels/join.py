@@ -23,12 +23,12 @@ def _popcount(x: Any) -> Any:
 
 
 @compiled(
-    "i8(i8[::1], u8[:,::1], u8[:,::1], i8[::1], i8[::1], i8, i8, b1, i8[::1], i8[::1], u1[::1], i8[::1], i8[::1])",
+    "i8(i8[::1], i8[::1], u8[:,::1], i8[::1], i8[::1], i8, i8, b1, i8[::1], i8[::1], u1[::1], i8[::1], i8[::1])",
 )
 def scan_blocks(
     starts: I64,
-    token: U64,
-    bits: U64,
+    order: I64,
+    words: U64,
     source: I64,
     levels: I64,
     cap: int,
@@ -43,10 +43,10 @@ def scan_blocks(
     """Count, or write, the edges of one pass.
 
     Args:
-        starts: (k + 1,) i8, where each run of rows with equal `token[:, 0]` starts, and the end.
-        token: (m, 2) u8, both halves of each row's token, sorted by the first half.
-        bits: (m, 4) u8, filters in the same order.
-        source: (m,) i8, number of the source.
+        starts: (k + 1,) i8, where in `order` each run of rows with equal `words[:, 0]` starts, and the end.
+        order: (m,) i8, rows sorted by the first half of their token.
+        words: (m, 8) u8, rows as `linkage.words` packs them; one row is one cache line.
+        source: (m,) i8, number of the source of each row.
         levels: (4,) i8, ascending upper bounds on differing bits.
         cap: rows one source may have in a block; a source with more takes no part in that block.
         budget: pairs of rows, of whatever source, that a block may have; a block with more is left out.
@@ -62,41 +62,43 @@ def scan_blocks(
     """
     edges = 0
     seen = np.zeros(over_cap.shape[0], np.int64)
-    for k in range(starts.shape[0] - 1):
-        lo, hi = starts[k], starts[k + 1]
+    for run in range(starts.shape[0] - 1):
+        lo, hi = starts[run], starts[run + 1]
         if hi - lo < 2:
             continue
-        for i in range(lo, hi):
-            seen[source[i]] += 1
+        for k in range(lo, hi):
+            seen[source[order[k]]] += 1
         rows = 0
         squares = 0
-        for i in range(lo, hi):
-            if seen[source[i]] <= cap:
+        for k in range(lo, hi):
+            if seen[source[order[k]]] <= cap:
                 rows += 1
-                squares += seen[source[i]]
+                squares += seen[source[order[k]]]
         pairs = (rows * rows - squares) // 2
         work = rows * (rows - 1) // 2  # the loop below visits pairs within a source too, if only to skip them
         if not fill:
             tally[2] = max(tally[2], hi - lo)
-            for i in range(lo, hi):
-                if seen[source[i]] > cap:
-                    over_cap[source[i]] += 1
+            for k in range(lo, hi):
+                if seen[source[order[k]]] > cap:
+                    over_cap[source[order[k]]] += 1
             if work > budget:
                 tally[1] += 1
         if pairs > 0 and work <= budget:
             if not fill:
                 tally[0] += pairs
-            for i in range(lo, hi - 1):
+            for k in range(lo, hi - 1):
+                i = order[k]
                 if seen[source[i]] > cap:
                     continue
-                for j in range(i + 1, hi):
-                    if source[j] == source[i] or seen[source[j]] > cap or token[i, 1] != token[j, 1]:
+                for other in range(k + 1, hi):
+                    j = order[other]
+                    if source[j] == source[i] or seen[source[j]] > cap or words[i, 1] != words[j, 1]:
                         continue
                     d = (
-                        _popcount(bits[i, 0] ^ bits[j, 0])
-                        + _popcount(bits[i, 1] ^ bits[j, 1])
-                        + _popcount(bits[i, 2] ^ bits[j, 2])
-                        + _popcount(bits[i, 3] ^ bits[j, 3])
+                        _popcount(words[i, 2] ^ words[j, 2])
+                        + _popcount(words[i, 3] ^ words[j, 3])
+                        + _popcount(words[i, 4] ^ words[j, 4])
+                        + _popcount(words[i, 5] ^ words[j, 5])
                     )
                     if d <= levels[3]:
                         if fill:
@@ -107,6 +109,6 @@ def scan_blocks(
                                 step += 1
                             level[edges] = step
                         edges += 1
-        for i in range(lo, hi):
-            seen[source[i]] = 0
+        for k in range(lo, hi):
+            seen[source[order[k]]] = 0
     return edges

@@ -56,6 +56,24 @@ def test_refs_with_equal_first_halves_are_told_apart():
     assert index.find(asked).tolist() == [4, 2, 3, 1, 0, -1, -1]
 
 
+@pytest.mark.parametrize("chosen", [False, True], ids=["uniform refs", "refs somebody chose"])
+def test_the_index_of_refs_is_sorted_and_finds(uniform, chosen):
+    refs = uniform("many", 500, 3, 16).copy()
+    if chosen:
+        refs[:, :, :7] = 0  # one prefix for all
+    index = RefIndex.build(refs)
+    flat = [bytes(r) for r in refs.reshape(-1, 16)]
+    known = {ref: at // 3 for at, ref in enumerate(flat)}
+    assert [
+        h.to_bytes(8, "big") + v.to_bytes(8, "big")
+        for h, v in zip(index.high.tolist(), index.low.tolist(), strict=True)
+    ] == (sorted(flat))
+    asked = np.concatenate([refs.reshape(-1, 16)[::-1], uniform("others", 50, 16)])
+    assert index.find(asked).tolist() == [known.get(bytes(r), -1) for r in asked]
+    assert index.repeated == 0
+    assert RefIndex.build(np.concatenate([refs, refs[:2]])).repeated == 6
+
+
 def test_no_edges_no_pairs(uniform):
     assert len(aggregate(np.empty(0, EDGE), RefIndex.build(uniform("r", 2, 2, 16)))) == 0
     assert len(aggregate(np.empty(0, EDGE), RefIndex.build(np.empty((0, 2, 16), np.uint8)))) == 0
