@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import msgspec
 import numpy as np
@@ -26,6 +28,7 @@ EDGE = np.dtype([("lo", "u1", 16), ("hi", "u1", 16), ("level", "u1")])
 _ROWS_MAGIC = b"TCROWS1\n"
 _MAP_MAGIC = b"TCRMAP1\n"
 _HEADER_MAX = 4096  # bytes
+SLAB = 1 << 20  # rows read at a time: 68 MB
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 _Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}(?![\s\S])")]
@@ -99,13 +102,50 @@ def read_rows(path: Path) -> tuple[Header, NDArray[np.void]]:
         RowsFileError: not a rows file, or one of a newer format.
         RowsFileDamagedError: cut, changed, not sorted, or a pass beyond the header's.
     """
-    header, body = _read(path, _ROWS_MAGIC, "rows")
-    rows = _shaped(header, body, ROW)
-    if len(rows) and int(rows["pass"].max()) >= header.passes:
-        raise RowsFileDamagedError("a row has a pass that the header does not know")
-    if not ascending(rows["ref"]):
-        raise RowsFileDamagedError("the rows are not sorted by ref, or a ref occurs twice")
+    header, _ = open_rows(path)
+    rows = np.empty(header.n, ROW)
+    at = 0
+    for part in stream_rows(path):
+        rows[at : at + len(part)] = part
+        at += len(part)
     return header, rows
+
+
+def open_rows(path: Path) -> tuple[Header, int]:
+    """Header of a rows file and where its body begins; the length is checked, the body not yet.
+
+    Raises:
+        RowsFileError: not a rows file, or one of a newer format.
+        RowsFileDamagedError: the header is not in order, or the length is wrong.
+    """
+    with _opened(path, "rows") as file:
+        return _head(file, _ROWS_MAGIC, "rows", lambda _: ROW.itemsize)
+
+
+def stream_rows(path: Path, size: int = SLAB) -> Iterator[NDArray[np.void]]:
+    """The rows of a file in parts of at most `size`; memory does not grow with the file.
+
+    Nothing that came may be relied on before the last part came: only then is the hash known.
+
+    Raises:
+        RowsFileError, RowsFileDamagedError: as `read_rows`.
+    """
+    with _opened(path, "rows") as file:
+        header, _ = _head(file, _ROWS_MAGIC, "rows", lambda _: ROW.itemsize)
+        digest = hashlib.sha256()
+        last = None
+        for start in range(0, header.n, size):
+            rows = np.empty(min(size, header.n - start), ROW)
+            _fill(file, rows)
+            digest.update(rows.view(np.uint8).data)
+            if int(rows["pass"].max()) >= header.passes:
+                raise RowsFileDamagedError("a row has a pass that the header does not know")
+            if not ascending(rows["ref"]) or (last is not None and bytes(rows["ref"][0]) <= last):
+                raise RowsFileDamagedError("the rows are not sorted by ref, or a ref occurs twice")
+            last = bytes(rows["ref"][-1])
+            yield rows
+        if digest.hexdigest() != header.sha256:
+            raise RowsFileDamagedError("the file was cut or changed", hint="transfer or make it again")
 
 
 def map_dtype(passes: int) -> np.dtype[np.void]:
@@ -139,8 +179,12 @@ def read_map(path: Path) -> tuple[Header, NDArray[np.void]]:
         RowsFileError: not a map file, or one of a newer format.
         RowsFileDamagedError: cut or changed, record numbers not ascending, or an unknown flag.
     """
-    header, body = _read(path, _MAP_MAGIC, "map")
-    entries = _shaped(header, body, map_dtype(header.passes))
+    with _opened(path, "map") as file:
+        header, _ = _head(file, _MAP_MAGIC, "map", lambda h: map_dtype(h.passes).itemsize)
+        entries = np.empty(header.n, map_dtype(header.passes))
+        _fill(file, entries)
+    if hashlib.sha256(entries.view(np.uint8).data).hexdigest() != header.sha256:
+        raise RowsFileDamagedError("the file was cut or changed", hint="transfer or make it again")
     if not ascending(entries["record_number"]):
         raise RowsFileDamagedError("the record numbers are not sorted, or one occurs twice")
     if (entries["flags"] > 1).any():
@@ -169,30 +213,37 @@ def _write(path: Path, magic: bytes, body: bytes, n: int, header: dict[str, str 
     return made
 
 
-def _read(path: Path, magic: bytes, what: str) -> tuple[Header, bytes]:
+@contextmanager
+def _opened(path: Path, what: str) -> Iterator[IO[bytes]]:
     try:
-        data = path.read_bytes()
+        file = path.open("rb")
     except FileNotFoundError:
         raise RowsFileError(f"there is no such {what} file") from None
-    if not data.startswith(magic):
+    with file:
+        yield file
+
+
+def _head(file: IO[bytes], magic: bytes, what: str, size_of: Callable[[Header], int]) -> tuple[Header, int]:
+    """Header and where the body begins, after a check of the file's length."""
+    if file.read(len(magic)) != magic:
         raise RowsFileError(f"not a {what} file of this version", hint="made by `trustcenter linkage encode`?")
-    end = data.find(b"\n", len(magic), len(magic) + _HEADER_MAX)
-    if end < 0:
+    line = file.readline(_HEADER_MAX)
+    if not line.endswith(b"\n"):
         raise RowsFileDamagedError("the header has no end")
-    line = data[len(magic) : end]
+    line = line[:-1]
     try:
         header = msgspec.json.decode(line, type=Header)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise RowsFileDamagedError("the header is not valid") from None
     if msgspec.json.encode(header, order="sorted") != line:
         raise RowsFileDamagedError("the header is not in canonical form")
-    body = data[end + 1 :]
-    if hashlib.sha256(body).hexdigest() != header.sha256:
-        raise RowsFileDamagedError("the file was cut or changed", hint="transfer or make it again")
-    return header, body
-
-
-def _shaped(header: Header, body: bytes, dtype: np.dtype[np.void]) -> NDArray[np.void]:
-    if len(body) != header.n * dtype.itemsize:
+    begin = file.tell()
+    if os.fstat(file.fileno()).st_size - begin != header.n * size_of(header):
         raise RowsFileDamagedError("the file does not hold as many entries as its header says")
-    return np.frombuffer(bytearray(body), dtype)  # a copy: kernels want writable memory
+    return header, begin
+
+
+def _fill(file: IO[bytes], table: NDArray[np.void]) -> None:
+    """Read just as much as the table holds."""
+    if len(table) and file.readinto(table.view(np.uint8).data) != table.nbytes:  # type: ignore[attr-defined]
+        raise RowsFileDamagedError("the file was cut or changed", hint="transfer or make it again")

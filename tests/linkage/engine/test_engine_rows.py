@@ -1,9 +1,20 @@
 """Rows and map files: docs/spec/rows-file.md."""
 
+import numpy as np
 import pytest
 
 from linkage.errors import RowsFileDamagedError, RowsFileError
-from linkage.rows import ROW, ascending, read_map, read_rows, sort_order, write_map, write_rows
+from linkage.rows import (
+    ROW,
+    ascending,
+    open_rows,
+    read_map,
+    read_rows,
+    sort_order,
+    stream_rows,
+    write_map,
+    write_rows,
+)
 
 HEADER = {"study": "s", "version": 1, "source": "a", "fingerprint": "ab" * 32, "passes": 15}
 
@@ -79,11 +90,36 @@ def test_no_such_file(tmp_path):
 
 
 def test_order_with_equal_first_halves():
-    import numpy as np
-
     refs = np.zeros((4, 16), np.uint8)
     refs[:, 15] = [3, 1, 2, 0]
     assert sort_order(refs).tolist() == [3, 1, 2, 0]
     assert ascending(refs[[3, 1, 2, 0]])
     assert not ascending(refs[[1, 1]])
     assert ROW.itemsize == 65
+
+
+def test_parts_are_the_whole(tmp_path, made):
+    header = write_rows(tmp_path / "x", made.rows, HEADER)
+    parts = list(stream_rows(tmp_path / "x", size=97))
+    assert [len(p) for p in parts] == [97] * (header.n // 97) + [header.n % 97]
+    assert b"".join(p.tobytes() for p in parts) == made.rows.tobytes()
+    again, begin = open_rows(tmp_path / "x")
+    assert again == header
+    assert (tmp_path / "x").read_bytes()[begin:] == made.rows.tobytes()
+
+
+def test_disorder_between_two_parts_is_found(tmp_path, made, monkeypatch):
+    monkeypatch.setattr("linkage.rows.ascending", lambda refs: True)  # a writer that does not look
+    turned = np.concatenate([made.rows[97:194], made.rows[:97]])
+    write_rows(tmp_path / "x", turned, HEADER)
+    monkeypatch.undo()
+    with pytest.raises(RowsFileDamagedError, match="not sorted"):
+        list(stream_rows(tmp_path / "x", size=97))
+
+
+def test_a_header_that_promises_too_much_costs_no_memory(tmp_path, made):
+    write_rows(tmp_path / "x", made.rows, HEADER)
+    data = (tmp_path / "x").read_bytes().replace(b'"n":750,', b'"n":75000000000000,')
+    (tmp_path / "x").write_bytes(data)
+    with pytest.raises(RowsFileDamagedError, match="as many entries"):
+        read_rows(tmp_path / "x")
