@@ -62,6 +62,9 @@ class MatchResult:
         refused: names of the sources whose declaration of being deduplicated does not hold.
         refused_merges: matched pairs that were not joined, because they would have merged two persons.
         counts: figures for people and logs.
+        cut: posterior above which a pair is a match.
+        bounds: posteriors between which a pair is unsure.
+        densities: with which was decided.
     """
 
     pairs: NDArray[np.void]
@@ -72,6 +75,9 @@ class MatchResult:
     refused: tuple[str, ...]
     refused_merges: NDArray[np.int64]
     counts: dict[str, int]
+    cut: float
+    bounds: tuple[float, float]
+    densities: Densities
 
 
 def match(
@@ -164,6 +170,9 @@ def match(
         refused=tuple(sources[s].name for s in decision.refused),
         refused_merges=clusters.refused,
         counts=counts,
+        cut=cut,
+        bounds=bounds,
+        densities=densities,
     )
 
 

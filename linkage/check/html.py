@@ -5,36 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from linkage import charts
 from linkage.check.report import Report
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#1a1a1a}
 h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}table{border-collapse:collapse}
 td,th{padding:.15em .8em .15em 0;text-align:right}td:first-child,th:first-child{text-align:left}
-svg text{font:12px system-ui,sans-serif;fill:#1a1a1a}.bar{fill:#2a6f97}.second{fill:#c9a227}.third{fill:#b9c0c5}
 """
-_WIDTH, _ROW, _LABEL = 560, 20, 150
 
 
 def bars(title: str, rows: Sequence[tuple[str, Sequence[int]]], parts: Sequence[str]) -> str:
-    """A horizontal bar per row, cut into parts; counts stand beside it, so colour never carries the meaning alone."""
-    total = max((sum(values) for _, values in rows), default=0) or 1
-    height = _ROW * len(rows) + 24
-    out = [
-        f'<figure><svg role="img" width="{_LABEL + _WIDTH + 190}" height="{height}"><title>{escape(title)}</title>',
-        f'<text x="{_LABEL}" y="14">{escape(" | ".join(parts))}</text>',
-    ]
-    for k, (label, values) in enumerate(rows):
-        y = 22 + k * _ROW
-        out.append(f'<text x="{_LABEL - 8}" y="{y + 12}" text-anchor="end">{escape(label)}</text>')
-        x = float(_LABEL)
-        for style, value in zip(("bar", "second", "third"), values, strict=False):
-            width = _WIDTH * value / total
-            out.append(f'<rect class="{style}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="{_ROW - 5}"/>')
-            x += width
-        told = " | ".join(f"{v:,}" for v in values)
-        out.append(f'<text x="{x + 6:.1f}" y="{y + 12}">{told}</text>')
-    return "".join([*out, "</svg></figure>"])
+    """A chart of the page."""
+    return f"<figure>{charts.bars(title, rows, parts)}</figure>"
 
 
 def page(report: Report, title: str = "Source check") -> str:

@@ -9,7 +9,8 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
-from .linkage_match import evaluate, match
+from .linkage_evaluate import evaluate
+from .linkage_match import match
 from .linkage_quality import check, dedupe
 from .linkage_source import encode, synth
 from .options import PATH, json_option

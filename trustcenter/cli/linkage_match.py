@@ -1,9 +1,8 @@
-"""`trustcenter linkage match` and `evaluate`: who is who, and how good that is."""
+"""`trustcenter linkage match`: who is who."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +11,6 @@ from trustcenter.errors import UsageError_
 from . import output
 from .options import PATH, force_option, json_option, output_option
 from .progress import progress
-
-if TYPE_CHECKING:
-    from linkage.evaluate import Quality
 
 
 @click.command()
@@ -38,8 +34,9 @@ def match(
 ) -> None:
     """Match two or more encoded sources.
 
-    Writes pairs.csv (every pair of records with an edge, its posterior and what was decided) and persons.csv (the
-    person of each record). Where ids.csv lies in a DIR, the site's ids stand beside the record numbers.
+    Writes pairs.csv (every pair of records with an edge, its posterior and what was decided), persons.csv (the person
+    of each record) and run.json (what it was decided with). Where ids.csv lies in a DIR, the site's ids stand beside
+    the record numbers.
 
     Example:
       trustcenter linkage match north/ south/ practice/ -o joined/
@@ -77,45 +74,3 @@ def _say(result: object, as_json: bool) -> None:
         output.fields({"sources": result.names, **counts})
     for name in result.refused:
         output.note(f"the source {output.plain(name)} is not free of duplicates: its pairs are possible only")
-
-
-@click.command()
-@click.argument("matched", metavar="DIR", type=PATH)
-@click.option("--truth", type=PATH, required=True, metavar="FILE", help="CSV with the columns site, id and person.")
-@json_option
-def evaluate(matched: Path, truth: Path, as_json: bool) -> None:
-    """Judge the outcome of `match` against the truth: pairwise precision, recall and F1.
-
-    Example:
-      trustcenter linkage evaluate joined/ --truth demo/truth.csv
-    """
-    from trustcenter.client.offline import evaluate_directory
-
-    found = evaluate_directory(matched, truth)
-    if as_json:
-        output.data(
-            {
-                "records": found.records,
-                "conflicts": found.conflicts,
-                "overall": _figures(found.overall),
-                "by_sources": [{"sources": pair, **_figures(q)} for pair, q in found.by_sources.items()],
-            }
-        )
-        return
-    rows = [[" + ".join(pair), *_row(q)] for pair, q in found.by_sources.items()]
-    output.table([*rows, ["all", *_row(found.overall)]], ("sources", "precision", "recall", "F1", "true", "found"))
-
-
-def _figures(q: Quality) -> dict[str, float]:
-    return {
-        "precision": q.precision,
-        "recall": q.recall,
-        "f1": q.f1,
-        "true": q.true,
-        "found": q.found,
-        "right": q.right,
-    }
-
-
-def _row(q: Quality) -> list[object]:
-    return [f"{q.precision:.4f}", f"{q.recall:.4f}", f"{q.f1:.4f}", q.true, q.found]

@@ -16,10 +16,10 @@ from trustcenter.errors import ConflictError, UsageError_
 
 from .csvstream import read_columns, write_csv
 from .errors import LocalFileError
+from .offline_run import write_run
 
 if TYPE_CHECKING:
     from linkage.encode import Secrets
-    from linkage.evaluate import Quality
     from linkage.match import MatchResult
     from linkage.schema import Schema
 
@@ -148,7 +148,7 @@ def match_directories(
     force: bool = False,
     progress: Progress | None = None,
 ) -> MatchResult:
-    """Match encoded sources and write `pairs.csv` and `persons.csv`.
+    """Match encoded sources and write `pairs.csv`, `persons.csv` and `run.json`.
 
     Without `schema` it is the shipped one of the files' fingerprint. Where a directory has `ids.csv`, the
     outcome carries the site's ids.
@@ -194,6 +194,7 @@ def match_directories(
     ids = [_ids(directory / IDS) for directory in directories]
     new_directory(target, force=force)
     _write_match(target, result, numbers, ids, force)
+    write_run(target, result, known, [s.deduplicated for s in sources], force=force)
     return result
 
 
@@ -254,41 +255,3 @@ def _write_match(
         ),
         force=force,
     )
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Quality over all pairs of sources, and of each two."""
-
-    records: int
-    overall: Quality
-    by_sources: dict[tuple[str, str], Quality]
-    conflicts: int
-
-
-def evaluate_directory(matched: Path, truth: Path) -> Evaluation:
-    """Judge `persons.csv` against a table of (site, id, person).
-
-    Raises:
-        UsageError_: the outcome carries no ids, or the truth lacks records.
-        LocalFileError: a file is missing or is not such a table.
-    """
-    from linkage.evaluate import by_pair_of_sources, conflicts, pairwise
-
-    rows = read_columns(matched / PERSONS, ("source", "id", "person"))
-    if any(not one for _, one, _ in rows):
-        raise UsageError_(
-            "the outcome carries no ids", code="no_ids", hint="match again with the ids.csv of every source in place"
-        )
-    known = {(site, one): person for site, one, person in read_columns(truth, ("site", "id", "person"))}
-    lacking = sum((source, one) not in known for source, one, _ in rows)
-    if lacking:
-        raise UsageError_(f"{lacking} of {len(rows)} records are not in the truth", code="truth_incomplete")
-    names = sorted({source for source, _, _ in rows})
-    number = {name: i for i, name in enumerate(names)}
-    people = {person: i for i, person in enumerate(dict.fromkeys(known.values()))}
-    sources = [number[source] for source, _, _ in rows]
-    labels = [int(label) for _, _, label in rows]
-    persons = [people[known[source, one]] for source, one, _ in rows]
-    pairs = {(names[a], names[b]): q for (a, b), q in by_pair_of_sources(labels, persons, sources).items()}
-    return Evaluation(len(rows), pairwise(labels, persons, sources), pairs, conflicts(labels, sources))

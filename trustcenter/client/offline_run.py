@@ -1,0 +1,117 @@
+"""What a linkage was made with: `run.json`, written by a match without a service and read by its evaluation."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from .errors import LocalFileError
+from .files import replacing
+
+if TYPE_CHECKING:
+    from linkage.match import MatchResult
+    from linkage.schema import Schema
+
+RUN: Final = "run.json"
+
+
+class PairWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Weights that were estimated for two sources; see `linkage.decide.Weights`."""
+
+    sources: tuple[str, str]
+    pairs: int
+    winners: int
+    match: float
+    relative: float
+    stranger: float
+    grades: dict[str, float]
+
+
+class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One run of a match.
+
+    Attributes:
+        format: of this file.
+        schema: name of the schema.
+        fingerprint: of the schema.
+        profile: its passes.
+        passes: their number.
+        cut: posterior above which a pair is a match.
+        bounds: posteriors between which a pair is unsure.
+        densities_sha256: of the densities, all numbers as little-endian f8.
+        sources: name → whether it was declared free of duplicates.
+        refused: sources whose declaration did not hold.
+        weights: per two sources.
+        counts: figures for people.
+    """
+
+    format: str = "trustcenter/linkage-run/1"
+    schema: str
+    fingerprint: str
+    profile: str
+    passes: int
+    cut: float
+    bounds: tuple[float, float]
+    densities_sha256: str
+    sources: dict[str, bool]
+    refused: list[str]
+    weights: list[PairWeights]
+    counts: dict[str, int]
+
+
+def write_run(target: Path, result: MatchResult, schema: Schema, deduplicated: list[bool], *, force: bool) -> None:
+    """Write `run.json`: no id, no record number."""
+    names = result.names
+    run = Run(
+        schema=schema.name,
+        fingerprint=schema.fingerprint,
+        profile=schema.profile,
+        passes=schema.P,
+        cut=result.cut,
+        bounds=result.bounds,
+        densities_sha256=densities_hash(result),
+        sources=dict(zip(names, deduplicated, strict=True)),
+        refused=list(result.refused),
+        weights=[
+            PairWeights(
+                sources=(names[w.sources[0]], names[w.sources[1]]),
+                pairs=w.pairs,
+                winners=w.winners,
+                match=w.match,
+                relative=w.relative,
+                stranger=w.stranger,
+                grades=w.grades,
+            )
+            for w in result.weights
+        ],
+        counts=result.counts,
+    )
+    with replacing(target / RUN, force=force) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
+
+
+def densities_hash(result: MatchResult) -> str:
+    """SHA-256 over both tables."""
+    import numpy as np
+
+    digest = hashlib.sha256()
+    for table in (result.densities.table, result.densities.winners):
+        digest.update(np.ascontiguousarray(table, dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def read_run(matched: Path) -> Run:
+    """The run of an outcome.
+
+    Raises:
+        LocalFileError: there is none, or it is not one.
+    """
+    try:
+        return msgspec.json.decode((matched / RUN).read_bytes(), type=Run)
+    except FileNotFoundError:
+        raise LocalFileError("the outcome has no run.json", code="no_run", hint="match again") from None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        raise LocalFileError("run.json is not one of a match", code="bad_run", hint="match again") from None
