@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -10,10 +10,13 @@ from trustcenter.clock import Clock, utc_now
 from trustcenter.errors import InternalError, LogForkedError
 from trustcenter.store import Connection, Migration
 
-from . import entries, tree
+from . import entries, extract, tree
+from .chain import KeyChain, open_chain, sign_handover
 from .events import Event
 from .export import bundle
-from .note import Checkpoint, Key, open_checkpoint, sign_note, valid_name
+from .export import extract as extract_lines
+from .extract import Selection
+from .note import Checkpoint, Key, fingerprint, parse_vkey, sign_note, valid_name
 
 MIGRATIONS: Final = (
     Migration(
@@ -48,6 +51,17 @@ MIGRATIONS: Final = (
         BEGIN SELECT RAISE(ABORT, 'audit entries are never deleted'); END;
         CREATE TRIGGER audit_entry_fixed BEFORE UPDATE ON audit_entry
         BEGIN SELECT RAISE(ABORT, 'audit entries are never changed'); END;
+        """,
+    ),
+    Migration(
+        number=450,
+        name="handovers of the audit key",
+        sql="""
+        CREATE TABLE audit_handover (
+            number INTEGER PRIMARY KEY,   -- from 1
+            vkey_before TEXT NOT NULL,    -- the key that hands over
+            note TEXT NOT NULL            -- its checkpoint with the next key, signed by both
+        ) STRICT;
         """,
     ),
 )
@@ -93,6 +107,46 @@ class AuditLog:
     def vkey(self) -> str:
         """The public key in C2SP text form: what an auditor is given, or compares by fingerprint."""
         return self._key.vkey
+
+    def hand_over(
+        self, conn: Connection, public_key: bytes, sign: Callable[[bytes], bytes], fields: Mapping[str, Any]
+    ) -> int:
+        """Let another key sign from the next entry on, in the caller's transaction; returns that entry's index.
+
+        After the commit, and not before, the caller goes on with `use`.
+
+        Args:
+            conn: the writing connection, inside a transaction.
+            public_key: of the next key, 32 bytes; never one that this log had before.
+            sign: signs with it.
+            fields: of the entry, such as "who"; purpose and fingerprints are added.
+
+        Raises:
+            VerificationError: one of the keys does not sign what its public half verifies, or had its turn.
+        """
+        new = Key(self.origin, public_key)
+        size, blob, _ = self._head(conn)
+        note = sign_handover(Checkpoint(self.origin, size, _root(blob)), self._key, self._sign, new, sign)
+        chain = self.chain(conn)
+        open_chain(chain.first, [*(handover.note for handover in chain.handovers), note])
+        conn.execute("INSERT INTO audit_handover VALUES (?,?,?)", (len(chain.handovers) + 1, self._key.vkey, note))
+        told = {
+            "purpose": "audit",
+            "from_fingerprint": fingerprint(self._key.vkey),
+            "to_fingerprint": fingerprint(new.vkey),
+        }
+        return self.append(conn, Event.KEY_ROTATE, {**fields, **told})
+
+    def use(self, public_key: bytes, sign: Callable[[bytes], bytes]) -> None:
+        """Sign with this key from now on: the one that was handed over to."""
+        self._key, self._sign = Key(self.origin, public_key), sign
+
+    def chain(self, conn: Connection) -> KeyChain:
+        """The keys of this log under its present origin."""
+        rows = conn.execute("SELECT vkey_before, note FROM audit_handover ORDER BY number").fetchall()
+        found = [(parse_vkey(vkey), note) for vkey, note in rows]
+        mine = [(key, note) for key, note in found if key.name == self.origin]  # a reopened log counts anew
+        return open_chain(mine[0][0], [note for _, note in mine]) if mine else KeyChain(self._key)
 
     def append(self, conn: Connection, event: Event, fields: Mapping[str, Any]) -> int:
         """Append one entry in the caller's transaction; returns its leaf index. See `append_many`."""
@@ -168,7 +222,7 @@ class AuditLog:
         """The signed note of the current head."""
         size, blob, _ = self._head(conn)
         note = sign_note(Checkpoint(self.origin, size, _root(blob)).text, self._key, self._sign)
-        open_checkpoint(note, self._key)  # never hand out what does not verify, such as after a mix-up of keys
+        self.chain(conn).open(note)  # never hand out what does not verify, such as after a mix-up of keys
         return note
 
     def check_extends(self, conn: Connection, checkpoint: str) -> None:
@@ -178,7 +232,7 @@ class AuditLog:
             LogForkedError: it is shorter, or has another root at that size.
             VerificationError: the checkpoint is not this log's.
         """
-        old = open_checkpoint(checkpoint, self._key)
+        old = self.chain(conn).open(checkpoint)
         if self.root_at(conn, old.size) != old.root.hex():
             raise LogForkedError(
                 "the audit log differs from what was signed before",
@@ -197,7 +251,60 @@ class AuditLog:
         """The lines of a bundle (docs/spec/audit-bundle.md), from the snapshot of `conn`; memory stays flat."""
         size, _, _ = self._head(conn)
         rows = conn.execute("SELECT hash, leaf FROM audit_entry WHERE seq < ? ORDER BY seq", (size,))
-        return bundle(self._key, size, rows, self.checkpoint(conn))
+        return bundle(self.chain(conn), size, rows, self.checkpoint(conn))
+
+    def extract(
+        self,
+        conn: Connection,
+        selection: Selection,
+        *,
+        site_domains: Iterable[str] = (),
+        study_domains: Iterable[str] = (),
+        through: Sequence[int] = (),
+    ) -> Iterator[bytes]:
+        """The lines of a bundle that holds the chosen entries and proves them; memory stays flat.
+
+        Args:
+            conn: a snapshot.
+            selection: which entries.
+            site_domains: names of the domains of the selection's site.
+            study_domains: names of the domains of the selection's study.
+            through: sizes of earlier heads that the reader will compare.
+
+        Raises:
+            ValueError: a time is asked for at the comparator, whose entries have none.
+        """
+        size, _, _ = self._head(conn)
+        start, end = 0, size
+        if selection.since or selection.until:
+            if self.room != "registrar":
+                raise ValueError("the comparator's entries have no time")
+            start = self._first_from(conn, selection.since, size) if selection.since else 0
+            end = max(start, self._first_from(conn, selection.until, size)) if selection.until else size
+        rows = conn.execute("SELECT hash, leaf FROM audit_entry WHERE seq >= ? AND seq < ? ORDER BY seq", (start, end))
+        wanted = extract.matcher(selection, site_domains, study_domains)
+        chain = self.chain(conn)
+        heads = [*through, *(handover.size for handover in chain.handovers)]
+        lines = extract.pruned(start, end, size, rows, wanted, self._subtree(conn), heads)
+        return extract_lines(chain, size, selection, lines, self.checkpoint(conn), self._sign)
+
+    def leaf(self, conn: Connection, index: int) -> bytes:
+        """The canonical bytes of an entry."""
+        row = conn.execute("SELECT leaf FROM audit_entry WHERE seq = ?", (index,)).fetchone()
+        if row is None:
+            raise ValueError("the log is not that large")
+        return bytes(row[0])
+
+    def _first_from(self, conn: Connection, moment: str, size: int) -> int:
+        """Index of the first entry whose time is not before `moment`; times never go back, so halving finds it."""
+        low, high = 0, size
+        while low < high:
+            middle = (low + high) // 2
+            if str(entries.parse(self.leaf(conn, middle), self.room).time) < moment:
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
     def _within(self, conn: Connection, size: int | None) -> int:
         current, _, _ = self._head(conn)

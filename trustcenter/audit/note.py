@@ -94,10 +94,20 @@ def sign_note(text: str, key: Key, sign: Callable[[bytes], bytes]) -> str:
     Raises:
         VerificationError: the text or the key name cannot stand in a note.
     """
-    if not text.endswith("\n") or len(text) < 2 or _has_control(text) or not valid_name(key.name):
+    return sign_notes(text, [(key, sign)])
+
+
+def sign_notes(text: str, signers: Sequence[tuple[Key, Callable[[bytes], bytes]]]) -> str:
+    """The note over `text` with a signature of each signer, in order.
+
+    Raises:
+        VerificationError: the text or a key name cannot stand in a note.
+    """
+    names = all(valid_name(key.name) for key, _ in signers)
+    if not text.endswith("\n") or len(text) < 2 or _has_control(text) or not names:
         raise VerificationError("this text or key name cannot stand in a signed note")
-    signature = sign(text.encode())
-    return f"{text}\n{_DASH} {key.name} {_b64(key.id + signature)}\n"
+    raw = text.encode()
+    return text + "\n" + "".join(f"{_DASH} {key.name} {_b64(key.id + sign(raw))}\n" for key, sign in signers)
 
 
 def parse_note(note: str) -> Note:

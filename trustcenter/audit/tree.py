@@ -48,6 +48,14 @@ def grow(frontier: list[bytes], size: int, hash_: bytes, keep: Callable[[int, in
     frontier.append(hash_)
 
 
+def grow_by(frontier: list[bytes], size: int, level: int, hash_: bytes) -> None:
+    """Append a complete subtree of 2^level leaves to a frontier in place; `size` must be a multiple of 2^level."""
+    while size >> level & 1:
+        hash_ = node_hash(frontier.pop(), hash_)
+        level += 1
+    frontier.append(hash_)
+
+
 def root_of(frontier: Sequence[bytes]) -> bytes:
     """The root of the tree that has this frontier."""
     if not frontier:
