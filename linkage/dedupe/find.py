@@ -56,7 +56,7 @@ def find(schema: Schema, prepared: Prepared, *, lowest: float = LOWEST, progress
         lowest: pairs below this probability are not returned.
         progress: called with (passes done, passes); may raise to cancel.
     """
-    fields, text, size = _fields(schema, prepared)
+    fields, text, size = text_numbers(schema, prepared)
     blocks = _blocks(schema, prepared)
     model, skipped = _estimate(fields, text, size, blocks, prepared.n, progress)
     wanted = model.posterior >= lowest
@@ -81,7 +81,7 @@ def never_alone(pattern: I8) -> NDArray[np.bool_]:
     return alone
 
 
-def _fields(schema: Schema, prepared: Prepared) -> tuple[I4, NDArray[np.uint16], I8]:
+def text_numbers(schema: Schema, prepared: Prepared) -> tuple[I4, NDArray[np.uint16], I8]:
     """Numbers of texts, (11, n); the texts as characters, (texts, 63); and their lengths."""
     numbers: dict[str, int] = {"": 0}
     n = prepared.n

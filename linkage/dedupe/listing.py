@@ -26,7 +26,7 @@ from linkage.tables import Table
 SAME: Final = "same"
 DIFFERENT: Final = "different"
 _HEAD: Final = ("decision", "class", "probability", "reasons", "id_a", "id_b")
-_WORDS: Final = {
+WORDS: Final = {
     "given_name": ("", "equal", "close", "alike", "different"),
     "surname": ("", "equal", "close, or a further name", "alike", "different"),
     "birth_date": ("", "equal", "one slip", "two of three parts", "different"),
@@ -114,7 +114,7 @@ def rows(table: Table, found: Duplicates, *, values: bool) -> Iterator[list[str]
     levels = found.levels()
     for k, pair in enumerate(found.pairs.tolist()):
         a, b, _, posterior, match = pair
-        reasons = [f"{name} {_WORDS[name][levels[name][k]]}" for name in LEVELS if levels[name][k]]
+        reasons = [f"{name} {WORDS[name][levels[name][k]]}" for name in LEVELS if levels[name][k]]
         yield [
             *("", "match" if match else "possible", f"{posterior:.4f}", "; ".join(reasons)),
             *(table.ids[a], table.ids[b]),

@@ -10,6 +10,7 @@ from trustcenter.errors import UsageError_
 
 from . import output
 from .linkage_evaluate import evaluate
+from .linkage_explain import explain
 from .linkage_match import match
 from .linkage_quality import check, dedupe
 from .linkage_source import encode, synth
@@ -82,7 +83,7 @@ def show(name: str, as_json: bool) -> None:
     click.echo()
     output.table(([f.name, f.kind, f.grams, f.k] for f in found.fields), ("field", "kind", "grams", "k"))
     click.echo()
-    output.table(([p.name, " + ".join(p.parts), p.cap] for p in found.passes), ("pass", "parts", "cap"))
+    output.table(([p.name, " + ".join(p.parts), p.values, p.cap] for p in found.passes), ("pass", "parts", "rows", "cap"))
 
 
 @schema.command("fingerprint")
@@ -145,5 +146,5 @@ def secret(study: str | None, version: int, own: bool, shown: Path | None, targe
         output.fields(pairs)
 
 
-for command in (synth, check, dedupe, encode, match, evaluate):
+for command in (synth, check, dedupe, encode, match, evaluate, explain):
     linkage.add_command(command)

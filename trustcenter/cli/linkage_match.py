@@ -21,6 +21,7 @@ from .progress import progress
     "--not-deduplicated", multiple=True, metavar="SOURCE", help="A source that may hold a patient twice; repeat."
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads of the comparison.")
+@click.option("--explain", is_flag=True, help="Write explained.csv as well: why each pair was joined or not.")
 @force_option
 @json_option
 def match(
@@ -29,6 +30,7 @@ def match(
     schema_name: str | None,
     not_deduplicated: tuple[str, ...],
     workers: int,
+    explain: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -60,6 +62,10 @@ def match(
             force=force,
             progress=lambda _, done, total: tick(done, total),
         )
+    if explain:
+        from trustcenter.client.offline_evaluate import write_explained
+
+        output.note(f"explained {write_explained(target, force=force)} pairs")
     _say(result, as_json)
 
 

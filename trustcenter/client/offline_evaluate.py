@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,10 +14,11 @@ from trustcenter.errors import ConflictError, UsageError_
 from .csvstream import read_columns, write_csv
 from .errors import LocalFileError
 from .offline import MAP, PAIRS, PERSONS, ROWS
-from .offline_run import Run, read_run
+from .offline_run import Run, densities_of, estimated, read_run
 
 if TYPE_CHECKING:
     from linkage.evaluate import Evaluation, Outcome
+    from linkage.evaluate.explain import Explainer
     from linkage.match import Source
 
 SAME: Final = "same"
@@ -71,6 +72,26 @@ class Matched:
             cut=self.run.cut,
             comparisons=self.run.counts.get("rows_compared"),
             parameters=msgspec.to_builtins(self.run),
+        )
+
+    def explainer(self) -> Explainer:
+        """Explains pairs of this outcome; with evidence, if it was decided with densities that ship."""
+        from linkage.evaluate.explain import Explainer
+
+        lowest = self.run.bounds[0]
+        return Explainer(self.outcome, estimated(self.run), densities_of(self.run), lowest=lowest)
+
+    def record(self, source: str, one: str) -> int:
+        """Number of a record by its id or record number.
+
+        Raises:
+            UsageError_: there is none.
+        """
+        for i, (own, number, known) in enumerate(self.records):
+            if own == source and one and one in (known, number):
+                return i
+        raise UsageError_(
+            "the outcome has no such record", code="no_such_record", hint="give the source, then an id or record number"
         )
 
     def persons(self, truth: Path) -> list[int]:
@@ -204,3 +225,47 @@ def _pass_names(run: Run) -> list[str]:
         return [p.name for p in load(run.schema).passes]
     except LinkageError:  # a schema of one's own, whose file is not here
         return [f"pass {k + 1}" for k in range(run.passes)]
+
+
+EXPLAINED: Final = "explained.csv"
+_EXPLAINED_COLUMNS: Final = (
+    *("source_a", "record_a", "id_a", "source_b", "record_b", "id_b", "class", "joined", "reason"),
+    *("edges", "mean_level", "posterior", "bits_before", "bits_edges", "bits_closeness"),
+    *("rivals_a", "best_rival_a", "rivals_b", "best_rival_b"),
+)
+
+
+def write_explained(matched: Path, *, force: bool = False) -> int:
+    """Write `explained.csv` into an outcome: why every matched and every possible pair was joined or not, one a row.
+
+    Returns how many. Raises as `Matched`.
+    """
+    found = Matched(matched)
+    explainer = found.explainer()
+    pairs = found.outcome.pairs
+    wanted = pairs[pairs["class"] != 0][["a", "b"]].tolist()
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for a, b in wanted:
+            e = explainer.explain(a, b)
+            bits: tuple[str, ...] = ("", "", "")
+            if e.evidence is not None:
+                bits = tuple(f"{v:.2f}" for v in (e.evidence.before, e.evidence.edges, e.evidence.closeness))
+            yield (
+                *found.records[a],
+                *found.records[b],
+                e.decision,
+                int(e.joined),
+                e.reason,
+                e.edges,
+                f"{e.level:.2f}",
+                f"{e.posterior:.6f}",
+                *bits,
+                len(e.rivals_a),
+                f"{e.rivals_a[0].posterior:.6f}" if e.rivals_a else "",
+                len(e.rivals_b),
+                f"{e.rivals_b[0].posterior:.6f}" if e.rivals_b else "",
+            )
+
+    write_csv(matched / EXPLAINED, _EXPLAINED_COLUMNS, rows(), force=force)
+    return len(wanted)

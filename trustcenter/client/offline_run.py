@@ -12,6 +12,7 @@ from .errors import LocalFileError
 from .files import replacing
 
 if TYPE_CHECKING:
+    from linkage.decide import Densities, Weights
     from linkage.match import MatchResult
     from linkage.schema import Schema
 
@@ -72,7 +73,7 @@ def write_run(target: Path, result: MatchResult, schema: Schema, deduplicated: l
         passes=schema.P,
         cut=result.cut,
         bounds=result.bounds,
-        densities_sha256=densities_hash(result),
+        densities_sha256=densities_hash(result.densities),
         sources=dict(zip(names, deduplicated, strict=True)),
         refused=list(result.refused),
         weights=[
@@ -93,14 +94,39 @@ def write_run(target: Path, result: MatchResult, schema: Schema, deduplicated: l
         file.write(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
 
 
-def densities_hash(result: MatchResult) -> str:
+def densities_hash(densities: Densities) -> str:
     """SHA-256 over both tables."""
     import numpy as np
 
     digest = hashlib.sha256()
-    for table in (result.densities.table, result.densities.winners):
+    for table in (densities.table, densities.winners):
         digest.update(np.ascontiguousarray(table, dtype="<f8").tobytes())
     return digest.hexdigest()
+
+
+def estimated(run: Run) -> list[Weights]:
+    """The weights of a run, by numbers of sources."""
+    from linkage.decide import Weights
+
+    place = {name: i for i, name in enumerate(run.sources)}
+    return [
+        Weights(
+            (place[w.sources[0]], place[w.sources[1]]), w.pairs, w.winners, w.match, w.relative, w.stranger, w.grades
+        )
+        for w in run.weights
+    ]
+
+
+def densities_of(run: Run) -> Densities | None:
+    """The densities that ship for the run's passes, if they are those it was decided with."""
+    from linkage.decide import shipped
+    from linkage.errors import DensitiesError
+
+    try:
+        known = shipped(run.profile)
+    except DensitiesError:
+        return None
+    return known if densities_hash(known) == run.densities_sha256 else None
 
 
 def read_run(matched: Path) -> Run:
