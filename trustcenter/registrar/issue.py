@@ -7,7 +7,7 @@ audit entry commit together. A string leaves this module only after that commit.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -32,6 +32,7 @@ LOOKUP_VERSION = 1
 DATA_VERSION = 1
 PART: Final = 10_000  # originals in one transaction
 BESIDE_SMALL: Final = 2_000  # the same while small requests arrive
+_PROBE: Final = 32  # originals that show whether a part may be known as a whole
 _INDEX_0 = bytes(4)  # index of the row among several pseudonyms of one original
 
 
@@ -83,7 +84,13 @@ async def issue(
     made: list[Issued] = []
     for start in range(0, len(tags) or 1, size):
         try:
-            made.append(await context.db.write(partial(effect, slice(start, start + size))))
+            part = slice(start, start + size)
+            known = (
+                await context.db.read(partial(_known, context, domain, tags[part]))
+                if len(tags[part]) > _PROBE
+                else None
+            )
+            made.append(known or await context.db.write(partial(effect, part)))
         except QuotaExceededError as error:
             if not made:
                 raise
@@ -98,6 +105,30 @@ async def issue(
     for index, string in zip(good, strings, strict=True):
         answer[index] = string
     return api.PseudonymAnswer(pseudonyms=answer, errors=errors, key_version=issued.version, created=issued.created)
+
+
+def _known(context: Context, domain: DomainRow, tags: Sequence[bytes], conn: Connection) -> Issued | None:
+    """The rows of a part of which every original is known, from a snapshot; None if one is not.
+
+    A part that creates nothing has no effect, so it needs neither the writer nor a commit: readers work side by side.
+    """
+    policy.require_open(conn, domain.id)
+    version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
+    first = tags[:_PROBE]
+    if len(context.tags.find(conn, domain.id, first).rows) < len(set(first)):
+        return None
+    known = context.tags.find(conn, domain.id, tags).rows
+    if len(known) < len(set(tags)):
+        return None
+    return Issued(*_columns(known, tags), 0, version)
+
+
+def _columns(
+    rows: Mapping[bytes, tuple[int, bytes]], tags: Sequence[bytes]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """Serials (n,) and nonces (n, 5) of the rows of tags, in their order."""
+    serials = np.fromiter((rows[tag][0] for tag in tags), dtype=np.uint64, count=len(tags))
+    return serials, np.frombuffer(b"".join(rows[tag][1] for tag in tags), dtype=np.uint8).reshape(len(tags), 5)
 
 
 def _prepare(
@@ -186,9 +217,7 @@ def create_or_get(
             strings = [made.strings[place] for place in back.tolist()]
             return Issued(made.serials[back], made.nonces[back], len(tags), version.version, strings)
         known.update(made.by_tag())
-    serials = np.fromiter((known[tag][0] for tag in tags), dtype=np.uint64, count=len(tags))
-    nonces = np.frombuffer(b"".join(known[tag][1] for tag in tags), dtype=np.uint8).reshape(len(tags), 5)
-    return Issued(serials, nonces, len(fresh), version.version)
+    return Issued(*_columns(known, tags), len(fresh), version.version)
 
 
 def count_new(context: Context, conn: Connection, domain: DomainRow, count: int) -> None:
