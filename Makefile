@@ -55,7 +55,7 @@ wheel: $(STAMP)
 # Renews the constraints; the only target that resolves versions.
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
-		--python-version 3.11 --extra evaluate --extra parquet --extra postgres --group dev pyproject.toml -o .ci/constraints.txt
+		--python-version 3.11 --extra dask --extra evaluate --extra parquet --extra postgres --group dev pyproject.toml -o .ci/constraints.txt
 
 clean:
 	rm -rf $(VENV) dist demo-data

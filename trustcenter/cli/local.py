@@ -108,7 +108,8 @@ def serve(directory: Path, passphrase_file: Path | None, port: int | None) -> No
         click.echo(url)
         sys.stdout.flush()
 
-    asyncio.run(server.serve(settings, passphrase, ready=ready))
+    with asyncio.Runner(loop_factory=server.event_loop) as runner:
+        runner.run(server.serve(settings, passphrase, ready=ready))
 
 
 @click.command("doctor")

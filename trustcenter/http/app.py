@@ -11,7 +11,7 @@ from trustcenter.instance.linking import Linking
 from trustcenter.instance.opening import Instance
 
 from .access import Access
-from .metrics import METRICS, Metrics, measure
+from .metrics import METRICS, Metrics
 from .middleware import ACCESS, INSTANCE, LINKING, bind, envelope
 from .routes import ROUTES
 
@@ -26,7 +26,7 @@ def create_app(instance: Instance) -> web.Application:
         An application with every route of the interface; it takes up interrupted linkage runs when it starts.
     """
     app = web.Application(
-        middlewares=[measure, envelope],
+        middlewares=[envelope],
         client_max_size=instance.config.limits.body_bytes,
         handler_args={"max_field_size": instance.config.limits.header_bytes, "auto_decompress": False},
     )

@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -150,23 +149,11 @@ class _State:
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 
 
-@web.middleware
-async def measure(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Count and time every request; answer /metrics to this machine if the configuration says so."""
-    metrics = request.app[METRICS]
-    if request.method == "GET" and request.path == PATH and _may_scrape(request):
-        return web.Response(text=await metrics.render(), headers={"Cache-Control": "no-store"})
-    started, outcome = time.perf_counter(), "client_gone"
-    try:
-        response = await handler(request)
-        outcome = str(response.status)
-        return response
-    finally:
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else ""
-        metrics.observe(route, request.get("site", ""), outcome, time.perf_counter() - started)
+async def scrape(request: web.Request) -> web.Response | None:
+    """The answer to /metrics from this machine, if the configuration says so; None for every other request."""
+    if request.path != PATH or request.method != "GET" or not _may_scrape(request):
+        return None
+    return web.Response(text=await request.app[METRICS].render(), headers={"Cache-Control": "no-store"})
 
 
 def _may_scrape(request: web.Request) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -29,7 +29,7 @@ from . import lines
 from .access import Access
 from .calls import FHIR_TYPES, Answer, Binary, Call, Lines, Route
 from .logs import RequestLine, write_request
-from .metrics import METRICS
+from .metrics import METRICS, scrape
 
 INSTANCE: web.AppKey[Instance] = web.AppKey("instance", Instance)
 ACCESS: web.AppKey[Access] = web.AppKey("access", Access)
@@ -39,6 +39,23 @@ _CONTENT_TYPES = {"bytes": ("application/octet-stream",), "fhir": FHIR_TYPES}
 _DECODE_INLINE = 64 * 2**10  # bytes; larger bodies are decoded in a thread
 _log = structlog.get_logger()
 _encoder = msgspec.json.Encoder()
+
+
+class _Ids:
+    """Random request ids, drawn from the kernel many at a time: each call of it gives the interpreter away."""
+
+    def __init__(self) -> None:
+        self._drawn = ""
+
+    def draw(self) -> str:
+        """16 hex digits."""
+        if not self._drawn:
+            self._drawn = os.urandom(4096).hex()
+        drawn, self._drawn = self._drawn[:16], self._drawn[16:]
+        return drawn
+
+
+_ids = _Ids()
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -80,8 +97,11 @@ _TITLES = {
 
 @web.middleware
 async def envelope(request: web.Request, handler: Next) -> web.StreamResponse:
-    """Give every request an id, every error a body, and every answer one log line without a value."""
-    request_id = secrets.token_hex(8)
+    """Give every request an id, every error a body, every answer one log line without a value, and time it."""
+    page = await scrape(request)
+    if page is not None:
+        return page
+    request_id = _ids.draw()
     request["request_id"] = request_id
     started = time.perf_counter()
     status, code = 500, ""
@@ -113,16 +133,20 @@ async def envelope(request: web.Request, handler: Next) -> web.StreamResponse:
             extra["WWW-Authenticate"] = "Bearer"
         return _problem_response(status, body, request_id, extra)
     finally:
+        spent = time.perf_counter() - started
         request.app[ACCESS].note(request, status, code)
         resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else ""
+        outcome = str(status) if code != "client_gone" else code
+        request.app[METRICS].observe(route, request.get("site", ""), outcome, spent)
         write_request(
             RequestLine(
                 request_id=request_id,
                 method=request.method,
-                route=resource.canonical if resource is not None else "",
+                route=route,
                 status=status,
                 code=code,
-                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+                duration_ms=round(spent * 1000, 1),
             )
         )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from . import (
     routes_access,
+    routes_audit,
     routes_closing,
     routes_consent,
+    routes_keys,
     routes_metrics,
     routes_operations,
     routes_operator,
@@ -24,6 +26,7 @@ async def _openapi(_: Call) -> Answer:
 ROUTES: tuple[Route, ...] = (
     *routes_service.ROUTES,
     Route("GET", "/openapi.json", "openapi", PUBLIC, "This description", _openapi, None, "bytes"),
+    *routes_audit.ROUTES,
     *routes_metrics.ROUTES,
     *routes_operator.ROUTES,
     *routes_access.ROUTES,
@@ -32,4 +35,5 @@ ROUTES: tuple[Route, ...] = (
     *routes_closing.ROUTES,
     *routes_reidentify.ROUTES,
     *routes_consent.ROUTES,
+    *routes_keys.ROUTES,
 )

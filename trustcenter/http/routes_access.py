@@ -70,12 +70,23 @@ def token_list(kind: Literal["site", "staff"]) -> Handler:
     async def handle(call: Call) -> Answer:
         context, owner = call.instance.registrar, _owner(call, kind)
 
-        def query(conn: Connection) -> list[tuple[str, str, str, str | None]]:
+        def query(conn: Connection) -> list[tuple[str, str, str, str | None, Scope]]:
             context.directory.require(conn, owner)
             return context.directory.tokens(conn, owner)
 
-        rows = await context.db.read(query)
-        return api.Tokens(tokens=[api.TokenInfo(token_id=i, created=c, expires=e, revoked=r) for i, c, e, r in rows])
+        return api.Tokens(
+            tokens=[
+                api.TokenInfo(
+                    token_id=token,
+                    created=created,
+                    expires=expires,
+                    revoked=revoked,
+                    domains=None if scope.domains is None else sorted(scope.domains),
+                    operations=None if scope.operations is None else sorted(scope.operations),
+                )
+                for token, created, expires, revoked, scope in await context.db.read(query)
+            ]
+        )
 
     return handle
 

@@ -1,4 +1,4 @@
-"""Operations of operators: sites, staff, domains, keys, studies, runs and releases; and of approvers."""
+"""Operations of operators: sites, staff, domains, studies, runs and releases; and of approvers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from keys import personal
 from trustcenter.audit import Event
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import domains, releases, rotation, studies
+from trustcenter.registrar import domains, releases, studies
 from trustcenter.store import Connection
 
 from .calls import APPROVER, OPERATOR, SITE, Answer, Binary, Call, Route
@@ -76,16 +76,6 @@ async def staff_list(call: Call) -> Answer:
 
 async def domain_create(call: Call) -> Answer:
     return await domains.create(call.instance.registrar, call.principal, call.request_id, call.body)
-
-
-async def key_list(call: Call) -> Answer:
-    return await rotation.list_keys(call.instance.registrar)
-
-
-async def key_rotate(call: Call) -> Answer:
-    return await rotation.rotate(
-        call.instance.registrar, call.principal, call.request_id, call.segment("domain"), call.body
-    )
 
 
 async def study_create(call: Call) -> Answer:
@@ -160,11 +150,6 @@ ROUTES = (
     Route(
         "POST", "/v1/domains", "createDomain", OPERATOR, "Create a pseudonym domain of a site",
         domain_create, api.DomainCreate, api.Domain, status=201,
-    ),
-    Route("GET", "/v1/keys", "listKeys", OPERATOR, "Key versions and their states", key_list, None, api.Keys),
-    Route(
-        "POST", "/v1/domains/{domain}/keys/rotate", "rotateKey", OPERATOR, "Plan or carry out a key rotation",
-        key_rotate, api.RotateRequest, api.RotationPlan,
     ),
     Route(
         "POST", "/v1/studies", "createStudy", OPERATOR, "Create a study with its domains",

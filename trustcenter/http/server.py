@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -84,6 +85,15 @@ def _require_clients(context: ssl.SSLContext, config: Config) -> None:
     # No resumption: every connection proves its certificate anew.
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """The event loop of the service: uvloop, which does TLS and sockets for less, where it can be had."""
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
 
 
 async def serve(config: Config, passphrase: bytes, *, ready: Callable[[str], None]) -> None:
