@@ -93,6 +93,7 @@ def errors_page() -> str:
         "invalid_original": ("usage", "item of a batch: empty, too long, or with control characters"),
         "invalid_pseudonym": ("usage", "item of an import: empty, too long, or with control characters"),
         "unknown_original": ("not_found", "item of a batch: it has no pseudonym in this domain"),
+        "no_original": ("not_found", "item of a translation into another domain: its original was dropped"),
         "unknown_parent_pseudonym": ("not_found", "item of a batch: not a live pseudonym of the parent domain"),
         "consent_missing": (
             "policy",

@@ -134,3 +134,60 @@ def test_translation_into_a_domain_needs_both(world: Any) -> None:
     assert cross("north", "closed-way", "left") == (403, "not_reversible")
     assert grant(world, "right", "north", "get").status == 200
     assert cross("north", "left", "right") == (200, "")
+
+
+def test_translation_is_no_way_around_the_grants(world: Any) -> None:
+    """Whoever may translate only would learn foreign originals by trying all of them in a domain of its own."""
+    make(world, "guarded")
+    make(world, "trying", site="south")
+    south = world["south"]
+    theirs = issue(world, world["north"], "guarded", ["person-7"]).json["pseudonyms"]
+    tried = issue(world, south, "trying", [f"person-{n}" for n in range(10)])
+    assert tried.status == 200
+    body = {"pseudonyms": theirs, "into": "trying"}
+
+    assert grant(world, "guarded", "south", "translate").status == 200
+    refused = south("POST", "/v1/domains/guarded/translate", body)
+    assert (refused.status, refused.json["code"]) == (403, "not_granted")
+    assert south("POST", "/v1/domains/guarded/translate", {"pseudonyms": theirs}).json["pseudonyms"] == theirs
+    assert grant(world, "guarded", "south", "get").status == 200
+    refused = south("POST", "/v1/domains/guarded/translate", body)
+    assert (refused.status, refused.json["code"]) == (403, "not_granted")
+    # Who may look up, too, can try originals without any translation.
+    assert grant(world, "guarded", "south", "translate", "get").status == 200
+    assert south("POST", "/v1/domains/guarded/translate", body).json["pseudonyms"] == [tried.json["pseudonyms"][7]]
+
+
+def test_no_original_is_carried_into_another_house(world: Any) -> None:
+    make(world, "house-north")
+    make(world, "house-north-2")
+    make(world, "house-south", site="south")
+    ours = issue(world, world["north"], "house-north", ["only-north-knows"]).json["pseudonyms"]
+
+    def create(who: str, into: str) -> Any:
+        body = {"pseudonyms": ours, "into": into, "mode": "create"}
+        return world[who]("POST", "/v1/domains/house-north/translate", body)
+
+    assert grant(world, "house-south", "north", "issue", "get").status == 200
+    assert grant(world, "house-north", "south", "translate", "get").status == 200
+    for who in ("north", "south"):
+        refused = create(who, "house-south")
+        assert (refused.status, refused.json["code"]) == (403, "foreign_target")
+    known = issue(world, world["south"], "house-south", ["only-north-knows"], "get").json
+    assert known["errors"][0]["code"] == "unknown_original"
+    # Within one house it can be granted to another one.
+    assert create("south", "house-north-2").json["code"] == "unknown_domain"
+    assert grant(world, "house-north-2", "south", "issue").status == 200
+    made = create("south", "house-north-2")
+    assert (made.status, made.json["created"]) == (200, 1)
+    assert (
+        issue(world, world["north"], "house-north-2", ["only-north-knows"]).json["pseudonyms"]
+        == made.json["pseudonyms"]
+    )
+
+
+def test_the_list_of_tokens_says_their_part(world: Any) -> None:
+    token(world, "east", domains=["b", "a"], operations=["issue"])
+    listed = world["operator"]("GET", "/v1/sites/east/tokens").json["tokens"]
+    parts = sorted([(t["domains"], t["operations"]) for t in listed], key=str)
+    assert parts == [(None, None), (["a", "b"], ["issue"])]

@@ -21,20 +21,29 @@ async def translate_into(
 ) -> api.TranslateAnswer:
     """The pseudonym in domain `body.into` of whatever each pseudonym of the first domain stands for.
 
-    Only between ordinary domains on which the caller may translate and, in the second, issue (or, with mode "get",
-    look up). Studies keep their domains to themselves. A row without its original (anonymised, or of a domain that
-    cannot be reversed) cannot be translated.
+    Only between ordinary domains. In the first the caller may translate and look up: whoever could translate alone
+    would find the originals of a foreign domain by issuing all that there can be in a domain of its own. In the second
+    it may look up or, with mode "create", issue; then both have one owner, or originals would move to another house.
+    Studies keep their domains to themselves. A row without its original (anonymised, or of a domain that cannot be
+    reversed) cannot be translated.
 
     Raises:
         NotFoundError, ForbiddenError: no such domain, or not granted.
-        PolicyError: a domain of a study, with a parent, or not reversible.
+        PolicyError: a domain of a study, with a parent, not reversible, or of another owner.
         LimitError, ConflictError: as for a batch of that size in each of the domains.
     """
     assert body.into is not None
     wanted = Operation.ISSUE if body.mode == "create" else Operation.GET
     source = await batches.own_domain(context, caller, domain_name, len(body.pseudonyms), Operation.TRANSLATE)
+    await batches.own_domain(context, caller, domain_name, len(body.pseudonyms), Operation.GET)
     target = await batches.own_domain(context, caller, body.into, len(body.pseudonyms), wanted)
     _require_ordinary(source, target)
+    if body.mode == "create" and source.site != target.site:
+        raise PolicyError(
+            "originals are not carried into a domain of another site",
+            code="foreign_target",
+            hint="look up what is there: leave out the creation",
+        )
     question = await asyncio.to_thread(lookup.read, context, source, body.pseudonyms)
 
     def effect(conn: Connection) -> tuple[Found, dict[int | None, str], dict[int, api.ItemError]]:
@@ -68,18 +77,21 @@ async def translate_into(
     strings: list[str | None] = [None] * len(body.pseudonyms)
     for place, string in zip(places, answer.pseudonyms, strict=True):
         strings[place] = string
+    asked_for = set(places)
     errors = [api.ItemError(index=places[error.index], code=error.code, hint=error.hint) for error in answer.errors]
     for index, row in enumerate(found.rows):
         if row is None:
             errors.append(batches.unresolved(index, question, found))
         elif index in refused:
             errors.append(refused[index])
-        elif strings[index] is None and index not in set(places):
+        elif index not in asked_for:
             errors.append(
                 api.ItemError(index=index, code="no_original", hint="its original was dropped: it leads nowhere else")
             )
     errors.sort(key=lambda error: error.index)
-    return api.TranslateAnswer(pseudonyms=strings, errors=errors, key_version=answer.key_version)
+    return api.TranslateAnswer(
+        pseudonyms=strings, errors=errors, key_version=answer.key_version, created=answer.created
+    )
 
 
 def _require_ordinary(source: DomainRow, target: DomainRow) -> None:

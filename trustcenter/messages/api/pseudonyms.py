@@ -45,6 +45,7 @@ class TranslateAnswer(Message, frozen=True, kw_only=True):
     pseudonyms: list[str | None]
     errors: list[ItemError]
     key_version: int
+    created: int = 0  # in the other domain, with mode "create"
 
 
 class Translation(Message, frozen=True, kw_only=True):
