@@ -219,13 +219,14 @@ class Directory:
         if conn.execute(query, (owner.name,)).fetchone() is None:
             raise NotFoundError("there is nobody of this name", hint=f"trustcenter {owner.kind} list shows the names")
 
-    def tokens(self, conn: Connection, owner: Owner) -> list[tuple[str, str, str, str | None]]:
-        """(id, created, expires, revoked) of the tokens of a site or person, oldest first."""
-        return conn.execute(
-            "SELECT id, created, expires, revoked FROM token"  # noqa: S608 - one of two constants
+    def tokens(self, conn: Connection, owner: Owner) -> list[tuple[str, str, str, str | None, scopes.Scope]]:
+        """(id, created, expires, revoked, scope) of the tokens of a site or person, oldest first."""
+        rows = conn.execute(
+            "SELECT id, created, expires, revoked, scope FROM token"  # noqa: S608 - one of two constants
             f" WHERE {owner.kind} = ? ORDER BY created, id",
             (owner.name,),
         ).fetchall()
+        return [(*row[:4], scopes.Scope.from_text(row[4])) for row in rows]
 
     def revoke_token(self, conn: Connection, owner: Owner, token_id: str) -> None:
         """Make a token useless at once. Revoking twice is harmless.

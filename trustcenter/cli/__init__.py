@@ -33,7 +33,10 @@ _COMMANDS = {
         "trustcenter.cli.columns:pseudonymize",
         "Replace identifiers in CSV, Parquet or FHIR files by pseudonyms.",
     ),
-    "translate": ("trustcenter.cli.columns:translate", "Bring pseudonyms to the current key version."),
+    "translate": (
+        "trustcenter.cli.columns:translate",
+        "Bring pseudonyms to the current key version, or into another domain.",
+    ),
     "consent": ("trustcenter.cli.consent:consent", "Consent: policies, what sites send, and whether it is there."),
     "import": ("trustcenter.cli.bulk:import_", "Take over pairs of original and pseudonym from another system."),
     "additional": (

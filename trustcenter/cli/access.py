@@ -13,6 +13,7 @@ from . import output
 from .options import call, connection
 
 Kind = Literal["site", "staff"]
+_TOKENS = ("token_id", "created", "expires", "revoked", "domains", "operations")
 _PEM_BYTES = 16_384
 
 
@@ -26,10 +27,15 @@ def token(
     force: bool,
     as_json: bool,
     connect: Path | None,
+    only_domains: tuple[str, ...] = (),
+    only_operations: tuple[str, ...] = (),
 ) -> None:
     """Issue, list or revoke tokens of a site or person."""
     from trustcenter.client.access import Access
+    from trustcenter.messages.api import Operation
 
+    if (only_domains or only_operations) and (listing or revoke is not None):
+        raise UsageError_("--only-domain and --only-operation go with a new token")
     if revoke is not None:
         if listing or target is not None:
             raise UsageError_("--revoke goes alone")
@@ -38,13 +44,19 @@ def token(
         return
     if listing:
         found = call(connect, lambda center: Access(center).tokens(kind, name))
-        output.items(found, ("token_id", "created", "expires", "revoked"), as_json=as_json, empty="no tokens yet")
+        output.items(found, _TOKENS, as_json=as_json, empty="no tokens yet")
         return
     if target is not None:
         from trustcenter.client.files import require_writable
 
         require_writable(target, force=force)  # before the token exists: it is shown once only
-    made = call(connect, lambda center: Access(center).create_token(kind, name, expires_days))
+    operations = [Operation(word) for word in only_operations]
+    made = call(
+        connect,
+        lambda center: Access(center).create_token(
+            kind, name, expires_days, domains=only_domains or None, operations=operations or None
+        ),
+    )
     if target is not None:
         own = connection(connect)
         owner = {kind: name}

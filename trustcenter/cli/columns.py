@@ -17,6 +17,7 @@ from .progress import progress
 if TYPE_CHECKING:
     from trustcenter.client import TrustCenter
     from trustcenter.client.outcome import ColumnResult
+    from trustcenter.client.tables import ColumnWork
 
 _FORMATS = ["YYYY-MM-DD", "DD.MM.YYYY", "YYYYMMDD", "DD/MM/YYYY", "MM/DD/YYYY"]
 
@@ -90,6 +91,8 @@ def pseudonymize(
 @click.option("--column", metavar="COLUMN", help="Column with the pseudonyms.")
 @_column_options
 @tabular.fhir_options
+@click.option("--into-domain", metavar="DOMAIN", help="Replace them by pseudonyms of this other domain.")
+@click.option("--create", is_flag=True, help="With --into-domain: make what does not exist there yet.")
 @click.option("--all", "whole", is_flag=True, help="Instead of a file: the whole map, old and new, of the domain.")
 @click.option("--from-version", type=click.IntRange(1, 254), metavar="N", help="With --all: the old key version.")
 @output_option("Output file, mode 0600; appears only when it is complete.")
@@ -103,21 +106,29 @@ def translate(
     from_version: int | None,
     fhir: bool,
     source: Path | None,
+    into_domain: str | None,
+    create: bool,
     **options: Any,
 ) -> None:
-    """Bring pseudonyms to the current key version.
+    """Bring pseudonyms to the current key version, or into another domain.
 
     After a rotation: a column of a file, resources that were pseudonymised with --fhir, or the whole map of the
     domain. Imported pseudonyms of another system become those of the domain.
+
+    With --into-domain a column of pseudonyms becomes one of pseudonyms of the other domain for the same originals,
+    which stay at the service. A row whose original has none there fails, unless --create makes it.
 
     Examples:
       trustcenter translate data.csv --column psn --domain uk-nord -o data-new.csv
       trustcenter translate out.ndjson --fhir --domain uk-nord -o out-new.ndjson
       trustcenter translate --all --from-version 1 --domain uk-nord -o map.csv
+      trustcenter translate lab.csv --column psn --domain uk-nord --into-domain uk-nord-study7 --create -o study7.csv
     """
+    if create and into_domain is None:
+        raise UsageError_("--create goes with --into-domain")
     if whole:
         others = {k: v for k, v in options.items() if k not in ("domain", "target", "force", "encoding")}
-        if from_version is None or source is not None or fhir or any(others.values()):
+        if from_version is None or source is not None or fhir or into_domain is not None or any(others.values()):
             raise UsageError_("--all goes with --from-version, --domain and --output only")
         _whole(connect, as_json, options["domain"], from_version, options["target"], options["force"])
         return
@@ -126,11 +137,14 @@ def translate(
     if fhir:
         from trustcenter.client.fhir.job import translate_fhir
 
+        if into_domain is not None:
+            raise UsageError_("--into-domain does not go with --fhir")
         _fhir(connect, as_json, translate_fhir, systems=frozenset(), source=source, **options)
         return
-    from trustcenter.client.tables import translate_column
+    from trustcenter.client.tables import crossing, translate_column
 
-    _table(connect, as_json, translate_column, existing=False, source=source, **options)
+    work = translate_column if into_domain is None else crossing(into_domain, create=create)
+    _table(connect, as_json, work, existing=False, source=source, **options)
 
 
 def _whole(connect: Path | None, as_json: bool, domain: str, from_version: int, target: Path, force: bool) -> None:
@@ -177,7 +191,7 @@ def _fhir(
 def _table(
     connect: Path | None,
     as_json: bool,
-    work: Callable[..., Awaitable[ColumnResult]],
+    work: ColumnWork,
     *,
     existing: bool,
     source: Path,

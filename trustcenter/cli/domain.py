@@ -9,7 +9,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
-from .options import PATH, call, confirm, connect_option, json_option
+from .options import OPERATIONS, PATH, call, confirm, connect_option, json_option
 
 _COLUMNS = ("name", "kind", "site", "study", "suite", "key_version", "pseudonyms", "state")
 # The format is an object: it is in the JSON only.
@@ -34,6 +34,7 @@ _SHOWN = (
     "created",
 )
 _CLOSING = ("domain", "days", "proposed_by", "created", "approved_by")
+_GRANTS = ("site", "operations")
 _CHECKS = ("none", "damm", "verhoeff", "hamming", "reed-solomon")
 
 
@@ -123,6 +124,51 @@ def list_(as_json: bool, connect: Path | None) -> None:
 def show(name: str, as_json: bool, connect: Path | None) -> None:
     """Show one domain."""
     output.item(call(connect, lambda center: center.domain(name)), _SHOWN, as_json=as_json)
+
+
+@domain.command("grant")
+@click.argument("name")
+@click.argument("site")
+@click.option(
+    "--operation",
+    multiple=True,
+    type=click.Choice(OPERATIONS),
+    metavar="OPERATION",
+    help="The site may do this; repeat.",
+)
+@click.option("--none", "nothing", is_flag=True, help="Take everything back from the site.")
+@json_option
+@connect_option
+def grant(name: str, site: str, operation: tuple[str, ...], nothing: bool, as_json: bool, connect: Path | None) -> None:
+    """Give a site exactly these operations on a domain that is not its own (operator).
+
+    What it had before and is not named is taken back. Operations: issue, get, translate, validate, remove, reidentify;
+    consent and study stay with the owner.
+
+    Examples:
+      trustcenter domain grant uk-nord-research uk-sued --operation get --operation validate
+      trustcenter domain grant uk-nord-research uk-sued --none
+    """
+    from trustcenter.client.access import Access
+    from trustcenter.messages.api import Operation
+
+    if nothing == bool(operation):
+        raise UsageError_("give --operation, or --none to take everything back")
+    wanted = [Operation(word) for word in operation]
+    found = call(connect, lambda center: Access(center).set_grants(name, site, wanted))
+    output.items(found, _GRANTS, as_json=as_json, empty="nobody else may do anything here")
+
+
+@domain.command("grants")
+@click.argument("name")
+@json_option
+@connect_option
+def grants(name: str, as_json: bool, connect: Path | None) -> None:
+    """Show who was granted what on a domain (operator, or the site that owns it)."""
+    from trustcenter.client.access import Access
+
+    found = call(connect, lambda center: Access(center).grants(name))
+    output.items(found, _GRANTS, as_json=as_json, empty="nobody else may do anything here")
 
 
 @domain.command("close")

@@ -20,6 +20,8 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
+# Those of messages.api.Operation, which --help does without.
+OPERATIONS = ("issue", "get", "translate", "validate", "remove", "reidentify", "consent", "study")
 
 
 def connect_option(command: F) -> F:

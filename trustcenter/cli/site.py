@@ -10,7 +10,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import access, output
-from .options import PATH, call, connect_option, force_option, json_option
+from .options import OPERATIONS, PATH, call, connect_option, force_option, json_option
 
 if TYPE_CHECKING:
     from trustcenter.client import TrustCenter
@@ -55,6 +55,14 @@ def list_(as_json: bool, connect: Path | None) -> None:
 @click.argument("name")
 @click.option("-o", "--output", "target", type=PATH, metavar="FILE", help="Write the site's connection file.")
 @click.option("--expires-days", type=click.IntRange(1, 730), default=365, show_default=True, help="Life of the token.")
+@click.option("--only-domain", multiple=True, metavar="DOMAIN", help="The token serves for this domain only; repeat.")
+@click.option(
+    "--only-operation",
+    multiple=True,
+    type=click.Choice(OPERATIONS),
+    metavar="OPERATION",
+    help="The token serves for this operation only; repeat.",
+)
 @click.option("--list", "listing", is_flag=True, help="List the site's tokens instead.")
 @click.option("--revoke", metavar="ID", help="Make a token worthless instead.")
 @force_option
@@ -64,6 +72,8 @@ def token(
     name: str,
     target: Path | None,
     expires_days: int,
+    only_domain: tuple[str, ...],
+    only_operation: tuple[str, ...],
     listing: bool,
     revoke: str | None,
     force: bool,
@@ -72,12 +82,18 @@ def token(
 ) -> None:
     """Give a site access: a token, shown once, or a whole connection file (operator).
 
+    Operations: issue, get, translate, validate, remove, reidentify, consent, study. A token without --only-domain and
+    --only-operation serves for all that the site may do; with them it never serves for more than that.
+
     Examples:
       trustcenter site token uk-nord -o uk-nord.toml
+      trustcenter site token uk-nord --only-domain uk-nord-lab --only-operation issue -o lab-system.toml
       trustcenter site token uk-nord --list
       trustcenter site token uk-nord --revoke 0f3c5a…
     """
-    access.token("site", name, target, expires_days, listing, revoke, force, as_json, connect)
+    access.token(
+        "site", name, target, expires_days, listing, revoke, force, as_json, connect, only_domain, only_operation
+    )
 
 
 @site.command("certificate")

@@ -31,9 +31,30 @@ class Access:
     def __init__(self, center: TrustCenter) -> None:
         self._http = center._http
 
-    async def create_token(self, kind: Owner, name: str, expires_days: int) -> m.Token:
-        """Another token of a site or person, shown once."""
-        return await self._call("POST", _path(kind, name, "tokens"), m.Token, m.TokenCreate(expires_days=expires_days))
+    async def create_token(
+        self,
+        kind: Owner,
+        name: str,
+        expires_days: int,
+        *,
+        domains: Sequence[str] | None = None,
+        operations: Sequence[m.Operation] | None = None,
+    ) -> m.Token:
+        """Another token of a site or person, shown once.
+
+        Args:
+            kind: of its owner.
+            name: of its owner.
+            expires_days: its life.
+            domains: of a site's token: those that it serves for; None: for all of the site.
+            operations: likewise.
+        """
+        body = m.TokenCreate(
+            expires_days=expires_days,
+            domains=None if domains is None else list(domains),
+            operations=None if operations is None else list(operations),
+        )
+        return await self._call("POST", _path(kind, name, "tokens"), m.Token, body)
 
     async def tokens(self, kind: Owner, name: str) -> list[m.TokenInfo]:
         """The tokens of a site or person, without the tokens themselves."""
@@ -45,12 +66,12 @@ class Access:
 
     async def grants(self, domain: str) -> list[m.GrantSet]:
         """Who was granted what on a domain."""
-        return (await self._call("GET", f"/v1/domains/{domain}/grants", m.Grants)).grants
+        return (await self._call("GET", _grants(domain), m.Grants)).grants
 
     async def set_grants(self, domain: str, site: str, operations: Sequence[m.Operation]) -> list[m.GrantSet]:
         """Give a site exactly these operations on a domain that is not its own; none takes all back."""
         body = m.GrantSet(site=site, operations=list(operations))
-        return (await self._call("PUT", f"/v1/domains/{domain}/grants", m.Grants, body)).grants
+        return (await self._call("PUT", _grants(domain), m.Grants, body)).grants
 
     async def bind_certificate(self, kind: Owner, name: str, pem: str) -> m.Certificate:
         """Bind a client certificate to a site or person."""
@@ -83,6 +104,10 @@ class Access:
                 "the service answered something that this version of the client does not know",
                 hint="compare the versions: trustcenter --version, and GET /version of the service",
             ) from None
+
+
+def _grants(domain: str) -> str:
+    return f"/v1/domains/{quote(domain, safe='')}/grants"
 
 
 def _path(kind: Owner, *segments: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from trustcenter.messages.api import ItemError
 
@@ -26,8 +26,10 @@ from .rowjob import EMPTY, MOST_CHARS, TOO_LONG, UNTOLD, Batch, Files, Made, Ref
 __all__ = [
     "ColumnJob",
     "ColumnResult",
+    "ColumnWork",
     "FailedRow",
     "RowsFailedError",
+    "crossing",
     "pseudonymize_column",
     "translate_column",
     "translation_map",
@@ -81,6 +83,16 @@ class ColumnJob:
         )
 
 
+class ColumnWork(Protocol):
+    """What is done with a column: `pseudonymize_column`, `translate_column`, or what `crossing` makes."""
+
+    async def __call__(
+        self, center: TrustCenter, domain: str, job: ColumnJob, progress: Progress | None = None
+    ) -> ColumnResult:
+        """Read `job.source`, write `job.target`."""
+        ...
+
+
 async def pseudonymize_column(
     center: TrustCenter, domain: str, job: ColumnJob, progress: Progress | None = None
 ) -> ColumnResult:
@@ -113,6 +125,35 @@ async def translate_column(
         return answer.pseudonyms, answer.errors
 
     return await _column(center, domain, "translate", job, ask, result, progress)
+
+
+def crossing(into: str, *, create: bool) -> ColumnWork:
+    """The work of replacing pseudonyms of one domain by those of domain `into`; the originals stay at the service.
+
+    Args:
+        into: the other domain; asked for first, so that a missing one is named before work starts.
+        create: make there what does not exist; otherwise such a row fails (`unknown_original`).
+
+    Raises:
+        The work raises as `pseudonymize_column`; a `RemoteError` too, if the service does not lead there.
+    """
+
+    async def cross_column(
+        center: TrustCenter, domain: str, job: ColumnJob, progress: Progress | None = None
+    ) -> ColumnResult:
+        other = await center.domain(into)
+        result = ColumnResult()
+
+        async def ask(values: Sequence[str]) -> tuple[list[str | None], list[ItemError]]:
+            answer = await center.translate(domain, values, into=into, create=create)
+            same_version(result.versions, into, answer.key_version)
+            result.created += answer.created
+            return answer.pseudonyms, answer.errors
+
+        operation = f"translate into {other.uuid}" + (", creating" if create else "")
+        return await _column(center, domain, operation, job, ask, result, progress)
+
+    return cross_column
 
 
 async def translation_map(

@@ -81,6 +81,8 @@ class TokenInfo(Message, frozen=True, kw_only=True):
     created: str
     expires: str
     revoked: str | None
+    domains: list[str] | None = None  # that it serves for; null: all of its owner's
+    operations: list[Operation] | None = None  # likewise
 
 
 class Tokens(Message, frozen=True, kw_only=True):
@@ -162,40 +164,3 @@ class Domains(Message, frozen=True, kw_only=True):
     """The domains that the caller may see."""
 
     domains: list[Domain]
-
-
-class KeyVersion(Message, frozen=True, kw_only=True):
-    """State of one version of one key; never its material."""
-
-    scope: str
-    domain: DomainName | None
-    purpose: str
-    version: int
-    state: str
-    since: str
-    kcv: str
-
-
-class Keys(Message, frozen=True, kw_only=True):
-    """Every key version that the instance knows."""
-
-    keys: list[KeyVersion]
-
-
-class RotateRequest(Message, frozen=True, kw_only=True):
-    """Rotation of a domain's pseudonym key. `expected_version` guards against a plan gone stale."""
-
-    dry_run: bool = False
-    expected_version: Annotated[int, msgspec.Meta(ge=1, le=255)] | None = None
-
-
-class RotationPlan(Message, frozen=True, kw_only=True):
-    """What a rotation will do (state "planned") or has done (state "done")."""
-
-    domain: DomainName
-    from_version: int
-    to_version: int
-    pseudonyms: Count
-    sites: list[Name]
-    state: str
-    high_water_mark: Count
