@@ -15,6 +15,8 @@
     ├── RowsFileError          not a rows or map file, or rows that cannot become one
     │   └── RowsFileDamagedError   cut, changed or not in canonical form
     ├── JoinInputError         rows, levels or caps handed to `join` contradict each other
+    ├── PlanError              a working directory without plan, inputs that do not belong together, a missing chunk
+    ├── ChunkError             workers died repeatedly over a chunk
     ├── MatchInputError        sources handed to `match` do not fit each other or the schema
     └── DensitiesError         no densities for these passes, or a damaged table
 
@@ -136,6 +138,19 @@ class JoinInputError(LinkageError):
     """Rows, levels or caps handed to `join` contradict each other."""
 
     code = "bad_join_input"
+
+
+class PlanError(LinkageError):
+    """A comparison cannot be planned so, or its working directory is not in order."""
+
+    code = "bad_plan"
+
+
+class ChunkError(LinkageError):
+    """Workers died repeatedly over a chunk; what is done is kept."""
+
+    code = "chunk_failed"
+    kind = "unavailable"
 
 
 class MatchInputError(LinkageError):

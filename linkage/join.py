@@ -166,7 +166,7 @@ def merge(found: Sequence[Edges], sources: int) -> Edges:
     for edges in found:
         over[: len(edges.over_cap)] += np.array(edges.over_cap, np.int64)
     return Edges(
-        _sorted(table),
+        sort_edges(table),
         sum(e.compared for e in found),
         tuple(over.tolist()),
         sum(e.blocks_skipped for e in found),
@@ -213,7 +213,8 @@ def _edges(a: U64, b: U64, level: U8) -> NDArray[np.void]:
     return table
 
 
-def _sorted(table: NDArray[np.void]) -> NDArray[np.void]:
+def sort_edges(table: NDArray[np.void]) -> NDArray[np.void]:
+    """By smaller ref, larger ref, level."""
     lo_high, lo_low = as_words(table["lo"])
     hi_high, hi_low = as_words(table["hi"])
     order = np.argsort(hi_high)
