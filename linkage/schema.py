@@ -15,6 +15,10 @@ from typing import Annotated, Literal, Self
 import msgspec
 
 from linkage.errors import SchemaError, UnknownSchemaError
+from linkage.profiles import NAMED, PASS_VALUES
+from linkage.tables import FURTHER
+
+MOST_ROWS = 64  # per record
 
 Kind = Literal[
     "given_name",
@@ -46,33 +50,15 @@ COMPONENTS: dict[str, tuple[Kind, ...]] = {
     "kv": ("insured_number",),
 }
 
-_COARSE = (("y", "md~"), ("{g3,s3}",), ("ad4", "no"))
-_FINE12 = (
-    ("y", "md~", "G"),
-    ("y", "md~", "S"),
-    ("y", "md~", "ad4"),
-    ("y", "md~", "no"),
-    ("{g3,s3}", "y"),
-    ("{G,S}", "md~"),
-    ("S", "pc"),
-    ("G", "pc"),
-    ("pc", "md~"),
-    ("ad4", "no", "pc"),
-    ("S", "ad4", "no"),
-    ("G", "ad4", "no"),
-)
-# A profile is a promise about the passes, because densities and attack figures were measured for exactly these.
-# Whoever changes a pass gives the profile a name of its own.
-PROFILES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "hyb15": _COARSE + _FINE12,
-    "fine16": (
-        *_FINE12,
-        ("{g3,s3}", "md~"),
-        ("{g3,s3}", "pc"),
-        ("ad4", "no", "md~"),
-        ("ad4", "no", "y"),
-    ),
+# Group of further values (normalisation.md, section 10) → the components that a further value replaces.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "surname": ("S", "s3", "{g3,s3}", "{G,S}"),
+    "given_name": ("G", "g3", "{g3,s3}", "{G,S}"),
+    "address": ("ad4", "no", "pc"),
 }
+
+# The parts of every named profile; `linkage.profiles` has the rest of them.
+PROFILES: dict[str, tuple[tuple[str, ...], ...]] = {n: tuple(p.parts for p in v.passes) for n, v in NAMED.items()}
 
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,62}(?![\s\S])")]
 _SchemaName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,62}/[1-9][0-9]{0,3}(?![\s\S])")]
@@ -81,7 +67,7 @@ _PassName = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}(?![\s\S])")]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Immutable, every key required, unknown keys refused."""
+    """Immutable, unknown keys refused; every key required but `values` of a pass."""
 
 
 class Field(_Strict, frozen=True):
@@ -100,18 +86,20 @@ class Field(_Strict, frozen=True):
     k: Annotated[int, msgspec.Meta(ge=1, le=64)]
 
 
-class Pass(_Strict, frozen=True):
-    """A blocking rule: the block value of a record is the tuple of the parts, missing if any part is.
+class Pass(_Strict, frozen=True, omit_defaults=True):
+    """A blocking rule: a block value of a record is a tuple of the parts, missing if any part is.
 
     Attributes:
         name: for people; the order in the schema is what identifies a pass in a row.
         parts: component names.
         cap: with more rows than this in one block of one site, all of them become dummies.
+        values: rows per record, for as many block values; above 1, further values of names and addresses count too.
     """
 
     name: _PassName
     parts: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=8)]
     cap: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    values: PASS_VALUES = 1  # left out of the file where it is 1, so that older schemas keep their fingerprints
 
 
 class EncodingParams(_Strict, frozen=True):
@@ -131,11 +119,11 @@ class EncodingParams(_Strict, frozen=True):
 
 
 class Schema(_Strict, frozen=True):
-    """A linkage schema. Every key is required in the file, so that the file says everything that counts.
+    """A linkage schema: the file says everything that counts.
 
     Attributes:
         name: "family/version".
-        profile: the set of passes; "hyb15" and "fine16" are fixed, any other name is the author's.
+        profile: the set of passes; those of `linkage.profiles` are fixed, any other name is the author's.
         rules: the version of the normalisation rules.
         phonetics: the code behind the components G and S.
         levels: four upper bounds on differing bits of a row, ascending.
@@ -161,8 +149,24 @@ class Schema(_Strict, frozen=True):
 
     @property
     def P(self) -> int:  # noqa: N802  (the symbol of the specification)
-        """Number of passes, and so of rows per record."""
-        return len(self.passes)
+        """Rows per record: one per pass and value."""
+        return sum(p.values for p in self.passes)
+
+    @property
+    def several(self) -> bool:
+        """Whether a pass takes further values of names or addresses."""
+        return any(p.values > 1 for p in self.passes)
+
+    @property
+    def caps(self) -> tuple[int, ...]:
+        """The cap of each pass by its number; the last one again up to P entries, for stores that count in rows."""
+        caps = [p.cap for p in self.passes]
+        return (*caps, *caps[-1:] * (self.P - len(caps)))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a table that an encoding needs, in order."""
+        return (*(f.name for f in self.fields), *(FURTHER if self.several else ()))
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -242,11 +246,17 @@ def _check(schema: Schema) -> None:
             if lacking := [k for k in COMPONENTS[part] if k not in kinds]:
                 raise SchemaError(f"the component {part} needs a field of kind {lacking[0]}", where=f"passes[{i}]")
         _unique(list(p.parts), f"passes[{i}]", what="part")
+        if p.values > 1 and not any(part in GROUPS[group] for group in GROUPS for part in p.parts):
+            raise SchemaError("a pass without a name or an address has one value", where=f"passes[{i}]")
+    if schema.P > MOST_ROWS:
+        raise SchemaError(f"a record becomes {MOST_ROWS} rows at most", where="passes")
+    if schema.several and schema.rules != "german/1":
+        raise SchemaError("these rules know no further values", where="rules")
     bits = schema.encoding.bits
     if list(schema.levels) != sorted(set(schema.levels)) or not 0 <= schema.levels[0] <= schema.levels[3] < bits:
         raise SchemaError("levels must ascend and stay below the number of bits", where="levels")
-    promised = PROFILES.get(schema.profile)
-    if promised is not None and tuple(p.parts for p in schema.passes) != promised:
+    promised = NAMED.get(schema.profile)
+    if promised is not None and tuple((p.parts, p.values) for p in schema.passes) != promised.shape:
         raise SchemaError(
             "the passes are not those of the profile",
             hint="give the profile a name of its own: densities were measured for exactly these passes",

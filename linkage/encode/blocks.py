@@ -1,4 +1,4 @@
-"""Block values of a source: which rows live, which are dummies (specification, sections 3 and 7)."""
+"""Block values of a source: which rows live, which are dummies (specification, sections 3 and 6)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from linkage.schema import Schema
+from linkage.encode.values import OWN, alternatives
+from linkage.normalise.further import Further
+from linkage.schema import Pass, Schema
+
+I64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The n rows that a source has for one value of a pass.
+
+    Attributes:
+        at: number of the pass.
+        nth: number of the value in the pass, from 0.
+        parts: per part of the pass, n parts of block values.
+        variant: (n,) which further value each is made with, `OWN` for none.
+        live: (n,) bool, rows that are no dummies.
+    """
+
+    at: int
+    nth: int
+    parts: list[Sequence[str]]
+    variant: I64
+    live: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,31 +39,50 @@ class Plan:
     """Which rows of a source live.
 
     Attributes:
-        live: (P, n) bool.
-        missing: per pass, records that lack a component.
-        capped: per pass, records whose block has more rows of this source than the cap.
+        rows: P of them, pass by pass.
+        missing: per pass, rows for which there is no block value.
+        capped: per pass, rows whose block has more rows of this source than the cap.
     """
 
-    live: NDArray[np.bool_]
+    rows: tuple[Rows, ...]
     missing: tuple[int, ...]
     capped: tuple[int, ...]
 
+    @property
+    def live(self) -> NDArray[np.bool_]:
+        """(P, n) bool."""
+        return np.array([r.live for r in self.rows])
 
-def plan(schema: Schema, components: Mapping[str, Sequence[str]], n: int) -> Plan:
+
+def plan(schema: Schema, components: Mapping[str, Sequence[str]], n: int, further: Sequence[Further] = ()) -> Plan:
     """Look at the whole source, so that the answer depends neither on the order of records nor on chunks."""
     coded = {name: codes(components[name]) for name in schema.components}
-    live = np.zeros((schema.P, n), np.bool_)
+    own = np.full(n, OWN, np.int64)
+    rows: list[Rows] = []
     missing, capped = [], []
     for at, rule in enumerate(schema.passes):
-        present, block = combine([coded[part] for part in rule.parts], n)
-        sizes = np.bincount(block[present], minlength=n + 1)
-        live[at] = present & (sizes[block] <= rule.cap)
-        missing.append(n - int(present.sum()))
-        capped.append(int(present.sum()) - int(live[at].sum()))
-    return Plan(live, tuple(missing), tuple(capped))
+        columns: list[Sequence[str]] = [components[part] for part in rule.parts]
+        several = alternatives(rule, columns, components, further) if rule.values > 1 else [(columns, own)]
+        if rule.values == 1:
+            present, live = _live(rule, [coded[part] for part in rule.parts], n)
+        else:
+            joined = [codes([v for parts, _ in several for v in parts[k]]) for k in range(len(rule.parts))]
+            present, live = _live(rule, joined, n * rule.values)
+        for nth, (parts, variant) in enumerate(several):
+            rows.append(Rows(at, nth, parts, variant, live[nth * n : (nth + 1) * n]))
+        missing.append(len(present) - int(present.sum()))
+        capped.append(int(present.sum()) - int(live.sum()))
+    return Plan(tuple(rows), tuple(missing), tuple(capped))
 
 
-def combine(parts: Sequence[NDArray[np.int64]], n: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def _live(rule: Pass, parts: Sequence[I64], n: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which of n rows of a pass have a block value, and which of them a block within the cap."""
+    present, block = combine(parts, n)
+    sizes = np.bincount(block[present], minlength=n + 1)
+    return present, present & (sizes[block] <= rule.cap)
+
+
+def combine(parts: Sequence[I64], n: int) -> tuple[NDArray[np.bool_], I64]:
     """Which of n records have all parts of a block value, and a number per distinct value, from 0."""
     present = np.ones(n, np.bool_)
     block = np.zeros(n, np.int64)
@@ -51,7 +93,7 @@ def combine(parts: Sequence[NDArray[np.int64]], n: int) -> tuple[NDArray[np.bool
     return present, block
 
 
-def codes(column: Sequence[str]) -> NDArray[np.int64]:
+def codes(column: Sequence[str]) -> I64:
     """A number per distinct value; 0 is missing."""
     numbers: dict[str, int] = {"": 0}
     take = numbers.setdefault

@@ -14,12 +14,15 @@ from linkage.encode.blocks import plan
 from linkage.encode.grams import BaseFilters
 from linkage.encode.secrets import Secrets, record_numbers
 from linkage.encode.streams import Streams
+from linkage.encode.values import OWN, replaced_fields
 from linkage.errors import EncodeInputError
+from linkage.normalise.further import Further
 from linkage.prf import Prf, lp
 from linkage.rows import ROW, sort_order
 from linkage.schema import Schema
 
 U8 = NDArray[np.uint8]
+I64 = NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
 _SIZE16, _SIZE32 = (16).to_bytes(4, "big"), (32).to_bytes(4, "big")
@@ -41,6 +44,10 @@ class Columns(Protocol):
     def components(self) -> Mapping[str, Sequence[str]]:
         """Component name → n parts of block values."""
 
+    @property
+    def further(self) -> Sequence[Further]:
+        """Further values of names and addresses, for passes of several values."""
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -51,7 +58,7 @@ class Encoded:
         record_numbers: (n, 16) u1, in the order of the records.
         refs: (n, P, 16) u1, in the order of the records, sorted within each.
         live_passes: (n,) u1, rows of each record that are not dummies.
-        missing: per pass, rows that are dummies for want of a component.
+        missing: per pass, rows that are dummies for want of a component, or of a further value.
         capped: per pass, rows that are dummies because their block is over the cap.
     """
 
@@ -119,7 +126,7 @@ class _Work:
     def __init__(self, schema: Schema, prepared: Columns, secrets: Secrets, numbers: U8) -> None:
         self.schema = schema
         self.columns = prepared
-        self.plan = plan(schema, prepared.components, prepared.n)
+        self.plan = plan(schema, prepared.components, prepared.n, prepared.further)
         self.base = BaseFilters(schema, secrets.shared("gram"))
         self.streams = Streams(schema, secrets.shared("stream"))
         self.token, self.nonce = Prf(secrets.shared("token")), Prf(secrets.shared("row"))
@@ -129,26 +136,28 @@ class _Work:
 
     def chunk(self, out: NDArray[np.void], start: int, stop: int) -> None:
         """Write the rows of the records start..stop-1 into `out`, (stop - start, P) ROW."""
-        base = self.base.make(self.columns.values, start, stop)
-        components = {
-            name: _each_once(lambda value: lp(value.encode()), self.columns.components[name][start:stop])
-            for name in self.schema.components
-        }
+        base, place = self._bases(start, stop)
+        coded: dict[int, list[bytes]] = {}  # one list per column of parts, of which passes share most
         numbers = [lp(row.tobytes()) for row in self.numbers[start:stop]]
-        for at, rule in enumerate(self.schema.passes):
-            alive = self.plan.live[at, start:stop]
+        for slot, rows in enumerate(self.plan.rows):
+            at = rows.at
+            alive = rows.live[start:stop]
             tokens = np.empty((stop - start, 16), np.uint8)
             filters = np.empty((stop - start, 32), np.uint8)
             name = self.names[at]
             which = np.flatnonzero(alive)
             if len(which):
-                parts = [list(compress(components[part], alive)) for part in rule.parts]
+                for values_of in rows.parts:
+                    if id(values_of) not in coded:
+                        coded[id(values_of)] = _each_once(lambda value: lp(value.encode()), values_of[start:stop])
+                parts = [list(compress(coded[id(values_of)], alive)) for values_of in rows.parts]
                 values = [name + b"".join(value) for value in zip(*parts, strict=True)]
                 tokens[which] = _bytes(self.token.many(values), 32)[:, :16]
                 nonces = np.ascontiguousarray(_bytes(self.nonce.many(values), 32)[:, :8])
-                filters[which] = self.streams.filters(at, nonces, base, which)
+                filters[which] = self.streams.filters(at, nonces, base, place(rows.variant[start:stop])[which])
+            own = b"" if rows.nth == 0 else lp(rows.nth.to_bytes(4, "big"))
             for i in np.flatnonzero(~alive).tolist():
-                filler = np.frombuffer(self.dummy.stretch(numbers[i] + name, 48), np.uint8)
+                filler = np.frombuffer(self.dummy.stretch(numbers[i] + name + own, 48), np.uint8)
                 tokens[i], filters[i] = filler[:16], filler[16:]
             # lp(record number) ‖ lp(pass) ‖ lp(token) ‖ lp(filter)
             t, f = tokens.tobytes(), filters.tobytes()
@@ -157,8 +166,25 @@ class _Work:
                 number + head + t[i : i + 16] + _SIZE32 + f[2 * i : 2 * i + 32]
                 for number, i in zip(numbers, range(0, len(t), 16), strict=True)
             ]
-            column = out[:, at]
+            column = out[:, slot]
             column["ref"] = _bytes(self.ref.many(messages), 32)[:, :16]
             column["pass"] = at
             column["token"] = tokens
             column["filter"] = filters
+
+    def _bases(self, start: int, stop: int) -> tuple[U8, Callable[[I64], I64]]:
+        """Base filters of a chunk, the records' own and those with a further value in place of one; and where the base
+        filter of each row stands, by its variant.
+        """
+        columns = [self.columns.values[f.name][start:stop] for f in self.schema.fields]
+        used = [rows.variant[start:stop] for rows in self.plan.rows if self.schema.passes[rows.at].values > 1]
+        variants = np.unique(np.concatenate(used)) if used else np.empty(0, np.int64)
+        variants = variants[variants != OWN]
+        more = replaced_fields(self.schema.fields, self.columns.values, self.columns.further, variants.tolist())
+        base = self.base.make([[*a, *b] for a, b in zip(columns, more, strict=True)] if len(variants) else columns)
+        own = np.arange(stop - start)
+
+        def place(variant: I64) -> I64:
+            return np.where(variant == OWN, own, stop - start + np.searchsorted(variants, variant))
+
+        return base, place

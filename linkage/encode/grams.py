@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -64,16 +64,16 @@ class BaseFilters:
             mask |= bits
         return _remember(self._value_masks[at], value, mask)
 
-    def make(self, values: Mapping[str, Sequence[str]], start: int, stop: int) -> NDArray[np.uint8]:
-        """Base filters of records start..stop-1.
+    def make(self, columns: Sequence[Sequence[str]]) -> NDArray[np.uint8]:
+        """Base filters of records, given as one column per field.
 
         Returns:
-            (stop - start, base_bits) u1, one byte (0 or 1) per bit.
+            (records, base_bits) u1, one byte (0 or 1) per bit.
         """
-        masks = [0] * (stop - start)
-        for at, field in enumerate(self._fields):
+        masks = [0] * len(columns[0])
+        for at, column in enumerate(columns):
             known = self._value_masks[at]
-            for i, value in enumerate(values[field.name][start:stop]):
+            for i, value in enumerate(column):
                 if value:
                     # An empty mask cannot come from a value, so `or` means "not seen yet".
                     masks[i] |= known.get(value) or self._value_mask(at, value)

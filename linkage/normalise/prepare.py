@@ -55,7 +55,7 @@ class _Memo(dict[str, T], Generic[T]):
         return value
 
 
-def prepare(schema: Schema, columns: Mapping[str, Sequence[str]], *, further: bool = False) -> Prepared:
+def prepare(schema: Schema, columns: Mapping[str, Sequence[str]], *, further: bool | None = None) -> Prepared:
     """Normalise records under the rules of a schema.
 
     Args:
@@ -63,7 +63,8 @@ def prepare(schema: Schema, columns: Mapping[str, Sequence[str]], *, further: bo
         columns: field name → raw values, "" for missing. A field without a column is missing in all records, and
             counted as such in the warnings; the columns of further values (`linkage.tables.FURTHER`) may be there
             too; any other column is refused.
-        further: find further values (birth names, parts of double names, former addresses) as well.
+        further: find further values (birth names, parts of double names, former addresses) as well; by default
+            if a pass of the schema takes them.
 
     Raises:
         ColumnsError: a column that is no field of the schema, columns of different length, or none at all.
@@ -71,7 +72,10 @@ def prepare(schema: Schema, columns: Mapping[str, Sequence[str]], *, further: bo
     n = _check(schema, columns)
     work = _Work(schema, columns, n)
     work.run()
-    components = {c: work.components[c] for c in schema.components}
+    further = schema.several if further is None else further
+    # With further values, pairs of parts are put together anew, so that both parts are needed.
+    parts = [part for c in schema.components for part in c.strip("{}").split(",")] if schema.several else []
+    components = {c: work.components[c] for c in dict.fromkeys([*schema.components, *parts])}
     return Prepared(n, work.values, components, work.warnings, work.further() if further else ())
 
 

@@ -83,7 +83,9 @@ def show(name: str, as_json: bool) -> None:
     click.echo()
     output.table(([f.name, f.kind, f.grams, f.k] for f in found.fields), ("field", "kind", "grams", "k"))
     click.echo()
-    output.table(([p.name, " + ".join(p.parts), p.values, p.cap] for p in found.passes), ("pass", "parts", "rows", "cap"))
+    output.table(
+        ([p.name, " + ".join(p.parts), p.values, p.cap] for p in found.passes), ("pass", "parts", "rows", "cap")
+    )
 
 
 @schema.command("fingerprint")

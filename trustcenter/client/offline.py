@@ -106,7 +106,7 @@ def encode_source(
     table = read_csv(source, id_column=id_column, mapping=mapping, delimiter=delimiter)
     if duplicates is not None:
         table = load_removed(duplicates)[0].apply(table)
-    prepared = prepare(schema, table.select([f.name for f in schema.fields]))
+    prepared = prepare(schema, table.select(schema.columns))
 
     def tick(done: int, total: int) -> None:
         if progress is not None:

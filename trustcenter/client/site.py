@@ -224,7 +224,7 @@ async def _encode(
         from linkage.encode import encode
         from linkage.normalise import prepare
 
-        prepared = prepare(schema, table.select([f.name for f in schema.fields]))
+        prepared = prepare(schema, table.select(schema.columns))
         encoded = encode(schema, prepared, table.ids, secrets, progress=tick)
         few = int((encoded.live_passes < 3).sum())
         return encoded, Uploaded(len(table), few_passes=few, warnings=Counter(prepared.warnings))

@@ -137,7 +137,7 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
                 body.permit,
                 schema.name,
                 schema.fingerprint,
-                len(schema.passes),
+                schema.P,
                 json.dumps(list(schema.levels)),
                 body.minimum_batch,
                 body.valid_until,
@@ -185,7 +185,7 @@ def params(study: StudyRow, sites: list[str]) -> Params:
         fingerprint=study.fingerprint,
         passes=study.passes,
         levels=list(study.levels),
-        caps=[step.cap for step in schemas.load(study.schema).passes],
+        caps=list(schemas.load(study.schema).caps),
         minimum_rows=study.minimum_batch * study.passes,
         sources=sorted(sites),
     )

@@ -6,7 +6,9 @@ import json
 import pytest
 
 from linkage.errors import SchemaError, UnknownSchemaError
+from linkage.profiles import NAMED
 from linkage.schema import PROFILES, Schema, load, shipped
+from linkage.tables import FURTHER
 
 GOOD = json.loads(load("de-person/1").canonical())
 # Whoever changes a shipped schema breaks every study that was made with it: give the changed one a new version.
@@ -69,8 +71,22 @@ def test_fine16_is_fine12_and_four_more():
     assert PROFILES["fine16"][:12] == PROFILES["hyb15"][3:]
 
 
+_MANY = [["S", "no"], ["S", "ad4"], ["G", "pc"], ["G", "no"], ["G", "ad4"], ["g3"]]
+_LAST_TWICE = [*GOOD["passes"][:-1], {**GOOD["passes"][-1], "values": 2}]
 PASS = {"name": "x", "parts": ["y"], "cap": 2}
 REFUSED = {
+    "one value, written": changed(passes=[{**PASS, "parts": ["S"], "values": 1}], profile="mine"),
+    "nine values": changed(passes=[{**PASS, "parts": ["S"], "values": 9}], profile="mine"),
+    "two values of a birth date": changed(passes=[{**PASS, "values": 2}], profile="mine"),
+    "several values under rules without them": changed(
+        rules="febrl/1", passes=[{**PASS, "parts": ["S"], "values": 2}], profile="mine"
+    ),
+    "more rows than 64": changed(
+        passes=[{"name": str(k), "parts": ["S", "pc", "y"][: k % 3 + 1], "cap": k + 1, "values": 8} for k in range(3)]
+        + [{"name": f"x{k}", "parts": p, "cap": 9, "values": 8} for k, p in enumerate(_MANY)],
+        profile="mine",
+    ),
+    "several values where the profile has one": changed(passes=_LAST_TWICE),
     "unknown key": changed(extra=1),
     "unknown key inside": changed(encoding={**GOOD["encoding"], "salt": 1}),
     "missing key": json.dumps({k: v for k, v in GOOD.items() if k != "levels"}).encode(),
@@ -114,3 +130,24 @@ def test_an_unknown_name_lists_what_ships(tmp_path):
             load(name)
         assert e.value.kind == "not_found"
         assert "febrl/1" in e.value.hint
+
+
+def test_values_make_rows_and_name_the_columns_that_are_needed():
+    passes = [{**p, "values": 2} if p["name"] == "S+pc" else p for p in GOOD["passes"]]
+    schema = Schema.parse(changed(name="mine/1", profile="mine", passes=passes))
+    assert (schema.P, len(schema.passes), schema.several) == (16, 15, True)
+    assert schema.columns[-6:] == FURTHER
+    assert b'"values":2' in schema.canonical()
+    assert len(schema.caps) == schema.P
+    assert b"values" not in load("de-person/1").canonical()
+    assert load("de-person/1").columns == tuple(f.name for f in load("de-person/1").fields)
+
+
+def test_every_named_profile_says_what_it_is_for():
+    assert set(PROFILES) == set(NAMED)
+    for name, profile in NAMED.items():
+        assert profile.name == name
+        assert profile.about
+        assert profile.measured
+        assert 1 <= profile.rows <= 64
+        assert len(set(profile.shape)) == len(profile.passes)

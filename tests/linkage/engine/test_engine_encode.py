@@ -1,5 +1,6 @@
 """What must hold of an encoding whatever the records."""
 
+import json
 import subprocess
 import sys
 
@@ -9,7 +10,9 @@ import pytest
 from linkage import load_schema, prepare, record_numbers
 from linkage.encode import encode
 from linkage.encode.streams import Streams
+from linkage.join import join
 from linkage.rows import ROW, ascending
+from linkage.schema import Schema
 
 SCHEMA = load_schema("de-person/1")
 COLUMNS = {
@@ -183,3 +186,53 @@ print(won.tolist(), type(greedy._cache).__name__)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[False, True] NullCache"
+
+
+def _edges_between(schema, left, right, secrets):
+    """Levels of the edges between two sites of one record each, ascending."""
+    sides = (("north", left), ("south", right))
+    columns = [{k: [v] for k, v in one.items() if k in schema.columns} for _, one in sides]
+    made = [
+        encode(schema, prepare(schema, one), ["1"], secrets(site))
+        for one, (site, _) in zip(columns, sides, strict=True)
+    ]
+    assert [len(m.rows) for m in made] == [schema.P] * 2
+    found = join([m.rows for m in made], schema.levels, caps=[p.cap for p in schema.passes])
+    return sorted(found.table["level"].tolist())
+
+
+def _one_pass(**more):
+    """S+pc and nothing else."""
+    text = json.loads(SCHEMA.canonical())
+    passes = [{"name": "S+pc", "parts": ["S", "pc"], "cap": 10, **more}]
+    return Schema.parse(json.dumps({**text, "name": "mine/1", "profile": "mine", "passes": passes}).encode())
+
+
+@pytest.mark.parametrize(
+    ("extra", "other"),
+    [
+        ({"birth_name": "Schulz"}, "Schulz"),
+        ({"former_surname": "Kunze|Schulz"}, "Schulz"),
+        ({"surname": "Ahrens-Schulz"}, "Schulz"),
+        ({"surname": "Huber geb. Schulz"}, "Schulz"),
+        ({"surname": "", "birth_name": "Schulz"}, "Schulz"),
+        ({"surname": "Schulz", "former_postcode": "04103", "former_street": "Weg", "postcode": "10115"}, "Schulz"),
+    ],
+)
+def test_a_further_value_meets_the_record_that_stands_under_it(extra, other, secrets):
+    person = {"given_name": "Ilse", "birth_date": "1980-02-29", "street": "Weg", "postcode": "04103"}
+    left, right = {**person, "surname": "Huber", **extra}, {**person, "surname": other}
+    assert _edges_between(_one_pass(), left, right, secrets) == []
+    # Level 1: the filters of the rows that meet are those of one name and one address.
+    assert _edges_between(_one_pass(values=3), left, right, secrets) == [1]
+
+
+def test_who_has_no_further_value_has_the_same_row_and_dummies_beside_it(secrets):
+    columns = {k: v[:1] for k, v in COLUMNS.items() if k in SCHEMA.columns}
+    one, two = (
+        encode(schema, prepare(schema, columns), ["1"], secrets("x")) for schema in (_one_pass(), _one_pass(values=2))
+    )
+    assert [len(one.rows), len(two.rows)] == [1, 2]
+    assert bytes(one.rows[0]) in [bytes(r) for r in two.rows]
+    assert two.live_passes.tolist() == [1]
+    assert two.missing == (1,)

@@ -1,6 +1,6 @@
 """The encoding against docs/spec/keyed-passes.md, by an implementation of that page that shares nothing with ours.
 
-`python tests/linkage/engine/test_engine_vectors.py` prints the vectors anew, from the slow reference.
+`python tests/linkage/engine/test_engine_vectors.py 1` prints the vectors of that file anew, from the slow reference.
 """
 
 import hashlib
@@ -14,10 +14,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "linkage" / "encoding-1.json"
+FOLDER = Path(__file__).parents[2] / "vectors" / "linkage"
+VECTORS = {"1": FOLDER / "encoding-1.json", "2": FOLDER / "encoding-2.json"}
 CASE_KEYS = {"name", "expect", "study_secret", "site_key", "study", "version", "schema", "ids", "values", "components"}
 RESULT_KEYS = {"record_numbers", "rows", "refs", "live_passes", "missing", "capped"}
 
+
+# Group of further values → the parts that one of them replaces.
+REPLACES = {"surname": ("S", "s3"), "given_name": ("G", "g3"), "address": ("ad4", "no", "pc")}
 
 # --- the slow reference ---------------------------------------------------------------------------------------------
 
@@ -48,10 +52,40 @@ def stretch(key, message, n):
     return out[:n]
 
 
-def base_filter(schema, values, at, key):
+def block_values(case, rule, i):
+    """Section 3.1: (block value, further value it is made with) in order of preference, none twice, none missing."""
+    further = case.get("further", [])
+    mine = [[g for g in further if g["group"] == name and g["record"] == i] for name in REPLACES]
+    nth = max([len(m) for m in mine], default=0) if rule.get("values", 1) > 1 else 0
+    swaps = [None] + [m[k] for k in range(nth) for m in mine if k < len(m)]
+    out = []
+    for swap in swaps:
+
+        def part(name, swap=swap):
+            if name.startswith("{"):
+                a, b = sorted(part(p) for p in name[1:-1].split(","))
+                return f"{a} {b}" if a else ""
+            if swap and name in REPLACES[swap["group"]]:
+                return swap["components"][name]
+            return case["components"][name][i]
+
+        block = [part(name) for name in rule["parts"]]
+        if "" not in block and block not in [b for b, _ in out]:
+            out.append((block, swap))
+    return out
+
+
+def swapped(case, i, swap):
+    """The values of record i by field, with a further value in place of its own."""
+    own = {f["name"]: case["values"][f["name"]][i] for f in case["schema"]["fields"]}
+    kinds = {f["name"]: f["kind"] for f in case["schema"]["fields"]}
+    return {name: swap["values"].get(kinds[name], value) if swap else value for name, value in own.items()}
+
+
+def base_filter(schema, values, key):
     bits = [0] * 2048
     for field in schema["fields"]:
-        value = values[field["name"]][at]
+        value = values[field["name"]]
         name = field["name"].encode()
         grams = []
         if value and field["grams"] == "bigram":
@@ -87,29 +121,32 @@ def reference(case):
     dummy_key = subkey(site, b"dummy", study, version)
     n = len(case["ids"])
     numbers = [mac(record_key, lp(i.encode()))[:16] for i in case["ids"]]
-    bases = [base_filter(schema, case["values"], i, shared[b"gram"]) for i in range(n)]
+    bases = [base_filter(schema, swapped(case, i, None), shared[b"gram"]) for i in range(n)]
     rows, refs, alive, missing, capped = [], [[] for _ in range(n)], [0] * n, [], []
-    for at, rule in enumerate(schema["passes"]):
-        name = rule["name"].encode()
-        blocks = [[case["components"][part][i] for part in rule["parts"]] for i in range(n)]
-        counts = Counter(tuple(b) for b in blocks)
+    for rule in schema["passes"]:
+        name, several = rule["name"].encode(), rule.get("values", 1)
+        blocks = [block_values(case, rule, i)[:several] for i in range(n)]
+        counts = Counter(tuple(block) for record in blocks for block, _ in record)
         gone = over = 0
-        for i, block in enumerate(blocks):
-            if "" in block or counts[tuple(block)] > rule["cap"]:
-                gone += "" in block
-                over += "" not in block
-                filler = stretch(dummy_key, lp(numbers[i], name), 48)
-                token, filter_ = filler[:16], filler[16:]
-            else:
-                alive[i] += 1
-                value = lp(name, *[p.encode() for p in block])
-                token = mac(shared[b"token"], value)[:16]
-                nonce = mac(shared[b"row"], value)[:8]
-                key = mac(shared[b"stream"], lp(name))
-                filter_ = row_filter(bases[i], key, nonce, schema["encoding"]["taps"])
-            ref = mac(ref_key, lp(numbers[i], name, token, filter_))[:16]
-            refs[i].append(ref)
-            rows.append(ref + bytes([at]) + token + filter_)
+        for i, record in enumerate(blocks):
+            for j in range(several):
+                block, swap = record[j] if j < len(record) else (None, None)
+                if block is None or counts[tuple(block)] > rule["cap"]:
+                    gone += block is None
+                    over += block is not None
+                    filler = stretch(dummy_key, lp(numbers[i], name, *([u32(j)] if j else [])), 48)
+                    token, filter_ = filler[:16], filler[16:]
+                else:
+                    alive[i] += 1
+                    value = lp(name, *[p.encode() for p in block])
+                    token = mac(shared[b"token"], value)[:16]
+                    nonce = mac(shared[b"row"], value)[:8]
+                    key = mac(shared[b"stream"], lp(name))
+                    base = base_filter(schema, swapped(case, i, swap), shared[b"gram"]) if swap else bases[i]
+                    filter_ = row_filter(base, key, nonce, schema["encoding"]["taps"])
+                ref = mac(ref_key, lp(numbers[i], name, token, filter_))[:16]
+                refs[i].append(ref)
+                rows.append(ref + bytes([schema["passes"].index(rule)]) + token + filter_)
         missing.append(gone)
         capped.append(over)
     return {
@@ -171,19 +208,110 @@ def inputs():
     return [{"study": "herz-2026", **common, "schema": small_schema(case.pop("taps")), **case} for case in (*ok, *bad)]
 
 
+def several_values():
+    """Two records that know a birth name, one without further values, one with more of them than rows."""
+    schema = small_schema(8)
+    schema["name"] = "vector/2"
+    schema["fields"] += [
+        {"name": "street", "kind": "street", "grams": "bigram", "k": 1},
+        {"name": "postcode", "kind": "postcode", "grams": "positional", "k": 2},
+    ]
+    schema["passes"] = [
+        {"name": "dob~+S", "parts": ["y", "md~", "S"], "cap": 10, "values": 2},
+        {"name": "{g3,s3}", "parts": ["{g3,s3}"], "cap": 1, "values": 3},
+        {"name": "S+pc", "parts": ["S", "pc"], "cap": 10, "values": 3},
+        {"name": "pc", "parts": ["pc"], "cap": 10},
+    ]
+    values = {
+        "given_name": ["anna", "anna", "kurt", ""],
+        "surname": ["huber", "muller", "maier", ""],
+        "birth_date": ["19800229", "19800229", "19500607", "19700101"],
+        "street": ["ringstr", "hauptstr", "", "am bach"],
+        "postcode": ["01067", "50667", "80331", ""],
+    }
+    components = {
+        "y": ["1980", "1980", "1950", "1970"],
+        "md~": ["0229", "0229", "0607", "0101"],
+        "S": ["017", "657", "67", ""],
+        "s3": ["hub", "mul", "mai", ""],
+        "g3": ["ann", "ann", "kur", ""],
+        "pc": values["postcode"],
+        "{g3,s3}": ["ann hub", "ann mul", "kur mai", ""],
+    }
+
+    def name(record, value, code):
+        return {
+            "group": "surname",
+            "record": record,
+            "values": {"surname": value},
+            "components": {"S": code, "s3": value[:3]},
+        }
+
+    def given(record, value):
+        return {
+            "group": "given_name",
+            "record": record,
+            "values": {"given_name": value},
+            "components": {"g3": value[:3], "G": "0"},
+        }
+
+    def address(record, street, number, postcode):
+        return {
+            "group": "address",
+            "record": record,
+            "values": {"street": street, "house_number": number, "postcode": postcode, "town": ""},
+            "components": {"ad4": street[:4], "no": number, "pc": postcode},
+        }
+
+    further = [
+        *(name(0, "muller", "657"), name(3, "schulz", "858"), name(3, "kunze", "468"), name(3, "huber", "017")),
+        *(given(0, "maria"), given(0, "ilse"), given(3, "anna")),
+        *(address(1, "ringstr", "3", "01067"), address(3, "", "", "80331")),
+    ]
+    return [
+        {
+            "name": "birth names, former addresses, more of them than rows",
+            "expect": "rows",
+            "study_secret": "a7" * 32,
+            "site_key": "3d" * 32,
+            "study": "herz-2026",
+            "version": 2,
+            "schema": schema,
+            "ids": ["1", "2", "3", "4"],
+            "values": values,
+            "components": components,
+            "further": further,
+        }
+    ]
+
+
 def load():
-    cases = json.loads(VECTORS.read_text(encoding="utf-8"))
+    cases = [case for path in VECTORS.values() if path.exists() for case in json.loads(path.read_text("utf-8"))]
     for case in cases:
         wanted = CASE_KEYS | (RESULT_KEYS if case["expect"] == "rows" else set())
+        wanted |= {"further"} & set(case)
         assert set(case) == wanted, f"{case['name']}: unknown or missing keys"
         assert case["expect"] in {"rows", "bad_encode_input"}
     return cases
 
 
-CASES = load() if VECTORS.exists() else []
+CASES = load() if __name__ != "__main__" else []
 
 
 # --- tests ----------------------------------------------------------------------------------------------------------
+
+
+def further_of(case):
+    """The further values as `prepare` returns them: by column."""
+    from linkage.normalise.further import COMPONENTS, KINDS, Further
+
+    out = []
+    for group in REPLACES:
+        own = [g for g in case.get("further", []) if g["group"] == group]
+        values = {k: [g["values"].get(k, "") for g in own] for k in KINDS[group]}
+        components = {k: [g["components"].get(k, "") for g in own] for k in COMPONENTS[group]}
+        out.append(Further(group, [g["record"] for g in own], values, components))
+    return tuple(out)
 
 
 def run(case):
@@ -193,7 +321,7 @@ def run(case):
 
     schema = Schema.parse(json.dumps(case["schema"]).encode())
     n = len(case["values"]["surname"])
-    prepared = Prepared(n, case["values"], case["components"])
+    prepared = Prepared(n, case["values"], case["components"], further=further_of(case))
     secrets = Secrets(
         bytes.fromhex(case["study_secret"]), bytes.fromhex(case["site_key"]), case["study"], case["version"]
     )
@@ -229,6 +357,7 @@ def test_refused(case):
 
 
 if __name__ == "__main__":
-    made = [{**c, **(reference(c) if c["expect"] == "rows" else {})} for c in inputs()]
+    cases = {"1": inputs, "2": several_values}[sys.argv[1]]()
+    made = [{**c, **(reference(c) if c["expect"] == "rows" else {})} for c in cases]
     json.dump(made, sys.stdout, ensure_ascii=False, indent=1)
     sys.stdout.write("\n")
