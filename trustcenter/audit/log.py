@@ -295,6 +295,10 @@ class AuditLog:
             raise ValueError("the log is not that large")
         return bytes(row[0])
 
+    def leaf_hash(self, conn: Connection, index: int) -> bytes:
+        """The leaf hash of an entry, 32 bytes."""
+        return tree.leaf_hash(self.leaf(conn, index))
+
     def _first_from(self, conn: Connection, moment: str, size: int) -> int:
         """Index of the first entry whose time is not before `moment`; times never go back, so halving finds it."""
         low, high = 0, size

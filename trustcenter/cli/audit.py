@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,22 +20,123 @@ def audit() -> None:
 
 @audit.command("export")
 @click.argument("room", type=_ROOM)
-@output_option("Where the bundle goes.")
+@output_option("Where the export goes.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["bundle", "archive", "ndjson", "csv", "parquet", "fhir"]),
+    help="Default: by the name (.zip, .csv, .parquet), otherwise a bundle.",
+)
+@click.option("--from", "since", metavar="TIME", help="First moment, such as 2026-11-01 or 2026-11-01T08:00:00Z.")
+@click.option("--to", "until", metavar="TIME", help="First moment that is no longer wanted.")
+@click.option("--site", default="", metavar="SITE", help="Entries by or about this site and its domains.")
+@click.option("--study", default="", metavar="STUDY", help="Entries about this study and its domains.")
+@click.option("--event", "events", multiple=True, metavar="EVENT", help="This event, such as site:pseudonym:issue.")
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    type=PATH,
+    metavar="FILE",
+    help="An older checkpoint that the extract will be held against; repeat.",
+)
 @force_option
 @json_option
 @connect_option
-def export(room: str, target: Path, force: bool, as_json: bool, connect: Path | None) -> None:
-    """Export the log of a room as a bundle (auditor).
+def export(
+    room: str,
+    target: Path,
+    form: str | None,
+    since: str | None,
+    until: str | None,
+    site: str,
+    study: str,
+    events: tuple[str, ...],
+    checkpoints: tuple[Path, ...],
+    force: bool,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    """Export the log of a room, or chosen entries of it (auditor).
+
+    A bundle can be verified by whoever has the key's fingerprint; an archive holds the single-file verifier as well.
+    With a choice the bundle proves the entries that it holds. Tables (ndjson, csv, parquet, fhir) are made of verified
+    entries and prove nothing themselves.
 
     Example:
       trustcenter audit export registrar -o registrar.bundle --connect auditor.toml
+      trustcenter audit export registrar -o 2026.csv --from 2026-01-01 --to 2027-01-01 --event site:pseudonym:reidentify
     """
-    from trustcenter.client.operator import export_log
+    from trustcenter.client.audit_export import export_log, format_of, moment, through
+    from trustcenter.messages import api
 
-    lines = call(connect, lambda center: export_log(center, room, target, force=force))
+    wanted = None
+    if since or until or site or study or events:
+        wanted = api.LogExtract(
+            since=moment(since),
+            until=moment(until),
+            site=site,
+            study=study,
+            events=list(events),
+            through=through(checkpoints),
+        )
+    chosen = format_of(target, form)
+    count = call(connect, lambda center: export_log(center, room, target, form=chosen, wanted=wanted, force=force))
     if as_json:
-        output.data({"room": room, "lines": lines})
-    output.note(f"{lines} lines; check them with: trustcenter audit verify")
+        output.data({"room": room, "format": chosen, "lines": count})
+    if chosen in ("bundle", "archive"):
+        output.note(f"{count} lines; check them with: trustcenter audit verify")
+    else:
+        output.note(f"{count} entries, verified on the way; keep a bundle as well: a table proves nothing")
+
+
+@audit.command("convert")
+@click.argument("bundle", type=PATH)
+@output_option("Where the table goes.")
+@click.option("--format", "form", type=click.Choice(["ndjson", "csv", "parquet", "fhir"]), help="Default: by the name.")
+@click.option(
+    "--key", "fingerprint", metavar="FINGERPRINT", help="Fingerprint of the log's key, from your own records."
+)
+@force_option
+@json_option
+def convert(bundle: Path, target: Path, form: str | None, fingerprint: str | None, force: bool, as_json: bool) -> None:
+    """Make a table of a bundle, offline; the bundle is verified on the way.
+
+    Example:
+      trustcenter audit convert registrar.bundle -o registrar.parquet --key 3f1c-…
+    """
+    from trustcenter.client.audit_export import convert as run
+    from trustcenter.client.audit_export import format_of
+
+    count = run(bundle, target, format_of(target, form), fingerprint=fingerprint, force=force)
+    if as_json:
+        output.data({"entries": count})
+    output.note(f"{count} entries")
+
+
+@audit.command("proof")
+@click.argument("room", type=_ROOM)
+@click.argument("index", type=click.IntRange(0))
+@click.option(
+    "--key", "fingerprint", metavar="FINGERPRINT", help="Fingerprint of the log's key, from your own records."
+)
+@json_option
+@connect_option
+def proof(room: str, index: int, fingerprint: str | None, as_json: bool, connect: Path | None) -> None:
+    """Ask for the proof that an entry is in the log, and check it.
+
+    The leaf hash is to be compared with that of the entry in an export or a table.
+
+    Example:
+      trustcenter audit proof registrar 1041 --connect uk-nord.toml
+    """
+    from trustcenter.client.audit_proofs import prove
+
+    found = call(connect, lambda center: prove(center, room, index, fingerprint))
+    if as_json:
+        output.data(found)
+    else:
+        output.fields({"entry": found.index, "leaf hash": found.leaf_hash, "log of": found.size, "verdict": "included"})
 
 
 @audit.command("checkpoint")
@@ -89,11 +191,13 @@ def verify(
                 {
                     "bundle": path.name,
                     "origin": report.origin,
-                    "entries": report.size,
+                    "entries": f"{report.entries} of {report.size}" if report.selection else report.size,
                     "from": report.first_time,
                     "to": report.last_time,
                     "root": report.root,
+                    "selection": _selection(report.selection),
                     "key": report.fingerprint,
+                    "later keys": report.keys[1:],
                     "key compared": "yes" if report.fingerprint_checked else "no",
                     "checkpoints extended": report.checkpoints,
                     "verdict": "intact",
@@ -101,3 +205,11 @@ def verify(
             )
     if not fingerprints:
         output.hint("give --key FINGERPRINT: without it anybody could have made this log")
+
+
+def _selection(selection: dict[str, Any] | None) -> str:
+    if not selection:
+        return "everything"
+    return ", ".join(
+        f"{word} {value if isinstance(value, str) else ' '.join(value)}" for word, value in selection.items()
+    )

@@ -14,11 +14,12 @@ from trustcenter.messages import api as m
 from trustcenter.messages.common import Message
 from trustcenter.messages.rooms import Receipt
 
-from .answers import as_long, decoded, quoted, unexpected
+from .answers import as_long, decoded, quoted
+from .audit import AuditOperations
 from .coalesce import Ask, Coalescer
 from .connection import Connection
 from .consent import ConsentOperations
-from .ndjson import lines, records
+from .ndjson import records
 from .operations import DomainOperations
 from .settings import DEFAULT, Settings
 from .transport import Transport
@@ -28,7 +29,7 @@ T = TypeVar("T")
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class TrustCenter(DomainOperations, ConsentOperations):
+class TrustCenter(DomainOperations, ConsentOperations, AuditOperations):
     """Asynchronous client of one service, as one caller.
 
     Example:
@@ -302,22 +303,6 @@ class TrustCenter(DomainOperations, ConsentOperations):
         async with self._http.stream(f"/v1/studies/{quoted(study)}/releases/{quoted(release)}/join-map") as body:
             async for part in body.iter_chunked(2**18):
                 yield part
-
-    # --- audit ---------------------------------------------------------------------------------------
-
-    async def audit_export(self, room: str) -> AsyncIterator[bytes]:
-        """The log of a room as a bundle, line by line (each with its line feed), exactly as sent."""
-        async with self._http.stream(f"/v1/audit/{quoted(room)}/export") as body:
-            async for line in lines(body, self.settings.answer_bytes):
-                yield line
-
-    async def audit_checkpoint(self, room: str) -> str:
-        """The signed head of a room's log."""
-        answer = await self._http.call("GET", f"/v1/audit/{quoted(room)}/checkpoint", repeatable=True)
-        try:
-            return answer.decode("utf-8")
-        except UnicodeDecodeError:
-            raise unexpected() from None
 
     # --- helpers -------------------------------------------------------------------------------------
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -14,7 +17,9 @@ from .errors import LocalFileError
 if TYPE_CHECKING:
     from trustcenter.audit import Report
 
-_HEADER_BYTES: Final = 2**16
+LOG_NAME: Final = "log.ndjson"  # in an archive
+_BUFFER: Final = 2**20
+_HEADER_BYTES: Final = 2**20
 
 
 def verify_files(
@@ -30,16 +35,12 @@ def verify_files(
     """
     from trustcenter.audit import verify_bundle
 
-    old = [_text(path) for path in checkpoints]
+    old = [read_checkpoint(path) for path in checkpoints]
     used: set[int] = set()
     reports = []
     for path in bundles:
-        try:
-            stream = path.open("rb")
-        except OSError:
-            raise LocalFileError("a bundle cannot be read", code="no_input", where=path.name) from None
-        with stream:
-            origin, vkey = _claims(stream)
+        with opened(path) as stream:
+            origin, vkey = claims(stream)
             mine = [i for i, note in enumerate(old) if note.split("\n", 1)[0] == origin]
             used.update(mine)
             expected = _expected(vkey, fingerprints)
@@ -59,7 +60,30 @@ def verify_files(
     return reports
 
 
-def _claims(stream: BinaryIO) -> tuple[str, str]:
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The stream of a bundle, be it a log or an archive that holds one.
+
+    Raises:
+        LocalFileError: it cannot be read, or is an archive of something else.
+    """
+    with ExitStack() as stack:
+        try:
+            if zipfile.is_zipfile(path):
+                archive = stack.enter_context(zipfile.ZipFile(path))
+                member = stack.enter_context(archive.open(LOG_NAME))
+                stream: BinaryIO = io.BufferedReader(member, _BUFFER)  # type: ignore[type-var]
+            else:
+                stream = stack.enter_context(path.open("rb", buffering=_BUFFER))
+        except (OSError, KeyError, zipfile.BadZipFile):
+            raise LocalFileError("a bundle cannot be read", code="no_input", where=path.name) from None
+        try:
+            yield stream
+        except zipfile.BadZipFile:
+            raise BundleError("the archive is damaged", where=LOG_NAME) from None
+
+
+def claims(stream: BinaryIO) -> tuple[str, str]:
     """Origin and key that a bundle claims; believed only in so far as `verify_bundle` confirms them."""
     try:
         header = json.loads(stream.readline(_HEADER_BYTES))
@@ -82,8 +106,13 @@ def _expected(vkey: str, fingerprints: Sequence[str]) -> str | None:
     return fingerprints[0] if fingerprints else None
 
 
-def _text(path: Path) -> str:
+def read_checkpoint(path: Path) -> str:
+    """The text of a checkpoint's file.
+
+    Raises:
+        LocalFileError: it cannot be read.
+    """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError):
         raise LocalFileError("a checkpoint cannot be read", code="no_input", where=path.name) from None

@@ -100,21 +100,6 @@ async def fetch_join_map(center: TrustCenter, study: str, release: str, target: 
     return size
 
 
-async def export_log(center: TrustCenter, room: str, target: Path, *, force: bool = False) -> int:
-    """Write the audit bundle of a room; returns its number of lines.
-
-    Raises:
-        LocalFileError: the output. RemoteError: no auditor.
-    """
-    require_writable(target, force=force)
-    count = 0
-    with replacing(target, force=force) as stream:
-        async for line in center.audit_export(room):
-            stream.write(line)
-            count += 1
-    return count
-
-
 async def approve_closing(center: TrustCenter, domain: str, sign: Callable[[str], str]) -> Domain:
     """Sign the proposal to close a domain and hand the signature in.
 

@@ -113,8 +113,10 @@ class Transport:
             await asyncio.sleep(wait + self._pause(attempt))
 
     @asynccontextmanager
-    async def stream(self, path: str) -> AsyncIterator[aiohttp.StreamReader]:
-        """The body of a successful GET as a stream. Not retried: a cut stream is for the caller to judge.
+    async def stream(self, path: str, *, body: bytes | None = None) -> AsyncIterator[aiohttp.StreamReader]:
+        """The body of a successful GET, or of a POST of JSON that changes nothing, as a stream.
+
+        Not retried once it has begun: a cut stream is for the caller to judge.
 
         Raises:
             RemoteError, UnreachableError, BadAnswerError, VerificationError: as `call`.
@@ -126,7 +128,9 @@ class Transport:
             try:
                 async with (
                     self._slots,
-                    self._open("GET", path, None, "", None, self._patience(started)) as response,
+                    self._open(
+                        "GET" if body is None else "POST", path, body, "application/json", None, self._patience(started)
+                    ) as response,
                 ):
                     begun = True
                     yield response.content

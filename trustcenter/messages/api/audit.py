@@ -1,0 +1,55 @@
+"""Exports and proofs of the logs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from trustcenter.messages.common import _END, Count, Hex32, Message
+
+Moment = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=f"^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}\\.[0-9]{{6}}Z)?{_END}",
+        description="RFC 3339 in UTC with microseconds, as in entries; empty for none",
+    ),
+]
+EventWord = Annotated[str, msgspec.Meta(pattern=f"^[a-z]+:[a-z]+:[a-z]+{_END}", max_length=60)]
+NameOrNone = Annotated[str, msgspec.Meta(pattern=f"^([a-z0-9]+(-[a-z0-9]+)*)?{_END}", max_length=63)]
+Place = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+
+
+class LogExtract(Message, frozen=True, kw_only=True):
+    """Which entries are wanted: those for which everything that is given holds."""
+
+    since: Moment = ""
+    until: Moment = ""
+    site: NameOrNone = ""
+    study: NameOrNone = ""
+    events: Annotated[list[EventWord], msgspec.Meta(max_length=200)] = msgspec.field(default_factory=list)
+    through: Annotated[list[Count], msgspec.Meta(max_length=1000)] = msgspec.field(default_factory=list)
+
+
+class InclusionProof(Message, frozen=True, kw_only=True):
+    """The proof of RFC 9162, 2.1.3, that an entry is at its place in the log of `size` entries.
+
+    `vkey` is the first key of the log, `handovers` what made later ones of it (docs/spec/checkpoint.md, section 4).
+    """
+
+    index: Place
+    size: Count
+    leaf_hash: Hex32
+    hashes: list[Hex32]
+    vkey: str
+    handovers: list[str]
+
+
+class ConsistencyProof(Message, frozen=True, kw_only=True):
+    """The proof of RFC 9162, 2.1.4, that the log of `new` entries extends that of `old`."""
+
+    old: Count
+    new: Count
+    hashes: list[Hex32]
+    vkey: str
+    handovers: list[str]
