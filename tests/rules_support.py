@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,7 +21,17 @@ from trustcenter.errors import TrustCenterError
 from trustcenter.instance import fsck
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
-from trustcenter.registrar import domains, issue, operations, removal, rotation, rows, translate
+from trustcenter.registrar import (
+    domains,
+    issue,
+    key_proposals,
+    operations,
+    removal,
+    rotation,
+    rotation_map,
+    rows,
+    translate,
+)
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
 from trustcenter.store import Connection
@@ -106,7 +117,23 @@ class Opened:
         return await call(self.context, NORTH, "req", name, api.Selection(pseudonyms=list(texts)))
 
     async def rotate(self, name: str) -> api.RotationPlan:
+        """Rotate; a rotation that is under way is ended first."""
+        for before in (await rotation.list_rotations(self.context, name)).rotations:
+            if before.stage == "changed":
+                await self.finalize(before.rotation, name)
         return await rotation.rotate(self.context, OPERATOR, "req", name, api.RotateRequest(dry_run=False))
+
+    async def finalize(self, ident: str | None, name: str) -> None:
+        """End a rotation as it is ended: verified, the owner's map fetched and acknowledged."""
+        assert ident is not None
+        context = self.context
+        await rotation_map.verify(context, OPERATOR, "req", ident)
+        found = await rotation.show(context, ident)
+        digest = hashlib.sha256()
+        async for part in translate.translation_map(context, NORTH, "req", name, found.from_version):
+            digest.update("".join(f"{old},{new}\n" for old, new in part).encode())
+        await rotation_map.acknowledge(context, NORTH, "req", ident, api.MapAcknowledge(sha256=digest.hexdigest()))
+        await key_proposals.finalize(context, OPERATOR, "req", ident)
 
     async def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return await self.context.db.read(lambda conn: conn.execute(query, values).fetchall())

@@ -6,6 +6,7 @@ repetition with the same Idempotency-Key must give the same answer from the firs
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import random
@@ -47,6 +48,19 @@ class Caller:
             response = self._conn.getresponse()
             content = response.read()
             return response.status, response.headers["X-Request-Id"], json.loads(content)
+        except (OSError, http.client.HTTPException, ValueError):
+            self.close()
+            return None
+
+    def lines(self, path: str) -> list[Any] | None:
+        """The lines of a GET, if all of them came."""
+        try:
+            if self._conn is None:
+                self._conn = self._make()
+            self._conn.request("GET", path, headers=self._headers)
+            response = self._conn.getresponse()
+            found = [json.loads(line) for line in response.read().splitlines()]
+            return found if response.status == 200 else None
         except (OSError, http.client.HTTPException, ValueError):
             self.close()
             return None
@@ -182,11 +196,29 @@ class Worker:
 
     def _rotate(self) -> None:
         if self._random.random() < 0.1:
-            answer = self._seen(self._operate("/v1/domains/turned/keys/rotate", {}))
+            raw = self._operate("/v1/domains/turned/keys/rotate", {})
+            if raw is not None and raw[2].get("code") == "rotation_under_way":
+                self._end_rotation(raw[2]["where"])
+            answer = self._seen(raw)
             if answer is not None:
                 with self.ledger.lock:
                     self.ledger.rotations += 1
                     self.ledger.effects.append((answer[0], "operator:key:rotate", 1))
+
+    def _end_rotation(self, ident: str) -> None:
+        """Whatever the last kill left: resumed, verified, its map read and acknowledged, finalized."""
+        rotation = f"/v1/rotations/{ident}"
+        self._operate(rotation + "/resume", None)
+        shown = self._operate(rotation + "/verify", None)
+        if shown is None or shown[0] != 200:
+            return  # another worker is faster
+        version = shown[2]["from_version"]
+        found = self._call.lines(f"/v1/domains/turned/translations?from_version={version}")
+        if not found or "old" in found[-1]:
+            return
+        pairs = "".join(f"{line['old']},{line['new']}\n" for line in found[:-1])
+        self._call(rotation + "/acknowledgements", {"sha256": hashlib.sha256(pairs.encode()).hexdigest()})
+        self._operate(rotation + "/finalize", None)
 
 
 def compare(ledger: Ledger, connection: Connection, since: int = 0) -> int:

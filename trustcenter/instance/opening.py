@@ -19,7 +19,15 @@ from trustcenter.comparator import context as comparator_context
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
 from trustcenter.errors import ConflictError, NotFoundError, StaleDatabaseError, VerificationError
-from trustcenter.registrar import closing, closing_proposals, consent_store, grants, reidentify_schema, removal
+from trustcenter.registrar import (
+    closing,
+    closing_proposals,
+    consent_store,
+    grants,
+    reidentify_schema,
+    removal,
+    rotation_schema,
+)
 from trustcenter.registrar import context as registrar_context
 from trustcenter.registrar import policy as registrar_policy
 from trustcenter.registrar import schema as registrar_schema
@@ -44,6 +52,7 @@ REGISTRAR_MIGRATIONS = (
     *consent_store.MIGRATIONS,
     fence.REGISTRAR_MIGRATION,
     *grants.MIGRATIONS,
+    *rotation_schema.MIGRATIONS,
 )
 COMPARATOR_MIGRATIONS = (*AUDIT_MIGRATIONS, *comparator_schema.MIGRATIONS, fence.COMPARATOR_MIGRATION)
 

@@ -105,13 +105,23 @@ async def destroy_due(context: Context) -> int:
 
 
 def _behind(context: Context, conn: Connection) -> set[str]:
-    """Domains whose keys the key store has destroyed while the database, restored from before, does not know."""
-    gone = {entry.id for entry in context.keys.entries() if entry.destroyed is not None}
-    scopes = {
-        version.scope
-        for version in (context.ring.versions(conn) if gone else ())
-        if version.state is not KeyState.DESTROYED and version.key_id() in gone
-    }
+    """Domains whose keys the key store has destroyed while the database, restored from before, does not know.
+
+    Where only some versions are gone, they were destroyed after a rotation: those are marked here, and no more.
+    """
+    entries = context.keys.entries()
+    gone = {entry.id for entry in entries if entry.destroyed is not None}
+    living = {entry.id.scope for entry in entries if entry.destroyed is None}
+    scopes = set()
+    for version in context.ring.versions(conn) if gone else ():
+        if version.state is KeyState.DESTROYED or version.key_id() not in gone:
+            continue
+        if version.scope not in living:
+            scopes.add(version.scope)
+            continue
+        if version.state is KeyState.ACTIVE:
+            version = context.ring.act(conn, version, KeyAction.DEACTIVATE)
+        context.ring.act(conn, version, KeyAction.DESTROY)
     return {name for name, uuid in conn.execute("SELECT name, uuid FROM domain") if domain_scope(uuid) in scopes}
 
 

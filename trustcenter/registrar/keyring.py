@@ -78,6 +78,8 @@ class KeyRing:
         """
         state = transition(version.state, action)
         mark = high_water if high_water is not None else version.high_water
+        if action is KeyAction.ROLL_BACK:
+            mark = None  # it issues again
         row = (version.scope, version.purpose.value, version.version, state.value, stamp(self._clock()), mark)
         conn.execute(
             "UPDATE key_version SET state = ?, since = ?, high_water = ?, mac = ?"

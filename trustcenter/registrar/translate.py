@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from keys import states
 from keys.ids import Purpose
-from keys.states import KeyState, may
+from keys.states import may
 from trustcenter.audit import Event
 from trustcenter.auth import Operation, Principal
 from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import batches, domains, issue, lookup, policy, rows
+from . import batches, domains, issue, lookup, policy, rotation_map, rotation_record, rows
 from .context import Context
 from .domains import DomainRow
 from .keyring import Version
@@ -89,7 +89,7 @@ async def translation_map(
                 code="unknown_key_version",
                 hint="trustcenter keys list shows the versions; the current one needs no translation",
             )
-        active = next(v for v in versions if v.state is KeyState.ACTIVE)
+        active = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM)
         context.audit(
             conn,
             Event.PSEUDONYM_MAP,
@@ -104,6 +104,7 @@ async def translation_map(
     domain, old, active = await context.db.write(begin)
 
     now = context.clock()
+    seen = rotation_map.Pairs()
 
     def live(conn: Connection) -> Iterator[tuple[int, bytes]]:
         yield from conn.execute(
@@ -116,7 +117,17 @@ async def translation_map(
         serials, nonces = rows.columns(part)
         before = issue.format_rows(context, domain, old.version, serials, nonces)
         after = issue.format_rows(context, domain, active.version, serials, nonces)
+        seen.add(before, after)
         return list(zip(before, after, strict=True))
 
     async for part in context.db.stream(live, batch=_CHUNK):
         yield await asyncio.to_thread(render, part)
+
+    def note(conn: Connection) -> None:
+        """To its end: the site can acknowledge it, if this is the map of a rotation."""
+        found = rotation_record.between(conn, domain.scope, Purpose.PSEUDONYM, old.version, active.version)
+        if found is not None and caller.is_site:
+            party = f"site:{caller.name}"
+            rotation_map.delivered(context, conn, caller.name, request, domain, found, party, seen)
+
+    await context.db.write(note)
