@@ -18,6 +18,7 @@
     ├── PlanError              a working directory without plan, inputs that do not belong together, a missing chunk
     ├── ChunkError             workers died repeatedly over a chunk
     ├── MatchInputError        sources handed to `match` do not fit each other or the schema
+    ├── VerdictError           people's decisions about pairs contradict each other
     └── DensitiesError         no densities for these passes, or a damaged table
 
 Messages and hints never contain a value of a record; `where` says where to look.
@@ -157,6 +158,12 @@ class MatchInputError(LinkageError):
     """Sources handed to `match` do not fit each other or the schema."""
 
     code = "bad_match_input"
+
+
+class VerdictError(LinkageError):
+    """What people decided about pairs contradicts itself."""
+
+    code = "bad_verdict"
 
 
 class DensitiesError(LinkageError):

@@ -1,13 +1,16 @@
-"""From matched pairs to persons: agglomeration in descending posterior (docs/spec/keyed-passes.md, section 10).
+"""From matched pairs to persons: agglomeration in descending posterior (docs/spec/persons.md).
 
 Two rules keep a bridging record from merging two persons. No merge may put two records of a deduplicated source
 together; and the mean posterior over all pairs between the two clusters must exceed 1/2, where a pair without
 any edge counts as 0. So one good pair joins two records, but never two groups whose other members disagree.
+
+What people have decided goes before both the posterior and the mean, but never puts two records of a deduplicated
+source together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +19,41 @@ from numpy.typing import NDArray
 from linkage.decide import Class, Decision, tie_ranks
 from linkage.decide.aggregate import Pairs
 from linkage.decide.onetoone import ranking
+from linkage.errors import VerdictError
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What people have decided about pairs of records.
+
+    Attributes:
+        same: pairs that are one person.
+        different: pairs that are not, whatever joins them otherwise.
+    """
+
+    same: frozenset[tuple[int, int]] = frozenset()
+    different: frozenset[tuple[int, int]] = frozenset()
+
+    @classmethod
+    def of(cls, said: Iterable[tuple[int, int, bool]]) -> Verdicts:
+        """From (record, record, whether they are one person).
+
+        Raises:
+            VerdictError: a pair of one record, or a pair that is said to be both.
+        """
+        words: dict[tuple[int, int], bool] = {}
+        for a, b, same in said:
+            pair = (min(a, b), max(a, b))
+            if a == b or words.get(pair, same) != same:
+                raise VerdictError("a pair is said to be one person and not to be one", hint="decide it once more")
+            words[pair] = same
+        return cls(
+            frozenset(pair for pair, same in words.items() if same),
+            frozenset(pair for pair, same in words.items() if not same),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +63,13 @@ class Clusters:
     Attributes:
         labels: (records,) i4, numbered from 0 in the order of each cluster's first record.
         refused: (k,) i8, positions of the matched pairs whose merge was refused: work for clearing.
+        unmet: pairs that people called one person and that were not joined, sorted: their persons would have held two
+            records of a deduplicated source, or records that people called different.
     """
 
     labels: I32
     refused: I64
+    unmet: tuple[tuple[int, int], ...] = ()
 
 
 def cluster(decision: Decision, sources: I32, deduplicated: Sequence[bool], tie_keys: NDArray[np.uint8]) -> I32:
@@ -40,54 +78,77 @@ def cluster(decision: Decision, sources: I32, deduplicated: Sequence[bool], tie_
 
 
 def agglomerate(
-    decision: Decision, sources: I32, deduplicated: Sequence[bool], tie_keys: NDArray[np.uint8]
+    decision: Decision,
+    sources: I32,
+    deduplicated: Sequence[bool],
+    tie_keys: NDArray[np.uint8],
+    verdicts: Verdicts | None = None,
 ) -> Clusters:
-    """Merge along the matched pairs, best first.
+    """Merge along what people called one person, then along the matched pairs, best first.
 
     Args:
         decision: of all pairs.
         sources: (records,) number of each record's source.
         deduplicated: per source; those that the decision refused do not count as such.
         tie_keys: (records, 16) u1, each once: the keyed lookup tags of the record numbers.
+        verdicts: of people.
     """
+    verdicts = verdicts or Verdicts()
+    ranks = tie_ranks(tie_keys)
     matched = np.flatnonzero(decision.cls == Class.MATCH)
     pairs = decision.pairs
     part = Pairs(pairs.a[matched], pairs.b[matched], pairs.c[matched], pairs.s[matched])
-    order = matched[ranking(part, decision.posterior[matched], tie_ranks(tie_keys))]
+    order = matched[ranking(part, decision.posterior[matched], ranks)]
     trusted = [ok and s not in decision.refused for s, ok in enumerate(deduplicated)]
-    forest = _Forest(decision, sources, trusted)
+    forest = _Forest(decision, sources, trusted, verdicts)
+
+    def by_ties(pair: tuple[int, int]) -> tuple[int, int]:
+        a, b = int(ranks[pair[0]]), int(ranks[pair[1]])
+        return min(a, b), max(a, b)
+
+    unmet = [pair for pair in sorted(verdicts.same, key=by_ties) if not forest.merge(*pair, asked=True)]
     refused = [k for k in order.tolist() if not forest.merge(int(pairs.a[k]), int(pairs.b[k]))]
-    return Clusters(forest.labels(len(sources)), np.array(sorted(refused), np.int64))
+    return Clusters(forest.labels(len(sources)), np.array(sorted(refused), np.int64), tuple(sorted(unmet)))
 
 
 class _Forest:
-    """Clusters under way; records without a matched pair never enter it."""
+    """Clusters under way; records without a matched pair or a verdict never enter it."""
 
-    def __init__(self, decision: Decision, sources: I32, trusted: Sequence[bool]) -> None:
+    def __init__(self, decision: Decision, sources: I32, trusted: Sequence[bool], verdicts: Verdicts) -> None:
         pairs = decision.pairs
         self._n = len(sources)
         touched = np.zeros(self._n, np.bool_)
         matched = decision.cls == Class.MATCH
         touched[pairs.a[matched]] = True
         touched[pairs.b[matched]] = True
+        said = np.array([*verdicts.same, *verdicts.different], np.int64).reshape(-1, 2)
+        touched[said.ravel()] = True
         inside = touched[pairs.a] & touched[pairs.b] & (decision.posterior > 0)
         keys = pairs.a[inside].astype(np.int64) * self._n + pairs.b[inside]
         self._posterior = dict(zip(keys.tolist(), decision.posterior[inside].tolist(), strict=True))
+        self._posterior |= {a * self._n + b: 1.0 for a, b in verdicts.same}
+        self._posterior |= {a * self._n + b: 0.0 for a, b in verdicts.different}
         self._home: dict[int, int] = {}
         self._members: dict[int, list[int]] = {}
         self._sources: dict[int, int] = {}  # cluster → set of deduplicated sources, as bits
+        self._apart: dict[int, set[int]] = {}  # record → records that people called different
+        for a, b in verdicts.different:
+            self._apart.setdefault(a, set()).add(b)
+            self._apart.setdefault(b, set()).add(a)
         for record in np.flatnonzero(touched).tolist():
             source = int(sources[record])
             self._home[record] = record
             self._members[record] = [record]
             self._sources[record] = 1 << source if trusted[source] else 0
 
-    def merge(self, a: int, b: int) -> bool:
-        """Put the clusters of two records together; False if a rule forbids it."""
+    def merge(self, a: int, b: int, *, asked: bool = False) -> bool:
+        """Put the clusters of two records together; False if a rule forbids it. `asked`: people said so."""
         x, y = self._home[a], self._home[b]
         if x == y:
             return True
-        if self._sources[x] & self._sources[y] or not self._agree(self._members[x], self._members[y]):
+        if self._sources[x] & self._sources[y] or self._parted(self._members[x], self._members[y]):
+            return False
+        if not asked and not self._agree(self._members[x], self._members[y]):
             return False
         if len(self._members[x]) < len(self._members[y]):
             x, y = y, x
@@ -96,6 +157,10 @@ class _Forest:
         self._members[x] += self._members.pop(y)
         self._sources[x] |= self._sources.pop(y)
         return True
+
+    def _parted(self, left: list[int], right: list[int]) -> bool:
+        """Whether people called a record of one side and a record of the other different."""
+        return any(not self._apart[i].isdisjoint(right) for i in left if i in self._apart)
 
     def _agree(self, left: list[int], right: list[int]) -> bool:
         """Whether the mean posterior between two clusters exceeds 1/2; in billionths, so that sums are exact."""
