@@ -47,7 +47,7 @@ check: $(STAMP)
 	$(BIN)/python -m pytest -q tests/docs
 
 bench: $(STAMP)
-	PYTHONPATH=tests/bench $(BIN)/python tests/bench $(ARGS)
+	PYTHONPATH=tests/bench:tests $(BIN)/python tests/bench $(ARGS)
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist

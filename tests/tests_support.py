@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,18 +62,29 @@ def run_cli(
 
 
 def launch(directory: Path, log: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
-    """Start `trustcenter serve` and wait until it says where it listens."""
-    with log.open("ab") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "trustcenter", "serve", str(directory), *options],
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-    assert process.stdout is not None
-    url = process.stdout.readline().strip()
-    assert url.startswith("https://"), f"the service did not start: {log.read_text()[-2000:]}"
-    return process, url
+    """Start `trustcenter serve` and wait until it says where it listens.
+
+    An instance keeps its port when it starts again, and another program may have it for a moment: that is waited for.
+    """
+    deadline = time.monotonic() + 60
+    while True:
+        before = log.stat().st_size if log.exists() else 0
+        with log.open("ab") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "trustcenter", "serve", str(directory), *options],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        if url.startswith("https://"):
+            return process, url
+        process.wait()
+        said = log.read_text()[before:]
+        assert "[port_taken]" in said, f"the service did not start: {said[-2000:]}"
+        assert time.monotonic() < deadline, "the port is taken"
+        time.sleep(0.5)
 
 
 def make_instance(directory: Path, options: Sequence[str] = ()) -> dict[str, str]:

@@ -39,6 +39,7 @@ def main() -> int:
     curve = parser.add_argument_group("pseudonyms")
     curve.add_argument("--rows", nargs="+", default=["3e5"], help="sizes of the store at which to measure")
     curve.add_argument("--store", help="directory of a store that is kept and continued; default: a new one")
+    curve.add_argument("--postgres", action="store_true", help="into a PostgreSQL server, started for it")
     curve.add_argument("--seconds", type=float, default=10, help="of single requests, at each size")
     curve.add_argument("--window", type=int, default=300_000, help="new and known originals at each size")
     curve.add_argument("--parallel", type=int, default=2, help="requests of 10,000 at a time")

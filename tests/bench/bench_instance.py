@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import postgres_support
 from bench_load import cpu_ticks
 
 from trustcenter.client.connection import Connection
@@ -29,7 +30,13 @@ class Service:
 
     connection: Connection
     pid: int
-    database: Path
+    database: Path | None  # None: at a PostgreSQL server
+    server: int | None = None  # the server's first process
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that work for it."""
+        return [self.pid] if self.server is None else [self.pid, self.server]
 
     def peak(self) -> float:
         """MB of memory at most, since its start."""
@@ -39,10 +46,16 @@ class Service:
 
     def cpu(self) -> float:
         """Seconds of processor time so far."""
-        return sum(cpu_ticks(self.pid)) / os.sysconf("SC_CLK_TCK")
+        return cpu_ticks(self.pid) / os.sysconf("SC_CLK_TCK")
+
+    def server_cpu(self) -> float:
+        """Seconds of processor time of the PostgreSQL server so far; 0 if there is none."""
+        return cpu_ticks(self.server) / os.sysconf("SC_CLK_TCK") if self.server is not None else 0.0
 
     def sizes(self) -> str:
         """The database and its write-ahead log."""
+        if self.database is None:
+            return "in PostgreSQL"
         wal = self.database.with_name(self.database.name + "-wal")
         return f"database {_mb(self.database):,.0f} MB, WAL {_mb(wal):,.0f} MB"
 
@@ -57,13 +70,46 @@ def _program(*arguments: str | Path) -> str:
     ).stdout
 
 
+@dataclass
+class Databases:
+    """Connection strings of two databases, and the first process of their server."""
+
+    registrar: str
+    comparator: str
+    server: int
+
+
 @contextmanager
-def service(base: Path) -> Iterator[Service]:
-    """Start the instance in `base`, which is made if it is not there. Site and domain are both called north."""
+def postgres() -> Iterator[Databases]:
+    """A PostgreSQL server with two empty databases; every commit is on the disk, as is usual."""
+    directory = postgres_support.programs()
+    if directory is None:
+        raise SystemExit(postgres_support.NEEDS)
+    server = postgres_support.PostgresServer(directory, settings={"shared_buffers": "1GB", "max_wal_size": "4GB"})
+    try:
+        first = int((server.data / "postmaster.pid").read_text().split()[0])
+        yield Databases(server.create(), server.create(), first)
+    finally:
+        server.remove()
+
+
+@contextmanager
+def service(base: Path, databases: Databases | None = None) -> Iterator[Service]:
+    """Start the instance in `base`, which is made if it is not there. Site and domain are both called north.
+
+    Args:
+        base: an empty directory, or one that was used before.
+        databases: for a new instance on PostgreSQL.
+    """
     center, connection = base / "center", base / "north.toml"
     new = not center.exists()
     if new:
-        _program("init", center, "--development", "--port", "0", "--json")
+        stores = (
+            ("--postgres-registrar", databases.registrar, "--postgres-comparator", databases.comparator)
+            if databases
+            else ()
+        )
+        _program("init", center, "--development", "--port", "0", "--json", *stores)
         with (center / "config.toml").open("a", encoding="utf-8") as file:
             file.write(LIMITS)
     process = subprocess.Popen(
@@ -80,7 +126,8 @@ def service(base: Path) -> Iterator[Service]:
             _program("site", "add", "north", *operator)
             _program("domain", "create", "north", "--site", "north", *operator)
             _program("site", "token", "north", "-o", connection, *operator)
-        yield Service(Connection.load(connection), process.pid, center / "registrar" / "registrar.db")
+        database = None if databases else center / "registrar" / "registrar.db"
+        yield Service(Connection.load(connection), process.pid, database, databases.server if databases else None)
     finally:
         process.terminate()
         process.wait(600)  # a large database is cleared of deleted rows before the end

@@ -11,7 +11,7 @@ class Load:
     """Takes the kernel's tick counts at its start and compares."""
 
     def __init__(self, children: Iterable[int] = ()) -> None:
-        """Args: children: processes that still run when the load is asked for; they count as our own."""
+        """Args: children: running processes that count as our own, with what they started."""
         self._children = tuple(children)
         self._before = self._ticks()
         self._own = self._own_ticks()
@@ -26,7 +26,7 @@ class Load:
         times = os.times()
         hertz = os.sysconf("SC_CLK_TCK")
         own = round(hertz * (times.user + times.system + times.children_user + times.children_system))
-        return own + sum(sum(cpu_ticks(pid)) for pid in self._children)
+        return own + sum(map(cpu_ticks, self._children))
 
     def foreign(self) -> float:
         """Share of all ticks that neither idled nor belonged to this process, its ended children and those named.
@@ -51,7 +51,17 @@ class Load:
         return {name: value - self._before[name] for name, value in self._ticks().items()}
 
 
-def cpu_ticks(pid: int) -> tuple[int, int]:
-    """Ticks of a process in user and in kernel mode."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return int(fields[11]), int(fields[12])
+def cpu_ticks(pid: int) -> int:
+    """Ticks that a process, what it started and what that started have used, ended ones included."""
+    used: dict[int, tuple[int, int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (entry / "stat").read_text().rpartition(") ")[2].split()
+        except OSError:  # ended meanwhile
+            continue
+        used[int(entry.name)] = int(fields[1]), sum(map(int, fields[11:15]))
+    family, size = {pid}, 0
+    while size < len(family):
+        size = len(family)
+        family |= {child for child, (parent, _) in used.items() if parent in family}
+    return sum(used[member][1] for member in family if member in used)

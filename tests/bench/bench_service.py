@@ -6,15 +6,15 @@ A curve over the size of the store: at each size new ones, known ones, single re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
-from bench_instance import Service, service
+from bench_instance import Service, postgres, service
 from bench_load import Load
 from bench_singles import CONNECTIONS, singles
 
@@ -22,21 +22,24 @@ from trustcenter.client import TrustCenter
 
 BATCH = 10_000
 LARGE = 100_000
-WANTED = "wanted: new 60,000 a second up to 1 million rows, 40,000 at 10 million, 25,000 at 50 million; known 80,000;"
+WANTED = "wanted: new 60,000 a second up to 1 million rows, 40,000 at 10 million, 25,000 at 50 million,"
+WANTED_STORE = "        30,000 into PostgreSQL; known 80,000;"
 WANTED_SINGLES = f"        4,000 single requests a second, p99 30 ms, {CONNECTIONS} connections; memory 400 MB"
 PUBLISHED = "published by others, not measured here: vfps 5,994 to 8,549 single requests a second on a 16-core desktop,"
 PUBLISHED_2 = "        gPAS through its FHIR gateway 20 to 30"
 
 
 def pseudonyms(options: Namespace) -> None:
-    """The curve. `options`: rows (sizes), store (a directory that is kept), seconds, parallel, window."""
-    for line in (WANTED, WANTED_SINGLES, PUBLISHED, PUBLISHED_2):
+    """The curve. `options`: rows (sizes), store (a directory that is kept), postgres, seconds, parallel, window."""
+    for line in (WANTED, WANTED_STORE, WANTED_SINGLES, PUBLISHED, PUBLISHED_2):
         print(f"   {line}")
-    with _directory(options.store) as base, service(base) as running:
+    with _directory(options.store) as base, contextlib.ExitStack() as stack:
+        databases = stack.enter_context(postgres()) if options.postgres else None
+        running = stack.enter_context(service(base, databases))
         asyncio.run(_curve(running, options))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _directory(kept: str | None) -> Iterator[Path]:
     if kept is not None:
         Path(kept).mkdir(parents=True, exist_ok=True)
@@ -92,7 +95,8 @@ class _Bench:
         """Requests of 10,000, some at a time, and one line about them."""
         count = len(span) if span is not None else len(originals)
         free = asyncio.Semaphore(self._parallel)
-        load, cpu, started = Load([self._running.pid]), self._running.cpu(), time.perf_counter()
+        load, started = Load(self._running.pids), time.perf_counter()
+        cpu, server = self._running.cpu(), self._running.server_cpu()
 
         async def one(first: int) -> int:
             try:
@@ -119,15 +123,17 @@ class _Bench:
         seconds, spent = time.perf_counter() - started, self._running.cpu() - cpu
         assert created == (0 if title == "known" else count)
         rate, each = count / seconds, 1e6 * spent / count
+        database = 1e6 * (self._running.server_cpu() - server) / count
+        beside = f", PostgreSQL {database:.1f}" if self._running.server is not None else ""
         print(
-            f"   {title:<7}{rate:>9,.0f} a second ({count:,} in {seconds:.1f} s; service {each:.1f} us an item;"
+            f"   {title:<7}{rate:>9,.0f} a second ({count:,} in {seconds:.1f} s; service {each:.1f} us an item{beside};"
             f" peak {self._running.peak():,.0f} MB; {load.told()})",
             flush=True,
         )
 
     async def one_after_the_other(self, count: int = 300) -> None:
         """A single caller that waits for each answer."""
-        load, started = Load([self._running.pid]), time.perf_counter()
+        load, started = Load(self._running.pids), time.perf_counter()
         for number in range(count):
             await self._center.pseudonymize("north", [f"{self._marks}-lone-{number}"])
         rate = count / (time.perf_counter() - started)
@@ -136,7 +142,7 @@ class _Bench:
 
     async def singles(self, title: str, seconds: float) -> None:
         """Many callers with one original each."""
-        load, cpu = Load([self._running.pid]), self._running.cpu()
+        load, cpu = Load(self._running.pids), self._running.cpu()
         made = await singles(self._running.connection, self._marks, seconds)
         self._marks += "x"
         spent = 1e6 * (self._running.cpu() - cpu) / made.requests
