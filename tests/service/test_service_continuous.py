@@ -223,6 +223,37 @@ async def test_old_bases_and_segments_expire(template: Path, tmp_path: Path, mon
     assert backed.rebuilt() == size
 
 
+async def test_what_was_deleted_expires_even_if_nothing_happens_afterwards(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipping, "_RETRY_SECONDS", 0.1)
+    backed = Backed(tmp_path, template, base_hours=0.0002, days=0.00002)  # 0.7 and 1.7 seconds
+    async with backed.running() as instance:
+        await shipped(instance)
+        size = await note(instance, 3)
+        await shipped(instance)
+        (chain,) = backed.chains()
+        deadline = time.monotonic() + 60
+        while chain.numbers() and time.monotonic() < deadline:  # noqa: ASYNC110 - another thread removes them
+            await asyncio.sleep(0.1)
+        assert chain.numbers() == []
+        assert len(chain.numbers(".base")) == 1
+        assert backed.rebuilt() == size
+    assert backed.rebuilt() == size + 1
+
+
+async def test_an_exchanged_base_is_named(backed: Backed) -> None:
+    async with backed.running() as instance:
+        await shipped(instance)
+    (chain,) = backed.chains()
+    assert backed.rebuilt() > 0
+    path = chain.path / "0000000000.base"
+    facts = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**facts, "sha256": "0" * 64}))
+    refusal = backed.refusal()
+    assert (refusal.code, refusal.where) == ("backup_damaged", "base 0")
+
+
 async def test_a_target_that_fails_stops_nothing_and_is_taken_up_again(backed: Backed) -> None:
     async with backed.running() as instance:
         await shipped(instance)

@@ -44,6 +44,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         center.post("/v1/domains/forget/delete", {"originals": ["later"]})
         bundle = center.base / "log.ndjson"
         center.cli("audit", "export", "registrar", "-o", bundle, "--connect", center.auditor)
+        chosen = ("--event", "site:pseudonym:delete", "-o", center.base / "chosen.ndjson")
+        center.cli("audit", "export", "registrar", *chosen, "--connect", center.auditor)
     newer = center.base / "newer.tc"
     take(config.load(center.dir), "registrar", "database", newer)
     shutil.copy(center.dir / "registrar" / "registrar.db", center.base / "newer.db")
@@ -137,6 +139,7 @@ def test_logs_of_others_and_changed_logs_are_refused(story: dict[str, Any], tmp_
         (other.base / "other.ndjson", "replay_foreign"),
         (other.dir / "registrar" / "registrar.db", "replay_foreign"),
         (changed, "audit_bundle_broken"),
+        (center.base / "chosen.ndjson", "replay_extract"),
         (tmp_path / "nothing", "no_replay"),
         (tmp_path, "no_replay"),
     ]

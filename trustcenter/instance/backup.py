@@ -17,11 +17,12 @@ from trustcenter.client.files import replacing, require_writable
 from trustcenter.clock import Clock, stamp, utc_now
 from trustcenter.config import Config
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UnavailableError, VerificationError
+from trustcenter.store import Connection
 from trustcenter.store.faults import translate
 
 from . import manifest as container
 from .manifest import Manifest
-from .parts import database_path, head_facts, head_path, keys_path, snapshot
+from .parts import database_path, head_facts, head_path, keys_path, room_snapshot, snapshot
 
 _TRIES = 5
 _SCRATCH = ".backup-"
@@ -176,7 +177,7 @@ def describe(conn: sqlite3.Connection, room: str, time: str) -> Manifest:
     return Manifest(container.FORMAT, instance, room, "database", time, epoch, size, root, ())  # type: ignore[arg-type]
 
 
-def _identity(conn: sqlite3.Connection, room: str) -> tuple[str, int]:
+def _identity(conn: Connection, room: str) -> tuple[str, int]:
     columns = "instance, epoch" if room == "registrar" else "instance, 0"
     row = conn.execute(f"SELECT {columns} FROM instance").fetchone()  # noqa: S608 - two constants
     if row is None:
@@ -201,7 +202,7 @@ def _keys(config: Config, room: str, scratch: Path, time: str) -> Manifest:
         raise ConflictError("the key store keeps changing", code="keys_busy", hint="try again in a minute")
     _write(scratch / f"{room}.keys", content)
     if room == "comparator":
-        with snapshot(database_path(config, room)) as conn:
+        with room_snapshot(config, room) as conn:
             instance, _ = _identity(conn, room)
         return Manifest(container.FORMAT, instance, room, "keys", time, 0, 0, "", ())  # type: ignore[arg-type]
     _write(scratch / "head.json", head)

@@ -100,6 +100,8 @@ def rebuild(target: Path, until: str | None, scratch: Path) -> Rebuilt:
         VerificationError: a base or segment is damaged (`backup_damaged`) or missing (`backup_gap`); `where` names it.
     """
     chain, base = _newest(target, until)
+    if chains.file_digest(chain.copy(base.number)) != base.sha256:
+        chains.damaged("a base is not the one that its description tells of", f"base {base.number}")
     manifest = container.read(chain.copy(base.number))
     if manifest.time != base.time or manifest.part != "database":
         chains.damaged("a base is not the one that its description tells of", f"base {base.number}")

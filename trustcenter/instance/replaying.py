@@ -44,7 +44,7 @@ def stage(config: Config, source: Path, passphrase: bytes) -> Replay:
         passphrase: of the key stores: an exported log must be signed by this instance.
 
     Raises:
-        VerificationError: the log is damaged, or not a continuation of this instance's.
+        VerificationError: the log is damaged, not whole, or not a continuation of this instance's.
         BundleError: the exported log does not verify.
     """
     keys = KeyStore.open(keys_path(config, "registrar"), passphrase)
@@ -109,6 +109,12 @@ def _newer(source: Path, keys: KeyStore, instance: str) -> Iterator[tuple[int, s
                     "this log was not signed by this instance's registrar",
                     code="replay_foreign",
                     hint=f"its fingerprint should be {fingerprint(key.vkey)}",
+                )
+            if report.entries != report.size:
+                raise VerificationError(
+                    "this export holds chosen entries only",
+                    code="replay_extract",
+                    hint="name a whole one: trustcenter audit export registrar -o FILE",
                 )
             yield report.size, report.root, _lines(source)
 

@@ -16,15 +16,23 @@ from pathlib import Path
 from keys.store import KeyStore
 from trustcenter import config as configuration
 from trustcenter.config import Config
-from trustcenter.errors import ConflictError, UsageError_, VerificationError
+from trustcenter.errors import (
+    ConflictError,
+    NotFoundError,
+    StoreUnavailableError,
+    UsageError_,
+    VerificationError,
+)
 from trustcenter.registrar.head import OutsideHead
+from trustcenter.store import Database
 from trustcenter.store.connections import FileLock, open_writer
 from trustcenter.store.migrations import APPLICATIONS
 
 from . import manifest as container
+from . import places
 from .manifest import Manifest
-from .opening import RESTORE_PENDING
-from .parts import ROOMS, database_path, head_facts, head_path, keys_path, recompute_log, snapshot
+from .opening import COMPARATOR_MIGRATIONS, REGISTRAR_MIGRATIONS, RESTORE_PENDING
+from .parts import ROOMS, database_path, head_facts, head_path, keys_path, recompute_log, room_snapshot
 
 _STAGED = ".restore"
 REPLACED = ".replaced"
@@ -139,11 +147,13 @@ def install(paths: Sequence[Path], directory: Path, passphrase: bytes | None) ->
     if len({m.instance for m in manifests}) > 1:
         raise _foreign()
     config = _config(paths[0], directory)
-    for path in (*(database_path(config, r) for r in ROOMS), *(keys_path(config, r) for r in ROOMS)):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for manifest in manifests:
+        _places(config, manifest)  # a database that is no file is refused before anything is touched
+    for room in ROOMS:
+        keys_path(config, room).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with ExitStack() as stack:
         for room in ROOMS:
-            stack.callback(FileLock(database_path(config, room)).release)
+            stack.enter_context(_alone(config, room))
         _require_same_instance(config, manifests)
         staged = stack.enter_context(_staging())
         kept_head = False
@@ -189,14 +199,49 @@ def _places(config: Config, manifest: Manifest) -> dict[str, Path]:
     return places | ({"head.json": head_path(config)} if manifest.room == "registrar" else {})
 
 
+@contextmanager
+def _alone(config: Config, room: str) -> Iterator[None]:
+    """Hold a room's store, so that no service has it meanwhile.
+
+    Raises:
+        AlreadyRunningError: one has it.
+        NotFoundError: a database of PostgreSQL's that is empty: it has to be restored first.
+    """
+    place = places.database(config, room)
+    if isinstance(place, Path):
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = FileLock(place)
+        try:
+            yield
+        finally:
+            lock.release()
+        return
+    migrations = REGISTRAR_MIGRATIONS if room == "registrar" else COMPARATOR_MIGRATIONS
+    with suppress(StoreUnavailableError):  # of an older schema: the service will bring it up to date
+        try:
+            Database.open_sync(place, migrations, application=room, read_only=True).close_sync()
+        except NotFoundError:
+            raise NotFoundError(
+                "the database is empty",
+                code="database_missing",
+                hint="restore it first, with the server's own tools: docs/how-to/postgresql.md",
+                where=room,
+            ) from None
+    db = Database.open_sync(place, migrations, application=room, exclusive=True)
+    try:
+        yield
+    finally:
+        db.close_sync()
+
+
 def _require_same_instance(config: Config, manifests: Sequence[Manifest]) -> None:
     """What stays in place must be of the same instance as what comes."""
     replaced = {(m.room, m.part) for m in manifests}
     found = set()
     for room in ROOMS:
-        path = database_path(config, room)
-        if (room, "database") not in replaced and path.is_file():
-            with suppress(sqlite3.Error, TypeError), snapshot(path) as conn:
+        place = places.database(config, room)
+        if (room, "database") not in replaced and (not isinstance(place, Path) or place.is_file()):
+            with suppress(sqlite3.Error, TypeError), room_snapshot(config, room) as conn:
                 found.add(conn.execute("SELECT instance FROM instance").fetchone()[0])
     if ("registrar", "keys") not in replaced and (facts := head_facts(head_path(config))) is not None:
         found.add(facts["instance"])
@@ -277,11 +322,10 @@ def _flush(directory: Path) -> None:
 
 def _behind(config: Config) -> tuple[bool, int]:
     """Whether the head refuses the database, and how many entries of the log are known to be missing."""
-    facts = head_facts(head_path(config))
-    path = database_path(config, "registrar")
-    if facts is None or not path.is_file():
+    facts, place = head_facts(head_path(config)), places.database(config, "registrar")
+    if facts is None or (isinstance(place, Path) and not place.is_file()):
         return False, 0
-    with snapshot(path) as conn:
+    with room_snapshot(config, "registrar") as conn:
         (epoch,) = conn.execute("SELECT epoch FROM instance").fetchone()
         log = recompute_log(conn, "registrar", (facts["log_size"],))
     behind = epoch < facts["epoch"] or log.roots.get(facts["log_size"]) != (facts["log_root"] or log.roots.get(0))

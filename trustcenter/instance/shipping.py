@@ -305,6 +305,7 @@ class Shipper:
             try:
                 if number in chain.numbers(".base"):  # nothing was committed since
                     self._based = moment
+                    self._expire()
                     return
                 chain.copy(number).unlink(missing_ok=True)  # a crash came before its description
                 copy_base(self._config, self.room, source, chain.copy(number), stamp(moment), self._stopping.is_set)
@@ -316,11 +317,14 @@ class Shipper:
             if self._chain is chain:
                 chains.write_base(chain, number, chain.digest(number), stamp(moment))
                 self._based = moment
-                chains.expire(self.target, self._clock(), self._config.backups.continuous.days)
+                self._expire()
         except Abandoned:
             pass
         except Exception as error:
             self._failed(error)
+
+    def _expire(self) -> None:
+        chains.expire(self.target, self._clock(), self._config.backups.continuous.days)
 
     def _cut(self, begun: Chain | None) -> tuple[Chain, int, datetime, sqlite3.Connection]:
         """On the writer thread, so that nothing commits meanwhile: a snapshot and the number of its last segment."""
