@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from linkage.cluster import agglomerate
+from linkage.cluster import Verdicts, agglomerate, hold_back
 from linkage.decide import CUT, Class, Densities, RefIndex, Weights, aggregate, decide, shipped, tie_ranks
 from linkage.errors import MatchInputError
 from linkage.join import join
@@ -87,6 +87,8 @@ def match(
     *,
     bounds: tuple[float, float] = (0.05, 0.95),
     cut: float = CUT,
+    careful: bool = False,
+    verdicts: Verdicts | None = None,
     tie_keys: U8 | None = None,
     parts: int = 1,
     workers: int = 1,
@@ -100,6 +102,9 @@ def match(
         densities: those of the study; by default the shipped ones of the schema's profile.
         bounds: posteriors between which a pair is unsure.
         cut: posterior above which a pair is a match.
+        careful: leave pairs whose given names, or surnames, differ wholly while all else agrees to people: twins at
+            one address and changed surnames among them, but also many true pairs (docs/how-to/evaluate.md).
+        verdicts: what people decided about pairs of records.
         tie_keys: (records, 16) u1; by default the record numbers.
         parts: cut the comparison into this many ranges of tokens, to bound memory.
         workers: threads of the comparison.
@@ -142,7 +147,9 @@ def match(
     declared = [s.deduplicated for s in sources]
     decision = decide(pairs, owner, declared, densities, bounds, cut=cut, ties=tie_ranks(keys))
     report("decide", 1)
-    clusters = agglomerate(decision, owner, declared, keys)
+    if careful:
+        decision = hold_back(decision, schema)
+    clusters = agglomerate(decision, owner, declared, keys, verdicts)
     report("cluster", 1)
     table = np.empty(len(pairs), PAIR)
     table["a"], table["b"], table["edges"] = pairs.a, pairs.b, pairs.c

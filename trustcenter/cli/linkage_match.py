@@ -20,6 +20,7 @@ from .progress import progress
 @click.option(
     "--not-deduplicated", multiple=True, metavar="SOURCE", help="A source that may hold a patient twice; repeat."
 )
+@click.option("--careful", is_flag=True, help="Leave twins at one address and changed surnames to people.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads of the comparison.")
 @click.option("--explain", is_flag=True, help="Write explained.csv as well: why each pair was joined or not.")
 @force_option
@@ -29,6 +30,7 @@ def match(
     target: Path,
     schema_name: str | None,
     not_deduplicated: tuple[str, ...],
+    careful: bool,
     workers: int,
     explain: bool,
     force: bool,
@@ -58,6 +60,7 @@ def match(
             target,
             schema=schema,
             not_deduplicated=not_deduplicated,
+            careful=careful,
             workers=workers,
             force=force,
             progress=lambda _, done, total: tick(done, total),

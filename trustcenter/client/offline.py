@@ -144,6 +144,7 @@ def match_directories(
     *,
     schema: Schema | None = None,
     not_deduplicated: Sequence[str] = (),
+    careful: bool = False,
     workers: int = 1,
     force: bool = False,
     progress: Progress | None = None,
@@ -189,7 +190,7 @@ def match_directories(
     known = schema or _schema_of(headers[0].fingerprint)
     if known.fingerprint != headers[0].fingerprint:
         raise ConflictError("the sources were encoded under another schema", code="wrong_fingerprint")
-    result = match(sources, known, workers=workers, progress=progress)
+    result = match(sources, known, careful=careful, workers=workers, progress=progress)
     numbers = [[bytes(row).hex() for row in source.record_numbers] for source in sources]
     ids = [_ids(directory / IDS) for directory in directories]
     new_directory(target, force=force)
