@@ -19,7 +19,7 @@ from .faults import is_fsync_failure, translate
 from .migrations import Migration
 
 CHECKPOINT_CHANGES: Final = 2000  # row changes after which the WAL is copied back while nobody waits
-CHECKPOINT_CHANGES_BUSY: Final = 20_000  # and at the latest, even if somebody does
+CHECKPOINT_CHANGES_BUSY: Final = 60_000  # and at the latest, even if somebody does
 WAL_PAGES_MAX: Final = 32_768  # 128 MiB: beyond this, wait briefly for readers so that the WAL can restart
 RESTART_WAIT_MS: Final = 250
 FORGET_SECONDS: Final = 60.0  # that pages of before an erasure may stay in the WAL while somebody always waits

@@ -23,6 +23,7 @@ from .engine import Engine, Session, begin
 
 GROUP_MAX: Final = 256  # operations in one transaction
 GROUP_SECONDS: Final = 0.05  # no operation joins a transaction older than this
+IDLE_SECONDS: Final = 0.02  # without an operation, after which upkeep that can wait is done
 
 _log = logging.getLogger(__name__)
 
@@ -124,8 +125,18 @@ class Writer:
         for operation, failure in failed:
             operation.future.set_exception(failure)
         done.clear()  # results may be large, and the next operation may be long in coming
-        self._settle()
-        return None if stop else self._queue.get()
+        if stop:
+            self._settle(waiting=False)
+            return None
+        try:
+            # Upkeep takes as long as many small transactions: callers who send the next when they have their answer
+            # would meet it again and again.
+            following = self._queue.get(timeout=IDLE_SECONDS)
+        except queue.Empty:
+            self._settle(waiting=False)
+            return self._queue.get()
+        self._settle(waiting=True)
+        return following
 
     def _begin(self) -> None:
         if self._dead:
@@ -189,10 +200,10 @@ class Writer:
             except Exception:
                 self._dead = True
 
-    def _settle(self) -> None:
+    def _settle(self, *, waiting: bool) -> None:
         """Upkeep of the store, after the callers were answered."""
         try:
-            self._engine.settle(self._conn, not self._queue.empty())
+            self._engine.settle(self._conn, waiting)
         except Exception as error:  # everything is committed; the next round tries again
             self._note(error)
             _log.warning("upkeep of the database failed (%s)", type(error).__name__)
