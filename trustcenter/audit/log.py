@@ -67,6 +67,7 @@ MIGRATIONS: Final = (
 )
 
 _KEPT_LEVEL: Final = 8
+_PLACES_MAX: Final = 10_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -102,6 +103,14 @@ class AuditLog:
         self._key = Key(origin, public_key)
         self._clock = clock
         self._second = (-1, "")
+        self._places: dict[str, int] = {}
+
+    def place_of(self, request: str) -> int | None:
+        """Leaf index of the last entry of a request of this process, once; None if it has none, or not any more.
+
+        Of a request that did not succeed it may name an entry that was taken back.
+        """
+        return self._places.pop(request, None)
 
     @property
     def vkey(self) -> str:
@@ -176,6 +185,8 @@ class AuditLog:
             if level >= _KEPT_LEVEL:
                 nodes.append((level, position, hash_))
 
+        if len(self._places) > _PLACES_MAX:  # of requests that nobody answered
+            self._places.clear()
         for event, fields in items:
             if self.room == "registrar":
                 now = (self._clock() - _EPOCH) // _MICROSECOND
@@ -187,6 +198,8 @@ class AuditLog:
             hash_ = tree.leaf_hash(leaf)
             tree.grow(frontier, size, hash_, keep)
             rows.append((size, hash_, leaf))
+            if request := fields.get("request"):
+                self._places[request] = size
             size += 1
         if len(rows) == 1:
             conn.execute("INSERT INTO audit_entry VALUES (?,?,?)", rows[0])

@@ -89,9 +89,11 @@ def call(path: Path | None, job: Callable[[TrustCenter], Coroutine[Any, Any, T]]
     """Run a job with a client and wait for its result."""
     found = connection(path)
     from trustcenter.client import TrustCenter
+    from trustcenter.client.audit_heads import beside
 
     async def run() -> T:
-        async with TrustCenter(found) as center:
+        heads = beside(path) if path is not None and found.site is not None else None
+        async with TrustCenter(found, heads=heads) as center:
             return await job(center)
 
     return asyncio.run(run())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self, TypeVar
 
@@ -16,6 +17,7 @@ from trustcenter.messages.rooms import Receipt
 
 from .answers import as_long, decoded, quoted
 from .audit import AuditOperations
+from .audit_heads import HeadWatch
 from .coalesce import Ask, Coalescer
 from .connection import Connection
 from .consent import ConsentOperations
@@ -40,10 +42,20 @@ class TrustCenter(DomainOperations, ConsentOperations, AuditOperations):
     Calls that may be repeated without another effect are retried; the others never are.
     """
 
-    def __init__(self, connection: Connection, settings: Settings = DEFAULT) -> None:
+    def __init__(self, connection: Connection, settings: Settings = DEFAULT, *, heads: Path | None = None) -> None:
+        """One caller.
+
+        Args:
+            connection: where, and as whom.
+            settings: batching and patience.
+            heads: a site's file of the log's heads; with it, leaving the context holds every head that came with an
+                answer against the one kept before, and raises `LogForkedError` where the log was rewritten.
+        """
         self.connection = connection
         self.settings = settings
         self._http = Transport(connection, settings)
+        if heads is not None:
+            self._http.heads = HeadWatch(heads, connection.log_key)
         self._queues: dict[tuple[str, str], Coalescer] = {}
 
     async def __aenter__(self) -> Self:
@@ -57,7 +69,11 @@ class TrustCenter(DomainOperations, ConsentOperations, AuditOperations):
         self._queues.clear()
         for queue in queues:
             await queue.close()
-        await self._http.__aexit__(kind, error, trace)
+        try:
+            if self._http.heads is not None and kind is None:
+                await self._http.heads.settle(self)
+        finally:
+            await self._http.__aexit__(kind, error, trace)
 
     # --- service -------------------------------------------------------------------------------------
 

@@ -11,9 +11,7 @@ from trustcenter.messages import api
 from .audit import AuditOperations
 
 
-async def prove(
-    center: AuditOperations, room: str, index: int, fingerprint: str | None = None
-) -> api.InclusionProof:
+async def prove(center: AuditOperations, room: str, index: int, fingerprint: str | None = None) -> api.InclusionProof:
     """The proof that an entry is in the log as it is now.
 
     Args:
@@ -36,9 +34,7 @@ async def prove(
     return found
 
 
-async def extends(
-    center: AuditOperations, room: str, old: str, new: str, fingerprint: str | None = None
-) -> Checkpoint:
+async def extends(center: AuditOperations, room: str, old: str, new: str, fingerprint: str | None = None) -> Checkpoint:
     """Check that the log of one signed head extends that of an earlier one; returns the later.
 
     Args:

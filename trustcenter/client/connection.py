@@ -2,7 +2,8 @@
 
 TOML, mode 0600: `url`, `ca` (PEM text; empty only for http:// on this machine), `token`, and one of `site`
 and `staff` (the caller's name). `certificate` and `certificate_key` name the PEM files of a client certificate,
-relative to the connection file; with them the token may be left out. `trustcenter init` writes the first
+relative to the connection file; with them the token may be left out. `log_key` may hold the fingerprint of the
+registrar's log, as printed on paper: answers are then held against it. `trustcenter init` writes the first
 connection file, `site token` and `staff add` the others.
 """
 
@@ -35,6 +36,7 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     staff: str | None = None
     certificate: str | None = None
     certificate_key: str | None = None
+    log_key: str | None = None  # fingerprint of the registrar's log, from paper
 
     def __repr__(self) -> str:
         return f"Connection(url={self.url!r}, site={self.site!r}, staff={self.staff!r}, token=…)"
@@ -150,7 +152,7 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         require_writable(path, force=force)
         lines = [f"url = {_toml(self.url)}"]
         lines += [f"token = {_toml(self.token)}"] if self.token else []
-        names = ("site", "staff", "certificate", "certificate_key")
+        names = ("site", "staff", "certificate", "certificate_key", "log_key")
         lines += [f"{key} = {_toml(value)}" for key in names if (value := getattr(self, key)) is not None]
         if self.ca:
             lines.append('ca = """\n' + self.ca.strip().replace("\\", "\\\\").replace('"', '\\"') + '\n"""')

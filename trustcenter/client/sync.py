@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import update_wrapper
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -78,9 +79,10 @@ class SyncTrustCenter:
             answer = center.pseudonymize("uk-nord", ["4711", "4712"])
     """
 
-    def __init__(self, connection: Connection, settings: Settings = DEFAULT) -> None:
+    def __init__(self, connection: Connection, settings: Settings = DEFAULT, *, heads: Path | None = None) -> None:
         self._connection = connection
         self._settings = settings
+        self._heads = heads
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._center: TrustCenter | None = None
@@ -91,7 +93,7 @@ class SyncTrustCenter:
         self._thread.start()
 
         async def enter() -> TrustCenter:
-            return await TrustCenter(self._connection, self._settings).__aenter__()
+            return await TrustCenter(self._connection, self._settings, heads=self._heads).__aenter__()
 
         try:
             self._center = self._wait(enter())
@@ -177,7 +179,10 @@ class SyncTrustCenter:
     approve_release = _blocking(TrustCenter.approve_release)
     join_map = _streaming(TrustCenter.join_map)
     audit_export = _streaming(TrustCenter.audit_export)
+    audit_extract = _streaming(TrustCenter.audit_extract)
     audit_checkpoint = _blocking(TrustCenter.audit_checkpoint)
+    inclusion = _blocking(TrustCenter.inclusion)
+    consistency = _blocking(TrustCenter.consistency)
     make_domain = _blocking(TrustCenter.make_domain)
     propose_closing = _blocking(TrustCenter.propose_closing)
     send_consents = _blocking(TrustCenter.send_consents)

@@ -29,6 +29,7 @@ import trustcenter
 from trustcenter.errors import VerificationError
 from trustcenter.messages.api import Problem
 
+from .audit_heads import ENTRY, HEAD, HeadWatch
 from .connection import Connection
 from .errors import BadAnswerError, RemoteError, UnreachableError
 from .resolver import AbandonableResolver
@@ -51,6 +52,7 @@ class Transport:
         self._token = connection.token
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._answered = False
+        self.heads: HeadWatch | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -169,6 +171,8 @@ class Transport:
                 self._answered = True
                 if not 200 <= response.status < 300:
                     raise await _problem(response)
+                if self.heads is not None:
+                    self.heads.note(response.headers.get(HEAD), response.headers.get(ENTRY))
                 yield response
         except aiohttp.ClientConnectorCertificateError as error:
             raise VerificationError(

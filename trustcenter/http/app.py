@@ -11,6 +11,7 @@ from trustcenter.instance.linking import Linking
 from trustcenter.instance.opening import Instance
 
 from .access import Access
+from .heads import HEADS, Heads
 from .metrics import METRICS, Metrics
 from .middleware import ACCESS, INSTANCE, LINKING, bind, envelope
 from .routes import ROUTES
@@ -34,11 +35,13 @@ def create_app(instance: Instance) -> web.Application:
     app[ACCESS] = Access(instance)
     app[LINKING] = Linking(instance)
     app[METRICS] = Metrics(instance)
+    app[HEADS] = Heads(instance)
     # The first that fits is taken, and the pipelines' routes are asked for most; no two patterns overlap.
     for route in sorted(ROUTES, key=lambda route: route.kind != "issue"):
         app.router.add_route(route.method, route.path, bind(route), expect_handler=_expect)
     app.cleanup_ctx.append(_linking)
     app.cleanup_ctx.append(_refusals)
+    app.cleanup_ctx.append(_heads)
     app.on_response_prepare.append(_headers)
     return app
 
@@ -55,6 +58,12 @@ async def _refusals(app: web.Application) -> AsyncIterator[None]:
     await app[ACCESS].refusals.close()
 
 
+async def _heads(app: web.Application) -> AsyncIterator[None]:
+    await app[HEADS].start()
+    yield
+    await app[HEADS].stop()
+
+
 async def _expect(request: web.Request) -> web.StreamResponse | None:
     """Expect: 100-continue as the standard has it. aiohttp's own answer to anything else quotes it."""
     if request.headers.get("Expect", "").lower() != "100-continue":
@@ -64,7 +73,8 @@ async def _expect(request: web.Request) -> web.StreamResponse | None:
     return None
 
 
-async def _headers(_: web.Request, response: web.StreamResponse) -> None:
+async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     # Which Python and which library serve is nobody's business.
     response.headers["Server"] = "trustcenter"
     response.headers["X-Content-Type-Options"] = "nosniff"
+    request.app[HEADS].tell(request, response)
