@@ -9,6 +9,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
+from .linkage_cluster import cluster
 from .linkage_evaluate import evaluate
 from .linkage_explain import explain
 from .linkage_match import match
@@ -148,5 +149,5 @@ def secret(study: str | None, version: int, own: bool, shown: Path | None, targe
         output.fields(pairs)
 
 
-for command in (synth, check, dedupe, encode, match, evaluate, explain):
+for command in (synth, check, dedupe, encode, match, cluster, evaluate, explain):
     linkage.add_command(command)

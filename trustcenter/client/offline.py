@@ -16,7 +16,7 @@ from trustcenter.errors import ConflictError, UsageError_
 
 from .csvstream import read_columns, write_csv
 from .errors import LocalFileError
-from .offline_run import write_run
+from .offline_run import write_outcome, write_run
 
 if TYPE_CHECKING:
     from linkage.encode import Secrets
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
 ROWS: Final = "rows.tcrows"
 MAP: Final = "map.tcmap"
 IDS: Final = "ids.csv"
-PAIRS: Final = "pairs.csv"
-PERSONS: Final = "persons.csv"
-_PAIR_COLUMNS: Final = (
-    *("source_a", "record_a", "id_a", "source_b", "record_b", "id_b"),
-    *("edges", "distance", "posterior", "class", "joined"),
-)
-
 Progress = Callable[[str, int, int], None]
 
 
@@ -191,10 +184,12 @@ def match_directories(
     if known.fingerprint != headers[0].fingerprint:
         raise ConflictError("the sources were encoded under another schema", code="wrong_fingerprint")
     result = match(sources, known, careful=careful, workers=workers, progress=progress)
-    numbers = [[bytes(row).hex() for row in source.record_numbers] for source in sources]
-    ids = [_ids(directory / IDS) for directory in directories]
+    records = []
+    for directory, one in zip(directories, sources, strict=True):
+        ids = _ids(directory / IDS)
+        records += [(one.name, number, ids.get(number, "")) for number in (bytes(r).hex() for r in one.record_numbers)]
     new_directory(target, force=force)
-    _write_match(target, result, numbers, ids, force)
+    write_outcome(target, records, result.pairs, result.labels.tolist(), force=force)
     write_run(target, result, known, [s.deduplicated for s in sources], force=force)
     return result
 
@@ -216,43 +211,3 @@ def _ids(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     return {number: one for number, one in read_columns(path, ("record_number", "id"))}  # noqa: C416 - tuples of str
-
-
-def _write_match(
-    target: Path, result: MatchResult, numbers: list[list[str]], ids: list[dict[str, str]], force: bool
-) -> None:
-    from linkage.decide import Class
-
-    labels, owners = result.labels.tolist(), result.sources.tolist()
-    records = [number for part in numbers for number in part]
-    own = [ids[owner].get(number, "") for owner, number in zip(owners, records, strict=True)]
-    names = [result.names[owner] for owner in owners]
-    words = {int(c): c.name.lower().replace("_", "-") for c in Class}
-    write_csv(
-        target / PERSONS,
-        ("source", "record_number", "id", "person"),
-        zip(names, records, own, labels, strict=True),
-        force=force,
-    )
-    fields = [result.pairs[name].tolist() for name in ("a", "b", "edges", "closeness", "posterior", "class")]
-    write_csv(
-        target / PAIRS,
-        _PAIR_COLUMNS,
-        (
-            (
-                names[a],
-                records[a],
-                own[a],
-                names[b],
-                records[b],
-                own[b],
-                edges,
-                f"{distance:.4f}",
-                f"{posterior:.6f}",
-                words[kind],
-                int(labels[a] == labels[b]),
-            )
-            for a, b, edges, distance, posterior, kind in zip(*fields, strict=True)
-        ),
-        force=force,
-    )

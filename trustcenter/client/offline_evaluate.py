@@ -13,8 +13,8 @@ from trustcenter.errors import ConflictError, UsageError_
 
 from .csvstream import read_columns, write_csv
 from .errors import LocalFileError
-from .offline import MAP, PAIRS, PERSONS, ROWS
-from .offline_run import Run, densities_of, estimated, read_run
+from .offline import MAP, ROWS
+from .offline_run import PAIRS, PERSONS, Run, densities_of, estimated, read_run
 
 if TYPE_CHECKING:
     from linkage.evaluate import Evaluation, Outcome

@@ -1,22 +1,33 @@
-"""What a linkage was made with: `run.json`, written by a match without a service and read by its evaluation."""
+"""The three files of a match without a service: `pairs.csv`, `persons.csv`, and `run.json`, what it was made with."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from .csvstream import write_csv
 from .errors import LocalFileError
 from .files import replacing
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from linkage.decide import Densities, Weights
     from linkage.match import MatchResult
     from linkage.schema import Schema
 
 RUN: Final = "run.json"
+PAIRS: Final = "pairs.csv"
+PERSONS: Final = "persons.csv"
+_PAIR_COLUMNS: Final = (
+    *("source_a", "record_a", "id_a", "source_b", "record_b", "id_b"),
+    *("edges", "distance", "posterior", "class", "joined"),
+)
 
 
 class PairWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -63,6 +74,52 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     counts: dict[str, int]
 
 
+def write_outcome(
+    target: Path,
+    records: Sequence[tuple[str, str, str]],
+    pairs: NDArray[np.void],
+    persons: Sequence[int],
+    *,
+    force: bool,
+) -> None:
+    """Write `persons.csv` and `pairs.csv`.
+
+    Args:
+        target: directory.
+        records: (source, record number, id or "") of each record.
+        pairs: PAIR.
+        persons: of each record.
+        force: overwrite.
+    """
+    from linkage.decide import Class
+
+    words = {int(c): c.name.lower().replace("_", "-") for c in Class}
+    write_csv(
+        target / PERSONS,
+        ("source", "record_number", "id", "person"),
+        ((*record, person) for record, person in zip(records, persons, strict=True)),
+        force=force,
+    )
+    fields = [pairs[name].tolist() for name in ("a", "b", "edges", "closeness", "posterior", "class")]
+    write_csv(
+        target / PAIRS,
+        _PAIR_COLUMNS,
+        (
+            (
+                *records[a],
+                *records[b],
+                edges,
+                f"{distance:.4f}",
+                f"{posterior:.9f}",  # in the steps of the specification, so that the order of pairs can be told from it
+                words[kind],
+                int(persons[a] == persons[b]),
+            )
+            for a, b, edges, distance, posterior, kind in zip(*fields, strict=True)
+        ),
+        force=force,
+    )
+
+
 def write_run(target: Path, result: MatchResult, schema: Schema, deduplicated: list[bool], *, force: bool) -> None:
     """Write `run.json`: no id, no record number."""
     names = result.names
@@ -90,6 +147,11 @@ def write_run(target: Path, result: MatchResult, schema: Schema, deduplicated: l
         ],
         counts=result.counts,
     )
+    save_run(target, run, force=force)
+
+
+def save_run(target: Path, run: Run, *, force: bool) -> None:
+    """Write `run.json`."""
     with replacing(target / RUN, force=force) as file:
         file.write(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
 
