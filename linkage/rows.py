@@ -123,7 +123,7 @@ def open_rows(path: Path) -> tuple[Header, int]:
 
 
 def stream_rows(path: Path, size: int = SLAB) -> Iterator[NDArray[np.void]]:
-    """The rows of a file in parts of at most `size`; memory does not grow with the file.
+    """The rows of a file in parts of at most `size`; every part lies in the same memory as the one before.
 
     Nothing that came may be relied on before the last part came: only then is the hash known.
 
@@ -134,8 +134,9 @@ def stream_rows(path: Path, size: int = SLAB) -> Iterator[NDArray[np.void]]:
         header, _ = _head(file, _ROWS_MAGIC, "rows", lambda _: ROW.itemsize)
         digest = hashlib.sha256()
         last = None
+        buffer = np.empty(min(size, header.n), ROW)
         for start in range(0, header.n, size):
-            rows = np.empty(min(size, header.n - start), ROW)
+            rows = buffer[: min(size, header.n - start)]
             _fill(file, rows)
             digest.update(rows.view(np.uint8).data)
             if int(rows["pass"].max()) >= header.passes:

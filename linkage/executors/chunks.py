@@ -21,13 +21,13 @@ from linkage.executors.files import new, read_part, sha256_of, write_part
 from linkage.executors.plan import Plan, load
 from linkage.join import Edges, join_words, merge
 from linkage.rows import EDGE, open_rows, stream_rows
-from linkage.words import BYTES, pack
+from linkage.words import BYTES
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 
 CUT_MAGIC, JOIN_MAGIC = b"TCCUT_1\n", b"TCJOIN1\n"
-_SLAB = 1 << 19  # rows cut at a time
+_SLAB = 1 << 18  # rows cut at a time
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -103,6 +103,8 @@ def cut(work: Path, plan: Plan, number: int) -> Report:
         PlanError: the file is not the one that was planned.
         RowsFileError, RowsFileDamagedError: as `stream_rows`.
     """
+    from linkage.kernels.cut import cut_rows
+
     name, planned = plan.cuts[number], plan.inputs[number]
     path = Path(planned.path)
     if open_rows(path)[0].sha256 != planned.sha256:
@@ -110,16 +112,17 @@ def cut(work: Path, plan: Plan, number: int) -> Report:
     counts = []
     digest = hashlib.sha256()
     rows = 0
+    size = min(_SLAB, planned.rows)
+    bucket, count = np.empty(size, np.uint16), np.empty(plan.buckets, np.int64)
+    words = np.empty((size, 8), np.uint64)
     with new(data(work, name)) as file:
         for slab in stream_rows(path, _SLAB):
-            words = pack(slab["token"], slab["filter"], slab["ref"])
-            bucket = slab["pass"].astype(np.uint16) << plan.bits
-            if plan.bits:
-                bucket |= (words[:, 0] >> np.uint64(64 - plan.bits)).astype(np.uint16)
-            counts.append(np.bincount(bucket, minlength=plan.buckets).astype("<u4"))
-            sorted_ = words[np.argsort(bucket, kind="stable")]
-            digest.update(sorted_.data)
-            file.write(sorted_.data)
+            raw = slab.view(np.uint8).reshape(-1)
+            cut_rows(raw, len(slab), plan.bits, bucket, count, words)
+            counts.append(count.astype("<u4"))
+            filled = words[: len(slab)].data
+            digest.update(filled)
+            file.write(filled)
             rows += len(slab)
     if rows != planned.rows:
         raise RowsFileDamagedError("a rows file changed while it was read", where=f"source {number + 1}")

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from linkage.errors import ChunkError, MissingExtraError, PlanError
+from linkage.executors import pool
 from linkage.executors.chunks import Report, cut, join, whole
 from linkage.executors.plan import load
 
 Done = Callable[[Report], None]
 Progress = Callable[[int, int], None]
-
-_BREAKS = 3  # times in a row that the workers may die before any chunk ends
 
 
 def run_chunk(work: str, chunk: str) -> Report:
@@ -67,7 +60,7 @@ class Inline:
 class Processes:
     """In worker processes of this machine.
 
-    A worker that dies (killed, out of memory) costs the chunks that were under way: new workers take them over.
+    A worker that dies (killed, out of memory) costs the chunk it was at: another takes it over.
 
     Attributes:
         workers: how many.
@@ -79,48 +72,9 @@ class Processes:
         """Run all.
 
         Raises:
-            ChunkError: workers died several times while no chunk ended.
+            ChunkError: one chunk brought down several workers.
         """
-        left = list(chunks)
-        breaks = 0
-        while left:
-            before = len(left)
-            self._round(work, left, done)
-            breaks = 0 if len(left) < before else breaks + 1
-            if breaks == _BREAKS:
-                raise ChunkError(
-                    "the worker processes died repeatedly",
-                    hint="is there memory enough? take fewer workers, or smaller chunks; what is done is kept",
-                )
-
-    def _round(self, work: Path, left: list[str], done: Done) -> None:
-        """Until all are done or a worker died; `left` keeps what is not done."""
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["linkage.executors.chunks", "linkage.kernels.join"])
-        pool = ProcessPoolExecutor(min(self.workers, len(left)), context, _start_worker)
-        try:
-            futures = {pool.submit(run_chunk, str(work), chunk): chunk for chunk in left}
-            for future in as_completed(futures):
-                report = future.result()
-                left.remove(futures[future])
-                done(report)
-        except BrokenProcessPool:
-            pass
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """A worker leaves an interrupt to its parent, and ends when its parent does not live any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+        pool.run(run_chunk, str(work), chunks, self.workers, done)
 
 
 @dataclass(frozen=True)

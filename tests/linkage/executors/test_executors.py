@@ -183,15 +183,17 @@ def test_workers_end_with_their_parent(tmp_path):
     """A parent that is killed leaves no worker behind."""
     script = tmp_path / "parent.py"
     script.write_text(
-        "import os, signal, time\n"
-        "from concurrent.futures import ProcessPoolExecutor\n"
-        "import multiprocessing\n"
-        "from linkage.executors.run import _start_worker\n"
+        "import multiprocessing, time\n"
+        "from linkage.executors.pool import run\n"
+        "def work(place, item):\n"
+        "    return time.sleep(0.2)\n"
+        "def done(_):\n"
+        "    children = multiprocessing.active_children()\n"
+        "    if len(children) == 2:\n"
+        "        print(*[p.pid for p in children], flush=True)\n"
+        "        time.sleep(100)\n"
         "if __name__ == '__main__':\n"
-        "    pool = ProcessPoolExecutor(2, multiprocessing.get_context('forkserver'), _start_worker)\n"
-        "    [f.result() for f in [pool.submit(time.sleep, 0.1) for _ in range(4)]]\n"
-        "    print(*[p.pid for p in multiprocessing.active_children()], flush=True)\n"
-        "    time.sleep(100)\n"
+        "    run(work, '', ['a', 'b', 'c', 'd', 'e'], 2, done)\n"
     )
     parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
     workers = [int(p) for p in parent.stdout.readline().split()]
