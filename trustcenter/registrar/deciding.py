@@ -168,5 +168,6 @@ def _read(place: Location, study: str, left_out: frozenset[tuple[int, int]]) -> 
         records=records,
         sources=np.array(sources, dtype=np.int32),
         tags=np.frombuffer(b"".join(tags), dtype=np.uint8).reshape(len(tags), 16),
-        refs=np.frombuffer(b"".join(refs), dtype=np.uint8).reshape(len(records), passes, 16),
+        # Of a bytearray, because the kernel that sorts them takes writable arrays only.
+        refs=np.frombuffer(bytearray().join(refs), dtype=np.uint8).reshape(len(records), passes, 16),
     )
