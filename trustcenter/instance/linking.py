@@ -41,8 +41,6 @@ class _Progress:
     done: int = 0
     total: int = 0
     started: float = 0.0
-    cancel: bool = False
-    cancelled_by: str = ""
 
     def begin(self, stage: str, total: int) -> None:
         self.stage, self.done, self.total, self.started = stage, 0, total, time.monotonic()
@@ -147,23 +145,20 @@ class Linking:
         return api.Runs(runs=[self.describe(run) for run in found])
 
     async def cancel(self, caller: Principal, study: str, run_id: str) -> api.Run:
-        """Ask a run to stop before its next step; nothing of it is applied.
+        """Ask a run to stop before its next step, whichever process carries it out; nothing of it is applied.
 
         Raises:
+            NotFoundError: the study has no such run.
             ConflictError: it has ended.
         """
-        run = await runs.get(self._instance.registrar, study, run_id)
-        progress = self._progress.get(run.id)
-        if run.state not in runs.OPEN:
-            raise ConflictError("this linkage run has ended", code="run_ended")
-        if progress is None:
-            raise ConflictError(
-                "another process of the service carries this linkage run out",
-                code="run_elsewhere",
-                hint="try again: another process may answer",
-            )
-        progress.cancel, progress.cancelled_by = True, caller.name
-        return self.describe(run)
+        registrar = self._instance.registrar
+        run = await runs.request_cancel(registrar, caller, study, run_id)
+        if run.id not in self._progress:
+            async with registrar.db.turn(f"run {run.id}", wait=False) as nobodys:
+                if nobodys:  # the process that carried it out is gone
+                    with contextlib.suppress(ConflictError):
+                        await runs.step(registrar, run, "cancelled", who=caller.name)
+        return self.describe(await runs.get(registrar, study, run_id))
 
     def describe(self, run: runs.RunRow) -> api.Run:
         """A run as a message, with its live progress."""
@@ -211,9 +206,9 @@ class Linking:
             error: BaseException = caught
             while isinstance(error, BaseExceptionGroup):  # of the task group that compares
                 error = error.exceptions[0]
-            if isinstance(error, _CancelledRun):
+            if isinstance(error, runs.CancelledRun):
                 with contextlib.suppress(ConflictError):
-                    await runs.step(registrar, run, "cancelled", who=self._progress[run.id].cancelled_by)
+                    await runs.step(registrar, run, "cancelled", who=error.who)
                 return
             code = "worker_died" if isinstance(error, BrokenProcessPool) else getattr(error, "code", "internal_error")
             if isinstance(error, BrokenProcessPool):
@@ -229,24 +224,23 @@ class Linking:
         await runs.step(registrar, run, "comparing")
         frozen = await compare.freeze(comparator, run.study, run.window)
         progress.begin("comparing", frozen.passes)
-        parts = await self._compare(frozen, progress)
+        parts = await self._compare(run, frozen, progress)
         edges = await self._compute(compare.merge, [part.edges for part in parts])
         study = await registrar.db.read(lambda conn: studies.find(conn, run.study))
         comparison = studies.parameters_hash(study)
         header = await compare.deliver(comparator, frozen, parts, edges, study.version, comparison)
 
-        self._checkpoint(progress)
+        await self._checkpoint(run)
         await runs.step(registrar, run, "deciding")
         progress.begin("deciding", 1)
         place = places.database(self._instance.config, "registrar")
         left_out = await registrar.db.read(lambda conn: consent_study.left_out(registrar, conn, run.study))
         decided = await self._compute(deciding.decide_study, place, run.study, edges, comparison, left_out)
-        self._checkpoint(progress)
         rows = dict(zip(frozen.sources, frozen.rows, strict=True))
         await runs.apply(registrar, run, decided.with_rows(rows), header.edges, header.sha256)
         progress.done = 1
 
-    async def _compare(self, frozen: compare.Frozen, progress: _Progress) -> list[compare.Compared]:
+    async def _compare(self, run: runs.RunRow, frozen: compare.Frozen, progress: _Progress) -> list[compare.Compared]:
         place = places.database(self._instance.config, "comparator")
         parts: dict[int, compare.Compared] = {}
         # At most one task per worker is under way, so that a cancelled run stops after one pass.
@@ -254,7 +248,7 @@ class Linking:
 
         async def one(number: int) -> None:
             async with limit:
-                self._checkpoint(progress)
+                await self._checkpoint(run)
                 parts[number] = await self._compute(compare.compare_pass, place, frozen, number)
                 progress.done += 1
 
@@ -263,10 +257,8 @@ class Linking:
                 group.create_task(one(number))
         return [parts[number] for number in range(frozen.passes)]
 
-    @staticmethod
-    def _checkpoint(progress: _Progress) -> None:
-        if progress.cancel:
-            raise _CancelledRun
+    async def _checkpoint(self, run: runs.RunRow) -> None:
+        await self._instance.registrar.db.read(lambda conn: runs.require_wanted(conn, run))
 
     async def _compute(self, function: Callable[..., T], *args: Any) -> T:
         """Run a pure function in a worker process; the event loop never computes."""
@@ -276,7 +268,3 @@ class Linking:
                 max_workers=self._instance.config.workers, mp_context=multiprocessing.get_context("spawn")
             )
         return await asyncio.get_running_loop().run_in_executor(self._pool, functools.partial(function, *args))
-
-
-class _CancelledRun(Exception):
-    """An operator asked the run to stop."""

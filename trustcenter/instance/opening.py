@@ -27,6 +27,7 @@ from trustcenter.registrar import (
     reidentify_schema,
     removal,
     rotation_schema,
+    runs,
 )
 from trustcenter.registrar import context as registrar_context
 from trustcenter.registrar import policy as registrar_policy
@@ -52,6 +53,7 @@ REGISTRAR_MIGRATIONS = (
     *consent_store.MIGRATIONS,
     fence.REGISTRAR_MIGRATION,
     *grants.MIGRATIONS,
+    *runs.MIGRATIONS,
     *rotation_schema.MIGRATIONS,
 )
 COMPARATOR_MIGRATIONS = (*AUDIT_MIGRATIONS, *comparator_schema.MIGRATIONS, fence.COMPARATOR_MIGRATION)

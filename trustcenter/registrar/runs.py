@@ -5,6 +5,8 @@
 
 A run that a crash interrupted is taken up from the start: the comparison is a pure function of the live rows,
 and the result is applied once, because the state changes in the transaction that applies it.
+
+That a run is to be cancelled stands in the store, where whichever process carries it out looks between its steps.
 """
 
 from __future__ import annotations
@@ -19,18 +21,33 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages import api
-from trustcenter.store import Connection, IntegrityError, select_in
+from trustcenter.store import Connection, IntegrityError, Migration, select_in
 
 from . import consent_study, studies
 from .context import Context
 from .deciding import Decided
 
+MIGRATIONS = (
+    Migration(
+        number=390,
+        name="linkage runs cancelled from any process",
+        sql="ALTER TABLE run ADD COLUMN cancelled_by TEXT;",
+    ),
+)
 OPEN = ("queued", "comparing", "deciding")
 _NEXT = {
     "queued": ("comparing", "failed", "cancelled"),
     "comparing": ("deciding", "failed", "cancelled"),
     "deciding": ("applied", "failed", "cancelled"),
 }
+
+
+class CancelledRun(Exception):
+    """An operator asked a run to stop; `who` did."""
+
+    def __init__(self, who: str) -> None:
+        super().__init__()
+        self.who = who
 
 
 def require_step(state: str, target: str) -> None:
@@ -164,6 +181,34 @@ async def requeue(context: Context, run: RunRow) -> bool:
     return await context.db.write(effect)
 
 
+async def request_cancel(context: Context, caller: Principal, study: str, run: str) -> RunRow:
+    """Write down that a run is to stop. From now on it is not applied any more; the log tells it when it has stopped.
+
+    Raises:
+        NotFoundError: this study has no such run.
+        ConflictError: it has ended.
+    """
+
+    def effect(conn: Connection) -> RunRow:
+        found = find(conn, study, run)
+        require_step(found.state, "cancelled")
+        conn.execute("UPDATE run SET cancelled_by = coalesce(cancelled_by, ?) WHERE id = ?", (caller.name, run))
+        return found
+
+    return await context.db.write(effect)
+
+
+def require_wanted(conn: Connection, run: RunRow) -> None:
+    """Look whether a run is still to go on.
+
+    Raises:
+        CancelledRun: it is not.
+    """
+    (who,) = conn.execute("SELECT cancelled_by FROM run WHERE id = ?", (run.id,)).fetchone()
+    if who is not None:
+        raise CancelledRun(who)
+
+
 async def step(context: Context, run: RunRow, target: str, *, error: str | None = None, who: str = "service") -> None:
     """Move a run along; `failed` and `cancelled` are logged.
 
@@ -202,11 +247,12 @@ async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edg
     a merge or a split depends on registration order only, never on the order of windows.
 
     Raises:
-        ConflictError: the run has ended meanwhile.
+        ConflictError: the run has ended meanwhile. CancelledRun: it is not to be applied.
     """
 
     def effect(conn: Connection) -> None:
         require_step(find(conn, run.study, run.id).state, "applied")
+        require_wanted(conn, run)
         persons = _persons(conn, run.study, decided)
         conn.executemany(
             "UPDATE record SET state = 'linked', person = ?, quality = ? WHERE domain = ? AND serial = ?",
