@@ -11,6 +11,7 @@
     ├── ColumnsError           the columns handed to `normalise.prepare` do not fit the schema
     ├── SynthError             a configuration of the generator that cannot be fulfilled
     ├── DuplicatesError        a list of duplicates that cannot be read, contradicts itself or is of another file
+    ├── SecretsError           no 32 random bytes, or a version out of range
     ├── EncodeInputError       records and ids handed to `encode` do not fit each other
     ├── RowsFileError          not a rows or map file, or rows that cannot become one
     │   └── RowsFileDamagedError   cut, changed or not in canonical form
@@ -114,6 +115,12 @@ class DuplicatesError(LinkageError):
     """A list of duplicates cannot be read, contradicts itself, or belongs to another file."""
 
     code = "bad_duplicates"
+
+
+class SecretsError(LinkageError):
+    """A study secret or site key that cannot be one: short, one byte repeated, or made of words."""
+
+    code = "bad_secret"
 
 
 class EncodeInputError(LinkageError):

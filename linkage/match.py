@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.cluster import Verdicts, agglomerate, hold_back
-from linkage.decide import CUT, Class, Densities, RefIndex, Weights, aggregate, decide, shipped, tie_ranks
+from linkage.decide import Class, Densities, RefIndex, Weights, aggregate, cut_for, decide, shipped, tie_ranks
 from linkage.errors import MatchInputError
 from linkage.join import join
 from linkage.schema import Schema
@@ -62,7 +62,7 @@ class MatchResult:
         refused: names of the sources whose declaration of being deduplicated does not hold.
         refused_merges: matched pairs that were not joined, because they would have merged two persons.
         counts: figures for people and logs.
-        cut: posterior above which a pair is a match.
+        cut: posterior above which a pair is a match; by default 0.6 for two sources, 0.8 for more.
         bounds: posteriors between which a pair is unsure.
         densities: with which was decided.
     """
@@ -86,7 +86,7 @@ def match(
     densities: Densities | None = None,
     *,
     bounds: tuple[float, float] = (0.05, 0.95),
-    cut: float = CUT,
+    cut: float | None = None,
     careful: bool = False,
     verdicts: Verdicts | None = None,
     tie_keys: U8 | None = None,
@@ -115,6 +115,7 @@ def match(
         DensitiesError: none ship for the schema's profile, or given ones are for other passes.
     """
     _check(sources, schema)
+    cut = cut_for(len(sources)) if cut is None else cut
     if densities is None:
         densities = shipped(schema.profile)
     if densities.passes != schema.P:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linkage.decide.aggregate import Pairs, RefIndex, aggregate
-from linkage.decide.decision import CUT, Class, Decision, Weights, decide
+from linkage.decide.decision import CUT, Class, Decision, Weights, cut_for, decide
 from linkage.decide.densities import Counts, Densities, parse, shipped, smooth
 from linkage.decide.onetoone import tie_ranks
 
@@ -17,6 +17,7 @@ __all__ = [
     "RefIndex",
     "Weights",
     "aggregate",
+    "cut_for",
     "decide",
     "parse",
     "shipped",

@@ -17,7 +17,8 @@ from linkage.decide.weights import cells, estimate, posteriors
 F8 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-CUT = 0.8  # a join of two persons is counted as four times as bad as a pair that is missed
+CUT_OF_TWO = 0.6  # two sources: a false join counts one and a half times as much as a missed pair
+CUT = 0.8  # more: four times as much, for it puts several pairs wrong, and a missed one may be joined through a third
 _ROUNDS = 2  # "once more": weights on winners twice
 _DOUBLE_SHARE = 0.005  # of the matches: above, a declaration of being deduplicated is refused
 _DOUBLE_MIN = 5  # records: below, a share of the matches of a small source says nothing (one pair of twins)
@@ -79,6 +80,11 @@ class Decision:
     refused: tuple[int, ...]
 
 
+def cut_for(sources: int) -> float:
+    """The posterior above which a pair is a match, for so many sources."""
+    return CUT_OF_TWO if sources <= 2 else CUT
+
+
 def decide(
     pairs: Pairs,
     sources: NDArray[np.int32],
@@ -86,7 +92,7 @@ def decide(
     densities: Densities,
     bounds: tuple[float, float] = (0.05, 0.95),
     *,
-    cut: float = CUT,
+    cut: float | None = None,
     ties: I64 | None = None,
 ) -> Decision:
     """Estimate the weights per pair of sources and decide.
@@ -97,10 +103,11 @@ def decide(
         deduplicated: per source, whether it declares itself deduplicated.
         densities: frozen with the study version.
         bounds: posteriors between which a pair is unsure.
-        cut: posterior above which a pair is a match.
+        cut: posterior above which a pair is a match; by default `cut_for` the number of sources.
         ties: (records,) ranks of tie keys (`tie_ranks`); without them the record number breaks ties.
     """
     m, records = len(pairs), len(sources)
+    cut = cut_for(len(deduplicated)) if cut is None else cut
     if ties is None:
         ties = np.arange(records)
     posterior, relative = np.zeros(m), np.zeros(m)

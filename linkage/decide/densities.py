@@ -26,7 +26,7 @@ _FLOOR = 0.02  # counts a cell
 _SPREAD = 1000  # pairs
 
 _Grade = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}(?![\s\S])")]
-_Row = Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(min_length=BINS, max_length=BINS)]
+_Row = Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=2**48)]], msgspec.Meta(min_length=BINS, max_length=BINS)]
 
 
 class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -179,13 +179,18 @@ def shipped(profile: str) -> Densities:
     Raises:
         DensitiesError: none ship for these passes.
     """
+    return smooth(shipped_counts(profile))
+
+
+def shipped_counts(profile: str) -> Counts:
+    """The counts behind them, to be pooled with those of sites; errors as `shipped`."""
     file = resources.files("linkage") / "data" / "densities" / f"{profile}.json"
-    if not profile.isidentifier() or not file.is_file():
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", profile) or not file.is_file():
         raise DensitiesError(
             "no densities ship for the passes of this schema",
             hint="make them with `trustcenter linkage calibrate`",
         )
-    return smooth(parse(file.read_bytes()))
+    return parse(file.read_bytes())
 
 
 def _kernel(size: int) -> NDArray[np.float64]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from linkage.errors import SecretsError
 from linkage.prf import Prf, lp, subkey
+
+_WRITTEN = re.compile(rb"[A-Za-z0-9 _.,:;!?+/=-]*")
+_HINT = "32 random bytes; `trustcenter linkage secret` makes them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,9 @@ class Secrets:
         site_key: 32 bytes, of this site in this study.
         study: name of the study.
         version: version of the study secret.
+
+    Raises:
+        SecretsError: not 32 bytes, or text; the two alike; no possible version.
     """
 
     study_secret: bytes = field(repr=False)
@@ -28,10 +36,16 @@ class Secrets:
     version: int
 
     def __post_init__(self) -> None:
-        if len(self.study_secret) != 32 or len(self.site_key) != 32:
-            raise ValueError("the study secret and the site key have 32 bytes each")
+        for name, secret in (("study secret", self.study_secret), ("site key", self.site_key)):
+            if len(secret) != 32:
+                raise SecretsError(f"the {name} has not 32 bytes", hint=_HINT)
+            # 32 random bytes look like this once in 10^18; whoever knows a word list tries all of it in minutes.
+            if _WRITTEN.fullmatch(secret):
+                raise SecretsError(f"the {name} is text, which can be guessed", hint=_HINT)
+        if self.study_secret == self.site_key:
+            raise SecretsError("the study secret and the site key are the same", hint=_HINT)
         if not 0 <= self.version < 2**32:
-            raise ValueError("a version is 0 to 2**32-1")
+            raise SecretsError("a version is 0 to 2**32-1")
 
     def shared(self, label: str) -> bytes:
         """Subkey of the study secret: "gram", "token", "row" or "stream"."""

@@ -17,7 +17,7 @@ from linkage.synth.pools import Strings
 Wrong = Callable[[str, float, float, float], str]
 COLUMNS = ("given_name", "surname", "birth_date", "sex", "street", "house_number", "postcode", "town")
 # Errors come together: a few records were taken by ear, in a hurry or from a bad copy.
-_CARELESS_SHARE, _CARELESS, _CAREFUL = 0.1, 4.0, 0.7
+CARELESS_SHARE, CARELESS, CAREFUL = 0.1, 4.0, 0.7
 _XDT = 28  # characters of a name or street in the practice formats GDT and BDT
 
 
@@ -55,7 +55,7 @@ RATES: dict[Profile, Rates] = {
     "moderate": Rates(),
     "heavy": Rates().scaled(2.5),
 }
-_MISSING = {
+MISSING = {
     "given_name": 0.006,
     "surname": 0.002,
     "birth_date": 0.012,
@@ -76,14 +76,14 @@ def written(config: SynthConfig, kind: SiteKind, label: str, p: People, who: NDA
     c: dict[str, Strings] = {"given_name": p.given[who].copy(), "surname": p.surname[who].copy()}
     _given_names(c, draw, kind, p.second[who])
     _life(c, config, draw, kind, p, who)
-    care = np.where(draw.chance(n, _CARELESS_SHARE), _CARELESS, _CAREFUL)
+    care = np.where(draw.chance(n, CARELESS_SHARE), CARELESS, CAREFUL)
     _misspell(c, draw, rates, care)
     dates = _dates(config, draw, rates, care, kind, p, who)
     columns = {name: column.tolist() for name, column in c.items()}
     columns["birth_date"] = dates
     columns["sex"] = pools.strings(["w", "m"])[p.sex[who]].tolist()
     for name in COLUMNS:
-        rate = min(0.9, _MISSING[name] * _MISSING_FACTOR[kind] * config.missing)
+        rate = min(0.9, MISSING[name] * _MISSING_FACTOR[kind] * config.missing)
         column = columns[name]
         for i in np.flatnonzero(draw.chance(n, rate)).tolist():
             column[i] = ""
@@ -93,7 +93,7 @@ def written(config: SynthConfig, kind: SiteKind, label: str, p: People, who: NDA
 
 
 @dataclass(frozen=True)
-class _Clerk:
+class Clerk:
     """Writes columns wrongly, in place; `care` is a factor on the rates per record, shape (n,)."""
 
     draw: Draw
@@ -145,7 +145,7 @@ def _life(
 
 
 def _misspell(c: dict[str, Strings], draw: Draw, r: Rates, care: NDArray[np.float64]) -> None:
-    clerk = _Clerk(draw, care)
+    clerk = Clerk(draw, care)
     given, surname, street, town = c["given_name"], c["surname"], c["street"], c["town"]
     clerk.vary(surname, r.double_surname, errors.double_name, _holds(surname, "-"))
     clerk.vary(given, r.double_given, errors.joined_given_name, _holds(given, "-"))

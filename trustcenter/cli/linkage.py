@@ -9,6 +9,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
+from .linkage_calibrate import calibrate
 from .linkage_cluster import cluster
 from .linkage_evaluate import evaluate
 from .linkage_explain import explain
@@ -89,6 +90,20 @@ def show(name: str, as_json: bool) -> None:
     )
 
 
+@schema.command("profiles")
+@json_option
+def profiles(as_json: bool) -> None:
+    """List the named sets of passes: what each is for, and what was measured with it."""
+    from linkage.profiles import NAMED
+
+    if as_json:
+        output.data(list(NAMED.values()))
+        return
+    output.table(
+        ([p.name, p.rows, p.about, p.measured] for p in NAMED.values()), ("profile", "rows", "for", "measured")
+    )
+
+
 @schema.command("fingerprint")
 @click.argument("name", metavar="NAME|FILE")
 @json_option
@@ -149,5 +164,5 @@ def secret(study: str | None, version: int, own: bool, shown: Path | None, targe
         output.fields(pairs)
 
 
-for command in (synth, check, dedupe, encode, match, cluster, evaluate, explain):
+for command in (synth, check, dedupe, calibrate, encode, match, cluster, evaluate, explain):
     linkage.add_command(command)

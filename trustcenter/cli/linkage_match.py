@@ -22,6 +22,9 @@ from .progress import progress
 )
 @click.option("--careful", is_flag=True, help="Leave twins at one address and changed surnames to people.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads of the comparison.")
+@click.option(
+    "--densities", type=PATH, metavar="FILE", help="The study's counts (linkage calibrate) instead of those that ship."
+)
 @click.option("--explain", is_flag=True, help="Write explained.csv as well: why each pair was joined or not.")
 @force_option
 @json_option
@@ -32,6 +35,7 @@ def match(
     not_deduplicated: tuple[str, ...],
     careful: bool,
     workers: int,
+    densities: Path | None,
     explain: bool,
     force: bool,
     as_json: bool,
@@ -62,6 +66,7 @@ def match(
             not_deduplicated=not_deduplicated,
             careful=careful,
             workers=workers,
+            densities=densities,
             force=force,
             progress=lambda _, done, total: tick(done, total),
         )

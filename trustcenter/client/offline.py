@@ -16,6 +16,7 @@ from trustcenter.errors import ConflictError, UsageError_
 
 from .csvstream import read_columns, write_csv
 from .errors import LocalFileError
+from .offline_calibrate import read_densities
 from .offline_run import write_outcome, write_run
 
 if TYPE_CHECKING:
@@ -139,12 +140,14 @@ def match_directories(
     not_deduplicated: Sequence[str] = (),
     careful: bool = False,
     workers: int = 1,
+    densities: Path | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> MatchResult:
     """Match encoded sources and write `pairs.csv`, `persons.csv` and `run.json`.
 
-    Without `schema` it is the shipped one of the files' fingerprint. Where a directory has `ids.csv`, the
+    Without `schema` it is the shipped one of the files' fingerprint, without `densities` (a file of counts) those that
+    ship for it. Where a directory has `ids.csv`, the
     outcome carries the site's ids.
 
     Raises:
@@ -183,7 +186,8 @@ def match_directories(
     known = schema or _schema_of(headers[0].fingerprint)
     if known.fingerprint != headers[0].fingerprint:
         raise ConflictError("the sources were encoded under another schema", code="wrong_fingerprint")
-    result = match(sources, known, careful=careful, workers=workers, progress=progress)
+    frozen = None if densities is None else read_densities(densities, known)
+    result = match(sources, known, frozen, careful=careful, workers=workers, progress=progress)
     records = []
     for directory, one in zip(directories, sources, strict=True):
         ids = _ids(directory / IDS)

@@ -7,9 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from linkage import load_schema, prepare, record_numbers
+from linkage import Secrets, load_schema, prepare, record_numbers
 from linkage.encode import encode
 from linkage.encode.streams import Streams
+from linkage.errors import SecretsError
 from linkage.join import join
 from linkage.rows import ROW, ascending
 from linkage.schema import Schema
@@ -236,3 +237,27 @@ def test_who_has_no_further_value_has_the_same_row_and_dummies_beside_it(secrets
     assert bytes(one.rows[0]) in [bytes(r) for r in two.rows]
     assert two.live_passes.tolist() == [1]
     assert two.missing == (1,)
+
+
+@pytest.mark.parametrize(
+    ("study", "site", "version"),
+    [
+        (b"hunter2-hunter2", b"\x01" * 32, 1),
+        (b"", b"\x01" * 32, 1),
+        (b"\x07" * 31, b"\x01" * 32, 1),
+        (b"\x07" * 33, b"\x01" * 32, 1),
+        (b"\x07" * 32, b"\x01" * 16, 1),
+        (b"correct horse battery staple 123", b"\x01" * 32, 1),
+        (b"\x07" * 32, b"0123456789abcdef0123456789ABCDEF", 1),
+        (b"a" * 32, b"\x01" * 32, 1),
+        (b"\x07" * 32, b"\x07" * 32, 1),
+        (b"\x07" * 32, b"\x01" * 32, -1),
+        (b"\x07" * 32, b"\x01" * 32, 2**32),
+    ],
+)
+def test_a_secret_that_can_be_guessed_is_refused_without_a_quotation(study, site, version):
+    with pytest.raises(SecretsError) as e:
+        Secrets(study, site, "study", version)
+    told = f"{e.value.message} {e.value.hint}"
+    assert e.value.code == "bad_secret"
+    assert not any(len(s) > 5 and s[:6].decode("latin-1") in told for s in (study, site))
