@@ -5,6 +5,8 @@
     from linkage.join import join
     from linkage.match import match
 
+The whole path, run by a test: docs/how-to/link-with-the-library.md.
+
 Names are loaded on first use: importing this package imports neither numpy nor numba. The three functions stay in
 their modules, because a module and a function of one name would hide each other.
 """
