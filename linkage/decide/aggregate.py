@@ -15,6 +15,7 @@ I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 
 _PER_PREFIX = 4  # refs, on average: one look-up touches one or two cache lines
+_EDGES = 1 << 16  # handled at a time
 _MOST_PER_PREFIX = 64  # above, somebody chose the refs, and the table is sorted in another way
 
 
@@ -104,11 +105,18 @@ def aggregate(edges: NDArray[np.void], index: RefIndex) -> Pairs:
         edges: (m,) EDGE.
         index: refs of all live records.
     """
-    first, second = index.find(edges["lo"]), index.find(edges["hi"])
-    known = (first >= 0) & (second >= 0) & (first != second)
-    first, second = first[known], second[known]
-    key = np.minimum(first, second) * index.records + np.maximum(first, second)
-    level = edges["level"][known].astype(np.int64)
+    key, level = np.empty(len(edges), np.int64), np.empty(len(edges), np.int64)
+    size = 0
+    for start in range(0, len(edges), _EDGES):  # in parts that stay in a processor's cache
+        part = edges[start : start + _EDGES]
+        first, second = index.find(part["lo"]), index.find(part["hi"])
+        known = (first >= 0) & (second >= 0) & (first != second)
+        first, second = first[known], second[known]
+        end = size + len(first)
+        key[size:end] = np.minimum(first, second) * index.records + np.maximum(first, second)
+        level[size:end] = part["level"][known]
+        size = end
+    key, level = key[:size], level[:size]
     order = np.argsort(key)
     key, level = key[order], level[order]
     starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1]))) if len(key) else np.empty(0, np.int64)
