@@ -10,7 +10,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import access, output
-from .options import OPERATIONS, PATH, call, connect_option, force_option, json_option
+from .options import OPERATIONS, PATH, call, connect_option, force_option, json_option, text_or_file
 
 if TYPE_CHECKING:
     from trustcenter.client import TrustCenter
@@ -164,3 +164,22 @@ def limit(
     found = call(connect, job)
     columns = ("requests_per_second", "new_per_day", "records_per_day", "new_today", "records_today")
     output.item(found, columns, as_json=as_json)
+
+
+@site.command("set-key")
+@click.argument("name")
+@click.option("--public", required=True, metavar="KEY", help="The site's public key, or a file with it.")
+@click.option("--fingerprint", required=True, metavar="TEXT", help="As the site read it aloud.")
+@json_option
+@connect_option
+def set_key(name: str, public: str, fingerprint: str, as_json: bool, connect: Path | None) -> None:
+    """Register the public key of a site (operator); translation maps are sealed to it.
+
+    The site makes it with `recipient keygen`, and reads the fingerprint to you over another channel.
+
+    Example:
+      trustcenter site set-key uk-nord --public uk-nord.pub --fingerprint 7H2K-…
+    """
+    key = text_or_file(public, "tc-recipient-1:")
+    made = call(connect, lambda center: center.set_site_key(name, key, fingerprint))
+    output.item(made, ("site", "fingerprint", "created"), as_json=as_json)

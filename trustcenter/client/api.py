@@ -21,6 +21,7 @@ from .audit_heads import HeadWatch
 from .coalesce import Ask, Coalescer
 from .connection import Connection
 from .consent import ConsentOperations
+from .keys import KeyOperations
 from .ndjson import records
 from .operations import DomainOperations
 from .settings import DEFAULT, Settings
@@ -31,7 +32,7 @@ T = TypeVar("T")
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class TrustCenter(DomainOperations, ConsentOperations, AuditOperations):
+class TrustCenter(DomainOperations, ConsentOperations, AuditOperations, KeyOperations):
     """Asynchronous client of one service, as one caller.
 
     Example:
@@ -342,3 +343,11 @@ class TrustCenter(DomainOperations, ConsentOperations, AuditOperations):
     ) -> T:
         sent = b"" if body is None else _ENCODER.encode(body)
         return decoded(await self._http.call("POST", path, body=sent, headers=headers, repeatable=repeatable), kind)
+
+    async def _put(self, path: str, body: Message, kind: type[T]) -> T:
+        return decoded(await self._http.call("PUT", path, body=_ENCODER.encode(body), repeatable=True), kind)
+
+    async def _stream(self, path: str) -> AsyncIterator[bytes]:
+        async with self._http.stream(path) as body:
+            async for part in body.iter_chunked(2**18):
+                yield part

@@ -1,0 +1,164 @@
+"""`trustcenter keys rotation`: what follows the start of a rotation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import output
+from .options import PATH, call, confirm, connect_option, force_option, json_option, output_option, passphrase_option
+
+if TYPE_CHECKING:
+    from trustcenter.client.keys import Step
+
+LISTED = ("rotation", "domain", "purpose", "from_version", "to_version", "stage", "done", "total", "deadline")
+_SHOWN = (*LISTED, "high_water_mark", "started_by", "started", "since", "map_mac")
+_PARTIES = ("party", "deliveries", "acknowledged", "acknowledged_by")
+_yes = click.option("--yes", is_flag=True, help="Do not ask; for automation.")
+
+
+@click.group()
+def rotation() -> None:
+    """Follow a rotation: verify, maps, finalize, abort."""
+
+
+@rotation.command("list")
+@click.option("--domain", metavar="DOMAIN", help="Of this domain; a site names one of its own.")
+@json_option
+@connect_option
+def list_(domain: str | None, as_json: bool, connect: Path | None) -> None:
+    """List rotations, oldest first."""
+    found = call(connect, lambda center: center.rotations(domain))
+    output.items(found, LISTED, as_json=as_json, empty="no rotations yet")
+
+
+@rotation.command("show")
+@click.argument("ident", metavar="ROTATION")
+@json_option
+@connect_option
+def show(ident: str, as_json: bool, connect: Path | None) -> None:
+    """Show how far a rotation is, and who has acknowledged the map."""
+    _shown(call(connect, lambda center: center.rotation(ident)), as_json=as_json)
+
+
+def _shown(found: Any, *, as_json: bool) -> None:
+    output.item(found, _SHOWN, as_json=as_json)
+    if not as_json and found.parties:
+        click.echo()
+        output.items(found.parties, _PARTIES, as_json=False)
+
+
+def _step(ident: str, step: Step, question: str, *, yes: bool, as_json: bool, connect: Path | None) -> None:
+    if question:
+        confirm(question, ident[:8], yes=yes)
+    _shown(call(connect, lambda center: center.rotation_step(ident, step)), as_json=as_json)
+
+
+@rotation.command("resume")
+@click.argument("ident", metavar="ROTATION")
+@json_option
+@connect_option
+def resume(ident: str, as_json: bool, connect: Path | None) -> None:
+    """Go on where a crash stopped a rotation (operator). Repeating it changes nothing."""
+    _step(ident, "resume", "", yes=True, as_json=as_json, connect=connect)
+
+
+@rotation.command("verify")
+@click.argument("ident", metavar="ROTATION")
+@json_option
+@connect_option
+def verify(ident: str, as_json: bool, connect: Path | None) -> None:
+    """Check everything that the rotation changed (operator); a keyed hash of the map goes into the log."""
+    _step(ident, "verify", "", yes=True, as_json=as_json, connect=connect)
+
+
+@rotation.command("finalize")
+@click.argument("ident", metavar="ROTATION")
+@_yes
+@json_option
+@connect_option
+def finalize(ident: str, yes: bool, as_json: bool, connect: Path | None) -> None:
+    """Deactivate the old key (operator): verified, and every party has its map.
+
+    Past the deadline two people can do it without: `keys propose finalize`.
+    """
+    _step(ident, "finalize", "No way back afterwards.", yes=yes, as_json=as_json, connect=connect)
+
+
+@rotation.command("abort")
+@click.argument("ident", metavar="ROTATION")
+@_yes
+@json_option
+@connect_option
+def abort(ident: str, yes: bool, as_json: bool, connect: Path | None) -> None:
+    """End a rotation before its cut-over (operator); the prepared version is destroyed."""
+    _step(ident, "abort", "The prepared key version is destroyed.", yes=yes, as_json=as_json, connect=connect)
+
+
+@rotation.command("rollback")
+@click.argument("ident", metavar="ROTATION")
+@_yes
+@json_option
+@connect_option
+def rollback(ident: str, yes: bool, as_json: bool, connect: Path | None) -> None:
+    """Make the old key the active one again (operator), while it is suspended."""
+    _step(ident, "rollback", "Pseudonyms get their old form again.", yes=yes, as_json=as_json, connect=connect)
+
+
+@rotation.command("map")
+@click.argument("ident", metavar="ROTATION")
+@click.option("--party", required=True, metavar="PARTY", help="site:NAME or recipient:STUDY/NAME; a site its own.")
+@output_option("Where the sealed map goes.")
+@force_option
+@connect_option
+def map_(ident: str, party: str, target: Path, force: bool, connect: Path | None) -> None:
+    """Fetch the map old to new, sealed to the public key of a party (that site, or an operator).
+
+    Example:
+      trustcenter keys rotation map 0f3c5a… --party site:uk-nord -o map.sealed
+    """
+    from trustcenter.client.keys import fetch_sealed_map
+
+    size = call(connect, lambda center: fetch_sealed_map(center, ident, party, target, force=force))
+    output.note(f"{size:,} bytes; next: trustcenter keys rotation open-map, where the party's key is")
+
+
+@rotation.command("open-map")
+@click.argument("sealed", metavar="FILE", type=PATH)
+@click.option("--rotation", "ident", required=True, metavar="ID", help="Rotation that the map belongs to.")
+@click.option("--party", required=True, metavar="PARTY", help="Whom it was sealed for.")
+@click.option("--key", "key_file", type=PATH, required=True, metavar="FILE", help="The key of that party.")
+@output_option("Where the map (CSV: old, new) goes.")
+@passphrase_option
+@force_option
+@json_option
+def open_map(
+    sealed: Path,
+    ident: str,
+    party: str,
+    key_file: Path,
+    target: Path,
+    passphrase_file: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Open a sealed map, and print the SHA-256 that acknowledges it. Works without a service."""
+    from trustcenter.client import keys as jobs
+
+    from .secret_input import recipient_key
+
+    found = jobs.open_map(sealed, recipient_key(key_file, passphrase_file), ident, party, target, force=force)
+    output.item(found, ("rotation", "party", "pairs", "sha256"), as_json=as_json)
+
+
+@rotation.command("acknowledge")
+@click.argument("ident", metavar="ROTATION")
+@click.option("--sha256", required=True, metavar="HEX", help="As open-map printed it.")
+@click.option("--party", metavar="PARTY", help="For operators: the recipient that said it.")
+@json_option
+@connect_option
+def acknowledge(ident: str, sha256: str, party: str | None, as_json: bool, connect: Path | None) -> None:
+    """Say that the map has arrived and copies are translated (site; an operator for a recipient)."""
+    _shown(call(connect, lambda center: center.acknowledge_map(ident, sha256, party)), as_json=as_json)
