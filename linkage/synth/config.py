@@ -52,6 +52,9 @@ class SynthConfig:
         missing: factor on the rates at which values are left out.
         catchment: number of postcodes in which everybody lives; 0 = the whole country.
         year: the present; nobody is born later.
+        insured: chance that a record carries the insured number (KVNR); 0: there is no such column.
+        history: chance that a record with a changed surname tells the birth name, and one with another address the
+            former one; 0: there are no such columns.
     """
 
     seed: str
@@ -66,6 +69,8 @@ class SynthConfig:
     missing: float = 1.0
     catchment: int = 0
     year: int = field(default=2025)
+    insured: float = 0.0
+    history: float = 0.0
 
     def common(self, site: SiteSpec) -> int:
         """Number of patients that a site takes from the common pool."""
@@ -94,6 +99,8 @@ class SynthConfig:
             "marriages": [self.marriages],
             "moves": [self.moves],
             "migration": [self.migration],
+            "insured": [self.insured],
+            "history": [self.history],
         }
         for where, values in shares.items():
             if any(not 0.0 <= v <= 1.0 for v in values):

@@ -13,6 +13,7 @@ from linkage.synth.config import Profile, SiteKind, SynthConfig
 from linkage.synth.draw import Draw
 from linkage.synth.people import People
 from linkage.synth.pools import Strings
+from linkage.tables import FURTHER
 
 Wrong = Callable[[str, float, float, float], str]
 COLUMNS = ("given_name", "surname", "birth_date", "sex", "street", "house_number", "postcode", "town")
@@ -75,12 +76,14 @@ def written(config: SynthConfig, kind: SiteKind, label: str, p: People, who: NDA
     rates = RATES[config.errors]
     c: dict[str, Strings] = {"given_name": p.given[who].copy(), "surname": p.surname[who].copy()}
     _given_names(c, draw, kind, p.second[who])
-    _life(c, config, draw, kind, p, who)
+    _life(c, config, draw, kind, label, p, who)
     care = np.where(draw.chance(n, CARELESS_SHARE), CARELESS, CAREFUL)
     _misspell(c, draw, rates, care)
     dates = _dates(config, draw, rates, care, kind, p, who)
     columns = {name: column.tolist() for name, column in c.items()}
     columns["birth_date"] = dates
+    if config.insured:
+        columns["insured_number"] = insured_numbers(config, label, p, who)
     columns["sex"] = pools.strings(["w", "m"])[p.sex[who]].tolist()
     for name in COLUMNS:
         rate = min(0.9, MISSING[name] * _MISSING_FACTOR[kind] * config.missing)
@@ -89,7 +92,7 @@ def written(config: SynthConfig, kind: SiteKind, label: str, p: People, who: NDA
             column[i] = ""
     if kind == "practice":
         _as_practice(columns)
-    return {name: columns[name] for name in COLUMNS}
+    return {name: columns[name] for name in (*COLUMNS, *FURTHER, "insured_number") if name in columns}
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,13 @@ def _given_names(c: dict[str, Strings], draw: Draw, kind: SiteKind, second: Stri
 
 
 def _life(
-    c: dict[str, Strings], config: SynthConfig, draw: Draw, kind: SiteKind, p: People, who: NDArray[np.int64]
+    c: dict[str, Strings],
+    config: SynthConfig,
+    draw: Draw,
+    kind: SiteKind,
+    label: str,
+    p: People,
+    who: NDArray[np.int64],
 ) -> None:
     """Marriages and moves: each record may be older or newer than the others of the person."""
     age = config.year - p.year[who]
@@ -130,6 +139,9 @@ def _life(
     at = np.flatnonzero(wed)
     new = people.surnames(draw, p.origin[who[at]])
     double = draw.chance(len(at), 0.25)
+    if config.history:
+        told = _history(config, label, len(who))
+        c["birth_name"] = _told(c["surname"], wed & told)
     c["surname"][at] = np.where(double, people.joined(c["surname"][at], new), new)
 
     where = pools.places()
@@ -139,9 +151,41 @@ def _life(
     elsewhere = 1 - (1 - config.moves) * (1 - (0.2 if kind == "rescue" else 0.0))
     at = np.flatnonzero(draw.chance(len(who), elsewhere))
     street, number, far = people.addresses(draw, config, len(at))
+    if config.history:
+        moved = np.zeros(len(who), np.bool_)
+        moved[at] = True
+        old = (p.street[who], p.number[who], where.postcodes[place], where.towns[place])
+        for name, column in zip(FURTHER[2:], old, strict=True):
+            c[name] = _told(column, moved & told)
     c["street"][at], c["house_number"][at] = street, number
     place[at] = np.where(draw.chance(len(at), 0.5), far, place[at])
     c["postcode"], c["town"] = where.postcodes[place], where.towns[place]
+
+
+def _history(config: SynthConfig, label: str, n: int) -> NDArray[np.bool_]:
+    """Which records tell what was before; a stream of its own, so that nothing else depends on it."""
+    return Draw(config.seed, "history/" + label).chance(n, config.history)
+
+
+def _told(column: Strings, which: NDArray[np.bool_]) -> Strings:
+    return np.asarray(np.where(which, column, pools.strings([""] * len(column))), dtype=np.object_)
+
+
+def insured_numbers(config: SynthConfig, label: str, p: People, who: NDArray[np.int64]) -> list[str]:
+    """Insured numbers with their check digits; one in 250 has another digit, and so mostly a wrong check digit."""
+    letters = Draw(config.seed, "insured").below(len(p.sex), 26)[who].tolist()
+    # Distinct for every person: 7,919 has no divisor in common with 10^8.
+    digits = ((who * 7919 + 12_345_678) % 10**8).tolist()
+    draw = Draw(config.seed, "insured/" + label)
+    there, wrong = draw.chance(len(who), config.insured).tolist(), draw.chance(len(who), 0.004).tolist()
+    out = []
+    for letter, number, known, slip in zip(letters, digits, there, wrong, strict=True):
+        text = f"{number:08}"
+        products = [int(d) * (1 + i % 2) for i, d in enumerate(f"{letter + 1:02}{text}")]
+        check = sum(x // 10 + x % 10 for x in products) % 10
+        text = f"{chr(65 + letter)}{text}{(check + slip) % 10}"
+        out.append(text if known else "")
+    return out
 
 
 def _misspell(c: dict[str, Strings], draw: Draw, r: Rates, care: NDArray[np.float64]) -> None:

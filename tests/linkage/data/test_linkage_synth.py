@@ -8,6 +8,7 @@ import pytest
 
 from linkage.errors import SynthError
 from linkage.normalise import prepare
+from linkage.normalise.identifiers import insured_number
 from linkage.schema import load
 from linkage.synth import SiteSpec, SynthConfig, generate, write_csv
 from linkage.synth.copies import COLUMNS
@@ -186,3 +187,25 @@ def test_what_cannot_be_fulfilled_is_refused(config):
 def test_tiny_sites(size, overlap):
     made = generate(SynthConfig("tiny", (SiteSpec("a", size), SiteSpec("b", 2 * size)), overlap=overlap))
     assert [len(t) for t in made.sites.values()] == [size, 2 * size]
+
+
+def test_insured_numbers_and_history_are_columns_of_their_own():
+    sites = (SiteSpec("a", 2000), SiteSpec("b", 2000))
+    plain = generate(SynthConfig("more", sites, overlap=1.0, marriages=0.2, moves=0.3))
+    more = generate(SynthConfig("more", sites, overlap=1.0, marriages=0.2, moves=0.3, insured=0.5, history=0.5))
+    assert more.truth == plain.truth
+    for site, table in more.sites.items():
+        assert {k: v for k, v in table.columns.items() if k in COLUMNS} == plain.sites[site].columns
+    numbers = more.sites["a"].columns["insured_number"]
+    there = [n for n in numbers if n]
+    assert 900 < len(there) < 1100
+    right = [n for n in there if insured_number(n)[0]]
+    assert 0.98 * len(there) < len(right) < len(there), "a few are wrong, and their check digit tells"
+    assert len(set(there)) == len(there)
+    assert "" in more.sites["a"].columns["birth_name"]
+    assert any(more.sites["a"].columns["former_street"])
+    of = {}
+    for (_, _, person), number in zip(more.truth, numbers + more.sites["b"].columns["insured_number"], strict=True):
+        if insured_number(number)[0]:
+            of.setdefault(person, set()).add(number)
+    assert sum(len(v) > 1 for v in of.values()) <= 2, "one person has one number"
