@@ -78,14 +78,22 @@ def withdrawals(conn: Connection, study: str) -> int:
     return int(conn.execute(query, (study,)).fetchone()[0])
 
 
-def unlink(conn: Connection, run: str, records: frozenset[tuple[int, int]]) -> None:
-    """Records that a run left out belong to no person; links of records that were removed meanwhile go."""
+def unlink(
+    conn: Connection, run: str, records: frozenset[tuple[int, int]], late: frozenset[tuple[int, int]] = frozenset()
+) -> None:
+    """Records that a run left out belong to no person. Links go of those that were decided about before (`late`)
+    and of records that were removed meanwhile.
+    """
     conn.executemany(
         "UPDATE record SET state = 'mapped', person = NULL, quality = NULL"
         " WHERE domain = ? AND serial = ? AND state = 'linked'",
         sorted(records),
     )
     for side in ("a", "b"):
+        conn.executemany(
+            f"DELETE FROM link WHERE run = ? AND domain_{side} = ? AND serial_{side} = ?",  # noqa: S608 - constants
+            [(run, *record) for record in sorted(late)],
+        )
         conn.execute(
             "DELETE FROM link WHERE run = ? AND NOT EXISTS (SELECT 1 FROM record r"  # noqa: S608 - constants
             f" WHERE r.domain = link.domain_{side} AND r.serial = link.serial_{side})",

@@ -270,7 +270,10 @@ async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edg
                 for a, b, count, level, posterior, cls in decided.links
             ],
         )
-        consent_study.unlink(conn, run.id, decided.left_out)
+        # Asked once more: since it was decided a withdrawal may have come, or the last day of a consent have passed.
+        late = consent_study.left_out(context, conn, run.study) - decided.left_out
+        left_out = decided.left_out | late
+        consent_study.unlink(conn, run.id, left_out, late)
         conn.execute(
             "UPDATE run SET state = 'applied', parameters_hash = ?, counts = ?, finished = ? WHERE id = ?",
             (
@@ -294,7 +297,7 @@ async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edg
             sources=[{"site": s.site, "records": s.records} for s in decided.counts.sources],
             pairs=[{"sites": p.sites, "matches": p.matches, "possible": p.possible} for p in decided.counts.pairs],
             persons=decided.counts.persons,
-            **({"left_out": len(decided.left_out)} if decided.left_out else {}),
+            **({"left_out": len(left_out)} if left_out else {}),
         )
 
     await context.db.write(effect)
