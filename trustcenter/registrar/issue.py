@@ -23,13 +23,12 @@ from trustcenter.errors import LimitError, QuotaExceededError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import newrows, policy
+from . import newrows, policy, sealing
 from .context import Context
 from .domains import DomainRow
 from .head import COUNTER_BITS
 
 LOOKUP_VERSION = 1
-DATA_VERSION = 1
 PART: Final = 10_000  # originals in one transaction
 BESIDE_SMALL: Final = 2_000  # the same while small requests arrive
 _PROBE: Final = 32  # originals that show whether a part may be known as a whole
@@ -85,12 +84,12 @@ async def issue(
     for start in range(0, len(tags) or 1, size):
         try:
             part = slice(start, start + size)
-            known = (
-                await context.db.read(partial(_known, context, domain, tags[part]))
-                if len(tags[part]) > _PROBE
-                else None
-            )
-            made.append(known or await context.db.write(partial(effect, part)))
+            done: Issued | None = None
+            if len(tags[part]) > _PROBE:
+                done = await context.db.read(partial(_known, context, domain, tags[part]))
+            if done is None:
+                done = await context.db.write(partial(effect, part))
+            made.append(done)
         except QuotaExceededError as error:
             if not made:
                 raise
@@ -270,6 +269,4 @@ def unseal_rows(context: Context, domain: DomainRow, rows: Sequence[tuple[int, b
     head = seal_head(domain)
     ids = [row_id(serial, nonce) for serial, nonce, _, _ in rows]
     aads = [head + ident + _INDEX_0 + row[2] for ident, row in zip(ids, rows, strict=True)]
-    return context.keys.unseal(
-        domain.uuid, DATA_VERSION, [ident + b"\1" for ident in ids], [row[3] for row in rows], aads
-    )
+    return sealing.unseal(context, domain, [ident + b"\1" for ident in ids], [row[3] for row in rows], aads)
