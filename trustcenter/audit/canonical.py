@@ -48,13 +48,11 @@ def check(value: object, depth: int = DEPTH_MAX) -> None:
     if depth == 0:
         raise ValueError("nested too deeply")
     if kind is dict:
-        for key, item in value.items():  # type: ignore[attr-defined]
-            if key not in _known_keys:
-                if type(key) is not str or not _KEY.match(key):
-                    raise ValueError("a key must be a lower-case word")
-                if len(_known_keys) < 1000:
-                    _known_keys.add(key)
-            if type(item) is not str:
+        if not value.keys() <= _known_keys:  # type: ignore[attr-defined]
+            _check_keys(value)  # type: ignore[arg-type]
+        for item in value.values():  # type: ignore[attr-defined]
+            # Most values are strings and small numbers: no call for them, as a log has millions of entries.
+            if type(item) is not str and not (type(item) is int and -INTEGER_MAX <= item <= INTEGER_MAX):
                 check(item, depth - 1)
         return
     if kind is list:
@@ -62,6 +60,15 @@ def check(value: object, depth: int = DEPTH_MAX) -> None:
             check(item, depth - 1)
         return
     raise ValueError("only strings, integers, lists and objects are allowed")
+
+
+def _check_keys(value: dict[object, object]) -> None:
+    for key in value:
+        if key not in _known_keys:
+            if type(key) is not str or not _KEY.match(key):
+                raise ValueError("a key must be a lower-case word")
+            if len(_known_keys) < 1000:
+                _known_keys.add(key)
 
 
 def decode(raw: bytes) -> object:

@@ -187,14 +187,14 @@ class AuditLog:
 
         if len(self._places) > _PLACES_MAX:  # of requests that nobody answered
             self._places.clear()
+        stamp, skew = None, 0
+        if self.room == "registrar":  # one moment for all: they commit together
+            now = (self._clock() - _EPOCH) // _MICROSECOND
+            skew = max(last - now, 0)
+            last = max(now, last)
+            stamp = self._stamp(last)
         for event, fields in items:
-            if self.room == "registrar":
-                now = (self._clock() - _EPOCH) // _MICROSECOND
-                skew = max(last - now, 0)
-                last += max(now - last, 0)
-                leaf = entries.build(self.room, size, event, fields, self._stamp(last), skew)
-            else:
-                leaf = entries.build(self.room, size, event, fields, None)
+            leaf = entries.build(self.room, size, event, fields, stamp, skew)
             hash_ = tree.leaf_hash(leaf)
             tree.grow(frontier, size, hash_, keep)
             rows.append((size, hash_, leaf))

@@ -106,11 +106,13 @@ class Rules:
         if old is None or new is None:
             self._unknown(entry.data.get("domain"))
             return
-        if self._keys.get(old, ACTIVE) != ACTIVE:
-            raise ValueError("a key was rotated that was not active")
+        before = self._keys.get(old, ACTIVE)
+        if before in (PRE_ACTIVE, DESTROYED):
+            raise ValueError("a key was rotated that was not in use")
         if self._keys.get(new, PRE_ACTIVE) not in (PRE_ACTIVE, SUSPENDED):
             raise ValueError("a key became active that could not")
-        self._keys[old], self._keys[new] = SUSPENDED, ACTIVE
+        self._keys[old] = SUSPENDED if before == ACTIVE else before  # a compromised key stays one
+        self._keys[new] = ACTIVE
 
     def _step(self, entry: Entry) -> None:
         key = _key(entry.data, "version")

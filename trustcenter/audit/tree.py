@@ -41,7 +41,7 @@ def grow(frontier: list[bytes], size: int, hash_: bytes, keep: Callable[[int, in
     """
     level = 0
     while size >> level & 1:
-        hash_ = node_hash(frontier.pop(), hash_)
+        hash_ = _sha256(b"\x01" + frontier.pop() + hash_).digest()
         level += 1
         if keep is not None:
             keep(level, size >> level, hash_)

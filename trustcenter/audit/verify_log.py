@@ -287,11 +287,13 @@ class Rules:
             if not named or type(old) is not int or type(new) is not int:
                 self.forget(domain)
                 return
-            if self.keys.get((domain, purpose, old), "active") != "active":
-                raise ValueError("a key was rotated that was not active")
+            before = self.keys.get((domain, purpose, old), "active")
+            if before in ("pre-active", "destroyed"):
+                raise ValueError("a key was rotated that was not in use")
             if self.keys.get((domain, purpose, new), "pre-active") not in ("pre-active", "suspended"):
                 raise ValueError("a key became active that could not")
-            self.keys[domain, purpose, old], self.keys[domain, purpose, new] = "suspended", "active"
+            self.keys[domain, purpose, old] = "suspended" if before == "active" else before
+            self.keys[domain, purpose, new] = "active"
             return
         version = data.get("version")
         if not named or type(version) is not int:
