@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from rules_support import FORMAT, Files
+from joining_support import joining
+from rules_support import FORMAT, NORTH, SOUTH, Files, Opened
+from test_service_study import Source
 
+from trustcenter.clock import utc_now
+from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 
 ROOT = Path(__file__).parents[2]
@@ -51,8 +56,53 @@ async def test_no_operation_moves_a_serial(files: Files) -> None:
         await center.rotate("plain")
 
 
+async def test_persons_split_and_merged_by_linkage_move_no_serial(files: Files) -> None:
+    """Real runs: all joined; then split, because consents are over; then merged again, by new ones."""
+    conn = sqlite3.connect(files.database)
+    conn.executescript(GUARD)
+    conn.close()
+    now = utc_now()
+
+    def clock() -> datetime:
+        return now
+
+    sources = {NORTH: Source("heart", 1, 0, 60), SOUTH: Source("heart", 2, 20, 60)}
+    async with open_instance(files.config, files.passphrase, clock) as instance, joining(instance) as study:
+        center = Opened(instance.registrar)
+        await study.create(("north", "south"), consent=["4"])
+
+        async def consents(signed: date, until: date | None) -> None:
+            for site, source in sources.items():
+                last = None if until is None or site == SOUTH else str(until)
+                policies = [api.ConsentProvision(code="4", last=last)]
+                items = [api.ConsentItem(original=n, date=str(signed), policies=policies) for n in source.hex_numbers]
+                answer = await study.linking.take_consents(site, "req", "heart", items)
+                assert list(answer.results) == ["permitted"] * 60
+
+        await consents(now.date() - timedelta(days=1), now.date() + timedelta(days=10))
+        pseudonyms = {site: await study.register(site, source) for site, source in sources.items()}
+        for site, source in sources.items():
+            await study.upload(site, source)
+        rows = {name: await center.rows(name) for name in ("heart.north", "heart.south")}
+
+        await study.run()
+        joined = await study.persons()
+        assert (len(joined), len(set(joined.values()))) == (120, 80)
+        now += timedelta(days=20)
+        await study.run()
+        split = await study.persons()
+        assert (len(split), len(set(split.values()))) == (60, 60)
+        await consents(now.date(), None)
+        await study.run()
+        merged = await study.persons()
+        assert (len(merged), len(set(merged.values()))) == (120, 80)
+
+        assert {name: await center.rows(name) for name in rows} == rows
+        assert {site: await study.register(site, source) for site, source in sources.items()} == pseudonyms
+
+
 def test_no_statement_of_ours_moves_one() -> None:
-    """A merge that comes later has one way: a pointer to the successor."""
+    """What is merged are persons. Were pseudonyms ever merged, there would be one way: a pointer to the successor."""
     moves = re.compile(
         r"UPDATE\s+(entry|record|stored_string)\s+SET\s+(?:(?!WHERE)[^;])*?\b(serial|domain|idx)\s*=", re.IGNORECASE
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
+from joining_support import joining
 from rules_support import NORTH, OPERATOR, SOUTH, Files, Opened
+from test_service_study import Source
 
 from keys import hybrid
 from trustcenter.errors import PolicyError
+from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.registrar import issue, records, studies
 from trustcenter.registrar.domains import find
@@ -61,27 +64,39 @@ async def test_they_stand_for_the_record_number_in_the_domain_of_study_and_site(
         assert len(await center.rows(south)) == 3
 
 
-async def test_joining_two_records_to_one_person_changes_no_pseudonym(files: Files) -> None:
-    async with files.open() as center:
-        north, south = await study(center)
-        numbers = sorted(os.urandom(16).hex() for _ in range(2))
-        body = api.RegisterRequest(record_numbers=numbers)
-        before = [
-            (await records.register(center.context, who, "req", "heart", body)).pseudonyms for who in (NORTH, SOUTH)
-        ]
-        rows = await center.rows(north), await center.rows(south)
+async def test_joining_records_to_one_person_changes_no_pseudonym(files: Files) -> None:
+    """A real run joins them; a second one, with more records at one site, joins further ones."""
+    people = {NORTH: (0, 120), SOUTH: (60, 60)}
+    async with open_instance(files.config, files.passphrase) as instance, joining(instance) as made:
+        center = Opened(instance.registrar)
+        await made.create(("north", "south"))
+        sources = {site: Source("heart", 1 + at, *people[site]) for at, site in enumerate(people)}
+        before = {site: await made.register(site, source) for site, source in sources.items()}
+        for site, source in sources.items():
+            await made.upload(site, source)
+        names = [f"heart.{site}" for site in ("north", "south")]
+        rows = [await center.rows(name) for name in names]
+        assert not await made.persons()
 
-        def join(person: bytes):
-            return lambda conn: conn.execute("UPDATE record SET state = 'linked', person = ?", (person,))
+        run = await made.run()
+        assert run.counts is not None
+        assert run.counts.linked_persons == 60
+        first = await made.persons()
+        assert len(set(first.values())) == 120
+        assert {site: await made.register(site, source) for site, source in sources.items()} == before
+        assert [await center.rows(name) for name in names] == rows
 
-        for _ in range(2):  # joined, and joined otherwise
-            await center.context.db.write(join(os.urandom(16)))
-            after = [
-                (await records.register(center.context, who, "req", "heart", body)).pseudonyms for who in (NORTH, SOUTH)
-            ]
-            assert after == before
-        assert (await center.rows(north), await center.rows(south)) == rows
-        assert len({text for part in before for text in part}) == 4
+        more = Source("heart", 2, 0, 60)
+        added = await made.register(SOUTH, more)
+        await made.upload(SOUTH, more)
+        run = await made.run()
+        assert run.counts is not None
+        assert run.counts.linked_persons == 120
+        assert {site: await made.register(site, source) for site, source in sources.items()} == before
+        assert await made.register(SOUTH, more) == added
+        assert [(await center.rows(name))[: len(old)] for name, old in zip(names, rows, strict=True)] == rows
+        texts = [*before[NORTH], *before[SOUTH], *added]
+        assert len(set(texts)) == len(texts) == 240
 
 
 async def test_hospital_ids_never_enter_a_domain_of_a_study(files: Files) -> None:
