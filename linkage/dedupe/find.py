@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from linkage.dedupe.blocks import blocks as blocks_of
+from linkage.dedupe.blocks import runs
+from linkage.dedupe.defaults import without_defaults
 from linkage.dedupe.model import CUT, LEVELS, PATTERNS, Model, fit, levels_of
-from linkage.encode.blocks import codes, combine
 from linkage.normalise import Prepared
 from linkage.schema import Schema
 
@@ -22,8 +24,6 @@ PAIR = np.dtype([("a", "i8"), ("b", "i8"), ("pattern", "i8"), ("posterior", "f8"
 LOWEST = 0.05
 _LONGEST = 63  # characters of a text that are compared
 _SAMPLE = 400_000  # pairs from which the levels of strangers are estimated
-# A block of more records (one date for thousands) would cost more than all others: left out, and reported.
-BLOCK_RECORDS = 4_000
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,15 @@ class Duplicates:
         pairs: (m,) PAIR, best first; `match` is what the rule would decide, the rest is "possible".
         model: what was estimated.
         compared: pairs of records that were compared.
-        blocks_skipped: blocks that were left out because they are too large.
+        blocks_skipped: blocks that were left out because they are huge, even cut by further components.
+        defaults: values that far too many records share, taken as missing (`dedupe.defaults`).
     """
 
     pairs: NDArray[np.void]
     model: Model
     compared: int
     blocks_skipped: int
+    defaults: int
 
     def levels(self) -> dict[str, list[int]]:
         """Comparison → level of each pair; 0 missing, 1 equal, then less and less alike."""
@@ -50,15 +52,18 @@ class Duplicates:
 def find(schema: Schema, prepared: Prepared, *, lowest: float = LOWEST, progress: Progress | None = None) -> Duplicates:
     """Find the duplicates of one source: all pairs that share a block of any pass, without caps.
 
+    In a block of more than 4,000 records only pairs that share one more component are compared (`dedupe.blocks`).
+
     Args:
         schema: its passes are the blocking rules.
         prepared: n records; further surnames are used if they were prepared.
         lowest: pairs below this probability are not returned.
-        progress: called with (passes done, passes); may raise to cancel.
+        progress: called with (rules done, rules); may raise to cancel.
     """
+    prepared, defaults = without_defaults(schema, prepared)
     fields, text, size = text_numbers(schema, prepared)
-    blocks = _blocks(schema, prepared)
-    model, skipped = _estimate(fields, text, size, blocks, prepared.n, progress)
+    blocks, skipped = blocks_of(schema, prepared)
+    model, compared = _estimate(fields, text, size, blocks, prepared.n, progress)
     wanted = model.posterior >= lowest
     parts = [_listed(at, blocks, fields, text, size, wanted) for at in range(len(blocks))]
     a, b, pattern = (np.concatenate([p[k] for p in parts]) for k in range(3))
@@ -68,7 +73,7 @@ def find(schema: Schema, prepared: Prepared, *, lowest: float = LOWEST, progress
     if schema.rules == "german/1":
         table["match"] &= ~never_alone(pattern)
     table = table[np.lexsort((b, a, -table["posterior"]))]
-    return Duplicates(table, model, skipped[0], skipped[1])
+    return Duplicates(table, model, compared, skipped, defaults)
 
 
 def never_alone(pattern: I8) -> NDArray[np.bool_]:
@@ -109,49 +114,21 @@ def text_numbers(schema: Schema, prepared: Prepared) -> tuple[I4, NDArray[np.uin
     return np.ascontiguousarray(np.stack(rows)), text, size
 
 
-def _blocks(schema: Schema, prepared: Prepared) -> I4:
-    """(passes, n): number of the block of each record, 0 = none."""
-    coded = {name: codes(prepared.components[name]) for name in schema.components}
-    out = np.zeros((schema.P, prepared.n), np.int32)
-    for at, rule in enumerate(schema.passes):
-        present, block = combine([coded[part] for part in rule.parts], prepared.n)
-        out[at] = np.where(present, block + 1, 0)
-    return out
-
-
-def _runs(block: I4) -> tuple[I8, I8, int]:
-    """Records sorted by block, where each block of two or more starts, and how many are too large."""
-    order = np.argsort(block, kind="stable")
-    order = order[block[order] > 0]
-    sorted_blocks = block[order]
-    edges = np.flatnonzero(np.diff(sorted_blocks, prepend=-1, append=-1))
-    sizes = np.diff(edges)
-    good = (sizes >= 2) & (sizes <= BLOCK_RECORDS)
-    keep = np.repeat(good, sizes)
-    return (
-        order[keep],
-        np.concatenate(([0], np.cumsum(sizes[good]))).astype(np.int64),
-        int((sizes > BLOCK_RECORDS).sum()),
-    )
-
-
 def _estimate(
     fields: I4, text: NDArray[np.uint16], size: I8, blocks: I4, n: int, progress: Progress | None
-) -> tuple[Model, tuple[int, int]]:
+) -> tuple[Model, int]:
     from linkage.kernels.compare import scan_pass
 
     counts = np.zeros(PATTERNS, np.int64)
     none, no = np.zeros(0, np.int64), np.zeros(0, np.bool_)
-    skipped = 0
     for at in range(len(blocks)):
-        order, starts, large = _runs(blocks[at])
-        skipped += large
+        order, starts = runs(blocks[at])
         scan_pass(order, starts, blocks, at, fields, text, size, counts, no, none, none, none)
         if progress is not None:
             progress(at + 1, len(blocks))
     pairs = n * (n - 1) // 2
     totals, resolution = _totals(fields, text, size, n, pairs)
-    return fit(counts, totals, resolution, pairs), (int(counts.sum()), skipped)
+    return fit(counts, totals, resolution, pairs), int(counts.sum())
 
 
 def _listed(
@@ -159,7 +136,7 @@ def _listed(
 ) -> tuple[I8, I8, I8]:
     from linkage.kernels.compare import scan_pass
 
-    order, starts, _ = _runs(blocks[at])
+    order, starts = runs(blocks[at])
     none = np.zeros(0, np.int64)
     room = 4096
     while True:

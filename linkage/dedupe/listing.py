@@ -21,6 +21,7 @@ from linkage.dedupe.find import Duplicates
 from linkage.dedupe.model import CUT, LEVELS
 from linkage.errors import DuplicatesError
 from linkage.schema import Schema
+from linkage.spreadsheet import guarded, unguarded
 from linkage.tables import Table
 
 SAME: Final = "same"
@@ -45,7 +46,7 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         schema: fingerprint of the schema whose passes were the blocking rules.
         records: of the source, duplicates included.
         compared: pairs of records that were compared.
-        blocks_skipped: blocks too large to be compared; other passes cover most of their pairs.
+        blocks_skipped: blocks too large to be compared, even cut by further components.
         listed: pairs that were listed.
         same: of these, pairs that a person confirmed.
         different: of these, pairs that a person rejected.
@@ -108,7 +109,10 @@ class Removed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 def rows(table: Table, found: Duplicates, *, values: bool) -> Iterator[list[str]]:
-    """The list, header first. With `values` each pair has the values of both records side by side."""
+    """The list, header first. With `values` each pair has the values of both records side by side.
+
+    People open it in a spreadsheet: no cell begins like a formula.
+    """
     names = list(table.columns) if values else []
     yield [*_HEAD, *(f"{name}_{side}" for name in names for side in "ab")]
     levels = found.levels()
@@ -117,8 +121,8 @@ def rows(table: Table, found: Duplicates, *, values: bool) -> Iterator[list[str]
         reasons = [f"{name} {WORDS[name][levels[name][k]]}" for name in LEVELS if levels[name][k]]
         yield [
             *("", "match" if match else "possible", f"{posterior:.4f}", "; ".join(reasons)),
-            *(table.ids[a], table.ids[b]),
-            *(table.columns[name][i] for name in names for i in (a, b)),
+            *(guarded(table.ids[i]) for i in (a, b)),
+            *(guarded(table.columns[name][i]) for name in names for i in (a, b)),
         ]
 
 
@@ -165,7 +169,7 @@ def read_list(path: Path) -> list[tuple[str, str, str]]:
             word, a, b = (row[i].strip() for i in at)
             if word.lower() not in ("", SAME, DIFFERENT):
                 raise DuplicatesError(f"a decision is {SAME}, {DIFFERENT} or nothing", where=f"row {number}")
-            decided.append((word.lower(), a, b))
+            decided.append((word.lower(), unguarded(a), unguarded(b)))
     except csv.Error:
         raise DuplicatesError("a quotation of the list is not closed or not opened") from None
     return decided

@@ -219,6 +219,7 @@ def dedupe(
         "matches": int(found.pairs["match"].sum()),
         "expected_duplicates": round(found.model.matches, 1),
         "blocks_skipped": found.blocks_skipped,
+        "default_values": found.defaults,
     }
     if listing is not None:
         from linkage.dedupe.listing import write_list

@@ -119,6 +119,8 @@ class Matched:
         Raises:
             UsageError_: a decision is another word, or a pair is not one of the outcome; with the row.
         """
+        from linkage.spreadsheet import unguarded
+
         place = {(int(a), int(b)): k for k, (a, b) in enumerate(self.outcome.pairs[["a", "b"]].tolist())}
         found = []
         wanted = ("decision", "source_a", "record_a", "source_b", "record_b")
@@ -128,7 +130,8 @@ class Matched:
                 raise UsageError_(
                     f"a decision is {SAME}, {DIFFERENT} or nothing", code="bad_label", where=f"row {number}"
                 )
-            first, second = self._place.get((ends[0], ends[1]), -1), self._place.get((ends[2], ends[3]), -1)
+            source_a, a, source_b, b = map(unguarded, ends)
+            first, second = self._place.get((source_a, a), -1), self._place.get((source_b, b), -1)
             at = place.get((min(first, second), max(first, second)))
             if at is None:
                 raise UsageError_("the pair is not one of this outcome", code="bad_label", where=f"row {number}")
@@ -146,6 +149,7 @@ class Matched:
             LocalFileError: the file exists (without `force`).
         """
         from linkage.evaluate.curves import stratum_of
+        from linkage.spreadsheet import guarded
 
         strata: dict[int, list[tuple[bytes, int]]] = {}
         pairs = self.outcome.pairs
@@ -159,7 +163,10 @@ class Matched:
         write_csv(
             path,
             _LABEL_COLUMNS,
-            (("", *self.records[int(pairs["a"][k])], *self.records[int(pairs["b"][k])]) for _, k in sorted(chosen)),
+            (
+                ("", *map(guarded, self.records[int(pairs["a"][k])]), *map(guarded, self.records[int(pairs["b"][k])]))
+                for _, k in sorted(chosen)
+            ),
             force=force,
         )
         return len(chosen)

@@ -1,7 +1,9 @@
 """Duplicates of one source: what is found, what is never joined alone, and what a person's list does."""
 
+import csv
 import hashlib
 import json
+from itertools import combinations, pairwise
 
 import jellyfish
 import msgspec
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkage.dedupe import find
+from linkage.dedupe.blocks import blocks, runs
 from linkage.dedupe.listing import Removed, encode_removed, load_removed, read_list, rows, settle, write_list
 from linkage.dedupe.model import LEVELS, PATTERNS, levels_of
 from linkage.errors import DuplicatesError
@@ -18,6 +21,7 @@ from linkage.evaluate import of_pairs
 from linkage.kernels.compare import jaro_winkler
 from linkage.normalise import prepare
 from linkage.schema import load
+from linkage.spreadsheet import guarded, unguarded
 from linkage.synth import SiteSpec, SynthConfig, generate
 from linkage.tables import Table
 
@@ -127,10 +131,75 @@ def test_ten_records_two_of_them_one_person(people):
     assert joined(found([*people[:9], people[4]])) == {(4, 9)}
 
 
-def test_one_value_for_thousands_is_left_out_and_reported(people):
-    same = [(p[0], p[1], "1985-01-01", *p[3:]) for p in people] * 12
-    result = found(same)
-    assert result.blocks_skipped >= 1
+def many(n, **same):
+    """n records of people; what is given is the same for all."""
+    config = SynthConfig("tests/dedupe/many", (SiteSpec("one", n),), errors="none", missing=0.0, catchment=20)
+    columns = generate(config).sites["one"].columns
+    return [list(r) for r in zip(*((same.get(f) and [same[f]] * n) or columns[f] for f in FIELDS), strict=True)]
+
+
+def test_a_huge_block_is_cut_and_its_duplicates_are_found():
+    """One postcode for 4,600: not all are compared with all, and twenty duplicates are found all the same."""
+    people = many(4600, postcode="50667")
+    slips = [[*r[:1], r[1][:-1] + "x", *r[2:]] for r in people[:20]]
+    result = found([*map(tuple, people), *map(tuple, slips)])
+    assert result.compared < 600_000
+    assert result.blocks_skipped == 0
+    assert {(k, 4600 + k) for k in range(20)} - joined(result) == set()
+    assert len(joined(result)) <= 22
+
+
+def test_a_block_is_of_no_more_records_than_the_limit(people):
+    """Whatever is cut, every pair that shares a small block of a pass, or a huge one and one more component, stays."""
+    prepared = prepare(DE, table([(p[0], p[1], "1985-05-05", *p[3:]) for p in people]).columns, further=True)
+    rows, skipped = blocks(DE, prepared, limit=30)
+    assert all(np.bincount(row)[1:].max(initial=0) <= 30 for row in rows)
+    assert skipped == 0
+    together = set()
+    for row in rows:
+        order, starts = runs(row)
+        for a, b in pairwise(starts):
+            together |= {frozenset(p) for p in combinations(order[a:b].tolist(), 2)}
+    pc, given = prepared.components["pc"], prepared.components["G"]
+    for i, j in combinations(range(400), 2):
+        if pc[i] == pc[j] and given[i] == given[j]:
+            assert frozenset((i, j)) in together
+
+
+def test_what_cannot_be_cut_is_left_out_and_reported():
+    assert found([ANNA] * 4100).blocks_skipped >= 1
+
+
+def test_a_default_date_is_no_evidence(people):
+    """A tenth of the records has one and the same date of birth; nobody is joined for it, and duplicates are found."""
+    records = [(*p[:2], "1985-05-05", *p[3:]) if k % 10 == 0 else p for k, p in enumerate(people)]
+    result = found([*records, *records[:20]])
+    assert result.defaults == 42
+    assert {(k, 400 + k) for k in range(20) if k % 10} <= joined(result)
+    assert len(joined(result)) <= 22
+    assert len(result.pairs) < 60
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+49", "-5", "@x", "\tx", "'x", "'=x", "''", "x", "", "=", "'"])
+def test_no_cell_of_the_list_is_a_formula(cell):
+    assert unguarded(guarded(cell)) == cell
+    assert not guarded(cell).startswith(("=", "+", "-", "@", "\t"))
+
+
+def test_ids_and_values_that_look_like_formulas_come_back(tmp_path, people):
+    source = Table(["=P1", "+2", "-3"], table([people[0], people[0], people[1]]).columns)
+    source.columns["street"][0] = '=HYPERLINK("x")'
+    result = find(DE, prepare(DE, source.columns, further=True))
+    write_list(tmp_path / "l.csv", source, result, values=True)
+    text = (tmp_path / "l.csv").read_text(encoding="utf-8")
+    assert "'=HYPERLINK" in text
+    head, *lines = csv.reader(text.splitlines())
+    assert not [cell for line in lines for cell in line if cell.startswith(("=", "+", "-", "@"))]
+    marked = [["same", *line[1:]] for line in lines]
+    with (tmp_path / "l.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([head, *marked])
+    removed, _ = settle(DE, source, result, read_list(tmp_path / "l.csv"), accept=False)
+    assert set(removed.ids) | set(removed.ids.values()) == {"=P1", "+2"}
 
 
 def test_the_order_of_records_does_not_count(people):
