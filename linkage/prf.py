@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+import numpy as np
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from numpy.typing import NDArray
 
 SUITE = b"trustcenter/keyed-passes/1/"
 _BLOCK = 64  # bytes, input block of SHA-256
@@ -38,7 +40,7 @@ def subkey(secret: bytes, label: str, study: str, version: int = 0) -> bytes:
 class Prf:
     """HMAC-SHA-256 under one key, with the two keyed states computed once: three times as fast as `hmac.digest`."""
 
-    __slots__ = ("_inner", "_outer")
+    __slots__ = ("_inner", "_key", "_outer", "_states")
 
     def __init__(self, key: bytes) -> None:
         if len(key) != 32:
@@ -46,6 +48,8 @@ class Prf:
         padded = key.ljust(_BLOCK, b"\0")
         self._inner = hashlib.sha256(bytes(b ^ 0x36 for b in padded))
         self._outer = hashlib.sha256(bytes(b ^ 0x5C for b in padded))
+        self._key = padded
+        self._states: tuple[NDArray[np.uint32], NDArray[np.uint32]] | None = None
 
     def __repr__(self) -> str:
         return "Prf(<redacted>)"
@@ -68,6 +72,32 @@ class Prf:
             outer.update(inner.digest())
             append(outer.digest())
         return out
+
+    def batch(self, data: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """HMACs of many messages in one compiled call.
+
+        Args:
+            data: the messages, one behind the other.
+            starts: (n + 1,) i8, where each starts, and the end.
+
+        Returns:
+            (n, 32) u1.
+        """
+        from linkage.kernels.sha256 import ROUND, hmac_many, state_after
+
+        if self._states is None:
+            self._states = (
+                state_after(bytes(b ^ 0x36 for b in self._key)),
+                state_after(bytes(b ^ 0x5C for b in self._key)),
+            )
+        out = np.empty((len(starts) - 1, 32), np.uint8)
+        hmac_many(*self._states, ROUND, data, starts, out)
+        return out
+
+    def rows(self, messages: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """HMACs of n messages of one length: (n, length) u1 to (n, 32) u1."""
+        n, length = messages.shape
+        return self.batch(np.ascontiguousarray(messages).reshape(-1), np.arange(n + 1) * length)
 
     def stretch(self, message: bytes, length: int) -> bytes:
         """`length` bytes: HMAC(message ‖ 0x00) ‖ HMAC(message ‖ 0x01) ‖ …, cut; at most 8,192 bytes."""

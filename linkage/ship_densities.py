@@ -53,10 +53,7 @@ GRADES = {
 def count(schema: Schema, config: SynthConfig, grade: str) -> Counts:
     """Counts from two sites of a synthetic population whose truth is known."""
     made = generate(config)
-    known = {f.name for f in schema.fields}
-    left, right = (
-        prepare(schema, {k: v for k, v in made.sites[s.name].columns.items() if k in known}) for s in config.sites
-    )
+    left, right = (prepare(schema, made.sites[s.name].select(schema.columns)) for s in config.sites)
     n = left.n
     home = {person: i for i, (_, _, person) in enumerate(made.truth[:n])}
     return calibrate(schema, left, right, [home.get(person, -1) for _, _, person in made.truth[n:]], grade=grade)

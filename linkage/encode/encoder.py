@@ -76,8 +76,20 @@ def _each_once(function: Callable[[str], bytes], values: Sequence[str]) -> list[
     return list(map(known.__getitem__, values))
 
 
-def _bytes(parts: list[bytes], width: int) -> U8:
-    return np.frombuffer(bytearray(b"".join(parts)), np.uint8).reshape(-1, width)
+def _packed(messages: list[bytes]) -> tuple[U8, I64]:
+    """Messages one behind the other, and where each starts."""
+    starts = np.zeros(len(messages) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, messages), np.int64, len(messages)), out=starts[1:])
+    return np.frombuffer(bytearray(b"".join(messages)), np.uint8), starts
+
+
+def _joined(*parts: U8 | bytes) -> U8:
+    """(n, total) u1: columns of bytes side by side; what is no array stands in every row."""
+    n = next(len(p) for p in parts if isinstance(p, np.ndarray))
+    whole = [
+        p if isinstance(p, np.ndarray) else np.broadcast_to(np.frombuffer(p, np.uint8), (n, len(p))) for p in parts
+    ]
+    return np.concatenate(whole, axis=1)
 
 
 def encode(
@@ -138,12 +150,13 @@ class _Work:
         """Write the rows of the records start..stop-1 into `out`, (stop - start, P) ROW."""
         base, place = self._bases(start, stop)
         coded: dict[int, list[bytes]] = {}  # one list per column of parts, of which passes share most
-        numbers = [lp(row.tobytes()) for row in self.numbers[start:stop]]
+        m = stop - start
+        numbers = _joined(_SIZE16, self.numbers[start:stop])
         for slot, rows in enumerate(self.plan.rows):
             at = rows.at
             alive = rows.live[start:stop]
-            tokens = np.empty((stop - start, 16), np.uint8)
-            filters = np.empty((stop - start, 32), np.uint8)
+            tokens = np.empty((m, 16), np.uint8)
+            filters = np.empty((m, 32), np.uint8)
             name = self.names[at]
             which = np.flatnonzero(alive)
             if len(which):
@@ -151,23 +164,19 @@ class _Work:
                     if id(values_of) not in coded:
                         coded[id(values_of)] = _each_once(lambda value: lp(value.encode()), values_of[start:stop])
                 parts = [list(compress(coded[id(values_of)], alive)) for values_of in rows.parts]
-                values = [name + b"".join(value) for value in zip(*parts, strict=True)]
-                tokens[which] = _bytes(self.token.many(values), 32)[:, :16]
-                nonces = np.ascontiguousarray(_bytes(self.nonce.many(values), 32)[:, :8])
+                blocks = _packed([name + b"".join(value) for value in zip(*parts, strict=True)])
+                tokens[which] = self.token.batch(*blocks)[:, :16]
+                nonces = np.ascontiguousarray(self.nonce.batch(*blocks)[:, :8])
                 filters[which] = self.streams.filters(at, nonces, base, place(rows.variant[start:stop])[which])
-            own = b"" if rows.nth == 0 else lp(rows.nth.to_bytes(4, "big"))
-            for i in np.flatnonzero(~alive).tolist():
-                filler = np.frombuffer(self.dummy.stretch(numbers[i] + name + own, 48), np.uint8)
-                tokens[i], filters[i] = filler[:16], filler[16:]
+            dead = np.flatnonzero(~alive)
+            if len(dead):
+                tail = name if rows.nth == 0 else name + lp(rows.nth.to_bytes(4, "big"))
+                filler = [self.dummy.rows(_joined(numbers[dead], tail + bytes([i]))) for i in (0, 1)]
+                tokens[dead], filters[dead, :16] = filler[0][:, :16], filler[0][:, 16:]
+                filters[dead, 16:] = filler[1][:, :16]
             # lp(record number) ‖ lp(pass) ‖ lp(token) ‖ lp(filter)
-            t, f = tokens.tobytes(), filters.tobytes()
-            head = name + _SIZE16
-            messages = [
-                number + head + t[i : i + 16] + _SIZE32 + f[2 * i : 2 * i + 32]
-                for number, i in zip(numbers, range(0, len(t), 16), strict=True)
-            ]
             column = out[:, slot]
-            column["ref"] = _bytes(self.ref.many(messages), 32)[:, :16]
+            column["ref"] = self.ref.rows(_joined(numbers, name + _SIZE16, tokens, _SIZE32, filters))[:, :16]
             column["pass"] = at
             column["token"] = tokens
             column["filter"] = filters

@@ -273,7 +273,7 @@ def several_values():
             "name": "birth names, former addresses, more of them than rows",
             "expect": "rows",
             "study_secret": "a7" * 32,
-            "site_key": "3d" * 32,
+            "site_key": "c3" * 32,
             "study": "herz-2026",
             "version": 2,
             "schema": schema,
