@@ -18,6 +18,9 @@
     ├── JoinInputError         rows, levels or caps handed to `join` contradict each other
     ├── PlanError              a working directory without plan, inputs that do not belong together, a missing chunk
     ├── ChunkError             workers died repeatedly over a chunk
+    ├── TokenIndexError        no index there, or a window or rows file that does not fit it
+    │   ├── TokenIndexDamagedError   a file of an index is missing, cut or changed
+    │   └── TokenIndexBusyError      another process changes the index
     ├── MatchInputError        sources handed to `match` do not fit each other or the schema
     ├── VerdictError           people's decisions about pairs contradict each other
     └── DensitiesError         no densities for these passes, or a damaged table
@@ -159,6 +162,26 @@ class ChunkError(LinkageError):
 
     code = "chunk_failed"
     kind = "unavailable"
+
+
+class TokenIndexError(LinkageError):
+    """There is no index in a directory, or a window or rows file does not fit it."""
+
+    code = "bad_index"
+
+
+class TokenIndexDamagedError(TokenIndexError):
+    """A file of an index is missing, cut or changed."""
+
+    code = "index_damaged"
+    kind = "verification"
+
+
+class TokenIndexBusyError(TokenIndexError):
+    """Another process changes the index."""
+
+    code = "index_busy"
+    kind = "conflict"
 
 
 class MatchInputError(LinkageError):

@@ -174,7 +174,7 @@ def join(work: Path, plan: Plan, number: int) -> Report:
     end = min(first + plan.span, plan.buckets)
     found: list[Edges] = []
     rows = 0
-    for at, (words, source) in enumerate(_buckets(work, plan, first, end), first):
+    for at, (words, source) in enumerate(buckets(work, plan, first, end), first):
         rows += len(words)
         cap = plan.caps[at >> plan.bits]
         found.append(join_words(words, source, plan.levels, cap=cap, block_pairs=plan.block_pairs))
@@ -195,7 +195,7 @@ def join(work: Path, plan: Plan, number: int) -> Report:
     return report
 
 
-def _buckets(work: Path, plan: Plan, first: int, end: int) -> Iterator[tuple[U64, I64]]:
+def buckets(work: Path, plan: Plan, first: int, end: int) -> Iterator[tuple[U64, I64]]:
     """Rows and their sources, bucket by bucket; what lies together on disk is read at once."""
     cuts = [_cut_of(work, plan.hash, plan.buckets, name) for name in plan.cuts]
     pieces: list[tuple[int, U64, I64]] = []  # source, rows of one slab, where its buckets start

@@ -58,10 +58,11 @@ def read_part(path: Path, magic: bytes, kind: type[T]) -> tuple[T, memoryview] |
     return header, memoryview(data)[end + 1 :]
 
 
-def sha256_of(path: Path) -> str:
-    """Of a whole file, in pieces."""
+def sha256_of(path: Path, skip: int = 0) -> str:
+    """Of a file but its first `skip` bytes, in pieces."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
+        file.seek(skip)
         while piece := file.read(_READ):
             digest.update(piece)
     return digest.hexdigest()

@@ -138,27 +138,50 @@ def make(
     filled = [h.sha256 for h, _ in heads if h.n]
     if len(set(filled)) != len(filled):
         raise PlanError("two sources have the same rows", hint="a source cannot be compared with itself")
-    total = sum(h.n for h, _ in heads)
-    bits = min(_MOST_BITS, max(0, (total // schema.P // bucket_rows).bit_length()))
-    plan = Plan(
-        study=first.study,
-        version=first.version,
-        fingerprint=first.fingerprint,
-        levels=schema.levels,
-        caps=tuple(p.cap for p in schema.passes),
+    plan = plan_of(
+        files,
+        schema.levels,
+        [p.cap for p in schema.passes],
         block_pairs=block_pairs,
-        bits=bits,
-        span=max(1, chunk_rows * (schema.P << bits) // max(total, 1)) if total > chunk_rows else schema.P << bits,
-        inputs=tuple(
-            Input(source=h.source, path=str(path.resolve()), rows=h.n, begin=begin, sha256=h.sha256)
-            for path, (h, begin) in zip(files, heads, strict=True)
-        ),
+        bucket_rows=bucket_rows,
+        chunk_rows=chunk_rows,
     )
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
     if (work / PLAN).exists() and load(work).hash != plan.hash:
         raise PlanError("the working directory belongs to another comparison", hint="take a new one, or empty it")
     replace(work / PLAN, msgspec.json.encode(plan, order="sorted") + b"\n")
     return plan
+
+
+def plan_of(
+    files: Sequence[Path],
+    levels: tuple[int, int, int, int],
+    caps: Sequence[int],
+    *,
+    block_pairs: int = BLOCK_PAIRS,
+    bucket_rows: int = BUCKET_ROWS,
+    chunk_rows: int = CHUNK_ROWS,
+) -> Plan:
+    """A plan over files that are known to belong together; arguments as `make`."""
+    heads = [open_rows(path) for path in files]
+    first = heads[0][0]
+    total = sum(h.n for h, _ in heads)
+    bits = min(_MOST_BITS, max(0, (total // len(caps) // bucket_rows).bit_length()))
+    buckets = len(caps) << bits
+    return Plan(
+        study=first.study,
+        version=first.version,
+        fingerprint=first.fingerprint,
+        levels=levels,
+        caps=tuple(caps),
+        block_pairs=block_pairs,
+        bits=bits,
+        span=max(1, chunk_rows * buckets // total) if total > chunk_rows else buckets,
+        inputs=tuple(
+            Input(source=h.source, path=str(path.resolve()), rows=h.n, begin=begin, sha256=h.sha256)
+            for path, (h, begin) in zip(files, heads, strict=True)
+        ),
+    )
 
 
 def load(work: Path) -> Plan:
