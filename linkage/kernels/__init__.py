@@ -1,7 +1,8 @@
 """Compiled inner loops. Importing this package imports numba, so import it late and only where it is needed.
 
 Every kernel has an explicit signature (compiled once, cached beside the module), releases the GIL, and touches
-numbers only; keys enter `sha256` alone, where HMACs of many messages are computed. All arrays are C-contiguous and writable.
+numbers only; keys enter `sha256` alone, where HMACs of many messages are computed. All arrays are C-contiguous and
+writable.
 """
 
 from __future__ import annotations
