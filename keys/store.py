@@ -174,6 +174,11 @@ class KeyStore(Guarded):
         entry = self._entries.get(key_id)
         return entry is not None and entry.destroyed is None
 
+    def known(self, key_id: KeyId) -> bool:
+        """Whether the key exists or existed."""
+        self.refresh()
+        return key_id in self._entries
+
     def change_passphrase(self, passphrase: bytes, *, kdf: KdfProfile = DEFAULT_KDF) -> None:
         """Seal under another passphrase. Older copies of the file still open with the old one.
 

@@ -133,6 +133,25 @@ def test_a_leaked_key_by_commands_two_people_hand_out_its_map(cli: Cli, places: 
     assert cli("keys", "rotation", "map", ident, "--party", party, "-o", target, *op).code == 0
 
 
+def test_a_data_key_is_rotated_in_the_background(cli: Cli, places: dict[str, Path]) -> None:
+    base, op = places["base"], ("--connect", places["operator"])
+    job = ("--column", "PID", "--domain", "sealed", "--connect", places["north"])
+    assert cli("domain", "create", "sealed", "--site", "north", *op).code == 0
+    assert cli("pseudonymize", base / "patients.csv", *job, "-o", base / "before.csv").code == 0
+    lookup = cli("keys", "rotate", "sealed", "--purpose", "lookup", "--dry-run", *op)
+    assert (lookup.code, "[lookup_not_rotated]" in lookup.err) == (4, True)
+    done = cli("keys", "rotate", "sealed", "--purpose", "data", "--yes", "--json", *op).json
+    for _ in range(100):
+        shown = cli("keys", "rotation", "show", done["rotation"], "--json", *op).json
+        if shown["stage"] != "rewriting":
+            break
+    assert (shown["stage"], shown["done"], shown["parties"]) == ("changed", 3, [])
+    assert cli("keys", "rotation", "verify", done["rotation"], "--json", *op).json["done"] == 3
+    assert cli("keys", "rotation", "finalize", done["rotation"], "--yes", "--json", *op).json["stage"] == "finalized"
+    assert cli("pseudonymize", base / "patients.csv", *job, "-o", base / "after.csv").code == 0
+    assert (base / "after.csv").read_bytes() == (base / "before.csv").read_bytes()
+
+
 def test_schedules_are_shown_when_due(cli: Cli, places: dict[str, Path]) -> None:
     op = ("--connect", places["operator"])
     assert "[bad_schedule]" in cli("keys", "rotate", "turning", "--every", "yearly", *op).err

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import key_proposals, keycare, rotation, rotation_map
+from trustcenter.registrar import key_proposals, keycare, rewriting, rotation, rotation_map
 
 from .calls import APPROVER, OPERATOR, SITE, Answer, Call, Handler, Lines, Route
 
@@ -16,9 +16,11 @@ async def key_list(call: Call) -> Answer:
 
 
 async def key_rotate(call: Call) -> Answer:
-    return await rotation.rotate(
-        call.instance.registrar, call.principal, call.request_id, call.segment("domain"), call.body
-    )
+    context = call.instance.registrar
+    plan = await rotation.rotate(context, call.principal, call.request_id, call.segment("domain"), call.body)
+    if plan.state == "done" and plan.rotation is not None:
+        await rewriting.take_up(context)
+    return plan
 
 
 async def domain_rotations(call: Call) -> Answer:
@@ -36,6 +38,7 @@ async def rotation_show(call: Call) -> Answer:
 async def rotation_resume(call: Call) -> Answer:
     context, ident = call.instance.registrar, call.segment("rotation")
     await rotation.cut_over(context, call.principal.name, call.request_id, ident)
+    await rewriting.take_up(context)
     return await rotation.show(context, ident)
 
 

@@ -17,6 +17,7 @@ from trustcenter.config import Config, require_safe_address
 from trustcenter.errors import ConfigError, TrustCenterError, UnavailableError
 from trustcenter.instance import notes
 from trustcenter.instance.opening import Instance, open_instance
+from trustcenter.registrar import rewriting
 
 from .app import create_app
 from .listener import Listener
@@ -146,6 +147,7 @@ async def serve(config: Config, passphrase: bytes, *, ready: Callable[[str], Non
             )
             host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
             ready(f"{scheme}://{host}:{port}")
+            await rewriting.take_up(instance.registrar)
             noting = loop.create_task(_take_notes(instance))
             await stopping.wait()
             noting.cancel()

@@ -26,6 +26,7 @@ from trustcenter.registrar import (
     grants,
     reidentify_schema,
     removal,
+    rewriting,
     rotation_schema,
     runs,
 )
@@ -175,6 +176,7 @@ async def open_instance(
         try:
             yield Instance(config, instance, registrar, comparator, copies)
         finally:
+            await rewriting.stop(registrar)
             await _stop(registrar)
 
 

@@ -43,6 +43,7 @@ class Context:
     comparator_key: bytes  # Ed25519 public key that signs the comparator's receipts
     tags: TagIndex = field(default_factory=TagIndex)
     singles: Singles | None = None  # made at the first small request
+    jobs: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # rotations that rewrite, by id
     _key_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def make_keys(self, ids: Sequence[KeyId]) -> None:

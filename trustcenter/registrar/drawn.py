@@ -13,7 +13,7 @@ from keys import drawn
 from trustcenter.errors import LimitError
 from trustcenter.store import Connection, select_in
 
-from . import issue
+from . import issue, sealing
 from .context import Context
 from .domains import DomainRow
 
@@ -58,10 +58,10 @@ def store(
     ids = [issue.row_id(*entry) for entry in entries]
     sealed = context.keys.seal(
         domain.uuid,
-        issue.DATA_VERSION,
+        sealing.version(context, conn, domain),
         [ident + b"\2" for ident in ids],
         [text.encode() for _, text, _ in chosen],
-        _aads(domain, ids, [tag for tag, _, _ in chosen]),
+        aads(domain, ids, [tag for tag, _, _ in chosen]),
     )
     conn.executemany(
         "INSERT INTO stored_string (domain, tag, serial, sealed, attempt) VALUES (?,?,?,?,?)",
@@ -142,16 +142,17 @@ def unseal(
         SealError: a row was changed outside the service.
     """
     ids = [issue.row_id(*entry) for entry in entries]
-    texts = context.keys.unseal(
-        domain.uuid,
-        issue.DATA_VERSION,
+    texts = sealing.unseal(
+        context,
+        domain,
         [ident + b"\2" for ident in ids],
         [box for _, box in stored],
-        _aads(domain, ids, [tag for tag, _ in stored]),
+        aads(domain, ids, [tag for tag, _ in stored]),
     )
     return [text.decode() for text in texts]
 
 
-def _aads(domain: DomainRow, ids: Sequence[bytes], string_tags: Sequence[bytes]) -> list[bytes]:
+def aads(domain: DomainRow, ids: Sequence[bytes], string_tags: Sequence[bytes]) -> list[bytes]:
+    """What the sealed strings of entries are bound to."""
     head = b"trustcenter/string/1\0" + bytes.fromhex(domain.uuid)
     return [head + ident + tag for ident, tag in zip(ids, string_tags, strict=True)]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from trustcenter.audit import Event, merkle_root
 from trustcenter.store import Connection
 
-from . import domains, issue
+from . import domains, issue, sealing
 from .commitments import cut, leaves
 from .context import Context
 from .domains import DomainRow
@@ -85,7 +85,7 @@ def make(context: Context, conn: Connection, domain: DomainRow, version: int, lo
     tag_rows = np.frombuffer(b"".join(tags), np.uint8).reshape(count, 16)
     sealed = context.keys.seal(
         domain.uuid,
-        issue.DATA_VERSION,
+        sealing.version(context, conn, domain),
         cut(_columns(ids, b"\1")),
         values,
         cut(_columns(issue.seal_head(domain), ids, bytes(4), tag_rows)),

@@ -19,7 +19,7 @@ from trustcenter.messages import api
 from trustcenter.messages import reidentification as wire
 from trustcenter.store import Connection, select_in
 
-from . import domains, issue, lookup, policy, reidentify, requests, tickets
+from . import domains, issue, lookup, policy, reidentify, requests, sealing, tickets
 from .context import Context
 from .domains import DomainRow
 from .tickets import TicketState
@@ -114,9 +114,9 @@ def unseal(context: Context, conn: Connection, domain: DomainRow, serials: set[i
     found: list[tuple[int, bytes, int, bytes, bytes]] = list(select_in(conn, query, (domain.id,), sorted(serials)))
     head = issue.seal_head(domain)
     ids = [issue.row_id(serial, nonce) for serial, nonce, *_ in found]
-    opened = context.keys.unseal(
-        domain.uuid,
-        issue.DATA_VERSION,
+    opened = sealing.unseal(
+        context,
+        domain,
         [ident + b"\1" for ident in ids],
         [row[4] for row in found],
         [head + ident + row[2].to_bytes(4, "big") + row[3] for ident, row in zip(ids, found, strict=True)],

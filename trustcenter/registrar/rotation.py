@@ -77,8 +77,6 @@ def _plan(context: Context, conn: Connection, name: str, purpose: Purpose, expec
     domain = domains.find(conn, name)
     policy.require_open(conn, domain.id)
     _require_rotatable(conn, domain, purpose)
-    if shape_of(purpose) is Shape.CURSOR:
-        raise PolicyError("this kind of key cannot be rotated yet", code="not_supported")
     versions = context.ring.versions(conn, domain.scope, purpose)
     active = next((v for v in versions if v.state is KeyState.ACTIVE), None)
     if expected is not None and (active is None or expected != active.version):
@@ -121,15 +119,11 @@ def _require_rotatable(conn: Connection, domain: DomainRow, purpose: Purpose) ->
             code="not_keyed",
             hint="make a new domain and translate into it",
         )
-    if purpose is not Purpose.LOOKUP:
-        return
-    consent = conn.execute("SELECT 1 FROM consent WHERE domain = ? LIMIT 1", (domain.id,)).fetchone()
-    if not domain.policy.reversible or domain.policy.parent is not None or domain.strings or consent:
+    if purpose is Purpose.LOOKUP:
         raise PolicyError(
-            "tags of this domain cannot be made anew: not everything that they were made of is kept",
-            code="tags_fixed",
-            hint="a lookup key is rotated where originals are kept, without parent, stored strings or consent;"
-            " otherwise translate into a new domain",
+            "a lookup key cannot be rotated in place yet",
+            code="lookup_not_rotated",
+            hint="make a new domain, which has keys of its own, and translate into it",
         )
 
 

@@ -28,7 +28,7 @@ from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageE
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import domains, issue, policy, rotation, rotation_record
+from . import domains, issue, policy, rewriting, rotation, rotation_record
 from .context import Context
 from .domains import DomainRow
 from .keyring import INSTANCE
@@ -294,7 +294,7 @@ async def verify(context: Context, caller: Principal, request: str, ident: str) 
     """
     found = await context.db.read(lambda conn: rotation_record.find(conn, ident))
     if shape_of(found.purpose) is not Shape.FLIP:
-        raise PolicyError("only a pseudonym key has a map", code="no_map")
+        return await rewriting.verify(context, caller, request, found)
     domain = await context.db.read(lambda conn: rotation.by_scope(conn, found.scope))
     seen = Pairs()
     if found.from_version and found.stage in (Stage.CHANGED, Stage.VERIFIED):

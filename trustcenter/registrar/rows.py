@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from trustcenter.audit import Event, merkle_root
 from trustcenter.store import Connection, select_in
 
-from . import drawn, issue
+from . import drawn, issue, sealing
 from .context import Context
 from .domains import DomainRow
 from .head import COUNTER_BITS
@@ -108,7 +108,7 @@ def insert(
             salts,
             (item.idx for item in items),
             (item.tag for item in items),
-            _seal(context, domain, items, ids),
+            _seal(context, conn, domain, items, ids),
             repeat(expires),
         ),
     )
@@ -149,13 +149,19 @@ def _expires(context: Context, domain: DomainRow) -> int | None:
     return None if days is None else int((context.clock() + timedelta(days=days)).timestamp())
 
 
-def _seal(context: Context, domain: DomainRow, items: Sequence[New], ids: Sequence[bytes]) -> Sequence[bytes | None]:
+def _seal(
+    context: Context, conn: Connection, domain: DomainRow, items: Sequence[New], ids: Sequence[bytes]
+) -> Sequence[bytes | None]:
     if not domain.policy.reversible:
         return [None] * len(items)
     head = issue.seal_head(domain)
     aads = [head + ident + item.idx.to_bytes(4, "big") + item.tag for ident, item in zip(ids, items, strict=True)]
     return context.keys.seal(
-        domain.uuid, issue.DATA_VERSION, [ident + b"\1" for ident in ids], [item.value for item in items], aads
+        domain.uuid,
+        sealing.version(context, conn, domain),
+        [ident + b"\1" for ident in ids],
+        [item.value for item in items],
+        aads,
     )
 
 
