@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from linkage.cluster import Verdicts, agglomerate, hold_back
 from linkage.decide import Class, Densities, RefIndex, Weights, aggregate, cut_for, decide, shipped, tie_ranks
 from linkage.errors import MatchInputError
-from linkage.join import join
+from linkage.join import Edges, join
 from linkage.schema import Schema
 
 U8 = NDArray[np.uint8]
@@ -92,6 +92,7 @@ def match(
     tie_keys: U8 | None = None,
     parts: int = 1,
     workers: int = 1,
+    edges: Edges | None = None,
     progress: Progress | None = None,
 ) -> MatchResult:
     """Link two or more sources.
@@ -108,13 +109,14 @@ def match(
         tie_keys: (records, 16) u1; by default the record numbers.
         parts: cut the comparison into this many ranges of tokens, to bound memory.
         workers: threads of the comparison.
+        edges: of a comparison that was made elsewhere (`linkage.executors`); the rows of the sources are not looked at.
         progress: called with (stage, done, total); may raise to cancel. Stages: compare, decide, cluster.
 
     Raises:
         MatchInputError: fewer than two sources, shapes that do not fit the schema, or a ref that occurs twice.
         DensitiesError: none ship for the schema's profile, or given ones are for other passes.
     """
-    _check(sources, schema)
+    _check(sources, schema, rows=edges is None)
     cut = cut_for(len(sources)) if cut is None else cut
     if densities is None:
         densities = shipped(schema.profile)
@@ -129,14 +131,15 @@ def match(
         if progress is not None:
             progress(stage, done, 1)
 
-    edges = join(
-        [s.rows for s in sources],
-        schema.levels,
-        caps=[p.cap for p in schema.passes],
-        parts=parts,
-        workers=workers,
-        progress=compared,
-    )
+    if edges is None:
+        edges = join(
+            [s.rows for s in sources],
+            schema.levels,
+            caps=[p.cap for p in schema.passes],
+            parts=parts,
+            workers=workers,
+            progress=compared,
+        )
     report("decide", 0)
     refs = np.concatenate([s.refs for s in sources])
     owner = np.repeat(np.arange(len(sources), dtype=np.int32), [len(s.refs) for s in sources])
@@ -184,7 +187,7 @@ def match(
     )
 
 
-def _check(sources: Sequence[Source], schema: Schema) -> None:
+def _check(sources: Sequence[Source], schema: Schema, *, rows: bool) -> None:
     if len(sources) < 2:
         raise MatchInputError("at least two sources are needed")
     if len({s.name for s in sources}) != len(sources):
@@ -193,5 +196,5 @@ def _check(sources: Sequence[Source], schema: Schema) -> None:
         n = len(source.record_numbers)
         if source.refs.shape != (n, schema.P, 16) or source.record_numbers.shape != (n, 16):
             raise MatchInputError("record numbers and refs do not fit the passes", where=f"source {at + 1}")
-        if len(source.rows) != n * schema.P:
+        if rows and len(source.rows) != n * schema.P:
             raise MatchInputError("there are not P rows per record", where=f"source {at + 1}")

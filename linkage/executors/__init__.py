@@ -13,7 +13,7 @@ any order. So a worker that is killed costs the chunk it was at, and a compariso
 from __future__ import annotations
 
 from linkage.executors.chunks import Report, status
-from linkage.executors.edges import read_edges, write_edges
+from linkage.executors.edges import gather, read_edges, write_edges
 from linkage.executors.plan import Plan, load, make
 from linkage.executors.run import Executor, Inline, OnDask, Processes, compare, run_chunk
 
@@ -25,6 +25,7 @@ __all__ = [
     "Processes",
     "Report",
     "compare",
+    "gather",
     "load",
     "make",
     "read_edges",

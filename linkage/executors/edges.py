@@ -16,7 +16,7 @@ from linkage.errors import RowsFileDamagedError, RowsFileError
 from linkage.executors.chunks import edges_of
 from linkage.executors.files import new
 from linkage.executors.plan import load
-from linkage.join import sort_edges
+from linkage.join import Edges, sort_edges
 from linkage.rows import EDGE
 
 MAGIC = b"TCEDGE1\n"
@@ -50,6 +50,28 @@ def write_edges(work: Path, path: Path) -> EdgesHeader:
     plan = load(work)
     tables = [edges_of(work, plan, name)[1] for name in plan.joins]
     return write(path, merged(tables), sum(map(len, tables)), plan.study, plan.version, plan.fingerprint)
+
+
+def gather(work: Path) -> Edges:
+    """The edges of a comparison that is done, in memory and not sorted over chunks; deciding needs no order.
+
+    Raises:
+        PlanError: a chunk is missing.
+    """
+    plan = load(work)
+    sizes = [edges_of(work, plan, name)[0].n for name in plan.joins]
+    table = np.empty(sum(sizes), EDGE)
+    over = np.zeros(len(plan.inputs), np.int64)
+    compared = skipped = largest = at = 0
+    for name in plan.joins:
+        report, part = edges_of(work, plan, name)
+        table[at : at + len(part)] = part
+        at += len(part)
+        over += np.array(report.over_cap, np.int64)
+        compared += report.compared
+        skipped += report.blocks_skipped
+        largest = max(largest, report.largest_block)
+    return Edges(table, compared, tuple(over.tolist()), skipped, largest)
 
 
 def merged(tables: Sequence[NDArray[np.void]]) -> Iterator[NDArray[np.void]]:

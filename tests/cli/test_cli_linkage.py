@@ -222,3 +222,24 @@ def test_schemas_are_listed_shown_and_fingerprinted(cli: Cli) -> None:
     assert cli("linkage", "schema", "show", "de-person/1", "--json").json["name"] == "de-person/1"
     assert listed["de-person/1"] in cli("linkage", "schema", "show", "de-person/1").out
     assert "[unknown_schema]" in cli("linkage", "schema", "show", "no-such/1").err
+
+
+def test_worker_processes_and_a_kept_directory_give_the_same(cli: Cli, world: Path) -> None:
+    for site in ("north", "south"):
+        assert encode(cli, world, site).code == 0
+    both = (world / "enc-north", world / "enc-south")
+    assert cli("linkage", "match", *both, "-o", world / "one").code == 0
+    work = world / "work"
+    assert cli("linkage", "match", *both, "-o", world / "two", "--workers", "2", "--work", work).code == 0
+    stamps = {p.name: p.stat().st_mtime_ns for p in work.glob("*.part")}
+    assert stamps
+    assert mode(work) == 0o700
+    assert {mode(p) for p in work.iterdir()} == {0o600}
+    assert cli("linkage", "match", *both, "-o", world / "three", "--work", work).code == 0
+    assert {p.name: p.stat().st_mtime_ns for p in work.glob("*.part")} == stamps
+    for name in ("pairs.csv", "persons.csv"):
+        assert len({(world / out / name).read_bytes() for out in ("one", "two", "three")}) == 1
+    assert not [p for p in world.iterdir() if p.name.startswith(".")]
+    other = cli("linkage", "match", both[1], both[0], "-o", world / "four", "--work", work)
+    assert other.code == 1
+    assert "bad_plan" in other.err

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from trustcenter.errors import UsageError_
 
 from . import output
+from .linkage_machines import machine_options
 from .options import PATH, force_option, json_option, output_option
 from .progress import progress
+
+if TYPE_CHECKING:
+    from trustcenter.client.comparing import Machines
 
 
 @click.command()
@@ -21,7 +26,7 @@ from .progress import progress
     "--not-deduplicated", multiple=True, metavar="SOURCE", help="A source that may hold a patient twice; repeat."
 )
 @click.option("--careful", is_flag=True, help="Leave twins at one address and changed surnames to people.")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads of the comparison.")
+@machine_options
 @click.option(
     "--densities", type=PATH, metavar="FILE", help="The study's counts (linkage calibrate) instead of those that ship."
 )
@@ -34,7 +39,7 @@ def match(
     schema_name: str | None,
     not_deduplicated: tuple[str, ...],
     careful: bool,
-    workers: int,
+    machines: Machines,
     densities: Path | None,
     explain: bool,
     force: bool,
@@ -48,6 +53,7 @@ def match(
 
     Example:
       trustcenter linkage match north/ south/ practice/ -o joined/
+      trustcenter linkage match north/ south/ -o joined/ --workers 8 --work spool/
     """
     from trustcenter.client.offline import match_directories
 
@@ -65,7 +71,7 @@ def match(
             schema=schema,
             not_deduplicated=not_deduplicated,
             careful=careful,
-            workers=workers,
+            machines=machines,
             densities=densities,
             force=force,
             progress=lambda _, done, total: tick(done, total),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from trustcenter.errors import ConflictError, UsageError_
 
+from .comparing import Machines, compared
 from .csvstream import read_columns, write_csv
 from .errors import LocalFileError
 from .offline_calibrate import read_densities
@@ -139,7 +140,7 @@ def match_directories(
     schema: Schema | None = None,
     not_deduplicated: Sequence[str] = (),
     careful: bool = False,
-    workers: int = 1,
+    machines: Machines | None = None,
     densities: Path | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -151,16 +152,18 @@ def match_directories(
     outcome carries the site's ids.
 
     Raises:
-        ConflictError: sources of different studies, versions or schemas. LinkageError: a damaged file.
+        ConflictError: sources of different studies, versions or schemas. LinkageError: a damaged file, a chunk.
         LocalFileError: the output directory.
     """
+    import numpy as np
+
     from linkage.match import Source, match
-    from linkage.rows import read_map, read_rows
+    from linkage.rows import ROW, open_rows, read_map
 
     require_directory(target, force=force)
     headers, sources = [], []
     for directory in directories:
-        head, rows = read_rows(directory / ROWS)
+        head, _ = open_rows(directory / ROWS)
         map_head, entries = read_map(directory / MAP)
         if (head.study, head.version, head.source, head.fingerprint) != (
             map_head.study,
@@ -171,7 +174,13 @@ def match_directories(
             raise ConflictError("rows and map of a source are not of one encoding", code="mixed_sources")
         headers.append(head)
         sources.append(
-            Source(head.source, rows, entries["record_number"], entries["refs"], head.source not in not_deduplicated)
+            Source(
+                head.source,
+                np.empty(0, ROW),  # they stay on the disk; the comparison reads them chunk by chunk
+                entries["record_number"],
+                entries["refs"],
+                head.source not in not_deduplicated,
+            )
         )
     if len({(h.study, h.version, h.fingerprint) for h in headers}) > 1:
         raise ConflictError(
@@ -187,7 +196,14 @@ def match_directories(
     if known.fingerprint != headers[0].fingerprint:
         raise ConflictError("the sources were encoded under another schema", code="wrong_fingerprint")
     frozen = None if densities is None else read_densities(densities, known)
-    result = match(sources, known, frozen, careful=careful, workers=workers, progress=progress)
+
+    def compare_tick(done: int, total: int) -> None:
+        if progress is not None:
+            progress("compare", done, total)
+
+    files = [directory / ROWS for directory in directories]
+    edges = compared(files, known, machines or Machines(), target, compare_tick)
+    result = match(sources, known, frozen, careful=careful, edges=edges, progress=progress)
     records = []
     for directory, one in zip(directories, sources, strict=True):
         ids = _ids(directory / IDS)
