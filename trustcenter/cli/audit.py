@@ -207,6 +207,56 @@ def verify(
         output.hint("give --key FINGERPRINT: without it anybody could have made this log")
 
 
+@audit.command("report")
+@click.argument("bundles", metavar="BUNDLE...", type=PATH, nargs=-1, required=True)
+@output_option("Where the page goes (HTML).")
+@click.option("--key", "fingerprints", multiple=True, metavar="FINGERPRINT", help="Fingerprint of a log's key; repeat.")
+@click.option(
+    "--checkpoint", "checkpoints", multiple=True, type=PATH, metavar="FILE", help="An older checkpoint; repeat."
+)
+@click.option("--study", default="", metavar="STUDY", help="Only this study.")
+@click.option("--from", "since", metavar="TIME", help="First moment, such as 2026-01-01.")
+@click.option("--to", "until", metavar="TIME", help="First moment that no longer counts.")
+@click.option("--language", type=click.Choice(["de", "en"]), default="en", show_default=True)
+@click.option(
+    "--reasons",
+    type=PATH,
+    metavar="FILE",
+    help="Re-identification requests as JSON; a reason is shown only if the log holds the hash of its statement.",
+)
+@force_option
+def report(
+    bundles: tuple[Path, ...],
+    target: Path,
+    fingerprints: tuple[str, ...],
+    checkpoints: tuple[Path, ...],
+    study: str,
+    since: str | None,
+    until: str | None,
+    language: str,
+    reasons: Path | None,
+    force: bool,
+) -> None:
+    """Write a page for people from verified logs: one bundle per room. Offline; there is no report of a broken log.
+
+    Example:
+      trustcenter audit report registrar.bundle comparator.bundle --study hips --language de -o hips.html --key 3f1c-…
+    """
+    from trustcenter.client.audit_export import moment
+    from trustcenter.client.audit_findings import collect, read_reasons
+    from trustcenter.client.audit_report import page
+    from trustcenter.client.files import replacing, require_writable
+
+    require_writable(target, sources=bundles, force=force)
+    found = collect(bundles, fingerprints, checkpoints, study=study, since=moment(since), until=moment(until))
+    if reasons is not None:
+        output.note(f"{found.give_reasons(read_reasons(reasons))} reasons fit the log")
+    with replacing(target, force=force) as stream:
+        stream.write(page(found, language).encode())
+    if not fingerprints:
+        output.hint("give --key FINGERPRINT: without it anybody could have made this log")
+
+
 def _selection(selection: dict[str, Any] | None) -> str:
     if not selection:
         return "everything"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -16,6 +16,7 @@ from .errors import LocalFileError
 
 if TYPE_CHECKING:
     from trustcenter.audit import Report
+    from trustcenter.audit.entries import Entry
 
 LOG_NAME: Final = "log.ndjson"  # in an archive
 _BUFFER: Final = 2**20
@@ -23,12 +24,17 @@ _HEADER_BYTES: Final = 2**20
 
 
 def verify_files(
-    bundles: Sequence[Path], fingerprints: Sequence[str] = (), checkpoints: Sequence[Path] = ()
+    bundles: Sequence[Path],
+    fingerprints: Sequence[str] = (),
+    checkpoints: Sequence[Path] = (),
+    *,
+    each: Callable[[Entry, bytes, bytes], None] | None = None,
 ) -> list[tuple[Path, Report]]:
     """Verify bundles one after the other; the first broken one ends it.
 
     With several fingerprints each bundle is held against the one that fits its key; with one, all are. A
-    checkpoint is held against the bundles of its log, and one that belongs to none of them is an error.
+    checkpoint is held against the bundles of its log, and one that belongs to none of them is an error. `each` is
+    called with every entry, its leaf and its leaf hash, before it is proven.
 
     Raises:
         BundleError: names the first broken entry. LocalFileError: a file cannot be read.
@@ -45,7 +51,7 @@ def verify_files(
             used.update(mine)
             expected = _expected(vkey, fingerprints)
             try:
-                report = verify_bundle(stream, fingerprint=expected, old_checkpoints=[old[i] for i in mine])
+                report = verify_bundle(stream, fingerprint=expected, old_checkpoints=[old[i] for i in mine], each=each)
             except BundleError as error:
                 where = f"{path.name}: {error.where}" if len(bundles) > 1 else error.where
                 raise BundleError(error.message, hint=error.hint, where=where) from None

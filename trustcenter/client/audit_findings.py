@@ -1,0 +1,183 @@
+"""What verified logs say about a study and a period: the facts of a report, nothing of its wording."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .bundles import verify_files
+from .errors import LocalFileError
+
+if TYPE_CHECKING:
+    from trustcenter.audit import Report
+    from trustcenter.audit.entries import Entry
+
+
+@dataclass
+class Reidentification:
+    """One request, and what became of it."""
+
+    time: str
+    site: str
+    domain: str
+    count: int
+    statement: str  # SHA-256 of what was signed, hexadecimal
+    reason: str = ""  # "" unless a statement with this hash was given
+    approved_by: list[str] = field(default_factory=list)
+    denied_by: str = ""
+    originals: int = 0
+
+
+@dataclass
+class Findings:
+    """What was found in the entries of one study (or of all) in a period.
+
+    Attributes:
+        study: "" for everything.
+        since, until: moments as in entries, "" for open ends.
+        logs: the verified bundles.
+        created: of the study: time, who and the data of its entry.
+        issued: new pseudonyms per site. registered: record numbers per site.
+        runs: time and data of each applied run.
+        windows: data of each delivered window, from the comparator.
+        releases: (time, event, who, recipient).
+        refusals: (event, code) → how many entries.
+        keys: (time, event, who, domain, purpose, version).
+        removals: event → how many pseudonyms.
+        events: event → how many entries.
+    """
+
+    study: str = ""
+    since: str = ""
+    until: str = ""
+    logs: list[Report] = field(default_factory=list)
+    created: dict[str, Any] = field(default_factory=dict)
+    issued: Counter[str] = field(default_factory=Counter)
+    registered: Counter[str] = field(default_factory=Counter)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    windows: list[dict[str, Any]] = field(default_factory=list)
+    releases: list[tuple[str, str, str, str]] = field(default_factory=list)
+    reidentifications: dict[str, Reidentification] = field(default_factory=dict)
+    refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
+    keys: list[tuple[str, str, str, str, str, str]] = field(default_factory=list)
+    removals: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+
+    def add(self, entry: Entry) -> None:
+        """Take one entry, if it belongs here."""
+        data = entry.data
+        if isinstance(entry.time, str) and (entry.time < self.since or (self.until and entry.time >= self.until)):
+            return
+        ident = str(data.get("reidentification", ""))
+        if self.study and not (
+            data.get("study") == self.study
+            or str(data.get("domain", "")).startswith(f"{self.study}.")
+            or (ident and ident in self.reidentifications)
+        ):
+            return
+        self.events[entry.event] += 1
+        time = entry.time if isinstance(entry.time, str) else ""
+        count = data.get("count", 1) if isinstance(data.get("count", 1), int) else 1
+        name = str(data.get("domain", ""))
+        match entry.event.split(":"):
+            case [_, _, "refused"]:
+                self.refusals[entry.event, str(data.get("code", ""))] += 1
+            case ["operator", "study", "create"]:
+                self.created = {"time": time, "who": entry.who, **data}
+            case ["site", "pseudonym", "issue"]:
+                self.issued[entry.who] += count
+            case ["site", "record", "register"]:
+                self.registered[entry.who] += int(data.get("created", 0))
+            case ["registrar", "run", "apply"]:
+                self.runs.append({"time": time, **data})
+            case ["comparator", "window", "deliver"]:
+                self.windows.append({"window": entry.window, **data})
+            case [_, "release", _]:
+                self.releases.append((time, entry.event, entry.who, str(data.get("recipient", ""))))
+            case [_, "key", _] | [_, "domain", "close" | "destroy"]:
+                version = data.get("version", data.get("to_version", ""))
+                self.keys.append((time, entry.event, entry.who, name, str(data.get("purpose", "")), str(version)))
+            case [_, "pseudonym", "anonymise" | "delete" | "expire"]:
+                self.removals[entry.event] += count
+            case ["site", "reidentification", "request"]:
+                statement = str(data.get("statement", ""))
+                self.reidentifications[ident] = Reidentification(time, entry.who, name, count, statement)
+            case _:
+                self._decided(entry, ident)
+
+    def _decided(self, entry: Entry, ident: str) -> None:
+        known = self.reidentifications.get(ident)
+        if known is None:
+            return
+        if entry.event == "approver:reidentification:approve":
+            known.approved_by.append(entry.who)
+        elif entry.event == "approver:reidentification:deny":
+            known.denied_by = entry.who
+        elif entry.event == "site:pseudonym:reidentify":
+            known.originals += 1
+
+    def give_reasons(self, statements: Sequence[Mapping[str, Any]]) -> int:
+        """Take the reasons from statements whose hash the log holds; returns how many fitted.
+
+        Args:
+            statements: what `trustcenter reidentify list --json` prints. A statement that was changed does not fit.
+        """
+        by_hash: dict[str, Reidentification] = {r.statement: r for r in self.reidentifications.values() if r.statement}
+        fitted = 0
+        for item in statements:
+            digest = hashlib.sha256(str(item.get("statement", "")).encode()).hexdigest()
+            if digest in by_hash:
+                lines = str(item["statement"]).split("\n")
+                by_hash[digest].reason = next((line[8:] for line in lines if line.startswith("reason: ")), "")
+                fitted += 1
+        return fitted
+
+    def totals(self) -> dict[str, Counter[str]]:
+        """Matches, possible matches and records of the last run, by pair of sites or by site."""
+        found: dict[str, Counter[str]] = defaultdict(Counter)
+        for run in self.runs[-1:]:
+            for pair in run.get("pairs", []):
+                names = " / ".join(map(str, pair["sites"]))
+                found["matches"][names] += pair["matches"]
+                found["possible"][names] += pair["possible"]
+            for source in run.get("sources", []):
+                found["records"][str(source["site"])] += source["records"]
+        return found
+
+
+def collect(
+    bundles: Sequence[Path],
+    fingerprints: Sequence[str] = (),
+    checkpoints: Sequence[Path] = (),
+    *,
+    study: str = "",
+    since: str = "",
+    until: str = "",
+) -> Findings:
+    """Verify bundles and take from them what a report says.
+
+    Raises:
+        BundleError: one is broken: there is no report of a broken log. LocalFileError: a file.
+    """
+    found = Findings(study=study, since=since, until=until)
+    reports = verify_files(bundles, fingerprints, checkpoints, each=lambda entry, leaf, digest: found.add(entry))
+    found.logs = [report for _, report in reports]
+    return found
+
+
+def read_reasons(path: Path) -> list[dict[str, Any]]:
+    """Requests as `reidentify list --json` prints them.
+
+    Raises:
+        LocalFileError: it cannot be read, or is something else.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
+    except (OSError, msgspec.DecodeError):
+        raise LocalFileError("the file with the reasons cannot be read", code="no_input", where=path.name) from None
