@@ -10,6 +10,7 @@ import pytest
 
 from keys import computed
 from trustcenter.client import Connection, RemoteError, SyncTrustCenter, TrustCenter
+from trustcenter.client.access import Access
 from trustcenter.client.settings import Settings
 from trustcenter.messages import api as m
 
@@ -20,7 +21,7 @@ def north(live: Any) -> Connection:
     with SyncTrustCenter(operator) as center:
         center.create_site(m.SiteCreate(name="north", kind=m.SiteKind.HOSPITAL, title="North"))
         center.create_domain("north", "north")
-        token = center.create_token("north", 7)
+        token = center.run(lambda calls: Access(calls).create_token("site", "north", 7))
     return Connection(url=operator.url, ca=operator.ca, token=token.token, site="north")
 
 

@@ -57,7 +57,7 @@ async def test_calls_with_an_effect_are_sent_once(rogue: Rogue) -> None:
         with pytest.raises(RemoteError):
             await center.rotate("north", dry_run=False, expected_version=1)
         with pytest.raises(RemoteError):
-            await center.revoke_token("north", "0" * 32)
+            await center.propose_release("sepsis", "dms")
         with pytest.raises(RemoteError):
             await center.start_run("sepsis")
     assert len(rogue.asked) == 4

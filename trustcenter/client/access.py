@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, TypeVar
-from urllib.parse import quote
-
-import msgspec
+from typing import TYPE_CHECKING, Literal
 
 from trustcenter.messages import api as m
-from trustcenter.messages.common import Message
 
-from .errors import BadAnswerError
+from .answers import quoted
+from .calls import Calls
 
 if TYPE_CHECKING:
     from .api import TrustCenter
 
-T = TypeVar("T")
 Owner = Literal["site", "staff"]
 
 
-class Access:
+class Access(Calls):
     """What an operator does about access, over the connection of a `TrustCenter`.
 
     Example:
@@ -54,62 +50,51 @@ class Access:
             domains=None if domains is None else list(domains),
             operations=None if operations is None else list(operations),
         )
-        return await self._call("POST", _path(kind, name, "tokens"), m.Token, body)
+        return await self._post(_path(kind, name, "tokens"), body, m.Token)
 
     async def tokens(self, kind: Owner, name: str) -> list[m.TokenInfo]:
         """The tokens of a site or person, without the tokens themselves."""
-        return (await self._call("GET", _path(kind, name, "tokens"), m.Tokens)).tokens
+        return (await self._get(_path(kind, name, "tokens"), m.Tokens)).tokens
 
     async def revoke_token(self, kind: Owner, name: str, token_id: str) -> None:
         """Make a token worthless."""
-        await self._http.call("DELETE", _path(kind, name, "tokens", token_id), repeatable=True)
+        await self._delete(_path(kind, name, "tokens", token_id))
 
     async def grants(self, domain: str) -> list[m.GrantSet]:
         """Who was granted what on a domain."""
-        return (await self._call("GET", _grants(domain), m.Grants)).grants
+        return (await self._get(_grants(domain), m.Grants)).grants
 
     async def set_grants(self, domain: str, site: str, operations: Sequence[m.Operation]) -> list[m.GrantSet]:
         """Give a site exactly these operations on a domain that is not its own; none takes all back."""
         body = m.GrantSet(site=site, operations=list(operations))
-        return (await self._call("PUT", _grants(domain), m.Grants, body)).grants
+        return (await self._put(_grants(domain), body, m.Grants)).grants
 
     async def bind_certificate(self, kind: Owner, name: str, pem: str) -> m.Certificate:
         """Bind a client certificate to a site or person."""
         body = m.CertificateBind(certificate=pem)
-        return await self._call("POST", _path(kind, name, "certificates"), m.Certificate, body)
+        return await self._post(_path(kind, name, "certificates"), body, m.Certificate)
 
     async def certificates(self, kind: Owner, name: str) -> list[m.Certificate]:
         """The certificates of a site or person."""
-        return (await self._call("GET", _path(kind, name, "certificates"), m.Certificates)).certificates
+        return (await self._get(_path(kind, name, "certificates"), m.Certificates)).certificates
 
     async def revoke_certificate(self, kind: Owner, name: str, fingerprint: str) -> None:
         """Make a certificate worthless."""
-        await self._http.call("DELETE", _path(kind, name, "certificates", fingerprint), repeatable=True)
+        await self._delete(_path(kind, name, "certificates", fingerprint))
 
     async def limits(self, site: str) -> m.SiteUsage:
         """The limits that hold for a site, and what it has used today."""
-        return await self._call("GET", _path("site", site, "limits"), m.SiteUsage)
+        return await self._get(_path("site", site, "limits"), m.SiteUsage)
 
     async def set_limits(self, site: str, limits: m.SiteLimits) -> m.SiteUsage:
         """Replace a site's own limits; None leaves one to the configuration."""
-        return await self._call("PUT", _path("site", site, "limits"), m.SiteUsage, limits)
-
-    async def _call(self, method: str, path: str, kind: type[T], body: Message | None = None) -> T:
-        sent = None if body is None else msgspec.json.encode(body)
-        answer = await self._http.call(method, path, body=sent, repeatable=method != "POST")
-        try:
-            return msgspec.json.decode(answer, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise BadAnswerError(
-                "the service answered something that this version of the client does not know",
-                hint="compare the versions: trustcenter --version, and GET /version of the service",
-            ) from None
+        return await self._put(_path("site", site, "limits"), limits, m.SiteUsage)
 
 
 def _grants(domain: str) -> str:
-    return f"/v1/domains/{quote(domain, safe='')}/grants"
+    return f"/v1/domains/{quoted(domain)}/grants"
 
 
 def _path(kind: Owner, *segments: str) -> str:
     base = "/v1/sites" if kind == "site" else "/v1/staff"
-    return "/".join((base, *(quote(segment, safe="") for segment in segments)))
+    return "/".join((base, *(quoted(segment) for segment in segments)))

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self, TypeVar
-
-import msgspec
+from typing import Literal, Self
 
 from trustcenter.messages import api as m
-from trustcenter.messages.common import Message
 from trustcenter.messages.rooms import Receipt
 
 from .answers import as_long, decoded, quoted
@@ -26,10 +23,6 @@ from .ndjson import records
 from .operations import DomainOperations
 from .settings import DEFAULT, Settings
 from .transport import Transport
-
-T = TypeVar("T")
-
-_ENCODER: Final = msgspec.json.Encoder()
 
 
 class TrustCenter(DomainOperations, ConsentOperations, AuditOperations, KeyOperations):
@@ -91,18 +84,6 @@ class TrustCenter(DomainOperations, ConsentOperations, AuditOperations, KeyOpera
     async def sites(self) -> list[m.Site]:
         """All sites."""
         return (await self._get("/v1/sites", m.Sites)).sites
-
-    async def create_token(self, site: str, expires_days: int) -> m.Token:
-        """A fresh token of a site."""
-        return await self._post(f"/v1/sites/{quoted(site)}/tokens", m.TokenCreate(expires_days=expires_days), m.Token)
-
-    async def tokens(self, site: str) -> list[m.TokenInfo]:
-        """The tokens of a site, without the tokens themselves."""
-        return (await self._get(f"/v1/sites/{quoted(site)}/tokens", m.Tokens)).tokens
-
-    async def revoke_token(self, site: str, token_id: str) -> None:
-        """Make a token worthless."""
-        await self._http.call("DELETE", f"/v1/sites/{quoted(site)}/tokens/{quoted(token_id)}", repeatable=False)
 
     async def add_staff(self, person: m.StaffCreate) -> m.StaffAdded:
         """Add a person at the centre."""
@@ -287,6 +268,11 @@ class TrustCenter(DomainOperations, ConsentOperations, AuditOperations, KeyOpera
         """One study."""
         return await self._get(f"/v1/studies/{quoted(name)}", m.Study)
 
+    async def move_study(self, name: str, state: str) -> m.Study:
+        """Open, freeze, release, close or delete a study."""
+        body = msgspec.convert({"state": state}, m.StudyMove)
+        return await self._post(f"/v1/studies/{quoted(name)}/state", body, m.Study)
+
     async def start_run(self, study: str) -> m.Run:
         """Start a linkage run."""
         return await self._post(f"/v1/studies/{quoted(study)}/runs", None, m.Run)
@@ -328,26 +314,3 @@ class TrustCenter(DomainOperations, ConsentOperations, AuditOperations, KeyOpera
         if queue is None:
             queue = self._queues[kind, domain] = Coalescer(ask, self.settings)
         return queue
-
-    async def _get(self, path: str, kind: type[T]) -> T:
-        return decoded(await self._http.call("GET", path, repeatable=True), kind)
-
-    async def _post(
-        self,
-        path: str,
-        body: Message | None,
-        kind: type[T],
-        *,
-        repeatable: bool = False,
-        headers: Mapping[str, str] | None = None,
-    ) -> T:
-        sent = b"" if body is None else _ENCODER.encode(body)
-        return decoded(await self._http.call("POST", path, body=sent, headers=headers, repeatable=repeatable), kind)
-
-    async def _put(self, path: str, body: Message, kind: type[T]) -> T:
-        return decoded(await self._http.call("PUT", path, body=_ENCODER.encode(body), repeatable=True), kind)
-
-    async def _stream(self, path: str) -> AsyncIterator[bytes]:
-        async with self._http.stream(path) as body:
-            async for part in body.iter_chunked(2**18):
-                yield part

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 
 from trustcenter.messages import api as m
 from trustcenter.messages import consent_fhir
-from trustcenter.messages.common import Message
 from trustcenter.messages.consent import ConsentItemError
 
 from .answers import as_long, quoted
+from .calls import Calls
 
-T = TypeVar("T")
 _PATIENT: Final = re.compile(r"(?:.*/)?Patient/([A-Za-z0-9.-]{1,64})(?:/_history/.*)?")
 # What the centre refuses to be sent, and what it has no use for.
 _DROPPED: Final = (
@@ -25,20 +23,8 @@ _DROPPED: Final = (
 )  # fmt: skip
 
 
-class ConsentOperations(ABC):
+class ConsentOperations(Calls):
     """Part of `TrustCenter`: consent documents of persons, in any order and as often as one likes."""
-
-    @abstractmethod
-    async def _post(
-        self,
-        path: str,
-        body: Message | None,
-        kind: type[T],
-        *,
-        repeatable: bool = False,
-        headers: Mapping[str, str] | None = None,
-    ) -> T:
-        """Send a request; `TrustCenter` does."""
 
     async def send_consents(self, domain: str, items: Sequence[m.ConsentItem]) -> m.ConsentAnswer:
         """Tell what persons of a domain have permitted; a withdrawal removes their mapping."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal
 
 from trustcenter.errors import VerificationError
 from trustcenter.messages import api as m
-from trustcenter.messages.common import Message
 
 from .answers import quoted
+from .calls import Calls
 from .errors import LocalFileError
 from .files import replacing, require_writable
 
@@ -22,39 +21,14 @@ if TYPE_CHECKING:
 
     from .api import TrustCenter
 
-T = TypeVar("T")
 CONTEXT: Final = "trustcenter/key-proposal/1"
 _HEADER: Final = b"old,new\n"
 Step = Literal["resume", "verify", "finalize", "abort", "rollback"]
 Act = Literal["suspend", "activate", "deactivate"]
 
 
-class KeyOperations(ABC):
+class KeyOperations(Calls):
     """Part of `TrustCenter`."""
-
-    @abstractmethod
-    async def _post(
-        self,
-        path: str,
-        body: Message | None,
-        kind: type[T],
-        *,
-        repeatable: bool = False,
-        headers: Mapping[str, str] | None = None,
-    ) -> T:
-        """Send a request; `TrustCenter` does."""
-
-    @abstractmethod
-    async def _get(self, path: str, kind: type[T]) -> T:
-        """Ask; `TrustCenter` does."""
-
-    @abstractmethod
-    async def _put(self, path: str, body: Message, kind: type[T]) -> T:
-        """Put; `TrustCenter` does."""
-
-    @abstractmethod
-    def _stream(self, path: str) -> AsyncIterator[bytes]:
-        """Bytes of an answer, in parts; `TrustCenter` does."""
 
     async def rotate_key(self, domain: str, request: m.RotateRequest) -> m.RotationPlan:
         """Plan, prepare or carry out a rotation."""

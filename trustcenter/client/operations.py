@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from trustcenter.messages import api as m
-from trustcenter.messages.common import Message
 
 from .answers import as_long, quoted
+from .calls import Calls
 
-T = TypeVar("T")
 
-
-class DomainOperations(ABC):
+class DomainOperations(Calls):
     """Part of `TrustCenter`: every batch is answered in its order, with a result or an error per item."""
-
-    @abstractmethod
-    async def _post(
-        self,
-        path: str,
-        body: Message | None,
-        kind: type[T],
-        *,
-        repeatable: bool = False,
-        headers: Mapping[str, str] | None = None,
-    ) -> T:
-        """Send a request; `TrustCenter` does."""
-
-    @abstractmethod
-    async def _get(self, path: str, kind: type[T]) -> T:
-        """Ask; `TrustCenter` does."""
 
     async def make_domain(self, domain: m.DomainCreate) -> m.Domain:
         """A domain with everything that it shall promise."""
