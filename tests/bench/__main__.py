@@ -28,6 +28,7 @@ SECTIONS: dict[str, tuple[str, str, str]] = {
         "households",
         "synthetic German sites with households; a practice with nobody in common",
     ),
+    "scale": ("scale_bench", "scale", "row files to decided pairs, windows, bad data, Dask, the peer"),
     "audit": ("audit_bench", "audit", "what the log costs; export, verification and proofs of a long one"),
 }
 Row = tuple[str, str, str]
@@ -44,6 +45,12 @@ def main() -> int:
     curve.add_argument("--seconds", type=float, default=10, help="of single requests, at each size")
     curve.add_argument("--window", type=int, default=300_000, help="new and known originals at each size")
     curve.add_argument("--parallel", type=int, default=2, help="requests of 10,000 at a time")
+    large = parser.add_argument_group("scale")
+    large.add_argument("--records", default="1e5", help="in each source")
+    large.add_argument("--sites", type=int, default=2)
+    large.add_argument("--data", help="directory where encoded sources are kept")
+    large.add_argument("--repeat", type=int, default=1, help="of the whole linkage")
+    large.add_argument("--peer", help="an interpreter that has anonlink and clkhash")
     parser.add_argument_group("audit").add_argument("--entries", default="1e6", help="of the long log")
     options = parser.parse_args()
     wanted = options.sections or list(SECTIONS)
@@ -53,7 +60,7 @@ def main() -> int:
         run: Callable[..., list[Row] | None] = getattr(import_module(module), function)
         print(f"\n== {name}: {title}", flush=True)
         load = Load()
-        for what, ours, peer in (run(options) if name in ("pseudonyms", "audit") else run()) or ():
+        for what, ours, peer in (run(options) if name in ("pseudonyms", "scale", "audit") else run()) or ():
             print(f"   {what:<52} {ours}" + (f"\n   {'':<52} {peer}" if peer else ""), flush=True)
         print(f"   foreign load meanwhile: {load.foreign():.0%} of the machine", flush=True)
     return 0
