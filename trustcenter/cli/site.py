@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trustcenter.errors import UsageError_
 
 from . import access, output
-from .options import OPERATIONS, PATH, call, connect_option, force_option, json_option, text_or_file
+from .options import OPERATIONS, call, connect_option, json_option, text_or_file
 
 if TYPE_CHECKING:
     from trustcenter.client import TrustCenter
@@ -52,9 +52,6 @@ def list_(as_json: bool, connect: Path | None) -> None:
 
 
 @site.command("token")
-@click.argument("name")
-@click.option("-o", "--output", "target", type=PATH, metavar="FILE", help="Write the site's connection file.")
-@click.option("--expires-days", type=click.IntRange(1, 730), default=365, show_default=True, help="Life of the token.")
 @click.option("--only-domain", multiple=True, metavar="DOMAIN", help="The token serves for this domain only; repeat.")
 @click.option(
     "--only-operation",
@@ -63,23 +60,8 @@ def list_(as_json: bool, connect: Path | None) -> None:
     metavar="OPERATION",
     help="The token serves for this operation only; repeat.",
 )
-@click.option("--list", "listing", is_flag=True, help="List the site's tokens instead.")
-@click.option("--revoke", metavar="ID", help="Make a token worthless instead.")
-@force_option
-@json_option
-@connect_option
-def token(
-    name: str,
-    target: Path | None,
-    expires_days: int,
-    only_domain: tuple[str, ...],
-    only_operation: tuple[str, ...],
-    listing: bool,
-    revoke: str | None,
-    force: bool,
-    as_json: bool,
-    connect: Path | None,
-) -> None:
+@access.token_options("site")
+def token(**options: Any) -> None:
     """Give a site access: a token, shown once, or a whole connection file (operator).
 
     Operations: issue, get, translate, validate, remove, reidentify, consent, study. A token without --only-domain and
@@ -91,28 +73,19 @@ def token(
       trustcenter site token uk-nord --list
       trustcenter site token uk-nord --revoke 0f3c5a…
     """
-    access.token(
-        "site", name, target, expires_days, listing, revoke, force, as_json, connect, only_domain, only_operation
-    )
+    access.token("site", **options)
 
 
 @site.command("certificate")
-@click.argument("name")
-@click.argument("file", type=PATH, required=False)
-@click.option("--list", "listing", is_flag=True, help="List the site's certificates instead.")
-@click.option("--revoke", metavar="FINGERPRINT", help="Make a certificate worthless instead.")
-@json_option
-@connect_option
-def certificate(
-    name: str, file: Path | None, listing: bool, revoke: str | None, as_json: bool, connect: Path | None
-) -> None:
+@access.certificate_options("site")
+def certificate(**options: Any) -> None:
     """Bind a client certificate to a site, which then needs no token (operator).
 
     Examples:
       trustcenter site certificate uk-nord client.pem
       trustcenter site certificate uk-nord --list
     """
-    access.certificate("site", name, file, listing, revoke, as_json, connect)
+    access.certificate("site", **options)
 
 
 @site.command("limit")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from . import access, output
 from .options import (
-    PATH,
     bare_option,
     call,
     connect_option,
-    connection,
     force_option,
     json_option,
     output_option,
@@ -51,7 +50,7 @@ def keygen(target: Path, passphrase_file: Path | None, bare: bool) -> None:
 @click.argument("name")
 @click.option("--role", type=click.Choice(_ROLES), required=True, help="What the person may do.")
 @click.option("--public-key", metavar="KEY|FILE", help="Public half of the personal key; approvers need one.")
-@click.option("-o", "--output", "target", type=PATH, metavar="FILE", help="Write the person's connection file.")
+@access.output_connection("person")
 @force_option
 @json_option
 @connect_option
@@ -71,22 +70,11 @@ def add(
     """
     from trustcenter.messages.api import StaffCreate, StaffRole
 
-    if target is not None:
-        from trustcenter.client.files import require_writable
-
-        require_writable(target, force=force)
+    access.require_target(target, force=force)
     key = text_or_file(public_key, "tc-person-1:") if public_key else None
     person = StaffCreate(name=name, role=StaffRole(role), public_key=key)
     made = call(connect, lambda center: center.add_staff(person))
-    if target is not None:
-        own = connection(connect)
-        type(own)(url=own.url, ca=own.ca, token=made.token.token, staff=name).save(target, force=force)
-        output.note("wrote the connection file; hand it over by a safe route, then delete your copy")
-    elif as_json:
-        output.data(made)
-    else:
-        click.echo(made.token.token)
-        output.note(f"token {made.token.token_id}, valid until {made.token.expires}; it is not shown again")
+    access.hand_over("staff", name, made.token, target, force=force, connect=connect, answer=made if as_json else None)
 
 
 @staff.command("list")
@@ -99,24 +87,8 @@ def list_(as_json: bool, connect: Path | None) -> None:
 
 
 @staff.command("token")
-@click.argument("name")
-@click.option("-o", "--output", "target", type=PATH, metavar="FILE", help="Write the person's connection file.")
-@click.option("--expires-days", type=click.IntRange(1, 730), default=365, show_default=True, help="Life of the token.")
-@click.option("--list", "listing", is_flag=True, help="List the person's tokens instead.")
-@click.option("--revoke", metavar="ID", help="Make a token worthless instead.")
-@force_option
-@json_option
-@connect_option
-def token(
-    name: str,
-    target: Path | None,
-    expires_days: int,
-    listing: bool,
-    revoke: str | None,
-    force: bool,
-    as_json: bool,
-    connect: Path | None,
-) -> None:
+@access.token_options("person")
+def token(**options: Any) -> None:
     """Give a person another token, shown once, or a whole connection file (operator).
 
     Examples:
@@ -124,22 +96,15 @@ def token(
       trustcenter staff token anna --list
       trustcenter staff token anna --revoke 0f3c5a…
     """
-    access.token("staff", name, target, expires_days, listing, revoke, force, as_json, connect)
+    access.token("staff", **options)
 
 
 @staff.command("certificate")
-@click.argument("name")
-@click.argument("file", type=PATH, required=False)
-@click.option("--list", "listing", is_flag=True, help="List the person's certificates instead.")
-@click.option("--revoke", metavar="FINGERPRINT", help="Make a certificate worthless instead.")
-@json_option
-@connect_option
-def certificate(
-    name: str, file: Path | None, listing: bool, revoke: str | None, as_json: bool, connect: Path | None
-) -> None:
+@access.certificate_options("person")
+def certificate(**options: Any) -> None:
     """Bind a client certificate to a person, who then needs no token (operator).
 
     Example:
       trustcenter staff certificate anna client.pem
     """
-    access.certificate("staff", name, file, listing, revoke, as_json, connect)
+    access.certificate("staff", **options)
