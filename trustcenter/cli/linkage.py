@@ -10,9 +10,11 @@ from trustcenter.errors import UsageError_
 
 from . import output
 from .linkage_calibrate import calibrate
+from .linkage_chunks import chunk, plan
 from .linkage_cluster import cluster
 from .linkage_evaluate import evaluate
 from .linkage_explain import explain
+from .linkage_index import index
 from .linkage_match import match
 from .linkage_quality import check, dedupe
 from .linkage_source import encode, synth
@@ -164,5 +166,5 @@ def secret(study: str | None, version: int, own: bool, shown: Path | None, targe
         output.fields(pairs)
 
 
-for command in (synth, check, dedupe, calibrate, encode, match, cluster, evaluate, explain):
+for command in (synth, check, dedupe, calibrate, encode, match, cluster, evaluate, explain, plan, chunk, index):
     linkage.add_command(command)
