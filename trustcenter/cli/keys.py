@@ -54,6 +54,7 @@ _COMMANDS = {
     "create": ("trustcenter.cli.keys:create", "Prepare the next version of a key, without using it yet (operator)."),
     "activate": ("trustcenter.cli.keys:activate", "Cut over to a prepared version, or end a suspension (operator)."),
     "rotate": ("trustcenter.cli.keys:rotate", "Rotate a key of a domain (operator)."),
+    "rotate-audit": ("trustcenter.cli.keys:rotate_audit", "Give the log of a room another signing key (operator)."),
     "rotation": ("trustcenter.cli.keys_rotation:rotation", "Follow a rotation: verify, maps, finalize, abort."),
     "suspend": ("trustcenter.cli.keys:suspend", "Stop issue in a domain; what exists still resolves (operator)."),
     "deactivate": ("trustcenter.cli.keys:deactivate", "End the use of a key version for good (operator)."),
@@ -287,6 +288,22 @@ def rotate(
     done = call(connect, lambda center: center.rotate_key(domain, body))
     output.item(done, _PLAN, as_json=as_json)
     output.hint(f"next: trustcenter keys rotation verify {done.rotation}")
+
+
+@click.command("rotate-audit")
+@click.argument("room", type=click.Choice(("registrar", "comparator")))
+@yes_option
+@json_option
+@connect_option
+def rotate_audit(room: str, yes: bool, as_json: bool, connect: Path | None) -> None:
+    """Give the log of a room another signing key (operator).
+
+    The old key signs the new one, and the log verifies across. Write the new fingerprint on paper beside the old.
+    Where several processes share PostgreSQL, restart the others afterwards.
+    """
+    confirm("The log is signed with a new key from now on.", room, yes=yes)
+    done = call(connect, lambda center: center.rotate_audit_key(room))
+    output.item(done, ("room", "version", "from_fingerprint", "to_fingerprint"), as_json=as_json)
 
 
 def _days(text: str) -> int:

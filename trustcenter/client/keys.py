@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from trustcenter.errors import VerificationError
 from trustcenter.messages import api as m
+from trustcenter.messages.api.keys import AuditKeyRotated
 
 from .answers import quoted
 from .calls import Calls
@@ -70,6 +71,10 @@ class KeyOperations(Calls):
     async def schedule_key(self, domain: str, body: m.KeySchedule) -> list[m.KeyDue]:
         """Say how often a key is to be rotated."""
         return (await self._put(f"/v1/domains/{quoted(domain)}/keys/schedule", body, m.KeysDue)).keys
+
+    async def rotate_audit_key(self, room: str) -> AuditKeyRotated:
+        """Give the log of a room another signing key."""
+        return await self._post(f"/v1/audit/{quoted(room)}/key/rotate", None, AuditKeyRotated)
 
     async def keys_due(self) -> list[m.KeyDue]:
         """Scheduled keys, the most urgent first."""

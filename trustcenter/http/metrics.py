@@ -20,6 +20,7 @@ from aiohttp import web
 
 from trustcenter.audit import Event
 from trustcenter.instance.opening import Instance
+from trustcenter.registrar import keycare
 from trustcenter.store import Connection
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)  # seconds
@@ -85,6 +86,8 @@ class Metrics:
             lines += _one("registrar_log_entries", "gauge", "Entries of the registrar's log.", state.log)
             lines += _one("comparator_log_entries", "gauge", "Entries of the comparator's log.", comparator_log)
             lines += _family("key_age_seconds", "gauge", "Age of the oldest active pseudonym key.", state.key_ages)
+            lines += _one("keys_overdue", "gauge", "Keys whose schedule says that they should have been rotated.",
+                          state.keys_overdue)  # fmt: skip
             lines += _family("key_versions", "gauge", "Key versions by state.", state.key_states)
             lines += self._copies()
             lines += _family("runs", "gauge", "Linkage runs by state.", state.runs)
@@ -132,6 +135,7 @@ class Metrics:
             oldest[site] = max(age, oldest.get(site, 0.0))
         return _State(
             log=size,
+            keys_overdue=sum(key.overdue for key in keycare.due(conn, now)),
             key_ages=[((("site", site),), round(age)) for site, age in sorted(oldest.items())],
             key_states=_by_outcome(conn, "SELECT state, count(*) FROM key_version GROUP BY state"),
             runs=_by_outcome(conn, "SELECT state, count(*) FROM run GROUP BY state"),
@@ -141,6 +145,7 @@ class Metrics:
 @dataclass(frozen=True)
 class _State:
     log: int
+    keys_overdue: int
     key_ages: list[tuple[Labels, float]]
     key_states: list[tuple[Labels, float]]
     runs: list[tuple[Labels, float]]

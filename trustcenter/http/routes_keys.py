@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from trustcenter.errors import UsageError_
+from trustcenter.errors import NotFoundError, UsageError_
+from trustcenter.instance import audit_key
 from trustcenter.messages import api
+from trustcenter.messages.api.keys import AuditKeyRotated
 from trustcenter.registrar import key_proposals, keycare, rewriting, rotation, rotation_map
 
 from .calls import APPROVER, OPERATOR, SITE, Answer, Call, Handler, Lines, Route
@@ -113,6 +115,13 @@ def _on_domain(job: Callable[..., Awaitable[Answer]]) -> Handler:
     return handler
 
 
+async def audit_rotate(call: Call) -> Answer:
+    room = call.segment("room")
+    if room not in ("registrar", "comparator"):
+        raise NotFoundError("there is no such room")
+    return await audit_key.rotate(call.instance, call.principal, call.request_id, room)
+
+
 async def due(call: Call) -> Answer:
     context = call.instance.registrar
     return await context.db.read(lambda conn: api.KeysDue(keys=keycare.due(conn, context.clock())))
@@ -147,6 +156,10 @@ ROUTES = (
     Route(
         "PUT", _KEYS + "/schedule", "scheduleKey", OPERATOR, "How often a key is to be rotated",
         _on_domain(keycare.schedule), api.KeySchedule, api.KeysDue,
+    ),
+    Route(
+        "POST", "/v1/audit/{room}/key/rotate", "rotateAuditKey", OPERATOR, "The log's old key signs a new one",
+        audit_rotate, None, AuditKeyRotated,
     ),
     Route("GET", "/v1/rotations", "listRotations", OPERATOR, "All rotations", rotations, None, api.Rotations),
     Route(

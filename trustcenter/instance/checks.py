@@ -14,6 +14,7 @@ from keys.ids import Purpose
 from keys.store import KeyStore
 from trustcenter.clock import utc_now
 from trustcenter.config import Config, require_safe_address
+from trustcenter.registrar import keycare
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import INSTANCE, KeyRing
 from trustcenter.store import Postgres, snapshot
@@ -173,6 +174,10 @@ def _keys(config: Config, keys: KeyStore) -> Iterator[Finding]:
             log_size=size,
             root_at=lambda at: log.root_at(conn, at),
         )
+        overdue = [key for key in keycare.due(conn, utc_now()) if key.overdue]
+    if overdue:
+        text = f"overdue: {', '.join(f'{key.domain} ({key.purpose}, {key.due[:10]})' for key in overdue)}"
+        yield Finding("key schedule", "warn", text, "trustcenter keys rotate DOMAIN")
     yield Finding("key states", "ok", f"{count} key versions, all with their material and an intact state")
     yield Finding("outside head", "ok", "the database is not older than the last state known outside it")
 

@@ -24,6 +24,7 @@ from trustcenter.registrar import (
     closing_proposals,
     consent_store,
     grants,
+    linkage_log,
     reidentify_schema,
     removal,
     rewriting,
@@ -39,7 +40,7 @@ from trustcenter.store import Connection, Database, Postgres
 from trustcenter.store.engine import Engine, Watch
 from trustcenter.store.scrub import scrub
 
-from . import fence, notes, places, replaying
+from . import audit_key, fence, notes, places, replaying
 from .continuous import Continuous
 from .places import HEAD_NAME as HEAD_NAME
 from .places import RESTORE_PENDING as RESTORE_PENDING
@@ -55,6 +56,7 @@ REGISTRAR_MIGRATIONS = (
     fence.REGISTRAR_MIGRATION,
     *grants.MIGRATIONS,
     *runs.MIGRATIONS,
+    *linkage_log.MIGRATIONS,
     *rotation_schema.MIGRATIONS,
 )
 COMPARATOR_MIGRATIONS = (*AUDIT_MIGRATIONS, *comparator_schema.MIGRATIONS, fence.COMPARATOR_MIGRATION)
@@ -92,12 +94,12 @@ def log_origin(instance: str, room: str, epoch: int = 0) -> str:
     return f"trustcenter/{instance}/epoch-{epoch}/{room}" if epoch else f"trustcenter/{instance}/{room}"
 
 
-def make_log(instance: str, room: str, keys: KeyStore, epoch: int = 0) -> AuditLog:
+def make_log(instance: str, room: str, keys: KeyStore, epoch: int = 0, version: int = 1) -> AuditLog:
     """The log of a room, signed with that room's audit key. `epoch` is the registrar's, 0 at the comparator."""
     return AuditLog(
         origin=log_origin(instance, room, epoch),
-        sign=lambda message: keys.sign(INSTANCE, Purpose.AUDIT, 1, message),
-        public_key=keys.public_key(INSTANCE, Purpose.AUDIT, 1),
+        sign=lambda message: keys.sign(INSTANCE, Purpose.AUDIT, version, message),
+        public_key=keys.public_key(INSTANCE, Purpose.AUDIT, version),
     )
 
 
@@ -137,10 +139,12 @@ async def open_instance(
         instance, database, epoch = await db.read(
             lambda conn: conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
         )
-        log = make_log(instance, "registrar", keys, epoch)
+        signs = await db.read(lambda conn: audit_key.current(keys, conn))
+        log = make_log(instance, "registrar", keys, epoch, signs)
         head = OutsideHead.load(config.path(files.registrar_keys).parent / HEAD_NAME, keys)
         head.shared = shared
         ring = KeyRing(keys, clock)
+        comparator_signs = await comparator_db.read(lambda conn: audit_key.current(comparator_keys, conn))
         registrar = registrar_context.Context(
             db=db,
             keys=keys,
@@ -156,7 +160,7 @@ async def open_instance(
         comparator = comparator_context.Context(
             db=comparator_db,
             keys=comparator_keys,
-            log=make_log(instance, "comparator", comparator_keys),
+            log=make_log(instance, "comparator", comparator_keys, version=comparator_signs),
             limits=config.limits,
         )
 

@@ -24,6 +24,7 @@ from trustcenter.registrar import replay as again
 from trustcenter.registrar.keyring import INSTANCE
 from trustcenter.registrar.replay import Replay
 
+from . import audit_key
 from . import chain as chains
 from . import manifest as container
 from .parts import keys_path, recompute_log, room_snapshot
@@ -103,8 +104,13 @@ def _newer(source: Path, keys: KeyStore, instance: str) -> Iterator[tuple[int, s
         else:
             with source.open("rb") as stream:
                 report = verify_bundle(stream)
-            key = Key(report.origin, keys.public_key(INSTANCE, Purpose.AUDIT, 1))
-            if report.room != "registrar" or f"/{instance}/" not in report.origin or key.vkey != report.vkey:
+            ours = [
+                Key(report.origin, keys.public_key(INSTANCE, Purpose.AUDIT, version))
+                for version in audit_key.versions(keys)
+            ]
+            key = ours[-1]
+            foreign = all(one.vkey != report.vkey for one in ours)
+            if report.room != "registrar" or f"/{instance}/" not in report.origin or foreign:
                 raise VerificationError(
                     "this log was not signed by this instance's registrar",
                     code="replay_foreign",

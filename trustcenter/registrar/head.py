@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keys.errors import SignatureError
-from keys.ids import Purpose
+from keys.ids import KeyId, Purpose
 from keys.personal import verify_ed25519
 from keys.store import KeyStore
 from trustcenter.errors import StaleDatabaseError, StoreUnavailableError, VerificationError
@@ -72,7 +72,8 @@ class OutsideHead:
     def save(self) -> None:
         """Replace the file: written beside it, fsynced, renamed, directory fsynced."""
         body = self._body()
-        signature = base64.b64encode(self.keys.sign("instance", Purpose.AUDIT, 1, body))
+        newest = _versions(self.keys)[-1]
+        signature = base64.b64encode(self.keys.sign("instance", Purpose.AUDIT, newest, body))
         temporary = self.path.with_suffix(".new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
@@ -162,9 +163,7 @@ class OutsideHead:
             body, signature, rest = path.read_bytes().split(b"\n")
             if rest:
                 raise ValueError
-            verify_ed25519(
-                keys.public_key("instance", Purpose.AUDIT, 1), body, base64.b64decode(signature, validate=True)
-            )
+            _verify(keys, body, base64.b64decode(signature, validate=True))
             raw = json.loads(body)
             if raw.pop("format") != _FORMAT:
                 raise ValueError
@@ -199,3 +198,25 @@ class OutsideHead:
                 "this database is older than the last state known outside it: it was restored or rolled back",
                 hint="restore the newest database; issuing from an older one could give one pseudonym to two people",
             )
+
+
+def _versions(keys: KeyStore) -> list[int]:
+    """The versions of the audit key that are there, oldest first."""
+    number, found = 1, []
+    while keys.known(KeyId("instance", Purpose.AUDIT, number)):
+        if keys.has(KeyId("instance", Purpose.AUDIT, number)):
+            found.append(number)
+        number += 1
+    return found
+
+
+def _verify(keys: KeyStore, body: bytes, signature: bytes) -> None:
+    """Signed by this instance: with the newest audit key, or by a rotation that a crash cut short, an older one."""
+    failure: SignatureError | None = None
+    for version in reversed(_versions(keys)):
+        try:
+            verify_ed25519(keys.public_key("instance", Purpose.AUDIT, version), body, signature)
+            return
+        except SignatureError as error:
+            failure = failure or error
+    raise failure or SignatureError("the signature does not hold", where="signature")

@@ -185,6 +185,15 @@ class CompromiseReport(Message, frozen=True, kw_only=True):
     next_steps: list[str]
 
 
+class AuditKeyRotated(Message, frozen=True, kw_only=True):
+    """The log of a room has another signing key; write the new fingerprint down beside the old one."""
+
+    room: str
+    version: int
+    from_fingerprint: str
+    to_fingerprint: str
+
+
 class KeySchedule(Message, frozen=True, kw_only=True):
     """How often a key is to be rotated; nothing rotates by itself. 0: no schedule."""
 

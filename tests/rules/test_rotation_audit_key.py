@@ -1,0 +1,91 @@
+"""Rotation of the keys that sign both logs: signed by the old key, verified across, taken up after a crash."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rules_support import OPERATOR, Files, Opened
+
+from keys.ids import KeyId, Purpose
+from trustcenter.audit import verify_bundle
+from trustcenter.instance import audit_key, checks
+from trustcenter.instance.opening import Instance, open_instance
+
+
+def opened(files: Files):
+    return open_instance(files.config, files.passphrase)
+
+
+async def bundle(instance: Instance, room: str) -> bytes:
+    context = getattr(instance, room)
+    return await context.db.read(lambda conn: b"".join(context.log.export(conn)))
+
+
+async def checkpoint(instance: Instance, room: str) -> str:
+    context = getattr(instance, room)
+    return await context.db.read(context.log.checkpoint)
+
+
+@pytest.mark.parametrize("room", ["registrar", "comparator"])
+async def test_the_log_verifies_across_and_goes_on_after_a_restart(files: Files, room: str) -> None:
+    async with opened(files) as instance:
+        center = Opened(instance.registrar)
+        await center.issue("plain", ["a"])
+        before = await checkpoint(instance, room)
+        first = getattr(instance, room).log.vkey
+        done = await audit_key.rotate(instance, OPERATOR, "req", room)
+        assert done.version == 2
+        assert done.from_fingerprint != done.to_fingerprint
+        await center.issue("plain", ["b"])
+        context = getattr(instance, room)
+        await context.db.read(lambda conn: context.log.check_extends(conn, before))
+        report = verify_bundle(io.BytesIO(await bundle(instance, room)))
+        assert report.room == room
+        last = context.log.vkey
+        assert last != first
+    async with opened(files) as instance:
+        context = getattr(instance, room)
+        assert context.log.vkey == last
+        await context.db.read(lambda conn: context.log.check_extends(conn, before))
+        assert (await audit_key.rotate(instance, OPERATOR, "req", room)).version == 3
+        verify_bundle(io.BytesIO(await bundle(instance, room)))
+    assert files.failures() == []
+    assert [f.text for f in checks.run(files.config, lambda: files.passphrase) if f.state == "fail"] == []
+
+
+async def test_the_outside_head_is_signed_with_the_new_key(files: Files) -> None:
+    async with opened(files) as instance:
+        await audit_key.rotate(instance, OPERATOR, "req", "registrar")
+        versions = instance.registrar.ring
+        states = await instance.registrar.db.read(lambda conn: versions.versions(conn, "instance", Purpose.AUDIT))
+        assert [(v.version, v.state.value) for v in states] == [(1, "deactivated"), (2, "active")]
+    async with opened(files) as instance:
+        assert await Opened(instance.registrar).issue("plain", ["a"])
+
+
+@pytest.mark.parametrize("room", ["registrar", "comparator"])
+async def test_a_key_that_a_crash_left_behind_is_taken_up(files: Files, room: str) -> None:
+    async with opened(files) as instance:
+        getattr(instance, room).keys.add([KeyId("instance", Purpose.AUDIT, 2)])
+        assert await checkpoint(instance, room)
+    async with opened(files) as instance:
+        assert await checkpoint(instance, room)  # still the old one
+        assert (await audit_key.rotate(instance, OPERATOR, "req", room)).version == 2
+        verify_bundle(io.BytesIO(await bundle(instance, room)))
+    assert files.failures() == []
+
+
+async def test_an_overdue_key_shows_in_doctor(files: Files) -> None:
+    from trustcenter.messages import api
+    from trustcenter.registrar import keycare
+
+    async with files.open() as center:
+        await keycare.schedule(center.context, OPERATOR, "req", "plain", api.KeySchedule(days=1))
+        findings = checks.run(files.config, lambda: files.passphrase)
+        assert not [f for f in findings if f.name == "key schedule"]
+        await center.context.db.write(
+            lambda conn: conn.execute("UPDATE key_schedule SET days = -1 WHERE purpose = 'pseudonym'")
+        )
+    (found,) = [f for f in checks.run(files.config, lambda: files.passphrase) if f.name == "key schedule"]
+    assert (found.state, "plain" in found.text) == ("warn", True)
