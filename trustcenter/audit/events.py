@@ -77,6 +77,8 @@ class Event(StrEnum):
 
     STUDY_CREATE = "operator:study:create"
     STUDY_CLOSE = "operator:study:close"
+    STUDY_MOVE = "operator:study:move"
+    STUDY_PURGE = "registrar:study:purge"
     STUDY_PARAMS = "registrar:study:announce"
     RECORD_REGISTER = "site:record:register"
     MAP_ACCEPT = "site:map:accept"

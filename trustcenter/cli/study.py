@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from trustcenter.errors import UsageError_
 
 from . import output
-from .options import call, connect_option, json_option, text_or_file
+from .options import call, confirm, connect_option, json_option, text_or_file
 from .study_run import link, release
 from .study_site import register, result, upload
 
@@ -47,6 +48,38 @@ def study() -> None:
 @click.option(
     "--minimum-batch", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Fewest records per upload."
 )
+@click.option("--draft", is_flag=True, help="Let it wait: it takes no data until `study state NAME open`.")
+@click.option("--valid-from", metavar="YYYY-MM-DD", help="First day.")
+@click.option("--retain-until", metavar="YYYY-MM-DD", help="Not deleted before; else ten years after closing.")
+@click.option(
+    "--doubtful",
+    type=(click.FloatRange(0, 1, True, True), click.FloatRange(0, 1, True, True)),
+    default=(0.05, 0.95),
+    show_default=True,
+    metavar="LOW HIGH",
+    help="Posteriors between which a pair is doubtful.",
+)
+@click.option(
+    "--clearing",
+    type=click.Choice(("none", "single", "double")),
+    default="single",
+    show_default=True,
+    help="How many stewards decide a doubtful pair.",
+)
+@click.option(
+    "--purge",
+    type=click.Choice(("released", "closed")),
+    default="closed",
+    show_default=True,
+    help="With which state rows, refs and edges go.",
+)
+@click.option("--approver", "approvers", multiple=True, metavar="NAME", help="Who may approve a release; repeat.")
+@click.option(
+    "--approvals", type=click.IntRange(2, 9), default=2, show_default=True, help="How many approve a release."
+)
+@click.option(
+    "--date-shift-days", type=click.IntRange(0, 3650), default=0, show_default=True, help="Greatest offset of dates."
+)
 @json_option
 @connect_option
 def create(
@@ -60,6 +93,15 @@ def create(
     consent: tuple[str, ...],
     valid_until: str | None,
     minimum_batch: int,
+    draft: bool,
+    valid_from: str | None,
+    retain_until: str | None,
+    doubtful: tuple[float, float],
+    clearing: Literal["none", "single", "double"],
+    purge: Literal["released", "closed"],
+    approvers: tuple[str, ...],
+    approvals: int,
+    date_shift_days: int,
     as_json: bool,
     connect: Path | None,
 ) -> None:
@@ -69,7 +111,7 @@ def create(
       trustcenter study create sepsis --purpose "Sepsis outcomes" --permit "EC 2026-17" \
         --site uk-nord --site uk-sued --recipient registry=registry.pub
     """
-    from trustcenter.messages.api import Participant, Recipient, StudyCreate
+    from trustcenter.messages.api import Participant, Recipient, StudyCreate, StudySettings
 
     if set(not_deduplicated) - set(sites):
         raise UsageError_("--not-deduplicated names a site that does not take part", code="usage")
@@ -83,6 +125,18 @@ def create(
         valid_until=valid_until,
         minimum_batch=minimum_batch,
         consent=list(consent),
+        settings=StudySettings(
+            valid_from=valid_from,
+            lower=doubtful[0],
+            upper=doubtful[1],
+            clearing=clearing,
+            purge=purge,
+            approvals=approvals,
+            approvers=list(approvers),
+            date_shift_days=date_shift_days,
+            retain_until=retain_until,
+        ),
+        draft=draft,
     )
     made = call(connect, lambda center: center.create_study(wanted))
     _show(made, as_json)
@@ -93,6 +147,35 @@ def _recipient(text: str) -> tuple[str, str]:
     if not found:
         raise UsageError_("a recipient is given as NAME=KEY or NAME=FILE", code="usage", where="--recipient")
     return name, text_or_file(key, "tc-recipient-1:")
+
+
+@study.command("state")
+@click.argument("name")
+@click.argument("state", type=click.Choice(("open", "frozen", "released", "closed", "deleted")))
+@click.option("--yes", is_flag=True, help="Do not ask before what cannot be undone.")
+@json_option
+@connect_option
+def state(
+    name: str,
+    state: Literal["open", "frozen", "released", "closed", "deleted"],
+    yes: bool,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    """Take a study to another state (operator).
+
+    A frozen study takes no more data but still links; frozen again opens. Released, closed and deleted do not lead
+    back: at closing (or at the release, if the study says so) rows, refs and edges are purged; deleting destroys
+    the keys of the study's domains.
+
+    Example:
+      trustcenter study state sepsis frozen
+    """
+    from trustcenter.messages.api import StudyMove
+
+    if state in ("released", "closed", "deleted"):
+        confirm(f"{name} becomes {state}; this cannot be undone.", name, yes=yes)
+    _show(call(connect, lambda center: center.move_study(name, StudyMove(state=state))), as_json)
 
 
 @study.command("list")
@@ -135,13 +218,25 @@ def _show(made: object, as_json: bool) -> None:
             "passes": made.passes,
             "minimum batch": made.minimum_batch,
             "consent": made.consent,
+            "valid from": made.settings.valid_from,
+            "doubtful": f"{made.settings.lower} to {made.settings.upper}",
+            "clearing": made.settings.clearing,
+            "approvals": made.settings.approvals,
+            "approvers": ", ".join(made.settings.approvers) or "any",
+            "date shift days": made.settings.date_shift_days,
+            "purge when": made.settings.purge,
+            "purged": made.purged,
+            "retain until": made.settings.retain_until,
             "separation": made.separation,
         }
     )
     click.echo()
     output.table(
-        ([p.site, "yes" if p.deduplicated else "no", made.domains.get(p.site)] for p in made.participants),
-        ("site", "deduplicated", "domain"),
+        (
+            [p.site, p.kind.value if p.kind else "", "yes" if p.deduplicated else "no", made.domains.get(p.site)]
+            for p in made.participants
+        ),
+        ("site", "kind", "deduplicated", "domain"),
     )
     click.echo()
     output.table(([r.name, fingerprint(r.public_key)] for r in made.recipients), ("recipient", "key fingerprint"))

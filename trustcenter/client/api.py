@@ -268,10 +268,9 @@ class TrustCenter(DomainOperations, ConsentOperations, AuditOperations, KeyOpera
         """One study."""
         return await self._get(f"/v1/studies/{quoted(name)}", m.Study)
 
-    async def move_study(self, name: str, state: str) -> m.Study:
+    async def move_study(self, name: str, move: m.StudyMove) -> m.Study:
         """Open, freeze, release, close or delete a study."""
-        body = msgspec.convert({"state": state}, m.StudyMove)
-        return await self._post(f"/v1/studies/{quoted(name)}/state", body, m.Study)
+        return await self._post(f"/v1/studies/{quoted(name)}/state", move, m.Study)
 
     async def start_run(self, study: str) -> m.Run:
         """Start a linkage run."""

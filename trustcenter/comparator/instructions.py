@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from trustcenter.audit import Event
-from trustcenter.messages.rooms import Accept, Params, Retire
+from trustcenter.messages.rooms import Accept, Params, Retire, StudyPhase
 from trustcenter.store import Connection
 
 from .context import Context
@@ -76,3 +76,28 @@ async def retire(context: Context, message: Retire) -> None:
         context.audit(conn, Event.ROWS_RETIRE, "registrar", window, study=message.study, rows=len(refs))
 
     await context.db.write(effect)
+
+
+async def phase(context: Context, message: StudyPhase) -> int:
+    """Take rows of a study or no more; purge those it has. Twice is harmless; a study never heard of has none.
+
+    Returns:
+        How many rows of the study are left, counted after the purge.
+    """
+
+    def effect(conn: Connection) -> int:
+        row = conn.execute("SELECT number, window_number FROM study WHERE name = ?", (message.study,)).fetchone()
+        if row is None:
+            return 0
+        number, window = row
+        conn.execute("UPDATE study SET takes_rows = ? WHERE number = ?", (int(message.takes_rows), number))
+        if message.purge:
+            context.db.forget_soon()
+            purged = conn.execute("DELETE FROM row WHERE study = ?", (number,)).rowcount
+            uploads = "SELECT number FROM upload WHERE study = ?"
+            conn.execute(f"DELETE FROM chunk WHERE upload IN ({uploads})", (message.study,))  # noqa: S608 - constant
+            conn.execute("DELETE FROM upload WHERE study = ?", (message.study,))
+            context.audit(conn, Event.ROWS_PURGE, "registrar", window, study=message.study, rows=purged)
+        return int(conn.execute("SELECT count(*) FROM row WHERE study = ?", (number,)).fetchone()[0])
+
+    return await context.db.write(effect)

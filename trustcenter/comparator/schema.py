@@ -62,4 +62,9 @@ MIGRATIONS = (
         CREATE UNIQUE INDEX row_ref ON row (study, ref);
         """,
     ),
+    Migration(
+        number=510,
+        name="whether a study takes rows",
+        sql="ALTER TABLE study ADD COLUMN takes_rows INTEGER NOT NULL DEFAULT 1;",
+    ),
 )

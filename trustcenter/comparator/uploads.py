@@ -45,11 +45,13 @@ class _Study:
     minimum_rows: int
     sources: tuple[str, ...]
     window: int
+    takes_rows: bool
 
 
 def _study(conn: Connection, name: str, source: str) -> _Study:
     row = conn.execute(
-        "SELECT number, version, fingerprint, passes, minimum_rows, window_number, sources FROM study WHERE name = ?",
+        "SELECT number, version, fingerprint, passes, minimum_rows, window_number, sources, takes_rows"
+        " FROM study WHERE name = ?",
         (name,),
     ).fetchone()
     if row is None or source not in (sources := tuple(json.loads(row[6]))):
@@ -58,8 +60,17 @@ def _study(conn: Connection, name: str, source: str) -> _Study:
             code="unknown_study",
             hint="trustcenter study list shows the studies that you may use",
         )
-    number, version, fingerprint, passes, minimum_rows, window, _ = row
-    return _Study(number, name, version, fingerprint, passes, minimum_rows, sources, window)
+    number, version, fingerprint, passes, minimum_rows, window, _, takes_rows = row
+    return _Study(number, name, version, fingerprint, passes, minimum_rows, sources, window, bool(takes_rows))
+
+
+def _require_takes_rows(study: _Study) -> None:
+    if not study.takes_rows:
+        raise PolicyError(
+            "this study takes no more data",
+            code="study_closed",
+            hint="it is frozen, released or closed; trustcenter study show names its state",
+        )
 
 
 async def open_upload(context: Context, source: str, study_name: str, body: api.UploadOpen) -> api.UploadOpened:
@@ -76,6 +87,7 @@ async def open_upload(context: Context, source: str, study_name: str, body: api.
 
     def effect(conn: Connection) -> str:
         study = _study(conn, study_name, source)
+        _require_takes_rows(study)
         if body.version != study.version or body.fingerprint != study.fingerprint:
             raise ConflictError(
                 "these rows were encoded for another version or schema of the study",
@@ -211,6 +223,7 @@ async def put_chunk(
         if known is not None and known[0] != digest:
             raise ConflictError("this chunk was sent with other bytes before", code="chunk_exists")
         if known is None:
+            _require_takes_rows(_study(conn, study_name, source))
             if upload.state != "open":
                 raise ConflictError("this upload is complete", code="upload_complete")
             _insert(conn, study.number, upload.number, index, digest, rows)
@@ -259,6 +272,7 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
         upload = _upload(conn, study_name, source, upload_id)
         if upload.receipt is not None:
             return msgspec.json.decode(upload.receipt, type=Receipt)
+        _require_takes_rows(study)
         chunks = conn.execute(
             "SELECT chunk, rows, refs FROM chunk WHERE upload = ? ORDER BY chunk", (upload.number,)
         ).fetchall()

@@ -92,6 +92,10 @@ async def study_show(call: Call) -> Answer:
     return await studies.show(call.instance.registrar, call.principal, call.segment("study"))
 
 
+async def study_move(call: Call) -> Answer:
+    return await call.linking.move_study(call.principal, call.request_id, call.segment("study"), call.body)
+
+
 async def run_create(call: Call) -> Answer:
     return await call.linking.create(call.principal, call.request_id, call.segment("study"))
 
@@ -119,7 +123,7 @@ async def release_show(call: Call) -> Answer:
 
 
 async def release_approve(call: Call) -> Answer:
-    return await releases.approve(
+    release = await releases.approve(
         call.instance.registrar,
         call.principal,
         call.request_id,
@@ -127,6 +131,8 @@ async def release_approve(call: Call) -> Answer:
         call.segment("release"),
         call.body,
     )
+    await call.linking.deliver()  # a final release may purge
+    return release
 
 
 async def join_map(call: Call) -> Answer:
@@ -160,6 +166,10 @@ ROUTES = (
         study_list, None, api.Studies,
     ),
     Route("GET", "/v1/studies/{study}", "showStudy", OPERATOR | SITE, "One study", study_show, None, api.Study),
+    Route(
+        "POST", "/v1/studies/{study}/state", "moveStudy", OPERATOR, "Open, freeze, close or delete a study",
+        study_move, api.StudyMove, api.Study,
+    ),
     Route(
         "POST", "/v1/studies/{study}/runs", "startRun", OPERATOR, "Start a linkage run", run_create, None, api.Run,
         status=202,

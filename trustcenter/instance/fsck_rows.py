@@ -37,7 +37,8 @@ def records(conn: Connection) -> Iterator[Finding]:
             "mapped records without one ref per pass",
             (
                 "SELECT count(*) FROM record r JOIN participant p ON p.domain = r.domain"
-                " JOIN study s ON s.name = p.study WHERE r.state <> 'unlinked' AND (SELECT count(*) FROM record_ref f"
+                " JOIN study s ON s.name = p.study AND s.state IN ('open', 'frozen')"
+                " WHERE r.state <> 'unlinked' AND (SELECT count(*) FROM record_ref f"
                 "  WHERE f.domain = r.domain AND f.serial = r.serial) <> s.passes"
             ),
         ),

@@ -23,8 +23,8 @@ from trustcenter.auth import Principal
 from trustcenter.comparator import compare, instructions, uploads
 from trustcenter.errors import ConflictError
 from trustcenter.messages import api
-from trustcenter.messages.rooms import Accept, Params, Retire
-from trustcenter.registrar import consent, consent_study, deciding, outbox, records, runs, studies
+from trustcenter.messages.rooms import Accept, Params, Retire, StudyPhase
+from trustcenter.registrar import consent, consent_study, deciding, outbox, records, runs, studies, study_moves
 
 from . import places
 from .opening import Instance
@@ -93,6 +93,10 @@ class Linking:
                         await instructions.accept(comparator, message)
                     case Retire():
                         await instructions.retire(comparator, message)
+                    case StudyPhase():
+                        left = await instructions.phase(comparator, message)
+                        if message.purge:
+                            await study_moves.confirm_purge(registrar, message.study, left)
                 await registrar.db.write(lambda conn, row_id=row_id: outbox.done(conn, row_id))  # type: ignore[misc]
 
     async def open_upload(self, caller: Principal, study: str, body: api.UploadOpen) -> api.UploadOpened:
@@ -111,6 +115,13 @@ class Linking:
             answer = await records.accept_map(self._instance.registrar, caller, request, study, body)
             await self.deliver()
             return answer
+
+    async def move_study(self, caller: Principal, request: str, study: str, body: api.StudyMove) -> api.Study:
+        """Take a study to another state, and tell the comparator."""
+        moved = await study_moves.move(self._instance.registrar, caller, request, study, body)
+        await self.deliver()
+        registrar = self._instance.registrar
+        return moved if moved.state == "deleted" else await studies.show(registrar, caller, study)
 
     async def take_consents(
         self, caller: Principal, request: str, study: str, items: Sequence[consent.Item]

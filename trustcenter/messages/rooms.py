@@ -62,6 +62,14 @@ class Retire(Message, frozen=True, kw_only=True):
     refs: bytes
 
 
+class StudyPhase(Message, frozen=True, kw_only=True):
+    """Registrar to comparator: whether a study takes rows, and whether all that it has are to go for good."""
+
+    study: Name
+    takes_rows: bool
+    purge: bool
+
+
 class EdgesHeader(Message, frozen=True, kw_only=True):
     """M5, first part: what a delivery of edges is; the edges follow packed, 33 bytes each, sorted."""
 

@@ -72,7 +72,7 @@ async def destroy(context: Context, caller: Principal, request: str, name: str) 
                     code="not_due",
                     hint="trustcenter domain close starts the grace period; domain show names the day",
                 )
-            _shred(context, conn, domain, caller.name, request)
+            shred(context, conn, domain, caller.name, request)
         return domains.describe(context, conn, domains.find(conn, name))
 
     described = await context.db.write(effect)
@@ -96,7 +96,7 @@ async def destroy_due(context: Context) -> int:
         }
         due |= _behind(context, conn)
         for name in sorted(due):
-            _shred(context, conn, domains.find(conn, name), "service", "")
+            shred(context, conn, domains.find(conn, name), "service", "")
         return len(due)
 
     count = await context.db.write(effect)
@@ -125,7 +125,7 @@ def _behind(context: Context, conn: Connection) -> set[str]:
     return {name for name, uuid in conn.execute("SELECT name, uuid FROM domain") if domain_scope(uuid) in scopes}
 
 
-def _shred(context: Context, conn: Connection, domain: DomainRow, who: str, request: str) -> None:
+def shred(context: Context, conn: Connection, domain: DomainRow, who: str, request: str) -> None:
     """The half inside the database: nothing resolves any more once this is committed."""
     context.db.forget_soon()
     for version in context.ring.versions(conn, domain.scope):

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from trustcenter.messages import api
 from trustcenter.store import Location, snapshot
 
-BOUNDS = (0.05, 0.95)  # posteriors between which a pair goes to clearing
 _CLASSES = ("", "possible", "match")
 
 
@@ -33,6 +32,7 @@ class Decided:
     links: list[tuple[int, int, int, float, float, str]]  # a, b, edges, mean level, posterior, class
     counts: api.RunCounts
     parameters_hash: str
+    bounds: tuple[float, float]  # posteriors between which a pair is doubtful
     left_out: frozenset[tuple[int, int]] = frozenset()  # records without the consent that the study requires
 
     def with_rows(self, rows: Mapping[str, int]) -> Decided:
@@ -65,7 +65,7 @@ def decide_study(
     data = _read(place, study, left_out)
     densities = shipped(schemas.load(data.schema).profile)
     pairs = aggregate(np.frombuffer(edges, dtype=EDGE), RefIndex.build(data.refs))
-    decision = decide(pairs, data.sources, data.deduplicated, densities, BOUNDS, ties=tie_ranks(data.tags))
+    decision = decide(pairs, data.sources, data.deduplicated, densities, data.bounds, ties=tie_ranks(data.tags))
     clusters = agglomerate(decision, data.sources, data.deduplicated, data.tags)
     labels = clusters.labels.tolist()
     unjoined = set(clusters.refused.tolist())
@@ -110,9 +110,9 @@ def decide_study(
         largest_cluster=max(sizes.values(), default=0),
         refused_declarations=[data.sites[index] for index in decision.refused],
     )
-    digest = hashlib.sha256(json.dumps([comparison_hash, list(BOUNDS)]).encode())
+    digest = hashlib.sha256(json.dumps([comparison_hash, list(data.bounds)]).encode())
     digest.update(np.ascontiguousarray(densities.table, dtype="<f8").tobytes())
-    return Decided(data.records, labels, quality, links, counts, digest.hexdigest(), left_out)
+    return Decided(data.records, labels, quality, links, counts, digest.hexdigest(), data.bounds, left_out)
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,7 @@ class _Data:
     sites: list[str]
     deduplicated: list[bool]
     schema: str
+    bounds: tuple[float, float]  # posteriors between which a pair goes to clearing
     records: list[tuple[int, int]]
     sources: NDArray[np.int32]
     tags: NDArray[np.uint8]  # (n, 16)
@@ -129,7 +130,10 @@ class _Data:
 
 def _read(place: Location, study: str, left_out: frozenset[tuple[int, int]]) -> _Data:
     with snapshot(place) as conn:  # one for all queries
-        schema, passes = conn.execute("SELECT schema, passes FROM study WHERE name = ?", (study,)).fetchone()
+        schema, passes, stored = conn.execute(
+            "SELECT schema, passes, settings FROM study WHERE name = ?", (study,)
+        ).fetchone()
+        settings = msgspec.json.decode(stored or b"{}", type=api.StudySettings)
         participants = conn.execute(
             "SELECT site, domain, deduplicated FROM participant WHERE study = ? ORDER BY site", (study,)
         ).fetchall()
@@ -165,6 +169,7 @@ def _read(place: Location, study: str, left_out: frozenset[tuple[int, int]]) -> 
         sites=[row[0] for row in participants],
         deduplicated=[bool(row[2]) for row in participants],
         schema=schema,
+        bounds=(settings.lower, settings.upper),
         records=records,
         sources=np.array(sources, dtype=np.int32),
         tags=np.frombuffer(b"".join(tags), dtype=np.uint8).reshape(len(tags), 16),

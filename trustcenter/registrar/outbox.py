@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import msgspec
 
-from trustcenter.messages.rooms import Accept, Params, Retire
+from trustcenter.messages.rooms import Accept, Params, Retire, StudyPhase
 from trustcenter.store import Connection
 
-_TYPES: dict[str, type[Params] | type[Accept] | type[Retire]] = {
+_Message = Params | Accept | Retire | StudyPhase
+_TYPES: dict[str, type[_Message]] = {
     "params": Params,
     "accept": Accept,
     "retire": Retire,
+    "state": StudyPhase,
 }
 
 
-def put(conn: Connection, kind: str, message: Params | Accept | Retire) -> None:
+def put(conn: Connection, kind: str, message: _Message) -> None:
     """Queue a message in the transaction of its cause."""
     conn.execute("INSERT INTO outbox (kind, payload) VALUES (?,?)", (kind, msgspec.json.encode(message)))
 
 
-def waiting(conn: Connection) -> list[tuple[int, Params | Accept | Retire]]:
+def waiting(conn: Connection) -> list[tuple[int, _Message]]:
     """(id, message) of everything not yet acknowledged, oldest first."""
     return [
         (row_id, msgspec.json.decode(payload, type=_TYPES[kind]))

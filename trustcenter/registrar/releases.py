@@ -18,10 +18,9 @@ from trustcenter.errors import ConflictError, NotFoundError, PolicyError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import consent_study, joinmap, studies
+from . import consent_study, joinmap, studies, study_moves, study_states
 from .context import Context
 
-REQUIRED = 2
 CONTEXT = "trustcenter/release/1"
 
 
@@ -59,6 +58,7 @@ def _describe(conn: Connection, release: ReleaseRow) -> api.Release:
     names = [
         row[0] for row in conn.execute("SELECT staff FROM approval WHERE release = ? ORDER BY created", (release.id,))
     ]
+    study = studies.find(conn, release.study)
     return api.Release(
         release=release.id,
         study=release.study,
@@ -66,7 +66,7 @@ def _describe(conn: Connection, release: ReleaseRow) -> api.Release:
         run=release.run,
         statement=release.statement,
         approvals=names,
-        required=REQUIRED,
+        required=study.settings.approvals,
         state=release.state,
         records=release.records,
         created=release.created,
@@ -112,6 +112,7 @@ async def propose(
 
     def effect(conn: Connection) -> api.Release:
         study = studies.find(conn, study_name, caller)
+        study_states.require(study.state, study_states.Act.RELEASE)
         run, window, parameters = _latest_run(conn, study_name)
         recipient = conn.execute(
             "SELECT public_key FROM recipient WHERE study = ? AND name = ?", (study_name, body.recipient)
@@ -206,12 +207,15 @@ async def approve(
         ConflictError: a later run has replaced the one that was proposed.
     """
 
-    def look(conn: Connection) -> tuple[ReleaseRow, str, list[str]]:
+    def look(conn: Connection) -> tuple[ReleaseRow, str, list[str], api.StudySettings]:
         release = _find(conn, study_name, release_id)
         approvals = [row[0] for row in conn.execute("SELECT staff FROM approval WHERE release = ?", (release_id,))]
-        return release, context.directory.public_key(conn, caller.name), approvals
+        study = studies.find(conn, study_name)
+        if release.state != "released":
+            study_states.require(study.state, study_states.Act.RELEASE)
+        return release, context.directory.public_key(conn, caller.name), approvals, study.settings
 
-    release, public_key, approvals = await context.db.read(look)
+    release, public_key, approvals, settings = await context.db.read(look)
     personal.verify(public_key, CONTEXT, release.statement.encode(), body.signature)
     if caller.name == release.proposed_by:
         raise PolicyError(
@@ -219,7 +223,13 @@ async def approve(
             code="approval_by_requester",
             hint="two other people sign: trustcenter study release STUDY --approve",
         )
-    completes = release.state == "proposed" and len({*approvals, caller.name}) >= REQUIRED
+    if settings.approvers and caller.name not in settings.approvers:
+        raise PolicyError(
+            "this study names who approves its releases, and you are not among them",
+            code="approver_not_named",
+            hint="trustcenter study show STUDY lists them",
+        )
+    completes = release.state == "proposed" and len({*approvals, caller.name}) >= settings.approvals
     built = None
     if completes:
         info = seal_info(study_name, release_id)
@@ -229,6 +239,7 @@ async def approve(
         current = _find(conn, study_name, release_id)
         if current.state == "released":
             return _describe(conn, current)
+        study_states.require(studies.find(conn, study_name).state, study_states.Act.RELEASE)
         if _latest_run(conn, study_name)[0] != current.run:
             raise ConflictError(
                 "a later linkage run has replaced the one that was proposed",
@@ -250,7 +261,7 @@ async def approve(
                 signature=body.signature,
             )
         count = conn.execute("SELECT count(*) FROM approval WHERE release = ?", (release_id,)).fetchone()[0]
-        if count >= REQUIRED:
+        if count >= settings.approvals:
             # The other approval, or a withdrawal of consent, may have arrived while this one was on its way.
             if built is None or built.withdrawals != consent_study.withdrawals(conn, study_name):
                 raise ConflictError(
@@ -269,6 +280,9 @@ async def approve(
                 recipient=current.recipient,
                 records=built.records,
             )
+            study = studies.find(conn, study_name)
+            if study.state == study_states.StudyState.FROZEN:  # the release of a frozen study is its final one
+                study_moves.step(context, conn, "service", request, study, study_states.StudyState.RELEASED)
         return _describe(conn, _find(conn, study_name, release_id))
 
     return await context.db.write(effect)

@@ -23,7 +23,7 @@ from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection, IntegrityError, Migration, select_in
 
-from . import consent_study, studies
+from . import consent_study, studies, study_states
 from .context import Context
 from .deciding import Decided
 
@@ -96,7 +96,7 @@ async def create(context: Context, caller: Principal, request: str, study_name: 
 
     def effect(conn: Connection) -> RunRow:
         study = studies.find(conn, study_name, caller)
-        studies.require_open(context, study)
+        study_states.require(study.state, study_states.Act.LINK)
         sources = conn.execute(
             "SELECT count(*) FROM participant p WHERE p.study = ? AND EXISTS"
             " (SELECT 1 FROM record r WHERE r.domain = p.domain AND r.state <> 'unlinked')",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from trustcenter.store import Migration
 
+from . import study_schema
+
 MIGRATIONS = (
+    *study_schema.MIGRATIONS,
     Migration(
         number=200,
         name="instance, keys, domains and pseudonyms",

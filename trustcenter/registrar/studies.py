@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import msgspec
 
 from keys import hybrid
 from keys.errors import KeysError
+from keys.ids import KeyId, Purpose, domain_scope
+from keys.states import KeyState
 from linkage import schema as schemas
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
@@ -21,7 +23,7 @@ from trustcenter.messages.consent import codes
 from trustcenter.messages.rooms import Params
 from trustcenter.store import Connection
 
-from . import domains, outbox
+from . import domains, issue, outbox, study_states
 from . import policy as policies
 from .context import Context
 
@@ -43,6 +45,10 @@ class StudyRow:
     state: str
     created: str
     consent: tuple[int, ...] = ()  # numbers of the policies that every record needs
+    settings: api.StudySettings = field(default_factory=api.StudySettings)
+    shift_scope: str | None = None
+    closed: str | None = None
+    purged: str | None = None
 
 
 def site_domain(study: str, site: str) -> str:
@@ -71,11 +77,19 @@ def _check(body: api.StudyCreate) -> None:
                 hint="paste the whole line that trustcenter recipient keygen printed",
                 where=f"recipient {position + 1}",
             ) from None
-    if body.valid_until is not None:
+    days = {"valid_until": body.valid_until}
+    days |= {"valid_from": body.settings.valid_from, "retain_until": body.settings.retain_until}
+    for name, day in days.items():
+        if day is None:
+            continue
         try:
-            date.fromisoformat(body.valid_until)
+            date.fromisoformat(day)
         except ValueError:
-            raise UsageError_("valid_until is not a day of the calendar", where="valid_until") from None
+            raise UsageError_(f"{name} is not a day of the calendar", where=name) from None
+    if body.settings.lower >= body.settings.upper:
+        raise UsageError_("the lower bound of doubtful pairs is not below the upper one", where="settings.lower")
+    if body.settings.approvers and len(set(body.settings.approvers)) < body.settings.approvals:
+        raise UsageError_("fewer approvers are named than have to approve", where="settings.approvers")
 
 
 async def create(context: Context, caller: Principal, request: str, body: api.StudyCreate) -> api.Study:
@@ -117,19 +131,21 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
 
     def precheck(conn: Connection) -> None:
         context.directory.require_sites(conn, names)
+        _require_approvers(context, conn, body.settings.approvers)
         if conn.execute("SELECT 1 FROM study WHERE name = ?", (body.name,)).fetchone():
             raise ConflictError(
                 "a study of this name exists already", code="study_exists", hint="trustcenter study list"
             )
 
     await context.db.read(precheck)
-    await context.make_keys([key for domain in new for key in domains.key_ids(domain.uuid)])
+    shift = KeyId(domain_scope(domains.new_uuid()), Purpose.LOOKUP, issue.LOOKUP_VERSION)
+    await context.make_keys([shift, *(key for domain in new for key in domains.key_ids(domain.uuid))])
 
     def effect(conn: Connection) -> api.Study:
         precheck(conn)
         conn.execute(
             "INSERT INTO study (name, version, purpose, permit, schema, fingerprint, passes, levels, minimum_batch,"
-            " valid_until, state, created, consent) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            " valid_until, state, created, consent, settings, shift_scope) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 body.name,
                 1,
@@ -141,9 +157,11 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
                 json.dumps(list(schema.levels)),
                 body.minimum_batch,
                 body.valid_until,
-                "open",
+                "draft" if body.draft else "open",
                 stamp(context.clock()),
                 json.dumps(consent) if consent else None,
+                msgspec.json.encode(body.settings).decode(),
+                shift.scope,
             ),
         )
         rows = [domains.insert(context, conn, domain) for domain in new]
@@ -157,7 +175,10 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
                 "INSERT INTO recipient VALUES (?,?,?,?)",
                 (body.name, recipient.name, recipient.public_key, row),
             )
-        outbox.put(conn, "params", params(find(conn, body.name), names))
+        context.ring.add(conn, shift, KeyState.ACTIVE)
+        context.ring.note_generation(conn)
+        if not body.draft:
+            announce(conn, find(conn, body.name))
         context.audit(
             conn,
             Event.STUDY_CREATE,
@@ -170,11 +191,35 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
             sites=names,
             recipients=[{"name": r.name, "key": hybrid.fingerprint(r.public_key)} for r in body.recipients],
             separation=context.separation,
+            purpose=body.purpose,
+            permit=body.permit,
             **({"consent": " ".join(map(str, consent))} if consent else {}),
         )
         return describe(context, conn, find(conn, body.name), caller)
 
     return await context.db.write(effect)
+
+
+def _require_approvers(context: Context, conn: Connection, names: list[str]) -> None:
+    known = {name for name, role, _, _ in context.directory.staff(conn) if role == api.StaffRole.APPROVER}
+    for position, name in enumerate(names):
+        if name not in known:
+            raise NotFoundError(
+                "there is no approver of this name",
+                hint="trustcenter staff list shows the people",
+                where=f"approver {position + 1}",
+            )
+
+
+def announce(conn: Connection, study: StudyRow) -> None:
+    """Tell the comparator of a study that opens."""
+    rows = conn.execute("SELECT site FROM participant WHERE study = ?", (study.name,))
+    outbox.put(conn, "params", params(study, [site for (site,) in rows]))
+
+
+def settings_hash(settings: api.StudySettings) -> str:
+    """SHA-256 over the settings of a study version, for the log."""
+    return hashlib.sha256(msgspec.json.encode(settings, order="sorted")).hexdigest()
 
 
 def params(study: StudyRow, sites: list[str]) -> Params:
@@ -199,7 +244,7 @@ def find(conn: Connection, name: str, caller: Principal | None = None) -> StudyR
     """
     row = conn.execute(
         "SELECT name, version, purpose, permit, schema, fingerprint, passes, levels, minimum_batch, valid_until,"
-        " state, created, consent FROM study WHERE name = ?",
+        " state, created, consent, settings, shift_scope, closed, purged FROM study WHERE name = ?",
         (name,),
     ).fetchone()
     if row is not None and caller is not None and caller.is_site:
@@ -216,17 +261,25 @@ def find(conn: Connection, name: str, caller: Principal | None = None) -> StudyR
     values = list(row)
     values[7] = tuple(json.loads(values[7]))
     values[12] = tuple(json.loads(values[12] or "[]"))
+    values[13] = msgspec.json.decode(values[13] or b"{}", type=api.StudySettings)
     return StudyRow(*values)
 
 
 def require_open(context: Context, study: StudyRow) -> None:
-    """Refuse data for a study that is not open or whose period is over.
+    """Refuse data for a study that is not open, or outside its period.
 
     Raises:
-        PolicyError: it is closed, or past its last day.
+        PolicyError: it is no state for data, or before its first or past its last day.
     """
-    over = study.valid_until is not None and context.clock().date() > date.fromisoformat(study.valid_until)
-    if study.state != "open" or over:
+    study_states.require(study.state, study_states.Act.DATA)
+    today = context.clock().date()
+    if study.settings.valid_from is not None and today < date.fromisoformat(study.settings.valid_from):
+        raise PolicyError(
+            "this study's period has not begun",
+            code="study_not_begun",
+            hint="trustcenter study show names its first day",
+        )
+    if study.valid_until is not None and today > date.fromisoformat(study.valid_until):
         raise PolicyError(
             "this study takes no more data",
             code="study_closed",
@@ -237,8 +290,8 @@ def require_open(context: Context, study: StudyRow) -> None:
 def describe(context: Context, conn: Connection, study: StudyRow, caller: Principal) -> api.Study:
     """A study as the caller may see it: a site does not see the domains of others."""
     rows = conn.execute(
-        "SELECT p.site, p.deduplicated, d.name FROM participant p JOIN domain d ON d.id = p.domain"
-        " WHERE p.study = ? ORDER BY p.site",
+        "SELECT p.site, p.deduplicated, d.name, s.kind FROM participant p JOIN domain d ON d.id = p.domain"
+        " JOIN site s ON s.name = p.site WHERE p.study = ? ORDER BY p.site",
         (study.name,),
     ).fetchall()
     recipients = conn.execute(
@@ -254,14 +307,19 @@ def describe(context: Context, conn: Connection, study: StudyRow, caller: Princi
         passes=study.passes,
         levels=list(study.levels),
         minimum_batch=study.minimum_batch,
-        participants=[api.Participant(site=site, deduplicated=bool(dedup)) for site, dedup, _ in rows],
+        participants=[
+            api.Participant(site=site, deduplicated=bool(dedup), kind=api.SiteKind(kind))
+            for site, dedup, _, kind in rows
+        ],
         recipients=[api.Recipient(name=name, public_key=key) for name, key in recipients],
         valid_until=study.valid_until,
         state=study.state,
-        domains={site: domain for site, _, domain in rows if not caller.is_site or site == caller.name},
+        domains={site: domain for site, _, domain, _ in rows if not caller.is_site or site == caller.name},
         separation=context.separation,
         created=study.created,
         consent=codes(study.consent),
+        settings=study.settings,
+        purged=study.purged,
     )
 
 
@@ -301,5 +359,6 @@ def parameters_hash(study: StudyRow) -> str:
         "fingerprint": study.fingerprint,
         "passes": study.passes,
         "levels": list(study.levels),
+        "bounds": [study.settings.lower, study.settings.upper],
     }
     return hashlib.sha256(msgspec.json.encode(frozen, order="sorted")).hexdigest()

@@ -107,6 +107,8 @@ __all__ = [
     "AdditionalRequest",
     "Approval",
     "Certificate",
+    StudyMove,
+    StudySettings,
     "CertificateBind",
     "Certificates",
     "ChunkStored",
@@ -210,3 +212,5 @@ __all__ = [
     "ValidateRequest",
     "Version",
 ]
+    "StudyMove",
+    "StudySettings",

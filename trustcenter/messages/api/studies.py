@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from trustcenter.messages.common import Count, Day, DomainName, Hex16, Hex32, Message, Name, Policies, Positive, Text
 from trustcenter.messages.rooms import Receipt
 
+from .operators import SiteKind
 from .service import ItemError
+
+StateName = Literal["draft", "open", "frozen", "released", "closed", "deleted"]
 
 
 class Participant(Message, frozen=True, kw_only=True):
@@ -17,6 +20,7 @@ class Participant(Message, frozen=True, kw_only=True):
 
     site: Name
     deduplicated: bool = True
+    kind: SiteKind | None = None  # what sort of institution; told by the service, ignored in a request
 
 
 class Recipient(Message, frozen=True, kw_only=True):
@@ -26,8 +30,27 @@ class Recipient(Message, frozen=True, kw_only=True):
     public_key: Annotated[str, msgspec.Meta(max_length=4096)]
 
 
+class StudySettings(Message, frozen=True, kw_only=True):
+    """What a study settles for its version beside the encoding; frozen when it opens.
+
+    `lower` and `upper` are the posteriors between which a pair is doubtful. With `clearing` "none" doubtful pairs are
+    not joined and nobody is asked; "double" asks two stewards, each blind to the other. `purge` says with which state
+    rows, refs and edges go. `date_shift_days` is the greatest offset of a person's dates; 0: none are handed out.
+    """
+
+    valid_from: Day | None = None
+    lower: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
+    upper: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.95
+    clearing: Literal["none", "single", "double"] = "single"
+    purge: Literal["released", "closed"] = "closed"
+    approvals: Annotated[int, msgspec.Meta(ge=2, le=9)] = 2
+    approvers: Annotated[list[Name], msgspec.Meta(max_length=50)] = msgspec.field(default_factory=list)  # empty: any
+    date_shift_days: Annotated[int, msgspec.Meta(ge=0, le=3650)] = 0
+    retain_until: Day | None = None  # not deleted before; without it ten years after it was closed
+
+
 class StudyCreate(Message, frozen=True, kw_only=True):
-    """A data-use project."""
+    """A data-use project. As a draft it takes no data until an operator opens it."""
 
     name: Name
     purpose: Text
@@ -38,6 +61,14 @@ class StudyCreate(Message, frozen=True, kw_only=True):
     valid_until: Day | None = None
     minimum_batch: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 50
     consent: Policies = msgspec.field(default_factory=list)  # policies that every record needs: OID, number or name
+    settings: StudySettings = msgspec.field(default_factory=StudySettings)
+    draft: bool = False
+
+
+class StudyMove(Message, frozen=True, kw_only=True):
+    """The state that a study is to have next."""
+
+    state: StateName
 
 
 class Study(Message, frozen=True, kw_only=True):
@@ -64,6 +95,8 @@ class Study(Message, frozen=True, kw_only=True):
     separation: str
     created: str
     consent: list[str] = msgspec.field(default_factory=list)  # OIDs of the required policies
+    settings: StudySettings = msgspec.field(default_factory=StudySettings)
+    purged: str | None = None  # when the last row, ref and edge was gone
 
 
 class Studies(Message, frozen=True, kw_only=True):

@@ -1,0 +1,171 @@
+"""Taking a study from one state to the next, and what goes with it: purge and deletion.
+
+Rows go at the comparator by a message of the outbox; refs and links go here in the transaction of the step. When the
+comparator has counted that no row is left, that is noted and logged: only then is the study called purged.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Final
+
+from keys.states import KeyAction
+from trustcenter.audit import Event
+from trustcenter.auth import Principal
+from trustcenter.clock import stamp
+from trustcenter.errors import ConflictError, InternalError, PolicyError
+from trustcenter.messages import api
+from trustcenter.messages.rooms import StudyPhase
+from trustcenter.store import Connection
+
+from . import closing, domains, outbox, runs, studies, study_states
+from .context import Context
+from .studies import StudyRow
+from .study_states import StudyState
+
+_YEARS_KEPT: Final = 10  # after closing, where the study names no day
+
+
+async def move(context: Context, caller: Principal, request: str, study_name: str, body: api.StudyMove) -> api.Study:
+    """Take a study to another state. The state that it has already changes nothing.
+
+    Raises:
+        NotFoundError: no such study.
+        ConflictError: no step leads there, or a linkage run is under way.
+        PolicyError: it is to be kept longer.
+    """
+    target = StudyState(body.state)
+
+    def effect(conn: Connection) -> api.Study:
+        study = studies.find(conn, study_name, caller)
+        if study_states.require_move(study.state, target):
+            if target is StudyState.RELEASED:
+                _require_release(conn, study)
+            step(context, conn, caller.name, request, study, target)
+        return studies.describe(context, conn, studies.find(conn, study_name), caller)
+
+    moved = await context.db.write(effect)
+    await closing.destroy_marked(context)
+    return moved
+
+
+def step(context: Context, conn: Connection, who: str, request: str, study: StudyRow, target: StudyState) -> None:
+    """Carry out a step that was checked, inside a transaction, with its entry.
+
+    Raises:
+        ConflictError: a linkage run is under way. PolicyError: it is to be kept longer.
+    """
+    if target in (StudyState.RELEASED, StudyState.CLOSED):
+        _require_no_run(conn, study.name)
+    conn.execute("UPDATE study SET state = ? WHERE name = ?", (target.value, study.name))
+    purge = study_states.purges(study.settings.purge, target)
+    told: dict[str, int] = {}
+    if target is StudyState.CLOSED:
+        conn.execute("UPDATE study SET closed = ? WHERE name = ?", (stamp(context.clock()), study.name))
+    if target is StudyState.DELETED:
+        _require_over(context, study)
+        told = _delete(context, conn, who, request, study)
+    if purge and study.purged is None:
+        told = _purge(context, conn, study.name)
+    if target is StudyState.OPEN and study.state == StudyState.DRAFT:
+        studies.announce(conn, study)
+    elif target is not StudyState.DELETED:
+        phase = StudyPhase(study=study.name, takes_rows=target is StudyState.OPEN, purge=purge)
+        outbox.put(conn, "state", phase)
+    event = Event.STUDY_CLOSE if target is StudyState.CLOSED else Event.STUDY_MOVE
+    context.audit(conn, event, who, request, study=study.name, version=study.version, state=target.value, **told)
+
+
+def _require_no_run(conn: Connection, study: str) -> None:
+    marks = ",".join("?" * len(runs.OPEN))
+    if conn.execute(f"SELECT 1 FROM run WHERE study = ? AND state IN ({marks})", (study, *runs.OPEN)).fetchone():  # noqa: S608 - marks
+        raise ConflictError(
+            "a linkage run of this study is under way",
+            code="run_under_way",
+            hint="wait for it, or stop it: trustcenter study link STUDY --cancel RUN",
+        )
+
+
+def _require_release(conn: Connection, study: StudyRow) -> None:
+    query = "SELECT 1 FROM release WHERE study = ? AND state = 'released'"
+    if conn.execute(query, (study.name,)).fetchone() is None:
+        raise ConflictError(
+            "nothing of this study was released",
+            code="not_released",
+            hint="propose and approve a release first: trustcenter study release",
+        )
+
+
+def _require_over(context: Context, study: StudyRow) -> None:
+    if study.state == StudyState.DRAFT:
+        return
+    assert study.closed is not None
+    until = study.settings.retain_until
+    day = date.fromisoformat(until) if until is not None else _years_after(study.closed)
+    if context.clock().date() <= day:
+        raise PolicyError(
+            "this study is to be kept longer",
+            code="study_retained",
+            hint=f"its pseudonyms and persons are kept until {day.isoformat()}",
+        )
+
+
+def _years_after(closed: str) -> date:
+    day = datetime.fromisoformat(closed).date()
+    return day.replace(year=day.year + _YEARS_KEPT, day=min(day.day, 28))
+
+
+def _purge(context: Context, conn: Connection, study: str) -> dict[str, int]:
+    """Remove refs and links; persons and pseudonyms stay."""
+    context.db.forget_soon()
+    refs = conn.execute(
+        "DELETE FROM record_ref WHERE domain IN (SELECT domain FROM participant WHERE study = ?)", (study,)
+    ).rowcount
+    links = conn.execute("DELETE FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study,)).rowcount
+    return {"refs": refs, "links": links}
+
+
+async def confirm_purge(context: Context, study_name: str, left: int) -> None:
+    """The comparator has purged a study and counted what it still has. Twice is harmless.
+
+    Raises:
+        InternalError: rows, refs or links are left; the message stays in the outbox.
+    """
+
+    def effect(conn: Connection) -> None:
+        row = conn.execute("SELECT purged FROM study WHERE name = ?", (study_name,)).fetchone()
+        if row is None or row[0] is not None:
+            return
+        refs = conn.execute(
+            "SELECT count(*) FROM record_ref f JOIN participant p ON p.domain = f.domain WHERE p.study = ?",
+            (study_name,),
+        ).fetchone()[0]
+        links = conn.execute(
+            "SELECT count(*) FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study_name,)
+        ).fetchone()[0]
+        if left or refs or links:
+            raise InternalError("a purge left something behind", code="purge_incomplete")
+        conn.execute("UPDATE study SET purged = ? WHERE name = ?", (stamp(context.clock()), study_name))
+        context.audit(conn, Event.STUDY_PURGE, "service", "", study=study_name, rows=left, refs=refs, links=links)
+
+    await context.db.write(effect)
+
+
+def _delete(context: Context, conn: Connection, who: str, request: str, study: StudyRow) -> dict[str, int]:
+    """Forget a study's pseudonyms, persons and join maps. Its row stays, so that its name is not used again."""
+    context.db.forget_soon()
+    rows = conn.execute("SELECT id, name FROM domain WHERE study = ? ORDER BY id", (study.name,)).fetchall()
+    records = 0
+    for row_id, name in rows:
+        closing.shred(context, conn, domains.find(conn, name), who, request)  # rows stay, and nothing opens them
+        conn.execute("DELETE FROM record_ref WHERE domain = ?", (row_id,))
+        records += conn.execute(
+            "UPDATE record SET state = 'unlinked', person = NULL, quality = NULL WHERE domain = ?", (row_id,)
+        ).rowcount
+    conn.execute("DELETE FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study.name,))
+    conn.execute("UPDATE release SET sealed = NULL WHERE study = ?", (study.name,))
+    if study.shift_scope is not None:
+        for version in context.ring.versions(conn, study.shift_scope):
+            deactivated = context.ring.act(conn, version, KeyAction.DEACTIVATE)
+            context.ring.act(conn, deactivated, KeyAction.DESTROY)
+    return {"records": records, "domains": len(rows)}
