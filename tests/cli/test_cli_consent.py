@@ -253,7 +253,7 @@ def test_a_study_by_record_numbers(cli: Cli, places: Places, tmp_path: Path) -> 
         (("send", "permit.csv", "--column", "pid", "--domain", "research"), "bad_permit"),
         (("send", "ragged.csv", "--column", "pid", "--domain", "research"), "bad_row"),
         (("send", "quote.csv", "--column", "pid", "--domain", "research"), "bad_row"),
-        (("send", "latin.csv", "--column", "pid", "--domain", "research"), "bad_encoding"),
+        (("send", "latin.csv", "--column", "pid", "--domain", "research"), "not_utf8"),
         (("send", "c.csv", "--column", "pid", "--domain", "plain"), "consent_not_required"),
         (("send", "c.csv", "--column", "pid", "--domain", "nowhere"), "unknown_domain"),
         (("query", "c.csv", "--column", "pid", "--domain", "research", "-o", "c.csv"), "same_file"),

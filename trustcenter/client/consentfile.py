@@ -16,8 +16,7 @@ from trustcenter.messages.consent import ConsentItemError
 
 from .api import TrustCenter
 from .consent import from_fhir
-from .consenttable import Table
-from .csvstream import open_input
+from .csvstream import CsvInput, open_input
 from .errors import LocalFileError
 
 Progress = Callable[[int, int], None]  # bytes of the input done, bytes in all
@@ -106,10 +105,8 @@ async def send_csv(
     """
     stream, size = open_input(source)
     with stream:
-        table = Table(stream, size, delimiter, encoding)
-        done = Sent()
-        await _send(center, whose, _documents(table, columns, done), table, done, progress)
-        return done
+        table = CsvInput(stream, delimiter, encoding)
+        return await _send(center, whose, _documents(table, columns), table, size, Sent(), progress)
 
 
 async def withdraw_csv(
@@ -131,7 +128,7 @@ async def withdraw_csv(
     """
     stream, size = open_input(source)
     with stream:
-        table = Table(stream, size, delimiter, encoding)
+        table = CsvInput(stream, delimiter, encoding)
         at = table.column(column)
         denies = [ConsentProvision(code=code, permit=False) for code in policies]
 
@@ -139,9 +136,7 @@ async def withdraw_csv(
             for row, fields in table.rows():
                 yield row, ConsentItem(original=fields[at].strip(), date=date, policies=denies, withdraw=not denies)
 
-        done = Sent()
-        await _send(center, whose, items(), table, done, progress)
-        return done
+        return await _send(center, whose, items(), table, size, Sent(), progress)
 
 
 async def send_fhir(
@@ -158,8 +153,7 @@ async def send_fhir(
     """
     stream, size = open_input(source)
     with stream:
-        lines = _Lines(stream.readline, size)
-        done = Sent()
+        lines, done = _Lines(stream.readline), Sent()
 
         def items() -> Iterator[tuple[int, ConsentItem]]:
             for row, line in lines:
@@ -169,16 +163,15 @@ async def send_fhir(
                     done.items += 1
                     done.fail(row, error)
 
-        await _send(center, whose, items(), lines, done, progress)
-        return done
+        return await _send(center, whose, items(), lines, size, done, progress)
 
 
 class _Lines:
     """Lines that are not empty, with their numbers."""
 
-    def __init__(self, readline: Callable[[int], bytes], size: int) -> None:
+    def __init__(self, readline: Callable[[int], bytes]) -> None:
         self._readline = readline
-        self.size, self.read = size, 0
+        self.read = 0
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         row = 0
@@ -195,10 +188,11 @@ async def _send(
     center: TrustCenter,
     whose: Whose,
     items: Iterator[tuple[int, ConsentItem]],
-    source: Table | _Lines,
+    source: CsvInput | _Lines,
+    size: int,
     done: Sent,
     progress: Progress | None,
-) -> None:
+) -> Sent:
     """Send items in batches, bounded in number and in bytes of the input that they come from."""
     rows: list[int] = []
     batch: list[ConsentItem] = []
@@ -220,13 +214,14 @@ async def _send(
             await send()
             begun = source.read
             if progress is not None:
-                progress(source.read, source.size)
+                progress(source.read, size)
     if batch:
         await send()
     done.failed.sort()
+    return done
 
 
-def _documents(table: Table, names: Columns, done: Sent) -> Iterator[tuple[int, ConsentItem]]:
+def _documents(table: CsvInput, names: Columns) -> Iterator[tuple[int, ConsentItem]]:
     """Items of a table: rows that follow each other and agree in person, date and document are one."""
     original, date = table.column(names.original), table.column(names.date)
     policy = table.column(names.policy)

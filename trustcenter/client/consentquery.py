@@ -10,8 +10,7 @@ from typing import Final, Literal
 
 from .api import TrustCenter
 from .consentfile import Progress, Sent, Whose
-from .consenttable import Table
-from .csvstream import open_input
+from .csvstream import CsvInput, open_input
 from .files import replacing, require_writable
 
 ANSWER_COLUMNS: Final = ("consent", "policy", "name", "status", "since", "until", "dated")
@@ -40,7 +39,7 @@ async def query_csv(
     require_writable(target, sources=(source,), force=force)
     stream, size = open_input(source)
     with stream, replacing(target, force=force) as sink:
-        table = Table(stream, size, delimiter, encoding)
+        table = CsvInput(stream, delimiter, encoding)
         at = table.column(column)
         text = io.TextIOWrapper(sink, "utf-8", newline="")
         output = csv.writer(text, lineterminator="\n")

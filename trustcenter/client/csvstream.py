@@ -1,7 +1,7 @@
-"""Whole tables of moderate size: ids and results, read and written row by row through the csv module.
+"""Tables whose fields are taken as text: ids, results, consent documents, row by row through the csv module.
 
-UTF-8, a byte order mark is ignored; separator found in the header or given. Rows are numbered from 1, the first line
-below the header. Files of any size and charset: `csvrecords`.
+UTF-8 unless said otherwise, a byte order mark is ignored; separator found in the header or given. Rows are numbered
+from 1, the first line below the header. Files whose every byte is kept: `csvrecords`.
 """
 
 from __future__ import annotations
@@ -34,22 +34,30 @@ class CsvInput:
     Attributes:
         header: column names.
         delimiter: the separator.
+        read: bytes of the file that were read.
     """
 
-    def __init__(self, stream: IO[bytes], delimiter: str | None = None) -> None:
+    def __init__(self, stream: IO[bytes], delimiter: str | None = None, encoding: str = "utf-8") -> None:
         """Read the header.
 
+        Args:
+            stream: from its beginning.
+            delimiter: None: found in the header.
+            encoding: a charset in which a line feed is one byte.
+
         Raises:
-            LocalFileError: empty file, not UTF-8, a repeated or empty column name, a wrong delimiter.
+            LocalFileError: empty file, another charset, a repeated column name, a wrong delimiter.
         """
         if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
             raise LocalFileError("the delimiter is one character, not a quote or line end", code="bad_delimiter")
         self._stream = stream
+        self._encoding = encoding
         self._row = 0
-        first = self._stream.readline(_LINE_BYTES).removeprefix(_BOM)
-        if not first.strip():
+        first = self._stream.readline(_LINE_BYTES)
+        self.read = len(first)
+        if not first.removeprefix(_BOM).strip():
             raise LocalFileError("the input is empty", code="empty_file", hint="it needs a header line")
-        head = self._decode(first)
+        head = self._decode(first.removeprefix(_BOM) if encoding == "utf-8" else first)
         self.delimiter = delimiter or sniff(head)
         self._reader = csv.reader(self._lines(head), delimiter=self.delimiter, strict=True)
         self.header = self._next()
@@ -63,24 +71,28 @@ class CsvInput:
             LocalFileError: there is none of that name. The header is not repeated in the message: a file
                 without a header has a patient there.
         """
-        if name not in self.header:
-            # As in linkage.tables: without regard to case, where that is clear.
-            alike = [i for i, own in enumerate(self.header) if own.strip().casefold() == name.strip().casefold()]
-            if len(alike) == 1:
-                return alike[0]
+        found = self.optional(name)
+        if found is None:
             raise LocalFileError(
                 f"the input has no column of that name (it has {len(self.header)})",
                 code="unknown_column",
                 hint="columns are named in the first line; is the separator right (--delimiter)?",
                 where="header",
             )
-        return self.header.index(name)
+        return found
+
+    def optional(self, name: str) -> int | None:
+        """Index of a column that may be missing. As in linkage.tables: without regard to case, where that is clear."""
+        if name in self.header:
+            return self.header.index(name)
+        alike = [at for at, own in enumerate(self.header) if own.strip().casefold() == name.strip().casefold()]
+        return alike[0] if len(alike) == 1 else None
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Row number and fields; empty lines are left out.
 
         Raises:
-            LocalFileError: not UTF-8, ragged, or wrongly quoted; `where` has the row number.
+            LocalFileError: in another charset, ragged, or wrongly quoted; `where` has the row number.
         """
         while True:
             self._row += 1
@@ -113,18 +125,20 @@ class CsvInput:
     def _lines(self, head: str) -> Iterator[str]:
         yield head
         while line := self._stream.readline(_LINE_BYTES):
+            self.read += len(line)
             yield self._decode(line)
 
     def _decode(self, line: bytes) -> str:
         if len(line) == _LINE_BYTES and not line.endswith(b"\n"):
             raise LocalFileError("a line is longer than a megabyte", code="bad_row", where=self._where())
         try:
-            return line.decode("utf-8")
+            return line.decode(self._encoding)
         except UnicodeDecodeError:
+            utf8 = self._encoding == "utf-8"
             raise LocalFileError(
-                "the input is not UTF-8",
-                code="not_utf8",
-                hint="convert it: iconv -f WINDOWS-1252 -t UTF-8",
+                "the input is not UTF-8" if utf8 else "the input is in another charset than was said",
+                code="not_utf8" if utf8 else "bad_encoding",
+                hint="convert it: iconv -f WINDOWS-1252 -t UTF-8; or say its charset, where there is --encoding",
                 where=self._where(),
             ) from None
 
