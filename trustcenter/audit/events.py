@@ -97,6 +97,10 @@ class Event(StrEnum):
     RELEASE_COMPLETE = "registrar:release:complete"
     RELEASE_EXPORT = "operator:release:export"
 
+    LINKAGE_PROPOSE = "auditor:linkage:propose"
+    LINKAGE_APPROVE = "approver:linkage:approve"
+    LINKAGE_EXPORT = "auditor:linkage:export"
+
     LOG_EXPORT = "auditor:log:export"
     LOG_CHECKPOINT = "auditor:log:checkpoint"
 

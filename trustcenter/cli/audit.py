@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from . import output
+from . import audit_decisions, output
 from .options import PATH, call, connect_option, force_option, json_option, output_option
 
 _ROOM = click.Choice(["registrar", "comparator"])
@@ -16,6 +16,15 @@ _ROOM = click.Choice(["registrar", "comparator"])
 @click.group()
 def audit() -> None:
     """Export the audit log, and verify it offline."""
+
+
+for _command in (
+    audit_decisions.propose,
+    audit_decisions.approve,
+    audit_decisions.decisions,
+    audit_decisions.check,
+):
+    audit.add_command(_command)
 
 
 @audit.command("export")

@@ -10,6 +10,7 @@ import msgspec
 from trustcenter.messages import api as m
 
 from .answers import decoded, quoted, unexpected
+from .ndjson import records
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -52,3 +53,26 @@ class AuditOperations:
         """The proof that the log of `new` entries extends that of `old`."""
         path = f"/v1/audit/{quoted(room)}/consistency/{old:d}/{new:d}"
         return decoded(await self._http.call("GET", path, repeatable=True), m.ConsistencyProof)
+
+    async def propose_decisions(self, study: str, run: str, reason: str) -> m.LinkageDisclosure:
+        """Ask for the decisions of a run (auditor)."""
+        path = f"/v1/studies/{quoted(study)}/runs/{quoted(run)}/disclosures"
+        body = msgspec.json.encode(m.LinkageDisclosurePropose(reason=reason))
+        return decoded(await self._http.call("POST", path, body=body, repeatable=False), m.LinkageDisclosure)
+
+    async def disclosure(self, ident: str) -> m.LinkageDisclosure:
+        """What is to be signed before decisions leave."""
+        answer = await self._http.call("GET", f"/v1/disclosures/{quoted(ident)}", repeatable=True)
+        return decoded(answer, m.LinkageDisclosure)
+
+    async def approve_disclosure(self, ident: str, signature: str) -> m.LinkageDisclosure:
+        """Let the auditor read the decisions (approver)."""
+        body = msgspec.json.encode(m.Approval(signature=signature))
+        path = f"/v1/disclosures/{quoted(ident)}/approvals"
+        return decoded(await self._http.call("POST", path, body=body, repeatable=False), m.LinkageDisclosure)
+
+    async def decisions(self, ident: str) -> AsyncIterator[m.LinkageDecision]:
+        """The decisions of an approved disclosure, streamed (auditor)."""
+        async with self._http.stream(f"/v1/disclosures/{quoted(ident)}/decisions") as body:
+            async for item in records(body, m.LinkageDecision, self.settings.line_bytes):
+                yield item

@@ -9,9 +9,10 @@ from trustcenter.audit import AuditLog, Event, Selection
 from trustcenter.audit.extract import unknown_events
 from trustcenter.errors import NotFoundError, UsageError_
 from trustcenter.messages import api
+from trustcenter.registrar import linkage_disclosure
 from trustcenter.store import Connection, Database
 
-from .calls import AUDITOR, OPERATOR, SITE, Answer, Binary, Call, Lines, Route
+from .calls import APPROVER, AUDITOR, OPERATOR, SITE, Answer, Binary, Call, Lines, Route
 
 T = TypeVar("T")
 
@@ -146,6 +147,28 @@ def _lines(db: Database, export_: Callable[[Connection], Iterator[bytes]]) -> Li
     return Lines(batches(), raw=True)
 
 
+async def propose_decisions(call: Call) -> Answer:
+    return await linkage_disclosure.propose(
+        call.instance.registrar, call.principal, call.request_id, call.segment("study"), call.segment("run"), call.body
+    )
+
+
+async def show_decisions(call: Call) -> Answer:
+    return await linkage_disclosure.show(call.instance.registrar, call.segment("disclosure"))
+
+
+async def approve_decisions(call: Call) -> Answer:
+    return await linkage_disclosure.approve(
+        call.instance.registrar, call.principal, call.request_id, call.segment("disclosure"), call.body
+    )
+
+
+async def read_decisions(call: Call) -> Answer:
+    return Lines(
+        linkage_disclosure.read(call.instance.registrar, call.principal, call.request_id, call.segment("disclosure"))
+    )
+
+
 _READERS = AUDITOR | OPERATOR | SITE
 ROUTES = (
     Route(
@@ -167,5 +190,21 @@ ROUTES = (
     Route(
         "POST", "/v1/audit/{room}/extracts", "auditExtract", AUDITOR,
         "Chosen entries of a room's log as a verifiable bundle", extract, api.LogExtract, "bytes",
+    ),
+    Route(
+        "POST", "/v1/studies/{study}/runs/{run}/disclosures", "proposeDecisions", AUDITOR,
+        "Ask for the decisions of a run", propose_decisions, api.LinkageDisclosurePropose, api.LinkageDisclosure,
+    ),
+    Route(
+        "GET", "/v1/disclosures/{disclosure}", "showDisclosure", AUDITOR | APPROVER,
+        "What is to be signed before decisions leave", show_decisions, None, api.LinkageDisclosure,
+    ),
+    Route(
+        "POST", "/v1/disclosures/{disclosure}/approvals", "approveDecisions", APPROVER,
+        "Sign: the auditor may read the decisions of a run", approve_decisions, api.Approval, api.LinkageDisclosure,
+    ),
+    Route(
+        "GET", "/v1/disclosures/{disclosure}/decisions", "readDecisions", AUDITOR,
+        "The decisions of a run, each with what opens its commitment", read_decisions, None, None, api.LinkageDecision,
     ),
 )  # fmt: skip

@@ -23,7 +23,7 @@ from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection, IntegrityError, Migration, select_in
 
-from . import consent_study, studies, study_states
+from . import consent_study, linkage_log, studies, study_states
 from .context import Context
 from .deciding import Decided
 
@@ -292,11 +292,13 @@ async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edg
             run=run.id,
             window=run.window,
             parameters=decided.parameters_hash,
+            fingerprint=studies.find(conn, run.study).fingerprint,
             edges=edges,
             edges_sha256=edges_hash,
             sources=[{"site": s.site, "records": s.records} for s in decided.counts.sources],
             pairs=[{"sites": p.sites, "matches": p.matches, "possible": p.possible} for p in decided.counts.pairs],
             persons=decided.counts.persons,
+            **linkage_log.commit(conn, run.id),
             **({"left_out": len(left_out)} if left_out else {}),
         )
 

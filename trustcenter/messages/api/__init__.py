@@ -1,7 +1,14 @@
 """Bodies of the HTTP interface, version 1. One struct per request and per answer."""
 
 from .access import Certificate, CertificateBind, Certificates, Grants, GrantSet, Operation, SiteLimits, SiteUsage
-from .audit import ConsistencyProof, InclusionProof, LogExtract
+from .audit import (
+    ConsistencyProof,
+    InclusionProof,
+    LinkageDecision,
+    LinkageDisclosure,
+    LinkageDisclosurePropose,
+    LogExtract,
+)
 from .closing import DomainClosing
 from .consent import (
     ConsentAnswer,
@@ -107,8 +114,6 @@ __all__ = [
     "AdditionalRequest",
     "Approval",
     "Certificate",
-    StudyMove,
-    StudySettings,
     "CertificateBind",
     "Certificates",
     "ChunkStored",
@@ -146,6 +151,9 @@ __all__ = [
     "KeyVersion",
     "Keys",
     "KeysDue",
+    "LinkageDecision",
+    "LinkageDisclosure",
+    "LinkageDisclosurePropose",
     "LogExtract",
     "MapAccepted",
     "MapAcknowledge",

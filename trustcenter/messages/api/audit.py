@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from trustcenter.messages.common import _END, Count, Hex32, Message
+from trustcenter.messages.common import _END, Count, Hex32, Message, Text
 
 Moment = Annotated[
     str,
@@ -53,3 +53,30 @@ class ConsistencyProof(Message, frozen=True, kw_only=True):
     hashes: list[Hex32]
     vkey: str
     handovers: list[str]
+
+
+class LinkageDisclosurePropose(Message, frozen=True, kw_only=True):
+    """Why an auditor needs the decisions of a run; an approver reads it."""
+
+    reason: Text
+
+
+class LinkageDisclosure(Message, frozen=True, kw_only=True):
+    """A proposal to hand over decisions. `statement` is what an approver signs, under its first line."""
+
+    disclosure: str
+    study: str
+    run: str
+    statement: str
+    proposed_by: str
+    created: str
+    approved_by: str | None
+
+
+class LinkageDecision(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """One decision: `leaf` is HMAC-SHA-256 of `detail` under `salt`; of an erased one only `leaf` is left."""
+
+    number: Count
+    leaf: Hex32
+    salt: str = ""
+    detail: str = ""
