@@ -10,6 +10,8 @@ from linkage.decide.aggregate import Pairs
 F8 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
+_SMALL = 1 << 20
+
 
 def tie_ranks(tie_keys: NDArray[np.uint8]) -> I64:
     """(n,) i8: rank of each record's tie key, so that ties do not depend on the order of records."""
@@ -36,11 +38,27 @@ def ranking(pairs: Pairs, posterior: F8, ties: I64) -> I64:
     billionths = np.rint((1 - posterior) * 1e9).astype(np.int64)
     fewer = 0xFFFF - np.minimum(pairs.c, 0xFFFF).astype(np.int64)
     farther = np.minimum(pairs.s, 0x1FFFF).astype(np.int64)
-    kinds, grade = np.unique((billionths << 33) | (fewer << 17) | farther, return_inverse=True)
+    grade, grades = _grades((billionths << 33) | (fewer << 17) | farther, pairs)
     width = int(max(hi.max(), 1)).bit_length()
-    if 2 * width + len(kinds).bit_length() <= 63:
+    if 2 * width + grades.bit_length() <= 63:
         return np.argsort((grade << (2 * width)) | (lo << width) | hi)
     return np.lexsort((hi, lo, grade))
+
+
+def _grades(kind: I64, pairs: Pairs) -> tuple[I64, int]:
+    """(m,) i8: place of each kind among the distinct ones in ascending order; and how many there are."""
+    span = int(pairs.s.max()) + 1
+    size = (int(pairs.c.max()) + 1) * span
+    if size <= _SMALL:
+        # Mostly the posterior follows from (c, s): then millions of pairs need no sorting.
+        cell = pairs.c.astype(np.int64) * span + pairs.s
+        of_cell = np.full(size, -1, np.int64)
+        of_cell[cell] = kind
+        if (of_cell[cell] == kind).all():
+            kinds = np.unique(of_cell[of_cell >= 0])
+            return np.searchsorted(kinds, of_cell)[cell], len(kinds)
+    kinds, grade = np.unique(kind, return_inverse=True)
+    return grade, len(kinds)
 
 
 def one_to_one(pairs: Pairs, order: I64, records: int) -> NDArray[np.bool_]:

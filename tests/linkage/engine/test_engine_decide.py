@@ -213,3 +213,20 @@ def test_ties_do_not_depend_on_the_order_of_records(uniform):
         at = int(np.flatnonzero(made.winner)[0])
         won.add(frozenset((order[made.pairs.a[at]], order[made.pairs.b[at]])))
     assert len(won) == 1
+
+
+@pytest.mark.parametrize("by_cell", [True, False], ids=["posterior follows from (c, s)", "it does not"])
+def test_ranking_is_the_order_of_the_specification(uniform, by_cell):
+    """Posterior, edges, closeness, tie keys: against a sort of tuples."""
+    from linkage.decide.onetoone import ranking
+
+    n = 3000
+    c = uniform("c", n).astype(np.int32) % 15 + 1
+    s = c + uniform("s", n).astype(np.int32) % (3 * c + 1)
+    a = uniform("a", n).astype(np.int32)
+    b = 256 + uniform("b", n).astype(np.int32)
+    posterior = np.round(((c * 7 + s) % 5 if by_cell else uniform("p", n) % 5) / 7, 9)
+    ties = np.argsort(uniform("ties", 512, 8).view(np.uint64)[:, 0])
+    order = ranking(Pairs(a, b, c, s), posterior, ties)
+    key = lambda i: (-posterior[i], -c[i], s[i], *sorted((ties[a[i]], ties[b[i]])))  # noqa: E731
+    assert [key(i) for i in order] == sorted(key(i) for i in range(n))
