@@ -79,6 +79,13 @@ def ascending(refs: U8) -> bool:
     return bool(((high[:-1] < high[1:]) | ((high[:-1] == high[1:]) & (low[:-1] < low[1:]))).all())
 
 
+def blank(filters: U8) -> bool:
+    """Whether any of (n, 32) u1 has all bits 0 or all bits 1: by chance one in 10**76, so its encoder is broken."""
+    words = np.ascontiguousarray(filters).view(np.uint64)
+    near = words[(words[:, 0] == 0) | (words[:, 0] == np.uint64(2**64 - 1))]
+    return bool((near == near[:, :1]).all(axis=1).any())
+
+
 def write_rows(path: Path, rows: NDArray[np.void], header: dict[str, str | int]) -> Header:
     """Write a rows file (0600, replaced in one step).
 
@@ -143,6 +150,11 @@ def stream_rows(path: Path, size: int = SLAB) -> Iterator[NDArray[np.void]]:
                 raise RowsFileDamagedError("a row has a pass that the header does not know")
             if not ascending(rows["ref"]) or (last is not None and bytes(rows["ref"][0]) <= last):
                 raise RowsFileDamagedError("the rows are not sorted by ref, or a ref occurs twice")
+            if blank(rows["filter"]):
+                raise RowsFileDamagedError(
+                    "a filter has zeros only, or ones only",
+                    hint="no encoding makes one; two of them would count as equal. Encode the source again",
+                )
             last = bytes(rows["ref"][-1])
             yield rows
         if digest.hexdigest() != header.sha256:

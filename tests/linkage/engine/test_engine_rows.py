@@ -123,3 +123,15 @@ def test_a_header_that_promises_too_much_costs_no_memory(tmp_path, made):
     (tmp_path / "x").write_bytes(data)
     with pytest.raises(RowsFileDamagedError, match="as many entries"):
         read_rows(tmp_path / "x")
+
+
+@pytest.mark.parametrize("byte", [0, 255])
+def test_a_filter_of_zeros_or_ones_is_refused(tmp_path, made, byte):
+    rows = made.rows.copy()
+    rows["filter"][3, :31] = byte
+    write_rows(tmp_path / "nearly", rows, HEADER)
+    assert len(read_rows(tmp_path / "nearly")[1]) == 750
+    rows["filter"][3] = byte
+    write_rows(tmp_path / "x", rows, HEADER)
+    with pytest.raises(RowsFileDamagedError, match="zeros only"):
+        read_rows(tmp_path / "x")

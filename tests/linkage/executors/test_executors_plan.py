@@ -80,6 +80,7 @@ def test_one_token_for_all_rows_of_a_source(tmp_path, write, schema):
     """One row shared by thousands of records: the flood is named and left out, and costs no more than its size."""
     honest, _ = write(tmp_path, {"a": 300, "b": 300})
     flood = np.zeros(50_000, ROW)
+    flood["filter"][:, 0] = 1
     flood["ref"][:, :4] = np.arange(50_000, dtype=">u4").view(np.uint8).reshape(-1, 4)
     header = {"study": "s", "version": 1, "fingerprint": schema.fingerprint, "passes": schema.P, "source": "flood"}
     write_rows(tmp_path / "flood", flood[sort_order(flood["ref"])], header)
