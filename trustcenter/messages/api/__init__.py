@@ -1,14 +1,7 @@
 """Bodies of the HTTP interface, version 1. One struct per request and per answer."""
 
 from .access import Certificate, CertificateBind, Certificates, Grants, GrantSet, Operation, SiteLimits, SiteUsage
-from .audit import (
-    ConsistencyProof,
-    InclusionProof,
-    LinkageDecision,
-    LinkageDisclosure,
-    LinkageDisclosurePropose,
-    LogExtract,
-)
+from .audit import ConsistencyProof, InclusionProof, LogExtract
 from .closing import DomainClosing
 from .consent import (
     ConsentAnswer,
@@ -105,6 +98,8 @@ from .studies import (
     Studies,
     Study,
     StudyCreate,
+    StudyMove,
+    StudySettings,
     UploadOpen,
     UploadOpened,
 )
@@ -151,9 +146,6 @@ __all__ = [
     "KeyVersion",
     "Keys",
     "KeysDue",
-    "LinkageDecision",
-    "LinkageDisclosure",
-    "LinkageDisclosurePropose",
     "LogExtract",
     "MapAccepted",
     "MapAcknowledge",
@@ -206,6 +198,8 @@ __all__ = [
     "Studies",
     "Study",
     "StudyCreate",
+    "StudyMove",
+    "StudySettings",
     "Suite",
     "Token",
     "TokenCreate",
@@ -220,5 +214,3 @@ __all__ = [
     "ValidateRequest",
     "Version",
 ]
-    "StudyMove",
-    "StudySettings",
