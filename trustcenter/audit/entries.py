@@ -71,20 +71,26 @@ def build(room: str, seq: int, event: Event, fields: Mapping[str, Any], time: st
     data = dict(fields)
     who = data.pop("who", None)
     outcome = data.pop("outcome", None)
+    word = str(event)
     if not _RESERVED.isdisjoint(data):
         raise ValueError("an entry's own words cannot be set: v, seq, event, time, clock_skew")
+    # What is made here needs no second look; what was given does. `check` looks at all of it when an entry is read.
+    window: Any = msgspec.UNSET
+    if room == "comparator":
+        window = data.pop("window", None)
+        _check_comparator(event, window, data)
     entry = Entry(
         v=VERSION,
         seq=seq,
-        event=event.value,
-        who=who if who is not None else "service",
-        outcome=str(outcome) if outcome is not None else _default(event),
-        window=data.pop("window", None) if room == "comparator" else msgspec.UNSET,
+        event=word,
+        who="service" if who is None else who,
+        outcome=_default(word) if outcome is None else str(outcome),
+        window=window,
         data=data,
-        time=time if time is not None else msgspec.UNSET,
+        time=msgspec.UNSET if time is None else time,
         clock_skew=clock_skew or msgspec.UNSET,
     )
-    check(entry, room)
+    _check_both(entry)
     leaf = encode(entry)
     if len(leaf) > LEAF_BYTES_MAX:
         raise ValueError("an entry must not be longer than 65535 bytes")
@@ -124,29 +130,37 @@ def check(entry: Entry, room: str) -> None:
     event = EVENTS.get(entry.event)
     if entry.v != VERSION or event is None:
         raise ValueError("its version or event is unknown to this program")
-    if type(entry.seq) is not int or not 0 <= entry.seq < canonical.INTEGER_MAX:
+    if not 0 <= entry.seq < canonical.INTEGER_MAX:
         raise ValueError("its sequence number is not possible")
+    if room == "comparator":
+        if entry.time is not msgspec.UNSET or entry.clock_skew is not msgspec.UNSET:
+            raise ValueError("the comparator's entries carry the window, not the time")
+        _check_comparator(event, entry.window, entry.data)
+    else:
+        if entry.window is not msgspec.UNSET:
+            raise ValueError("the registrar's entries carry the time, not the window")
+        if entry.time is msgspec.UNSET or not _TIME.match(entry.time):
+            raise ValueError("its time is not RFC 3339 in UTC with microseconds")
+        if entry.clock_skew is not msgspec.UNSET and not 0 < entry.clock_skew <= canonical.INTEGER_MAX:
+            raise ValueError("its clock skew must be positive")
+    _check_both(entry)
+
+
+def _check_both(entry: Entry) -> None:
     if type(entry.who) is not str or not 0 < len(entry.who) <= WHO_CHARS_MAX:
         raise ValueError("who must be a name of 1 to 128 characters")
     if entry.outcome not in _OUTCOMES or (entry.outcome == "refused") != (entry.event[-8:] == ":refused"):
         raise ValueError("its outcome does not fit its event")
-    if room == "comparator":
-        if entry.time is not msgspec.UNSET or entry.clock_skew is not msgspec.UNSET or "time" in entry.data:
-            raise ValueError("the comparator's entries carry the window, not the time")
-        if event not in COMPARATOR_EVENTS:
-            raise ValueError("this event cannot happen at the comparator")
-        if type(entry.window) is not int or not 0 <= entry.window <= canonical.INTEGER_MAX:
-            raise ValueError("the comparator's entries must carry the window")
-    else:
-        if entry.window is not msgspec.UNSET:
-            raise ValueError("the registrar's entries carry the time, not the window")
-        if type(entry.time) is not str or not _TIME.match(entry.time):
-            raise ValueError("its time is not RFC 3339 in UTC with microseconds")
-        if entry.clock_skew is not msgspec.UNSET and (
-            type(entry.clock_skew) is not int or not 0 < entry.clock_skew <= canonical.INTEGER_MAX
-        ):
-            raise ValueError("its clock skew must be positive")
     canonical.check(entry.data)
+
+
+def _check_comparator(event: Event, window: object, data: Mapping[str, Any]) -> None:
+    if "time" in data:
+        raise ValueError("the comparator's entries carry the window, not the time")
+    if event not in COMPARATOR_EVENTS:
+        raise ValueError("this event cannot happen at the comparator")
+    if type(window) is not int or not 0 <= window <= canonical.INTEGER_MAX:
+        raise ValueError("the comparator's entries must carry the window")
 
 
 def room_of(origin: str) -> str:
@@ -161,8 +175,8 @@ def room_of(origin: str) -> str:
     return room
 
 
-def _default(event: Event) -> str:
-    return Outcome.REFUSED.value if event.is_refusal else Outcome.DONE.value
+def _default(event: str) -> str:
+    return "refused" if event[-8:] == ":refused" else "done"
 
 
 _OUTCOMES: Final = frozenset(outcome.value for outcome in Outcome)
