@@ -1,7 +1,14 @@
 """Bodies of the HTTP interface, version 1. One struct per request and per answer."""
 
 from .access import Certificate, CertificateBind, Certificates, Grants, GrantSet, Operation, SiteLimits, SiteUsage
-from .audit import ConsistencyProof, InclusionProof, LogExtract
+from .audit import (
+    ConsistencyProof,
+    InclusionProof,
+    LinkageDecision,
+    LinkageDisclosure,
+    LinkageDisclosurePropose,
+    LogExtract,
+)
 from .closing import DomainClosing
 from .consent import (
     ConsentAnswer,
@@ -16,6 +23,7 @@ from .consent import (
     RecordConsentQuery,
 )
 from .keys import (
+    AuditKeyRotated,
     CompromiseReport,
     KeyAct,
     KeyCompromise,
@@ -108,6 +116,7 @@ __all__ = [
     "AdditionalAnswer",
     "AdditionalRequest",
     "Approval",
+    "AuditKeyRotated",
     "Certificate",
     "CertificateBind",
     "Certificates",
@@ -146,6 +155,9 @@ __all__ = [
     "KeyVersion",
     "Keys",
     "KeysDue",
+    "LinkageDecision",
+    "LinkageDisclosure",
+    "LinkageDisclosurePropose",
     "LogExtract",
     "MapAccepted",
     "MapAcknowledge",
