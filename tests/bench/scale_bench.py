@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import multiprocessing
+import os
 import resource
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from bench_load import Load
+from bench_load import Load, cpu_ticks
 
 from linkage import Secrets, Source, load_schema, prepare
 from linkage.encode import encode
@@ -49,9 +50,9 @@ def scale(options: argparse.Namespace) -> None:
         for _ in range(options.repeat):
             _linked(schema, folders, work, f"{sites} x {n:,}", Processes(2))
         if sites == 2:
-            _dask(schema, folders, work)
             _window(schema, folders, Path(scratch) / "index", n)
-            small = min(n, 50_000)
+            _dask(schema, folders, work)
+            small = min(n, 20_000)
             _bad_data(schema, Path(scratch), small)
             if options.peer:
                 _peer(schema, options.peer, Path(scratch), min(n, 10_000))
@@ -85,37 +86,39 @@ def _encode(schema: Schema, folder: Path, name: str, columns: Columns, ids: list
     write_map(folder / "map.tcmap", made.record_numbers, made.refs, head)
 
 
-def _compare(schema: Schema, folders: list[Path], work: Path, executor: Executor) -> tuple[float, int]:
-    """Seconds of a comparison, and the highest peak memory of a worker in MB."""
+def _compare(schema: Schema, folders: list[Path], work: Path, executor: Executor) -> tuple[float, int, float]:
+    """Seconds of a comparison, highest peak memory of a worker in MB, processor seconds of the workers."""
     shutil.rmtree(work, ignore_errors=True)
     peak = 0
+    ticks: dict[int, int] = {}
 
     def progress(done: int, total: int) -> None:
         nonlocal peak
-        peak = max([peak, *(_peak(p.pid) for p in multiprocessing.active_children() if p.pid)])
+        pids = [p.pid for p in multiprocessing.active_children() if p.pid]
+        peak = max([peak, *map(_peak, pids)])
+        ticks.update({pid: sum(cpu_ticks(pid)) for pid in pids})
 
     start = time.perf_counter()
     make(work, [f / "rows.tcrows" for f in folders], schema)
     compare(work, executor, progress)
-    return time.perf_counter() - start, peak
+    return time.perf_counter() - start, peak, sum(ticks.values()) / os.sysconf("SC_CLK_TCK")
 
 
 def _linked(schema: Schema, folders: list[Path], work: Path, what: str, executor: Executor) -> MatchResult:
     with measured(f"{what}: row files to decided pairs and persons, two worker processes") as told:
-        seconds, peak = _compare(schema, folders, work, executor)
+        seconds, peak, workers = _compare(schema, folders, work, executor)
         stages: dict[str, float] = {}
-        start = time.perf_counter()
+        start, own = time.perf_counter(), time.process_time()
         maps = [read_map(f / "map.tcmap")[1] for f in folders]
         names = [f.name for f in folders]
         sources = [
             Source(name, np.empty(0, ROW), m["record_number"], m["refs"]) for name, m in zip(names, maps, strict=True)
         ]
-        result = match(
-            sources,
-            schema,
-            edges=gather(work),
-            progress=lambda s, d, t: stages.update({s: time.perf_counter() - start}),
-        )
+
+        def progress(stage: str, done: int, total: int) -> None:
+            stages.update({stage: time.perf_counter() - start, f"{stage} cpu": time.process_time() - own})
+
+        result = match(sources, schema, edges=gather(work), progress=progress)
         records = len(result.sources)
         told += [
             f"compare {seconds:.1f} s ({result.counts['rows_compared']:,} pairs of rows)",
@@ -124,6 +127,8 @@ def _linked(schema: Schema, folders: list[Path], work: Path, what: str, executor
             f"cluster {stages['cluster'] - stages['decide']:.1f} s",
             f"{1e6 * (seconds + stages['decide']) / records:.1f} us a record",
             f"a worker's peak {peak} MB",
+            f"processor time: workers {workers:.1f} s, deciding {stages['decide cpu']:.1f} s",
+            f"so {workers / 2 + stages['decide cpu']:.1f} s at best on two cores that nobody else uses",
         ]
     return result
 
