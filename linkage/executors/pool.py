@@ -66,7 +66,7 @@ def run(work: Work, place: str, items: Sequence[str], workers: int, done: Callab
                     if breaks[worker.item] == _BREAKS:
                         raise ChunkError(
                             "a chunk brought down several worker processes",
-                            hint="is there memory enough? take fewer workers, or smaller chunks; what is done is kept",
+                            hint='is there memory enough for so many? a script needs `if __name__ == "__main__":`',
                             where=worker.item,
                         ) from None
                     waiting.append(worker.item)

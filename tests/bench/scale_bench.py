@@ -96,7 +96,7 @@ def _compare(schema: Schema, folders: list[Path], work: Path, executor: Executor
         nonlocal peak
         pids = [p.pid for p in multiprocessing.active_children() if p.pid]
         peak = max([peak, *map(_peak, pids)])
-        ticks.update({pid: sum(cpu_ticks(pid)) for pid in pids})
+        ticks.update({pid: cpu_ticks(pid) for pid in pids})
 
     start = time.perf_counter()
     make(work, [f / "rows.tcrows" for f in folders], schema)
