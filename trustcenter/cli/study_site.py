@@ -78,6 +78,9 @@ def register(
 @source_options
 @click.option("--not-deduplicated", is_flag=True, help="Say that this source may hold a patient twice.")
 @click.option(
+    "--declaration", type=PATH, metavar="FILE", help="What `linkage dedupe` declared: the service keeps it in its log."
+)
+@click.option(
     "--require-separation",
     type=click.Choice(["none", "process", "operator"]),
     default="none",
@@ -96,6 +99,7 @@ def upload(
     duplicates: Path | None,
     delimiter: str | None,
     not_deduplicated: bool,
+    declaration: Path | None,
     require_separation: str,
     as_json: bool,
     connect: Path | None,
@@ -114,6 +118,7 @@ def upload(
     from linkage.tables import parse_mapping, read_csv
     from trustcenter.client import TrustCenter
     from trustcenter.client import site as work
+    from trustcenter.client.declaration import load_declaration
 
     from .secret_input import linkage_secrets
 
@@ -134,9 +139,14 @@ def upload(
                 deduplicated=not not_deduplicated,
             )
             table = read_csv(source, id_column=id_column, mapping=chosen, delimiter=separator(delimiter))
+            said = None
+            if declaration is not None:
+                said = load_declaration(declaration, found, records=len(table), duplicates=duplicates)
             if duplicates is not None:
                 table = load_removed(duplicates)[0].apply(table)
-            return await work.upload(center, found, schema, table, secrets, lambda _, done, total: tick(done, total))
+            return await work.upload(
+                center, found, schema, table, secrets, lambda _, done, total: tick(done, total), deduplication=said
+            )
 
         done = call(connect, job)
     if as_json:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from trustcenter.errors import ConflictError, PolicyError, VerificationError
-from trustcenter.messages.api import MapUpload, Study, UploadOpen
+from trustcenter.messages.api import Deduplication, MapUpload, Study, UploadOpen
 from trustcenter.messages.rooms import Receipt
 
 from .api import TrustCenter
@@ -156,11 +156,14 @@ async def upload(
     table: Table,
     secrets: Secrets,
     progress: Progress | None = None,
+    *,
+    deduplication: Deduplication | None = None,
 ) -> Uploaded:
     """Encode a source and bring the centre up to date with it. Call `check_study` first.
 
     Records are registered, then rows sent that the centre does not hold, their receipt verified, and the map
-    sent that makes them count. Interrupted anywhere, the job is simply done again.
+    sent that makes them count. Interrupted anywhere, the job is simply done again. A declaration about duplicates goes
+    with the map; where there is nothing to send, it is not sent either.
 
     Raises:
         PolicyError: fewer new rows than a minimum batch of whole records has.
@@ -187,7 +190,7 @@ async def upload(
     if 0 < rows < study.minimum_batch * study.passes:
         raise _too_small(study)
     for part in parts(encoded, held, center.settings.upload_records):
-        done.receipts.append(await _send(center, study, schema, part, progress))
+        done.receipts.append(await _send(center, study, schema, part, deduplication, progress))
         done.rows += len(part.rows)
     return done
 
@@ -235,7 +238,14 @@ async def _encode(
         stop.set()
 
 
-async def _send(center: TrustCenter, study: Study, schema: Schema, part: Part, progress: Progress | None) -> Receipt:
+async def _send(
+    center: TrustCenter,
+    study: Study,
+    schema: Schema,
+    part: Part,
+    deduplication: Deduplication | None,
+    progress: Progress | None,
+) -> Receipt:
     rows = len(part.rows)
     per_chunk = center.settings.chunk_bytes // _ROW_BYTES
     while True:
@@ -252,7 +262,8 @@ async def _send(center: TrustCenter, study: Study, schema: Schema, part: Part, p
             progress("upload", min(rows, (index + 1) * per_chunk), rows)
     receipt = await center.complete_upload(study.name, opened.upload)
     await asyncio.to_thread(_verify, receipt, study, center.connection.site, opened.upload, part)
-    accepted = await center.send_map(study.name, MapUpload(receipt=receipt, entries=part.entries))
+    wanted_map = MapUpload(receipt=receipt, entries=part.entries, deduplication=deduplication)
+    accepted = await center.send_map(study.name, wanted_map)
     if not accepted.accepted or accepted.mapped != part.records:
         raise VerificationError("the registrar did not take every record of the map", code="map_incomplete")
     return receipt

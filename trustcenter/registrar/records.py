@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -175,6 +176,7 @@ async def accept_map(
         ConflictError: the refs are not those of the receipt, or belong to another record.
         VerificationError: the receipt is not the comparator's.
     """
+    said = body.deduplication
 
     def look(conn: Connection) -> tuple[StudyRow, DomainRow]:
         study = studies.find(conn, study_name, caller)
@@ -184,6 +186,13 @@ async def accept_map(
     study, domain = await context.db.read(look)
     receipt = body.receipt
     _check_receipt(context, receipt, study, caller)
+    if said is not None and said.schema != study.fingerprint:
+        raise ConflictError(
+            "the declaration about duplicates was made under another schema",
+            code="foreign_declaration",
+            hint="look for duplicates under the schema of the study",
+            where="deduplication",
+        )
     entries = await asyncio.to_thread(parse_entries, body.entries, study.passes)
     tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, entries.numbers)
     digest = hashlib.sha256(body.entries).digest()
@@ -219,10 +228,17 @@ async def accept_map(
             rows=receipt.rows,
             retired=len(retired),
             root=receipt.root,
+            **({"deduplication": _for_log(said)} if said is not None else {}),
         )
         return len(serials)
 
     return api.MapAccepted(mapped=await context.db.write(effect), accepted=True)
+
+
+def _for_log(said: api.Deduplication) -> dict[str, object]:
+    """A declaration as an entry of the log holds it, where numbers are whole: the cut is text."""
+    whole: dict[str, object] = msgspec.to_builtins(said)
+    return {**whole, "cut": f"{said.cut:g}"}
 
 
 def _serials(context: Context, conn: Connection, domain: DomainRow, tags: Sequence[bytes]) -> list[int]:

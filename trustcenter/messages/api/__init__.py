@@ -88,6 +88,7 @@ from .service import Health, ItemError, Problem, StreamEnd, Version
 from .studies import (
     Approval,
     ChunkStored,
+    Deduplication,
     MapAccepted,
     MapUpload,
     PairCount,
@@ -131,6 +132,7 @@ __all__ = [
     "ConsentStatus",
     "ConsentStatuses",
     "ConsistencyProof",
+    "Deduplication",
     "Denial",
     "Domain",
     "DomainClose",

@@ -147,6 +147,27 @@ class ChunkStored(Message, frozen=True, kw_only=True):
     chunks: Positive
 
 
+class Deduplication(Message, frozen=True, kw_only=True):
+    """What a site says about the duplicates of its source: counts and a digest (`trustcenter linkage dedupe`).
+
+    The digest is of the list of ids that the site keeps; the list holds random bytes, so that nobody can guess it.
+    """
+
+    format: Literal["trustcenter/deduplication/1"]
+    schema: Hex32
+    records: Count
+    compared: Count
+    blocks_skipped: Count
+    listed: Count
+    same: Count
+    different: Count
+    open: Count
+    accepted: Count
+    removed: Count
+    cut: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    duplicates_sha256: Hex32
+
+
 class MapUpload(Message, frozen=True, kw_only=True):
     """Which refs belong to which record (M4).
 
@@ -156,6 +177,7 @@ class MapUpload(Message, frozen=True, kw_only=True):
 
     receipt: Receipt
     entries: bytes
+    deduplication: Deduplication | None = None  # kept in the log, with the entry of this map
 
 
 class MapAccepted(Message, frozen=True, kw_only=True):
