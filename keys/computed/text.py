@@ -59,12 +59,17 @@ def format_blocks(c: NDArray[np.uint8]) -> list[str]:
     Raises:
         InvalidBatchError: wrong shape or dtype.
     """
+    text = format_array(c).tobytes().decode("ascii")
+    return [text[i : i + TEXT_CHARS] for i in range(0, len(text), TEXT_CHARS)]
+
+
+def format_array(c: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """As `format_blocks`, as ASCII codes: uint8 (n, 28)."""
     _require_blocks(c, "blocks")
     out = np.empty((len(c), _PAIRS), "<u2")
     for start in range(0, len(c), _CHUNK):
         _format_chunk(c[start : start + _CHUNK], out[start : start + _CHUNK])
-    text = out.tobytes().decode("ascii")
-    return [text[i : i + TEXT_CHARS] for i in range(0, len(text), TEXT_CHARS)]
+    return out.view(np.uint8)
 
 
 def _format_chunk(c: NDArray[np.uint8], out: NDArray[np.uint16]) -> None:
@@ -109,7 +114,12 @@ def parse(strings: Sequence[str]) -> Parsed:
         filler = "?" * TEXT_CHARS  # foreign to the alphabet, so it comes out as malformed
         joined = "".join([s if len(s) == TEXT_CHARS else filler for s in strings])
     # One byte for each code point, whatever it was: anything beyond ASCII becomes "?".
-    raw = np.frombuffer(joined.encode("ascii", "replace"), "<u2").reshape(-1, _PAIRS)
+    return parse_array(np.frombuffer(joined.encode("ascii", "replace"), np.uint8).reshape(-1, TEXT_CHARS))
+
+
+def parse_array(codes: NDArray[np.uint8]) -> Parsed:
+    """As `parse`, for texts of the right length as ASCII codes: uint8 (n, 28)."""
+    raw = np.ascontiguousarray(codes).view("<u2")
     blocks = np.empty((len(raw), BLOCK_BYTES), np.uint8)
     status = np.empty(len(raw), np.int8)
     for start in range(0, len(raw), _CHUNK):

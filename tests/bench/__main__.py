@@ -29,6 +29,7 @@ SECTIONS: dict[str, tuple[str, str, str]] = {
         "synthetic German sites with households; a practice with nobody in common",
     ),
     "scale": ("scale_bench", "scale", "row files to decided pairs, windows, bad data, Dask, the peer"),
+    "keys": ("keys_bench", "keys", "rotation: cut-over, map, verification, data key; what others wait meanwhile"),
     "audit": ("audit_bench", "audit", "what the log costs; export, verification and proofs of a long one"),
 }
 Row = tuple[str, str, str]
@@ -52,6 +53,7 @@ def main() -> int:
     large.add_argument("--repeat", type=int, default=1, help="of the whole linkage")
     large.add_argument("--peer", help="an interpreter that has anonlink and clkhash")
     parser.add_argument_group("audit").add_argument("--entries", default="1e6", help="of the long log")
+    parser.add_argument_group("keys").add_argument("--rotated", default="2e5", help="pseudonyms of the domain")
     options = parser.parse_args()
     wanted = options.sections or list(SECTIONS)
     print(f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}")
@@ -60,7 +62,7 @@ def main() -> int:
         run: Callable[..., list[Row] | None] = getattr(import_module(module), function)
         print(f"\n== {name}: {title}", flush=True)
         load = Load()
-        for what, ours, peer in (run(options) if name in ("pseudonyms", "scale", "audit") else run()) or ():
+        for what, ours, peer in (run(options) if name in ("pseudonyms", "scale", "audit", "keys") else run()) or ():
             print(f"   {what:<52} {ours}" + (f"\n   {'':<52} {peer}" if peer else ""), flush=True)
         print(f"   foreign load meanwhile: {load.foreign():.0%} of the machine", flush=True)
     return 0

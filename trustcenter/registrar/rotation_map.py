@@ -28,7 +28,7 @@ from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageE
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import domains, issue, policy, rewriting, rotation, rotation_record
+from . import domains, policy, rewriting, rotation, rotation_record
 from .context import Context
 from .domains import DomainRow
 from .keyring import INSTANCE
@@ -57,9 +57,13 @@ class Pairs:
     count: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
 
-    def add(self, old: Sequence[str], new: Sequence[str]) -> bytes:
-        """Let a part of the map pass; gives its lines, "old,new" each."""
-        piece = "".join([f"{before},{after}\n" for before, after in zip(old, new, strict=True)]).encode()
+    def add(self, old: NDArray[np.uint8], new: NDArray[np.uint8]) -> bytes:
+        """Let a part of the map pass, as ASCII codes (n, 28) each; gives its lines, "old,new"."""
+        width = old.shape[1]
+        table = np.empty((len(old), 2 * width + 2), np.uint8)
+        table[:, :width], table[:, width] = old, ord(",")
+        table[:, width + 1 : -1], table[:, -1] = new, ord("\n")
+        piece = table.tobytes()
         self.count += len(old)
         self.digest.update(piece)
         return piece
@@ -86,14 +90,21 @@ def chunks(
         yield serials, nonces
 
 
+def texts(
+    context: Context, domain: DomainRow, version: int, serials: NDArray[np.uint64], nonces: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """The pseudonyms of rows under a key version, as ASCII codes: uint8 (n, 28)."""
+    blocks = computed.inner_blocks(domain.h, domain.uuid, version, serials, nonces)
+    return computed.format_array(context.keys.encipher(domain.uuid, version, blocks))
+
+
 def lines(
     context: Context, conn: Connection, domain: DomainRow, found: Rotation, now: int, seen: Pairs
 ) -> Iterator[bytes]:
     """The lines of a map in pieces, a pair in each."""
     for serials, nonces in chunks(context, conn, domain, found, now):
-        old = issue.format_rows(context, domain, found.from_version, serials, nonces)
-        new = issue.format_rows(context, domain, found.to_version, serials, nonces)
-        yield seen.add(old, new)
+        old = texts(context, domain, found.from_version, serials, nonces)
+        yield seen.add(old, texts(context, domain, found.to_version, serials, nonces))
 
 
 async def sealed(
@@ -335,8 +346,8 @@ def _check(
         last = int(serials[-1])
         strings = []
         for version in (found.from_version, found.to_version):
-            made = issue.format_rows(context, domain, version, serials, nonces)
-            parsed = computed.parse(made)
+            made = texts(context, domain, version, serials, nonces)
+            parsed = computed.parse_array(made)
             inner = context.keys.decipher(domain.uuid, version, parsed.blocks)
             opened = computed.open_inner(domain.h, domain.uuid, version, inner)
             back = (opened.serial == serials) & (opened.nonce == nonces).all(axis=1) & opened.ok & (parsed.status == 0)

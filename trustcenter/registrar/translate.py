@@ -17,7 +17,7 @@ from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import batches, domains, issue, lookup, policy, rotation_map, rotation_record, rows
+from . import batches, domains, lookup, policy, rotation_map, rotation_record, rows
 from .context import Context
 from .domains import DomainRow
 from .keyring import Version
@@ -42,11 +42,8 @@ async def translate(
     question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms)
 
     def effect(conn: Connection) -> tuple[int, Found, rows.Fetched]:
-        now = context.clock()
-        policy.require_keys(conn, domain.id, now)
+        found = lookup.asked(context, conn, domain, question, caller.name, request)
         active = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM)
-        found = lookup.find(context, conn, domain, question, now)
-        lookup.alarm(context, conn, domain, found, caller.name, request)
         context.audit(
             conn,
             Event.PSEUDONYM_TRANSLATE,
@@ -115,10 +112,11 @@ async def translation_map(
 
     def render(part: list[tuple[int, bytes]]) -> list[tuple[str, str]]:
         serials, nonces = rows.columns(part)
-        before = issue.format_rows(context, domain, old.version, serials, nonces)
-        after = issue.format_rows(context, domain, active.version, serials, nonces)
-        seen.add(before, after)
-        return list(zip(before, after, strict=True))
+        piece = seen.add(
+            rotation_map.texts(context, domain, old.version, serials, nonces),
+            rotation_map.texts(context, domain, active.version, serials, nonces),
+        )
+        return [(line[:28], line[29:]) for line in piece.decode("ascii").splitlines()]
 
     async for part in context.db.stream(live, batch=_CHUNK):
         yield await asyncio.to_thread(render, part)
