@@ -19,7 +19,7 @@ from linkage.decide.densities import BINS, smoothed
 from linkage.decide.weights import cells
 from linkage.encode import Columns, Secrets, encode
 from linkage.join import join
-from linkage.schema import Schema
+from linkage.schema import Kind, Schema
 
 I64 = NDArray[np.int64]
 
@@ -70,12 +70,16 @@ def _ids(n: int) -> list[str]:
 
 
 def _related(schema: Schema, original: Columns, copy: Columns, i: I64, j: I64, owner: I64) -> NDArray[np.bool_]:
-    """Whether record i shares an address, or surname and postcode, with record j or with the original of j."""
+    """Whether record i shares an address, or surname and postcode, with record j or with the original of j.
+
+    Where the schema has no postcode, who shares the surname has to stand for relatives.
+    """
     related = np.zeros(len(i), np.bool_)
-    for kinds in (("street", "house_number", "postcode"), ("surname", "postcode")):
+    known = {f.kind for f in schema.fields}
+    signs: tuple[tuple[Kind, ...], ...] = (("street", "house_number", "postcode"), ("surname", "postcode"))
+    signs = tuple(kinds for kinds in signs if known.issuperset(kinds)) or (("surname",),)
+    for kinds in signs:
         names = [f.name for f in schema.fields if f.kind in kinds]
-        if len(names) < len(kinds):
-            continue
         numbers: dict[tuple[str, ...], int] = {}
         left, right = _codes(original, names, numbers), _codes(copy, names, numbers)
         related |= (left[i] >= 0) & (left[i] == right[j])

@@ -50,6 +50,24 @@ GRADES = {
 }
 
 
+def grades(schema: Schema) -> dict[str, list[SynthConfig]]:
+    """The populations of a schema. Where it takes further values or insured numbers, one half of every population has
+    them, in grades of its own: sites that lack them are sites of the first half.
+    """
+    if not schema.several and schema.field_of("insured_number") is None:
+        return GRADES
+    halves = {g: [replace(c, sites=tuple(map(_halved, c.sites))) for c in configs] for g, configs in GRADES.items()}
+    more = {
+        f"{g}-more": [replace(c, seed=f"{c.seed}/more", insured=0.5, history=0.5) for c in configs]
+        for g, configs in halves.items()
+    }
+    return {**halves, **more}
+
+
+def _halved(site: SiteSpec) -> SiteSpec:
+    return replace(site, size=site.size // 2)
+
+
 def count(schema: Schema, config: SynthConfig, grade: str) -> Counts:
     """Counts from two sites of a synthetic population whose truth is known."""
     made = generate(config)
@@ -62,16 +80,18 @@ def count(schema: Schema, config: SynthConfig, grade: str) -> Counts:
 def main(schema_name: str) -> None:
     """Write the pooled counts to standard output."""
     schema = load(schema_name)
-    counts = [count(schema, config, grade) for grade, configs in GRADES.items() for config in configs]
+    populations = grades(schema)
+    counts = [count(schema, config, grade) for grade, configs in populations.items() for config in configs]
     pooled = reduce(add, counts)
-    everything = [c for configs in GRADES.values() for c in configs]
+    everything = [c for configs in populations.values() for c in configs]
     recipe = msgspec.json.encode([msgspec.to_builtins(c) for c in everything])
     provenance = {
         "command": f"python -m linkage.ship_densities {schema_name}",
         "schema": f"{schema.name} {schema.fingerprint}",
         "population": f"{len(everything)} pairs of sites, half of their patients in common; three degrees of errors, "
         "two sizes of catchment, written in the same year or years apart; "
-        f"{_TWINS:.0%} of consecutive children are twins",
+        f"{_TWINS:.0%} of consecutive children are twins"
+        + ("; half of them with insured numbers, birth names and former addresses" if populations != GRADES else ""),
         "seeds": ", ".join(c.seed for c in everything),
         "configuration_sha256": hashlib.sha256(recipe).hexdigest(),
     }

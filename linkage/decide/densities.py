@@ -98,7 +98,7 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def encode(self) -> bytes:
         """As JSON in the order of the fields, one row of a table a line."""
         text = msgspec.json.format(msgspec.json.encode(self), indent=1).decode()
-        return (re.sub(r"(?<=[\[0-9,])\s+(?=[0-9\]])", "", text) + "\n").encode()
+        return (re.sub(r"(?<=[\[0-9,])\n\s*(?=[0-9\]])", "", text) + "\n").encode()
 
 
 def parse(data: bytes) -> Counts:

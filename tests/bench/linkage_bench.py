@@ -117,10 +117,13 @@ def plaintext(schema: Schema, a: Side, b: Side) -> tuple[Quality, float]:
     for rule in schema.passes:
         indexer.block([f"part {part}" for part in rule.parts])
     compare = recordlinkage.Compare()
+    known = [f.kind for f in schema.fields]
     for field in ("given_name", "surname", "street", "town"):
-        compare.string(field, field, method="jarowinkler", threshold=0.85)
-    for field in ("birth_date", "postcode", "house_number"):
-        compare.exact(field, field)
+        if field in known:
+            compare.string(field, field, method="jarowinkler", threshold=0.85)
+    for field in ("birth_date", "postcode", "house_number", "insured_number"):
+        if field in known:
+            compare.exact(field, field)
     vectors = compare.compute(indexer.index(*frames), *frames)
     classifier = recordlinkage.ECMClassifier()
     matched = classifier.fit_predict(vectors)

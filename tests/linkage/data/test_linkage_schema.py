@@ -15,6 +15,9 @@ GOOD = json.loads(load("de-person/1").canonical())
 FINGERPRINTS = {
     "de-person/1": "431d65445cc16b61bec806c1532954e847025052537b55d48bc0aafeb8709ad2",
     "febrl/1": "04333e98149f36c4b68d8126894ec057dbc9394105b470612fd57ed487297a48",
+    "de-person/2": "2bcf662793d4685e5f62abeb250881e266a6cc36e7b83b5ffe9c03613ef5607c",
+    "de-large/1": "021c6cd8d9e72e8be92dce25222d28951311967b2e4c8cba3fa61f9eb2c3761e",
+    "de-names/1": "d631867898edea3e007cf13f33958092546efb19f63742aa5c337c517751d35f",
 }
 
 
@@ -27,6 +30,11 @@ def test_shipped_schemas_stay_as_they_are(name):
     schema = load(name)
     assert schema.name == name
     assert schema.fingerprint == FINGERPRINTS[name]
+
+
+@pytest.mark.parametrize("name", ["de-person/1", "febrl/1"])
+def test_the_default_profile(name):
+    schema = load(name)
     assert schema.P == 15
     assert schema.profile == "hyb15"
     assert [p.cap for p in schema.passes] == [2] * 3 + [10] * 12
@@ -125,7 +133,7 @@ def test_refused(why):
 
 
 def test_an_unknown_name_lists_what_ships(tmp_path):
-    for name in ("de-person/2", str(tmp_path / "none.json")):
+    for name in ("de-person/9", str(tmp_path / "none.json")):
         with pytest.raises(UnknownSchemaError) as e:
             load(name)
         assert e.value.kind == "not_found"
@@ -151,3 +159,19 @@ def test_every_named_profile_says_what_it_is_for():
         assert profile.measured
         assert 1 <= profile.rows <= 64
         assert len(set(profile.shape)) == len(profile.passes)
+
+
+@pytest.mark.parametrize(
+    ("name", "profile", "rows"),
+    [("de-person/2", "wide22", 22), ("de-large/1", "fine16", 16), ("de-names/1", "names12", 12)],
+)
+def test_the_other_schemas_have_densities_that_were_counted_with_them(name, profile, rows):
+    from linkage.decide.densities import shipped_counts
+
+    schema = load(name)
+    assert (schema.profile, schema.P) == (profile, rows)
+    assert [p.cap for p in schema.passes] == [p.cap for p in NAMED[profile].passes]
+    counts = shipped_counts(profile)
+    assert counts.passes == rows
+    assert counts.provenance["schema"] == f"{name} {schema.fingerprint}"
+    assert counts.table()[0].sum(axis=(1, 2)).min() > 1000

@@ -94,7 +94,7 @@ def test_fine_passes_are_recommended_where_caps_blank_the_coarse_ones(source):
     columns = {k: v * 4 for k, v in source.items()}
     report = check(DE, chunks(columns))
     assert {p.profile for p in report.profiles} == {"hyb15", "fine16"}
-    assert [p.densities for p in report.profiles] == [True, False]
+    assert [p.densities for p in report.profiles] == [True, True]
     assert report.recommended in ("hyb15", "fine16")
 
 
