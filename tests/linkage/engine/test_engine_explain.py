@@ -54,7 +54,7 @@ def test_sentences_fit_what_happened(linked):
             assert max(r.posterior for r in (*e.rivals_a, *e.rivals_b)) >= e.posterior
     assert all("not joined" in reason for reason in reasons[Class.NON_MATCH])
     assert all(reason.startswith(("joined", "matched but not")) for reason in reasons[Class.MATCH])
-    assert reasons[Class.POSSIBLE] == {"possible: the posterior lies between 0.05 and 0.8"}
+    assert reasons[Class.POSSIBLE] == {f"possible: the posterior lies between 0.05 and {result.cut:g}"}
 
 
 def test_rivals_are_the_other_pairs_of_both_records(linked):
