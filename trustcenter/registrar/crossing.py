@@ -10,7 +10,7 @@ from trustcenter.errors import PolicyError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import batches, consent_gate, lookup, operations, originals, policy
+from . import batches, consent_gate, lookup, operations, originals
 from .context import Context
 from .domains import DomainRow
 from .resolving import Found
@@ -47,10 +47,7 @@ async def translate_into(
     question = await asyncio.to_thread(lookup.read, context, source, body.pseudonyms)
 
     def effect(conn: Connection) -> tuple[Found, dict[int | None, str], dict[int, api.ItemError]]:
-        now = context.clock()
-        policy.require_keys(conn, source.id, now)
-        found = lookup.find(context, conn, source, question, now)
-        lookup.alarm(context, conn, source, found, caller.name, request)
+        found = lookup.asked(context, conn, source, question, caller.name, request)
         context.audit(
             conn,
             Event.PSEUDONYM_CROSS,

@@ -21,7 +21,7 @@ from trustcenter.store import Connection
 from . import drawn as stored
 from .context import Context
 from .domains import DomainRow
-from .policy import DRAWN
+from .policy import DRAWN, require_keys
 from .resolving import Found, resolve
 
 _log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def read(context: Context, domain: DomainRow, texts: Sequence[str]) -> Question:
 
 
 def find(context: Context, conn: Connection, domain: DomainRow, question: Question, now: datetime) -> Found:
-    """The live row behind each text. Whoever asks inside a transaction passes the answer to `alarm`."""
+    """The live row behind each text. Whoever asks inside a transaction passes the answer to `alarm`; see `asked`."""
     if domain.policy.suite == DRAWN:
         found = Found([None] * len(question.status))
     else:
@@ -69,6 +69,19 @@ def find(context: Context, conn: Connection, domain: DomainRow, question: Questi
         elif index not in ambiguous:
             rows[index] = (serial, nonce)
     return Found(rows, frozenset(ambiguous), found.above)
+
+
+def asked(context: Context, conn: Connection, domain: DomainRow, question: Question, who: str, request: str) -> Found:
+    """As `find`, for a request inside its transaction: the domain's keys must still be in use, and an alarm is raised.
+
+    Raises:
+        ConflictError: the domain is closed for good.
+    """
+    now = context.clock()
+    require_keys(conn, domain.id, now)
+    found = find(context, conn, domain, question, now)
+    alarm(context, conn, domain, found, who, request)
+    return found
 
 
 def rows(

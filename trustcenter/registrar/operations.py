@@ -181,10 +181,7 @@ async def validate(
     question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms)
 
     def effect(conn: Connection) -> Found:
-        now = context.clock()
-        policy.require_keys(conn, domain.id, now)
-        found = lookup.find(context, conn, domain, question, now)
-        lookup.alarm(context, conn, domain, found, caller.name, request)
+        found = lookup.asked(context, conn, domain, question, caller.name, request)
         context.audit(
             conn,
             Event.PSEUDONYM_VALIDATE,

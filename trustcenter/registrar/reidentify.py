@@ -26,7 +26,7 @@ from trustcenter.messages import api
 from trustcenter.messages import reidentification as wire
 from trustcenter.store import Connection
 
-from . import domains, lookup, policy, requests, tickets
+from . import domains, lookup, requests, tickets
 from .context import Context
 from .domains import DomainRow
 from .requests import Row
@@ -94,9 +94,7 @@ async def create(
                 code="too_many_open",
                 hint="wait until approvers have decided, or until open ones expire",
             )
-        policy.require_keys(conn, domain.id, context.clock())
-        found = lookup.find(context, conn, domain, question, context.clock())
-        lookup.alarm(context, conn, domain, found, caller.name, request)
+        found = lookup.asked(context, conn, domain, question, caller.name, request)
         rows = found.rows
         unknown = [index for index, row in enumerate(rows) if row is None]
         if unknown:
