@@ -81,6 +81,7 @@ class Event(StrEnum):
     STUDY_PURGE = "registrar:study:purge"
     STUDY_PARAMS = "registrar:study:announce"
     RECORD_REGISTER = "site:record:register"
+    RECORD_SUPERSEDE = "site:record:supersede"
     MAP_ACCEPT = "site:map:accept"
     RESULT_READ = "site:result:read"
 

@@ -248,6 +248,10 @@ class TrustCenter(DomainOperations, ConsentOperations, AuditOperations, KeyOpera
         """Tell the registrar which refs belong to which record; the same map again is harmless."""
         return await self._post(f"/v1/studies/{quoted(study)}/maps", entries, m.MapAccepted, repeatable=True)
 
+    async def declare_duplicates(self, study: str, duplicates: m.DuplicateRequest) -> m.DuplicateAnswer:
+        """Say which own records are one person; each names the record that stands for it."""
+        return await self._post(f"/v1/studies/{quoted(study)}/duplicates", duplicates, m.DuplicateAnswer)
+
     async def results(self, study: str) -> AsyncIterator[m.ResultLine]:
         """The caller's own records and their study pseudonyms, streamed."""
         async with self._http.stream(f"/v1/studies/{quoted(study)}/results") as body:

@@ -10,7 +10,7 @@ from trustcenter.comparator import uploads
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Receipt
-from trustcenter.registrar import crossing, domains, operations, records, records_read, translate
+from trustcenter.registrar import crossing, domains, operations, own_duplicates, records, records_read, translate
 
 from .calls import OPERATOR, SITE, Answer, Call, Form, Lines, Route
 
@@ -110,6 +110,13 @@ async def map_accept(call: Call) -> Answer:
     return await call.linking.accept_map(call.principal, call.request_id, call.segment("study"), call.body)
 
 
+async def duplicates(call: Call) -> Answer:
+    study = call.segment("study")
+    answer = await own_duplicates.declare(call.instance.registrar, call.principal, call.request_id, study, call.body)
+    await call.linking.deliver()
+    return answer
+
+
 async def results(call: Call) -> Answer:
     return Lines(
         records_read.own_results(call.instance.registrar, call.principal, call.request_id, call.segment("study"))
@@ -157,6 +164,10 @@ ROUTES = (
     Route(
         "POST", "/v1/studies/{study}/maps", "sendMap", SITE, "Which refs belong to which record",
         map_accept, api.MapUpload, api.MapAccepted,
+    ),
+    Route(
+        "POST", "/v1/studies/{study}/duplicates", "declareDuplicates", SITE, "Own records that are one person",
+        duplicates, api.DuplicateRequest, api.DuplicateAnswer,
     ),
     Route(
         "GET", "/v1/studies/{study}/results", "ownResults", SITE, "Own record numbers with their study pseudonyms",

@@ -25,7 +25,7 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import Accept, Receipt, Retire
 from trustcenter.store import Connection, IntegrityError
 
-from . import consent_gate, issue, outbox, studies
+from . import consent_gate, issue, outbox, own_duplicates, studies
 from .batches import Batch
 from .context import Context
 from .domains import DomainRow
@@ -204,6 +204,7 @@ async def accept_map(
                 raise ConflictError("this upload has another map already", code="map_exists")
             return int(earlier[1])
         serials = _serials(context, conn, domain, tags)
+        own_duplicates.require_current(conn, domain.id, serials)
         retired = _apply_refs(conn, study, domain, serials, entries, receipt)
         conn.executemany(
             "UPDATE record SET state = CASE state WHEN 'unlinked' THEN 'mapped' ELSE state END, decoy = ?"

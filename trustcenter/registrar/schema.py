@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from trustcenter.store import Migration
 
-from . import study_schema
+from . import own_duplicates, study_schema
 
 MIGRATIONS = (
     *study_schema.MIGRATIONS,
+    *own_duplicates.MIGRATIONS,
     Migration(
         number=200,
         name="instance, keys, domains and pseudonyms",

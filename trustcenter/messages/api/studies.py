@@ -192,6 +192,27 @@ class ResultLine(Message, frozen=True, kw_only=True):
 
     record_number: Hex16
     pseudonym: str
+    successor: str | None = None  # pseudonym of the record that stands for this one, an own duplicate
+    date_shift: int | None = None  # days to add to this person's dates; after a release of a study that shifts
+
+
+class Duplicate(Message, frozen=True, kw_only=True):
+    """A record of the caller's source and the one of the same source that stands for it from now on."""
+
+    record_number: Hex16
+    successor: Hex16
+
+
+class DuplicateRequest(Message, frozen=True, kw_only=True):
+    """Duplicates that a site found in its own plaintext."""
+
+    duplicates: Annotated[list[Duplicate], msgspec.Meta(min_length=1)]
+
+
+class DuplicateAnswer(Message, frozen=True, kw_only=True):
+    """How many records were superseded that were not before."""
+
+    superseded: Count
 
 
 class SourceCount(Message, frozen=True, kw_only=True):
