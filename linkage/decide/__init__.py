@@ -6,6 +6,7 @@ from linkage.decide.aggregate import Pairs, RefIndex, aggregate
 from linkage.decide.decision import CUT, Class, Decision, Weights, cut_for, decide
 from linkage.decide.densities import Counts, Densities, parse, shipped, smooth
 from linkage.decide.onetoone import tie_ranks
+from linkage.decide.parameters import Parameters
 
 __all__ = [
     "CUT",
@@ -14,6 +15,7 @@ __all__ = [
     "Decision",
     "Densities",
     "Pairs",
+    "Parameters",
     "RefIndex",
     "Weights",
     "aggregate",

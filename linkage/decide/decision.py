@@ -20,8 +20,8 @@ I64 = NDArray[np.int64]
 CUT_OF_TWO = 0.6  # two sources: a false join counts one and a half times as much as a missed pair
 CUT = 0.8  # more: four times as much, for it puts several pairs wrong, and a missed one may be joined through a third
 _ROUNDS = 2  # "once more": weights on winners twice
-_DOUBLE_SHARE = 0.005  # of the matches: above, a declaration of being deduplicated is refused
-_DOUBLE_MIN = 5  # records: below, a share of the matches of a small source says nothing (one pair of twins)
+DOUBLE_SHARE = 0.005  # of the matches: above, a declaration of being deduplicated is refused
+DOUBLE_MIN = 5  # records: below, a share of the matches of a small source says nothing (one pair of twins)
 
 
 class Class(IntEnum):
@@ -209,6 +209,6 @@ def _wrongly_declared(
         elsewhere = np.concatenate((pairs.b[first & confident], pairs.a[second & confident]))
         doubles = int((np.bincount(elsewhere) > 1).sum())
         matches = int(((first | second) & winner & (posterior > cut)).sum())
-        if doubles >= _DOUBLE_MIN and doubles > _DOUBLE_SHARE * matches:
+        if doubles >= DOUBLE_MIN and doubles > DOUBLE_SHARE * matches:
             refused.append(source)
     return refused

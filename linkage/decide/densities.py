@@ -7,6 +7,7 @@ of the grades are estimated with the others, from pairs that no relative reaches
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -144,6 +145,14 @@ class Densities:
     def passes(self) -> int:
         """P."""
         return int(self.table.shape[1])
+
+    @property
+    def sha256(self) -> str:
+        """Over both tables, all numbers as little-endian f8; 64 lower-case hex digits."""
+        digest = hashlib.sha256()
+        for table in (self.table, self.winners):
+            digest.update(np.ascontiguousarray(table, dtype="<f8").tobytes())
+        return digest.hexdigest()
 
 
 def smooth(counts: Counts) -> Densities:

@@ -28,6 +28,7 @@ SECTIONS: dict[str, tuple[str, str, str]] = {
         "households",
         "synthetic German sites with households; a practice with nobody in common",
     ),
+    "accuracy": ("accuracy_bench", "accuracy", "FEBRL, hospitals, profiles, 48 synthetic cases, beside ECM"),
     "scale": ("scale_bench", "scale", "row files to decided pairs, windows, bad data, Dask, the peer"),
     "keys": ("keys_bench", "keys", "rotation: cut-over, map, verification, data key; what others wait meanwhile"),
     "audit": ("audit_bench", "audit", "what the log costs; export, verification and proofs of a long one"),

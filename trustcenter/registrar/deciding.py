@@ -59,7 +59,7 @@ def decide_study(
     """
     from linkage import schema as schemas
     from linkage.cluster import agglomerate
-    from linkage.decide import RefIndex, aggregate, decide, shipped, tie_ranks
+    from linkage.decide import Parameters, RefIndex, aggregate, decide, shipped, tie_ranks
     from linkage.rows import EDGE
 
     data = _read(place, study, left_out)
@@ -110,9 +110,9 @@ def decide_study(
         largest_cluster=max(sizes.values(), default=0),
         refused_declarations=[data.sites[index] for index in decision.refused],
     )
-    digest = hashlib.sha256(json.dumps([comparison_hash, list(data.bounds)]).encode())
-    digest.update(np.ascontiguousarray(densities.table, dtype="<f8").tobytes())
-    return Decided(data.records, labels, quality, links, counts, digest.hexdigest(), data.bounds, left_out)
+    frozen = Parameters.of(densities, data.bounds, len(data.sites))
+    digest = hashlib.sha256(json.dumps([comparison_hash, frozen.sha256]).encode()).hexdigest()
+    return Decided(data.records, labels, quality, links, counts, digest, data.bounds, left_out)
 
 
 @dataclass(frozen=True)
