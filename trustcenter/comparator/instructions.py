@@ -12,10 +12,14 @@ from .context import Context
 
 
 async def put_params(context: Context, params: Params) -> None:
-    """Learn the frozen parameters of a study (M0). The same message twice is harmless."""
+    """Learn the frozen parameters of a study (M0), and later of sources that join. Repeated, it is harmless."""
 
     def effect(conn: Connection) -> None:
-        if conn.execute("SELECT 1 FROM study WHERE name = ?", (params.study,)).fetchone():
+        known = conn.execute("SELECT sources FROM study WHERE name = ?", (params.study,)).fetchone()
+        if known is not None:
+            # An older message may come again: sources are added, never taken away.
+            sources = sorted({*json.loads(known[0]), *params.sources})
+            conn.execute("UPDATE study SET sources = ? WHERE name = ?", (json.dumps(sources), params.study))
             return
         conn.execute(
             "INSERT INTO study (name, version, fingerprint, passes, levels, caps, minimum_rows, sources, window_number)"

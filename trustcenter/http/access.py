@@ -31,6 +31,7 @@ class Access:
         self._rates = {
             "reverse": RateLimiter(limits.reverse_per_second, limits.reverse_burst),
             "": RateLimiter(limits.requests_per_second, limits.request_burst),
+            "enrol": RateLimiter(limits.failures_per_minute / 600, limits.failures_per_minute / 10),
         }
         self._failures = RateLimiter(limits.failures_per_minute / 60, limits.failures_per_minute)
         self._bodies_free = limits.bodies_bytes

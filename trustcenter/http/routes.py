@@ -7,6 +7,7 @@ from . import (
     routes_audit,
     routes_closing,
     routes_consent,
+    routes_enrolment,
     routes_keys,
     routes_metrics,
     routes_operations,
@@ -35,5 +36,6 @@ ROUTES: tuple[Route, ...] = (
     *routes_closing.ROUTES,
     *routes_reidentify.ROUTES,
     *routes_consent.ROUTES,
+    *routes_enrolment.ROUTES,
     *routes_keys.ROUTES,
 )

@@ -1,0 +1,169 @@
+"""Enrolment of a practice through a site that sponsors it: codes, rights, and what is kept."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from typing import Any
+
+import pytest
+from tests_support import stored
+
+from keys.hybrid import RecipientKey, seal
+
+SECRET = b"nobody at the centre reads this"
+
+
+@pytest.fixture(scope="module")
+def study(world: Any) -> str:
+    body = {
+        "name": "enrolling",
+        "purpose": "p",
+        "permit": "q",
+        "schema": "de-person/1",
+        "participants": [{"site": "north"}, {"site": "south"}],
+        "recipients": [{"name": "dms", "public_key": RecipientKey.generate().public}],
+    }
+    made = world["operator"]("POST", "/v1/studies", body)
+    assert made.status == 201, made.body
+    allowed = world["operator"]("POST", "/v1/studies/enrolling/sponsors", {"site": "north", "practices": 4})
+    assert allowed.status == 200, allowed.body
+    return "/v1/studies/enrolling"
+
+
+@pytest.fixture(scope="module")
+def key() -> RecipientKey:
+    return RecipientKey.generate()
+
+
+def invite(world: Any, study: str, site: str, **more: Any) -> dict[str, Any]:
+    made = world["north"]("POST", study + "/enrolments", {"site": site, "title": "Practice", **more})
+    assert made.status == 201, made.body
+    found: dict[str, Any] = made.json
+    return found
+
+
+def redeem(world: Any, code: str, key: RecipientKey) -> Any:
+    return world["nobody"]("POST", "/v1/enrolments", {"code": code, "public_key": key.public})
+
+
+def caller(world: Any, token: str) -> Any:
+    made = type(world["east"]).__new__(type(world["east"]))
+    made.__dict__ = {**world["east"].__dict__, "_token": token}
+    return made
+
+
+def test_a_practice_comes_in_and_gets_the_secret_that_only_it_can_open(world: Any, study: str, key: Any) -> None:
+    invited = invite(world, study, "praxis-a")
+    came = redeem(world, invited["code"], key)
+    assert came.status == 201, came.body
+    practice = caller(world, came.json["token"])
+    assert practice("GET", study).json["participants"][-2:] == [
+        {"site": "praxis-a", "deduplicated": True, "kind": "practice"},
+        {"site": "south", "deduplicated": True, "kind": "diz"},
+    ]
+    assert practice("GET", study + "/secret").json["sealed"] is None
+    listed = world["north"]("GET", study + "/enrolments").json
+    (own,) = [e for e in listed["enrolments"] if e["site"] == "praxis-a"]
+    assert (own["state"], own["public_key"], listed["allowed"]) == ("used", key.public, 4)
+    sealed = base64.b64encode(seal(own["public_key"], SECRET, b"info")).decode()
+    put = world["north"]("PUT", f"{study}/enrolments/{own['enrolment']}/secret", {"sealed": sealed})
+    assert put.status == 204, put.body
+    got = practice("GET", study + "/secret").json
+    assert key.open(base64.b64decode(got["sealed"]), b"info") == SECRET
+    # The comparator takes rows of the new source.
+    fingerprint = practice("GET", study).json["fingerprint"]
+    opened = practice(
+        "POST", study + "/uploads", {"version": 1, "fingerprint": fingerprint, "rows": 22_000, "chunks": 1}
+    )
+    assert opened.status == 201, opened.body
+
+
+def test_the_token_of_a_practice_is_for_studies_only(world: Any, study: str, key: Any) -> None:
+    practice = caller(world, redeem(world, invite(world, study, "praxis-a")["code"], key).json["token"])
+    refused = practice("POST", "/v1/domains/enrolling.praxis-a/pseudonyms", {"originals": ["1"]})
+    assert refused.status in (403, 404)
+    assert practice("POST", study + "/enrolments", {"site": "x", "title": "x"}).json["code"] == "not_a_sponsor"
+
+
+def test_a_code_works_once_even_for_two_at_the_same_time(world: Any, study: str, key: Any) -> None:
+    code = invite(world, study, "praxis-b")["code"]
+    answers: list[Any] = []
+    threads = [threading.Thread(target=lambda: answers.append(redeem(world, code, key))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(a.status for a in answers) == [201, 403, 403, 403]
+    assert redeem(world, code, key).json["code"] == "invalid_enrolment_code"
+
+
+def test_a_second_code_replaces_the_first_and_a_used_one_the_credentials(world: Any, study: str, key: Any) -> None:
+    first, second = invite(world, study, "praxis-c")["code"], invite(world, study, "praxis-c")["code"]
+    assert redeem(world, first, key).status == 403
+    old = caller(world, redeem(world, second, key).json["token"])
+    assert old("GET", study).status == 200
+    new = caller(world, redeem(world, invite(world, study, "praxis-c")["code"], key).json["token"])
+    assert (old("GET", study).status, new("GET", study).status) == (401, 200)
+
+
+def test_a_revoked_practice_is_out_at_once(world: Any, study: str, key: Any) -> None:
+    invited = invite(world, study, "praxis-c")
+    practice = caller(world, redeem(world, invited["code"], key).json["token"])
+    path = f"{study}/enrolments/{invited['enrolment']}"
+    assert world["south"]("DELETE", path).json["code"] == "unknown_enrolment"
+    assert practice("GET", study).status == 200
+    assert world["operator"]("DELETE", path).status == 204
+    assert practice("GET", study).status == 401
+    sealed = base64.b64encode(seal(key.public, SECRET, b"info")).decode()
+    assert world["north"]("PUT", path + "/secret", {"sealed": sealed}).json["code"] == "not_enrolled"
+
+
+@pytest.mark.parametrize("code", ["tce1-" + "a" * 26, "tce1-" + "7" * 26])
+def test_a_wrong_code_says_nothing(world: Any, study: str, key: Any, code: str) -> None:
+    answer = redeem(world, code, key)
+    assert (answer.status, answer.json["code"]) == (403, "invalid_enrolment_code")
+    assert code.encode() not in answer.body
+
+
+def test_what_a_sponsor_may_not(world: Any, study: str, key: Any) -> None:
+    def create(who: str, site: str) -> str:
+        answer = world[who]("POST", study + "/enrolments", {"site": site, "title": "x"})
+        return str(answer.json.get("code")) if answer.status >= 400 else "made"
+
+    assert create("south", "praxis-x") == "not_a_sponsor"
+    assert create("east", "praxis-x") == "unknown_study"
+    assert create("north", "south") == "site_name_taken"
+    enrolled = {e["site"] for e in world["north"]("GET", study + "/enrolments").json["enrolments"]}
+    while len(enrolled) < 6 and create("north", f"praxis-{len(enrolled)}") == "made":
+        enrolled.add(f"praxis-{len(enrolled)}")
+    assert create("north", "praxis-beyond") == "not_a_sponsor"
+    assert world["south"]("GET", study + "/enrolments").json["enrolments"] == []
+    assert len(world["operator"]("GET", study + "/enrolments").json["enrolments"]) >= 4
+
+
+def test_the_code_is_kept_as_a_hash_and_the_log_has_every_step(world: Any, study: str, key: Any) -> None:
+    invited = invite(world, study, "praxis-a")
+    token = redeem(world, invited["code"], key).json["token"]
+    with stored(world.live.dir, "registrar") as conn:
+        kept = [value for table in ("enrolment", "token", "site") for row in conn.execute(f"SELECT * FROM {table}")
+                for value in row]  # fmt: skip
+    for secret in (invited["code"], token):
+        assert not any(secret in str(value) or secret.encode() in (value if isinstance(value, bytes) else b"")
+                       for value in kept)  # fmt: skip
+    assert SECRET not in b"".join(value for value in kept if isinstance(value, bytes))
+    exported = world["clara"]("GET", "/v1/audit/registrar/export")
+    text = exported.body.decode()
+    for event in ("operator:enrolment:allow", "site:enrolment:create", "practice:enrolment:redeem",
+                  "site:enrolment:seal", "site:enrolment:revoke"):  # fmt: skip
+        assert event in text, event
+    assert invited["code"] not in text
+    assert token not in text
+    assert json.dumps(SECRET.decode()) not in text
+
+
+def test_guessing_is_slowed_down(world: Any, study: str, key: Any) -> None:
+    statuses = [redeem(world, "tce1-" + "b" * 26, key).status for _ in range(60)]
+    assert statuses[-1] == 429
+    assert set(statuses) == {403, 429}

@@ -1,0 +1,88 @@
+"""Enrolment of practices: sponsors, one-time codes, the study secret sealed to a practice."""
+
+from __future__ import annotations
+
+from trustcenter.messages.api import enrolment as api
+from trustcenter.registrar import enrolment
+
+from .calls import OPERATOR, PUBLIC, SITE, Answer, Call, Route
+
+
+async def sponsor_set(call: Call) -> Answer:
+    return await enrolment.allow(
+        call.instance.registrar, call.principal, call.request_id, call.segment("study"), call.body
+    )
+
+
+async def enrolment_create(call: Call) -> Answer:
+    return await enrolment.create(
+        call.instance.registrar, call.principal, call.request_id, call.segment("study"), call.body
+    )
+
+
+async def enrolment_list(call: Call) -> Answer:
+    return await enrolment.listing(call.instance.registrar, call.principal, call.segment("study"))
+
+
+async def enrolment_revoke(call: Call) -> Answer:
+    await enrolment.revoke(
+        call.instance.registrar, call.principal, call.request_id, call.segment("study"), call.segment("enrolment")
+    )
+    return None
+
+
+async def enrolment_redeem(call: Call) -> Answer:
+    enrolled = await enrolment.redeem(call.instance.registrar, call.request_id, call.body)
+    await call.linking.deliver()  # the comparator learns of the new source
+    return enrolled
+
+
+async def secret_put(call: Call) -> Answer:
+    await enrolment.put_secret(
+        call.instance.registrar,
+        call.principal,
+        call.request_id,
+        call.segment("study"),
+        call.segment("enrolment"),
+        call.body,
+    )
+    return None
+
+
+async def secret_get(call: Call) -> Answer:
+    return await enrolment.own_secret(call.instance.registrar, call.principal, call.segment("study"))
+
+
+_ALL = "/v1/studies/{study}/enrolments"
+# fmt: off
+ROUTES = (
+    Route(
+        "POST", "/v1/studies/{study}/sponsors", "allowSponsor", OPERATOR, "Let a site enrol practices in a study",
+        sponsor_set, api.Sponsor, api.Sponsor,
+    ),
+    Route(
+        "POST", _ALL, "createEnrolment", SITE, "A one-time code for a practice", enrolment_create,
+        api.EnrolmentCreate, api.EnrolmentCode, status=201,
+    ),
+    Route(
+        "GET", _ALL, "listEnrolments", OPERATOR | SITE, "Enrolments: a site's own, for an operator all",
+        enrolment_list, None, api.Enrolments,
+    ),
+    Route(
+        "DELETE", _ALL + "/{enrolment}", "revokeEnrolment", OPERATOR | SITE,
+        "Make a code worthless, and the practice's tokens", enrolment_revoke, status=204,
+    ),
+    Route(
+        "PUT", _ALL + "/{enrolment}/secret", "sealSecret", SITE, "The study secret, sealed to a practice",
+        secret_put, api.SealedSecret, status=204,
+    ),
+    Route(
+        "GET", "/v1/studies/{study}/secret", "ownSecret", SITE, "The study secret sealed to the calling practice",
+        secret_get, None, api.PracticeSecret,
+    ),
+    Route(
+        "POST", "/v1/enrolments", "redeemEnrolment", PUBLIC, "Enrol with a one-time code", enrolment_redeem,
+        api.EnrolmentRedeem, api.Enrolled, status=201, kind="enrol",
+    ),
+)
+# fmt: on

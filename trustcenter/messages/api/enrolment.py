@@ -1,0 +1,107 @@
+"""Enrolment of practices by a sponsoring site with a one-time code."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from trustcenter.messages.common import Count, Hex16, Message, Name, Text
+
+Code = Annotated[str, msgspec.Meta(pattern="^tce1-[a-z2-7]{26}$", max_length=40)]
+PublicKey = Annotated[str, msgspec.Meta(max_length=4000)]
+Sealed = Annotated[str, msgspec.Meta(max_length=16_000, pattern="^[A-Za-z0-9+/]+={0,2}$")]
+
+
+class Sponsor(Message, frozen=True, kw_only=True):
+    """A site of a study that may enrol as many practices; 0 takes that back."""
+
+    site: Name
+    practices: Annotated[int, msgspec.Meta(ge=0, le=100_000)]
+
+
+class EnrolmentCreate(Message, frozen=True, kw_only=True):
+    """A practice that shall take part; `site` is its name from then on.
+
+    A name that the same sponsor enrolled before gets a new credential and loses the old ones.
+    """
+
+    site: Name
+    title: Text
+    kind: Literal["practice", "rescue", "care", "rehab", "insurer"] = "practice"
+    deduplicated: bool = True
+    days: Annotated[int, msgspec.Meta(ge=1, le=60)] = 14
+
+
+class Enrolment(Message, frozen=True, kw_only=True):
+    """An enrolment as its sponsor sees it: waiting, used, expired or revoked."""
+
+    enrolment: Hex16
+    study: Name
+    sponsor: Name
+    site: Name
+    title: Text
+    state: str
+    created: str
+    expires: str
+    used: str | None
+    public_key: str | None
+    sealed: bool
+
+
+class EnrolmentCode(Message, frozen=True, kw_only=True):
+    """A fresh enrolment with its code, which is shown once."""
+
+    enrolment: Hex16
+    site: Name
+    code: Code
+    expires: str
+
+    def __repr__(self) -> str:
+        return f"EnrolmentCode(enrolment={self.enrolment!r}, code=…)"
+
+
+class Enrolments(Message, frozen=True, kw_only=True):
+    """Enrolments of a study, oldest first."""
+
+    enrolments: list[Enrolment]
+    allowed: Count
+
+
+class EnrolmentRedeem(Message, frozen=True, kw_only=True):
+    """A code, and the public key to which the study secret is to be sealed."""
+
+    code: Code
+    public_key: PublicKey
+
+    def __repr__(self) -> str:
+        return "EnrolmentRedeem(code=…)"
+
+
+class Enrolled(Message, frozen=True, kw_only=True):
+    """What a practice gets for its code: a name and a token, shown once."""
+
+    enrolment: Hex16
+    site: Name
+    study: Name
+    sponsor: Name
+    token: str
+    expires: str
+
+    def __repr__(self) -> str:
+        return f"Enrolled(site={self.site!r}, token=…)"
+
+
+class SealedSecret(Message, frozen=True, kw_only=True):
+    """The study secret, sealed to a practice by its sponsor; base64."""
+
+    sealed: Sealed
+
+
+class PracticeSecret(Message, frozen=True, kw_only=True):
+    """The caller's sealed study secret, none before the sponsor sealed it."""
+
+    enrolment: Hex16
+    sponsor: Name
+    version: Count
+    sealed: Sealed | None
