@@ -11,8 +11,9 @@ from trustcenter.errors import UsageError_
 
 from . import output
 from .options import call, confirm, connect_option, json_option, text_or_file
+from .study_results import duplicates, result
 from .study_run import link, release
-from .study_site import register, result, upload
+from .study_site import register, upload
 
 _COLUMNS = ("name", "version", "schema", "state", "separation", "purpose")
 
@@ -243,5 +244,5 @@ def _show(made: object, as_json: bool) -> None:
     output.hint("compare the fingerprint of the recipient's key with the recipient, over the telephone for instance")
 
 
-for command in (register, upload, link, result, release):
+for command in (register, upload, duplicates, link, result, release):
     study.add_command(command)

@@ -1,4 +1,4 @@
-"""`trustcenter study register`, `upload` and `result`: the site's part in a study."""
+"""`trustcenter study register` and `upload`: the site's part in a study."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .options import PATH, F, call, connect_option, force_option, json_option, o
 from .progress import progress
 
 
-def _own_records(command: F) -> F:
+def own_records(command: F) -> F:
+    """Options that every command over the own records has: separator, site key, id column."""
     for option in (
         click.option("--delimiter", metavar="CHAR", help="Separator; found from the header if not given."),
         click.option("--site-key", type=PATH, required=True, metavar="FILE", help="The site's own key."),
@@ -25,7 +26,7 @@ def _own_records(command: F) -> F:
 @click.command()
 @click.argument("study")
 @click.argument("source", metavar="INPUT", type=PATH)
-@_own_records
+@own_records
 @output_option("CSV with the site's id and the study pseudonym of each record.")
 @force_option
 @json_option
@@ -160,47 +161,3 @@ def upload(
     if not done.sent:
         output.note("the centre holds all of this already")
     warn(done.records, done.few_passes, done.warnings)
-
-
-@click.command()
-@click.argument("study")
-@click.option("--input", "source", type=PATH, required=True, metavar="FILE", help="CSV with the site's own ids.")
-@_own_records
-@output_option("CSV with the site's id and the study pseudonym of each record.")
-@force_option
-@json_option
-@connect_option
-def result(
-    study: str,
-    source: Path,
-    id_column: str,
-    site_key: Path,
-    delimiter: str | None,
-    target: Path,
-    force: bool,
-    as_json: bool,
-    connect: Path | None,
-) -> None:
-    """Fetch the study pseudonyms of the site's own records as they are now (site).
-
-    Nothing that comes back depends on other sites.
-
-    Example:
-      trustcenter study result sepsis --input patients.csv --id-column pid --site-key site.key -o result.csv
-    """
-    from keys.secretfiles import SiteKey
-    from trustcenter.client import site as work
-    from trustcenter.client.csvstream import read_ids, write_csv
-    from trustcenter.client.files import require_writable
-
-    require_writable(target, sources=(source, site_key), force=force)
-    key = SiteKey.load(site_key).material
-    ids = read_ids(source, id_column, separator(delimiter))
-    found = call(connect, lambda center: work.results(center, study, ids, key))
-    rows = [(one, pseudonym) for one, pseudonym in zip(ids, found, strict=True) if pseudonym is not None]
-    write_csv(target, (id_column, "pseudonym"), rows, force=force)
-    if as_json:
-        output.data({"study": study, "records": len(rows), "unknown": len(ids) - len(rows)})
-    output.note(
-        f"{len(rows)} records" + (f"; {len(ids) - len(rows)} are not registered" if len(rows) < len(ids) else "")
-    )

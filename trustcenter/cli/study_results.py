@@ -1,0 +1,96 @@
+"""`trustcenter study result` and `duplicates`: what a site gets back, and what it says about its own records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from trustcenter.client.study_results import FORMATS, Format
+
+from . import output
+from .options import PATH, call, connect_option, force_option, json_option, output_option, separator
+from .study_site import own_records
+
+
+@click.command()
+@click.argument("study")
+@click.option("--input", "source", type=PATH, required=True, metavar="FILE", help="CSV with the site's own ids.")
+@own_records
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="csv", show_default=True, help="Of the output.")
+@output_option("The site's id, study pseudonym, successor and date shift of each record.")
+@force_option
+@json_option
+@connect_option
+def result(
+    study: str,
+    source: Path,
+    id_column: str,
+    site_key: Path,
+    delimiter: str | None,
+    kind: Format,
+    target: Path,
+    force: bool,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    """Fetch what the centre has for the site's own records (site).
+
+    Pseudonyms; successors of own duplicates; and, in a study that shifts dates, after a release the days to add to
+    each person's dates. Only these depend on other sites: records of one person have the same offset everywhere.
+
+    Examples:
+      trustcenter study result sepsis --input patients.csv --id-column pid --site-key site.key -o result.csv
+      trustcenter study result sepsis --input patients.csv --id-column pid --site-key site.key --format fhir -o r.json
+    """
+    from keys.secretfiles import SiteKey
+    from trustcenter.client import study_results as work
+    from trustcenter.client.csvstream import read_ids
+    from trustcenter.client.files import require_writable
+
+    require_writable(target, sources=(source, site_key), force=force)
+    key = SiteKey.load(site_key).material
+    ids = read_ids(source, id_column, separator(delimiter))
+    rows = call(connect, lambda center: work.fetch(center, study, ids, key))
+    work.write(target, kind, id_column, rows, study, force=force)
+    unknown = len(ids) - len(rows)
+    if as_json:
+        output.data({"study": study, "records": len(rows), "unknown": unknown})
+    output.note(f"{len(rows)} records" + (f"; {unknown} are not registered" if unknown else ""))
+
+
+@click.command()
+@click.argument("study")
+@click.argument("source", metavar="PAIRS", type=PATH)
+@click.option("--id-column", required=True, metavar="COLUMN", help="Column with the id of the record that goes.")
+@click.option("--successor-column", required=True, metavar="COLUMN", help="Column with the id of the one that stays.")
+@click.option("--site-key", type=PATH, required=True, metavar="FILE", help="The site's own key.")
+@json_option
+@connect_option
+def duplicates(
+    study: str,
+    source: Path,
+    id_column: str,
+    successor_column: str,
+    site_key: Path,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    """Say which own records are one person (site).
+
+    The centre never compares records of one site; the site finds them in its own plaintext (trustcenter linkage
+    dedupe). The record that goes leaves linkage; its pseudonym stays and names its successor in the results.
+
+    Example:
+      trustcenter study duplicates sepsis pairs.csv --id-column pid --successor-column stays --site-key site.key
+    """
+    from keys.secretfiles import SiteKey
+    from trustcenter.client import study_results as work
+    from trustcenter.client.csvstream import read_columns
+
+    key = SiteKey.load(site_key).material
+    pairs = [(gone, stays) for gone, stays in read_columns(source, (id_column, successor_column))]
+    new = call(connect, lambda center: work.declare(center, study, pairs, key))
+    if as_json:
+        output.data({"study": study, "duplicates": len(pairs), "new": new})
+    output.note(f"{len(pairs)} duplicates, {new} of them new")

@@ -1,0 +1,126 @@
+"""A site's results as a file: its own ids with study pseudonym, successor and date shift, in four formats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from trustcenter.messages.api import Duplicate, DuplicateRequest, ResultLine
+
+from .api import TrustCenter
+from .csvstream import write_csv
+from .files import replacing
+from .parquet import require_pyarrow
+
+Format = Literal["csv", "ndjson", "parquet", "fhir"]
+FORMATS: Final = get_args(Format)
+_COLUMNS: Final = ("pseudonym", "successor", "date_shift")
+_DUPLICATES_AT_ONCE: Final = 1_000
+Row = tuple[str, ResultLine]
+
+
+async def fetch(center: TrustCenter, study: str, ids: Sequence[str], site_key: bytes) -> list[Row]:
+    """(id, result) of every id that is registered in the study.
+
+    Raises:
+        RemoteError: no such study, or the site does not take part.
+    """
+    from linkage.encode import record_numbers
+
+    held = {line.record_number: line async for line in center.results(study)}
+    numbers = [bytes(row).hex() for row in record_numbers(site_key, study, ids)]
+    return [(one, held[number]) for one, number in zip(ids, numbers, strict=True) if number in held]
+
+
+async def declare(center: TrustCenter, study: str, pairs: Sequence[tuple[str, str]], site_key: bytes) -> int:
+    """Tell the centre own duplicates, (id, id that stands for it); returns how many were new.
+
+    Raises:
+        RemoteError: an id that is not registered, a circle, or another successor than before.
+    """
+    from linkage.encode import record_numbers
+
+    numbers = [bytes(row).hex() for row in record_numbers(site_key, study, [one for pair in pairs for one in pair])]
+    wanted = [
+        Duplicate(record_number=number, successor=stays)
+        for number, stays in sorted(zip(numbers[::2], numbers[1::2], strict=True))
+    ]
+    new = 0
+    for start in range(0, len(wanted), _DUPLICATES_AT_ONCE):
+        part = DuplicateRequest(duplicates=wanted[start : start + _DUPLICATES_AT_ONCE])
+        new += (await center.declare_duplicates(study, part)).superseded
+    return new
+
+
+def write(target: Path, kind: Format, id_column: str, rows: Sequence[Row], study: str, *, force: bool = False) -> None:
+    """Write results; the file has mode 0600 and appears only when it is complete.
+
+    Raises:
+        LocalFileError: it exists (without `force`), or pyarrow is missing for Parquet.
+    """
+    _WRITERS[kind](target, id_column, rows, study, force)
+
+
+def _csv(target: Path, id_column: str, rows: Sequence[Row], study: str, force: bool) -> None:
+    # Columns that nobody has are left out: without them the file is what a pseudonymisation gives.
+    columns = [name for name in _COLUMNS if name == "pseudonym" or any(getattr(r, name) is not None for _, r in rows)]
+    lines = ((one, *(_text(getattr(result, name)) for name in columns)) for one, result in rows)
+    write_csv(target, (id_column, *columns), lines, force=force)
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _ndjson(target: Path, id_column: str, rows: Sequence[Row], study: str, force: bool) -> None:
+    with replacing(target, force=force) as stream:
+        for one, result in rows:
+            line = {id_column: one, **{name: getattr(result, name) for name in _COLUMNS}}
+            stream.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+
+
+def _parquet(target: Path, id_column: str, rows: Sequence[Row], study: str, force: bool) -> None:
+    require_pyarrow()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    fields = [pa.field(id_column, pa.string()), *(pa.field(name, pa.string()) for name in _COLUMNS[:2])]
+    schema = pa.schema([*fields, pa.field("date_shift", pa.int32())])
+    arrays = [
+        [one for one, _ in rows],
+        *([getattr(result, name) for _, result in rows] for name in _COLUMNS),
+    ]
+    table = pa.table(dict(zip(schema.names, arrays, strict=True)), schema=schema)
+    with replacing(target, force=force) as stream:
+        pq.write_table(table, stream)
+
+
+def _fhir(target: Path, id_column: str, rows: Sequence[Row], study: str, force: bool) -> None:
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [*_entries(rows, study)]}
+    with replacing(target, force=force) as stream:
+        stream.write(json.dumps(bundle, ensure_ascii=False, indent=1).encode() + b"\n")
+
+
+def _entries(rows: Sequence[Row], study: str) -> Iterable[dict[str, Any]]:
+    """One Parameters resource per record, with the words of the pseudonymisation interface of the MII."""
+    for one, result in rows:
+        parameters: list[dict[str, Any]] = [
+            {"name": "context", "valueIdentifier": {"value": study}},
+            {"name": "original", "valueIdentifier": {"value": one}},
+            {"name": "pseudonym", "valueIdentifier": {"value": result.pseudonym}},
+        ]
+        if result.successor is not None:
+            parameters.append({"name": "successor", "valueIdentifier": {"value": result.successor}})
+        if result.date_shift is not None:
+            parameters.append({"name": "date-shift-days", "valueInteger": result.date_shift})
+        yield {"resource": {"resourceType": "Parameters", "parameter": parameters}}
+
+
+_WRITERS: Final[dict[str, Callable[[Path, str, Sequence[Row], str, bool], None]]] = {
+    "csv": _csv,
+    "ndjson": _ndjson,
+    "parquet": _parquet,
+    "fhir": _fhir,
+}
