@@ -69,8 +69,11 @@ def succession(
         rank: of a record, unique and comparable: the smaller, the more senior.
         fresh: makes a person for a cluster, called with its most senior record; in order of seniority.
     """
-    sorted_clusters = [sorted(c, key=rank) for c in clusters]  # type: ignore[arg-type]
-    order = sorted(range(len(clusters)), key=lambda k: rank(sorted_clusters[k][0]))  # type: ignore[arg-type,return-value]
+    listed = [list(c) for c in clusters]
+    everyone = {record for c in listed for record in c} | before.keys()
+    place = {record: at for at, record in enumerate(sorted(everyone, key=rank))}  # type: ignore[arg-type]
+    sorted_clusters = [sorted(c, key=place.__getitem__) for c in listed]
+    order = sorted(range(len(listed)), key=lambda k: place[sorted_clusters[k][0]])
     taken: set[P] = set()
     persons: dict[int, P] = {}
     new: set[P] = set()
@@ -81,14 +84,14 @@ def succession(
             new.add(persons[k])
         taken.add(persons[k])
     now = {r: persons[k] for k in order for r in sorted_clusters[k]}
-    events = [*_of_old(before, now, rank), *_of_new([(persons[k], sorted_clusters[k]) for k in order], before, new)]
+    events = [*_of_old(before, now, place), *_of_new([(persons[k], sorted_clusters[k]) for k in order], before, new)]
     return Succession(tuple(persons[k] for k in range(len(clusters))), tuple(events))
 
 
-def _of_old(before: Mapping[R, P], now: Mapping[R, P], rank: Callable[[R], object]) -> list[Event[P]]:
+def _of_old(before: Mapping[R, P], now: Mapping[R, P], place: Mapping[R, int]) -> list[Event[P]]:
     """What happened to the persons that there were, in the order of their most senior records."""
     members: dict[P, list[R]] = {}
-    for record in sorted(before, key=rank):  # type: ignore[arg-type]
+    for record in sorted(before, key=place.__getitem__):
         members.setdefault(before[record], []).append(record)
     events: list[Event[P]] = []
     for person, records in members.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from datetime import date, datetime, timedelta
@@ -14,6 +15,7 @@ from test_service_study import Source
 from trustcenter.clock import utc_now
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
+from trustcenter.registrar.context import Context
 
 ROOT = Path(__file__).parents[2]
 GUARD = """
@@ -54,6 +56,13 @@ async def test_no_operation_moves_a_serial(files: Files) -> None:
             assert len(changed) == 1  # the deleted one, whose serial stays
             assert await center.verdicts(domain, [one, two, three, again]) == ["ok", "unknown_pseudonym", "ok", "ok"]
         await center.rotate("plain")
+
+
+async def changes(registrar: Context) -> list[dict[str, int]]:
+    """What the log says of the persons of every run."""
+    leaves = await registrar.db.read(lambda conn: conn.execute("SELECT leaf FROM audit_entry ORDER BY seq").fetchall())
+    entries = [json.loads(leaf) for (leaf,) in leaves]
+    return [entry["data"]["changes"] for entry in entries if entry["event"] == "registrar:run:apply"]
 
 
 async def test_persons_split_and_merged_by_linkage_move_no_serial(files: Files) -> None:
@@ -97,6 +106,12 @@ async def test_persons_split_and_merged_by_linkage_move_no_serial(files: Files) 
         merged = await study.persons()
         assert (len(merged), len(set(merged.values()))) == (120, 80)
 
+        assert {person: joined[record] for record, person in split.items()} == {p: p for p in split.values()}
+        assert await changes(instance.registrar) == [
+            {"created": 80},
+            {"ended": 20, "shrunk": 40},
+            {"created": 20, "grown": 40},
+        ]
         assert {name: await center.rows(name) for name in rows} == rows
         assert {site: await study.register(site, source) for site, source in sources.items()} == pseudonyms
 

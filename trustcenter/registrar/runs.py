@@ -12,6 +12,7 @@ That a run is to be cancelled stands in the store, where whichever process carri
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 
 import msgspec
@@ -243,8 +244,7 @@ async def step(context: Context, run: RunRow, target: str, *, error: str | None 
 async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edges_hash: str) -> None:
     """Write persons, links and counts of a run, once, with its audit entry.
 
-    A cluster keeps the person of its earliest record that has one which no earlier cluster took; so who survives
-    a merge or a split depends on registration order only, never on the order of windows.
+    Who is whose successor: docs/spec/persons.md, section 4. The entry counts who was created, grew, was split, merged.
 
     Raises:
         ConflictError: the run has ended meanwhile. CancelledRun: it is not to be applied.
@@ -253,7 +253,7 @@ async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edg
     def effect(conn: Connection) -> None:
         require_step(find(conn, run.study, run.id).state, "applied")
         require_wanted(conn, run)
-        persons = _persons(conn, run.study, decided)
+        persons, happened = _persons(conn, run.study, decided)
         conn.executemany(
             "UPDATE record SET state = 'linked', person = ?, quality = ? WHERE domain = ? AND serial = ?",
             [
@@ -298,6 +298,7 @@ async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edg
             sources=[{"site": s.site, "records": s.records} for s in decided.counts.sources],
             pairs=[{"sites": p.sites, "matches": p.matches, "possible": p.possible} for p in decided.counts.pairs],
             persons=decided.counts.persons,
+            changes=happened,
             **linkage_log.commit(conn, run.id),
             **({"left_out": len(left_out)} if left_out else {}),
         )
@@ -305,9 +306,12 @@ async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edg
     await context.db.write(effect)
 
 
-def _persons(conn: Connection, study: str, decided: Decided) -> dict[int, bytes]:
+def _persons(conn: Connection, study: str, decided: Decided) -> tuple[dict[int, bytes], dict[str, int]]:
+    """The person of every cluster, and what happened to how many; records are senior in the order of their keys."""
+    from linkage.cluster import succession
+
     before = {
-        (domain, serial): person
+        (domain, serial): bytes(person)
         for domain, serial, person in conn.execute(
             "SELECT r.domain, r.serial, r.person FROM record r JOIN participant p ON p.domain = r.domain"
             " WHERE p.study = ? AND r.person IS NOT NULL",
@@ -315,12 +319,8 @@ def _persons(conn: Connection, study: str, decided: Decided) -> dict[int, bytes]
         )
     }
     members: dict[int, list[tuple[int, int]]] = {}
-    for key, label in sorted(zip(decided.records, decided.labels, strict=True)):
+    for key, label in zip(decided.records, decided.labels, strict=True):
         members.setdefault(label, []).append(key)
-    persons: dict[int, bytes] = {}
-    taken: set[bytes] = set()
-    for label, keys in sorted(members.items(), key=lambda item: item[1][0]):
-        held = next((before[key] for key in keys if key in before and before[key] not in taken), None)
-        persons[label] = held if held is not None else os.urandom(16)
-        taken.add(persons[label])
-    return persons
+    made = succession(before, list(members.values()), lambda key: key, lambda _: os.urandom(16))
+    happened = Counter(event.kind.value for event in made.events)
+    return dict(zip(members, made.persons, strict=True)), dict(sorted(happened.items()))
