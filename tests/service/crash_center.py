@@ -108,7 +108,7 @@ class Crashing:
                 if entry["event"] in ("site:pseudonym:issue", "site:pseudonym:delete"):
                     place = (data["request"], entry["event"])
                     self.requests[place] = self.requests.get(place, 0) + data["count"]
-                elif entry["event"] == "operator:key:rotate":
+                elif entry["event"] == "operator:key:rotate" and data.get("purpose") == "pseudonym":
                     self.requests[data["request"], entry["event"]] = 1
                     self.rotated += 1
             (version,) = conn.execute(

@@ -196,11 +196,12 @@ class Worker:
 
     def _rotate(self) -> None:
         if self._random.random() < 0.1:
-            raw = self._operate("/v1/domains/turned/keys/rotate", {})
+            purpose = self._random.choice(("pseudonym", "data"))
+            raw = self._operate("/v1/domains/turned/keys/rotate", {"purpose": purpose})
             if raw is not None and raw[2].get("code") == "rotation_under_way":
                 self._end_rotation(raw[2]["where"])
             answer = self._seen(raw)
-            if answer is not None:
+            if answer is not None and purpose == "pseudonym":
                 with self.ledger.lock:
                     self.ledger.rotations += 1
                     self.ledger.effects.append((answer[0], "operator:key:rotate", 1))
@@ -212,6 +213,9 @@ class Worker:
         shown = self._operate(rotation + "/verify", None)
         if shown is None or shown[0] != 200:
             return  # another worker is faster
+        if shown[2]["purpose"] == "data":
+            self._operate(rotation + "/finalize", None)
+            return
         version = shown[2]["from_version"]
         found = self._call.lines(f"/v1/domains/turned/translations?from_version={version}")
         if not found or "old" in found[-1]:
