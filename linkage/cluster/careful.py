@@ -19,16 +19,18 @@ _SURNAME = frozenset({"S", "s3", "{G,S}", "{g3,s3}"})
 _FAR = (7, 4)  # mean level, as a ratio, from which a whole name differs; a slip in a name leaves rows at level 1
 
 
-def rows_without(schema: Schema, components: frozenset[str]) -> int:
-    """Rows of a record in passes that use none of the components."""
-    return sum(p.values for p in schema.passes if components.isdisjoint(p.parts))
+def rows_without(schema: Schema, components: frozenset[str]) -> tuple[int, int]:
+    """Passes that use none of the components, and the rows of a record in them."""
+    values = [p.values for p in schema.passes if components.isdisjoint(p.parts)]
+    return len(values), sum(values)
 
 
 def hold_back(decision: Decision, schema: Schema) -> Decision:
     """The decision with those matches as possible ones.
 
     They have about as many edges as there are passes without the given name, or without the surname (one less at
-    most, for a cap), and a mean level of 1.75 or farther.
+    most, for a cap; more, where birth names or former addresses make further rows), and a mean level of 1.75 or
+    farther.
 
     Args:
         decision: of all pairs.
@@ -37,7 +39,7 @@ def hold_back(decision: Decision, schema: Schema) -> Decision:
     pairs = decision.pairs
     held = np.zeros(len(pairs), np.bool_)
     for components in (_GIVEN, _SURNAME):
-        most = rows_without(schema, components)
-        held |= (pairs.c >= most - 1) & (pairs.c <= most)
+        least, most = rows_without(schema, components)
+        held |= (pairs.c >= least - 1) & (pairs.c <= most)
     held &= (_FAR[1] * pairs.s >= _FAR[0] * pairs.c) & (decision.cls == Class.MATCH)
     return replace(decision, cls=np.where(held, np.uint8(Class.POSSIBLE), decision.cls))

@@ -3,10 +3,13 @@
 import hashlib
 from collections import Counter
 
+import msgspec
+import numpy as np
 import pytest
 
 from linkage import Secrets, Source, load_schema, prepare
-from linkage.decide import Class
+from linkage.cluster import hold_back
+from linkage.decide import Class, Decision, Pairs
 from linkage.encode import encode
 from linkage.evaluate import conflicts, pairwise
 from linkage.match import match
@@ -124,3 +127,17 @@ def test_a_slip_in_a_name_is_no_other_name():
         made.planted["twins"].append(pair)
     result = match(made.sources(), DE, careful=True)
     assert classes(made, result)["twins"]["MATCH"] >= PLANTED - 2
+
+
+def test_further_values_of_a_pass_make_further_edges():
+    """With two values in a pass on the surname, twins have between one edge less and one more than passes."""
+    passes = tuple(msgspec.structs.replace(p, values=2) if p.name == "S+pc" else p for p in DE.passes)
+    schema = msgspec.structs.replace(DE, passes=passes, profile="mine")
+    edges = np.arange(6, 14, dtype=np.int32)
+    n = len(edges)
+    yes, ends = np.ones(n, np.bool_), np.arange(n, dtype=np.int32)
+    match_, posterior = np.full(n, Class.MATCH, np.uint8), np.full(n, 0.9)
+    decision = Decision(Pairs(ends, ends + n, edges, 2 * edges), posterior, 1 - posterior, yes, match_, ~yes, (), ())
+    held = edges[hold_back(decision, schema).cls == Class.POSSIBLE].tolist()
+    assert held == [8, 9, 10]
+    assert edges[hold_back(decision, DE).cls == Class.POSSIBLE].tolist() == [8, 9]
