@@ -25,6 +25,7 @@ BINS = 12  # of the mean midpoint, from 0.05 to 0.35
 _SIGMA = 0.8  # bins
 _FLOOR = 0.02  # counts a cell
 _SPREAD = 1000  # pairs
+_UNSEEN, _SEEN = 0.3, 10_000  # pairs of a cell, among at least so many
 
 _Grade = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}(?![\s\S])")]
 _Row = Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=2**48)]], msgspec.Meta(min_length=BINS, max_length=BINS)]
@@ -157,8 +158,18 @@ class Densities:
 
 def smooth(counts: Counts) -> Densities:
     """What a study freezes: both tables of pooled counts, smoothed."""
-    pairs, winners = counts.table()
-    return Densities(counts.profile, counts.grades, smoothed(pairs), smoothed(winners))
+    pairs, winners = (_careful(smoothed(table), table) for table in counts.table())
+    return Densities(counts.profile, counts.grades, pairs, winners)
+
+
+def _careful(density: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Relatives and strangers get no cell rarer than a third of a pair among all that were counted: what was not seen
+    among so many may well be there in a source with more of them, and two nearly empty records are alike by chance.
+    """
+    out = density.copy()
+    for kind in (-2, -1):
+        out[kind] = np.maximum(out[kind], _UNSEEN / max(int(counts[kind].sum()), _SEEN))
+    return _normal(out)
 
 
 def smoothed(table: NDArray[np.int64]) -> NDArray[np.float64]:

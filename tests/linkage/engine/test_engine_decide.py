@@ -20,7 +20,7 @@ from linkage.decide import (
     smooth,
     tie_ranks,
 )
-from linkage.decide.densities import BINS, Counts, smoothed
+from linkage.decide.densities import BINS, Counts, shipped_counts, smoothed
 from linkage.decide.weights import cells, estimate
 from linkage.errors import DensitiesError
 from linkage.rows import EDGE
@@ -270,3 +270,16 @@ def test_the_cut_is_higher_among_many_sources():
     low = decide(pairs(*crowd), SOURCES, [True, True], HYB15, cut=float(two.posterior[0]) + 1e-6)
     assert two.posterior[0] > 0.6
     assert (two.cls[0], low.cls[0]) == (Class.MATCH, Class.POSSIBLE)
+
+
+def test_what_was_never_seen_among_strangers_is_not_impossible():
+    """Two nearly empty records are alike by chance: one very close edge joins nobody where few are in common."""
+    strangers = [(i, 1000 + i, 1, 4) for i in range(990)]
+    lone = (995, 1995, 1, 1)
+    sources = np.array([0] * 1000 + [1] * 1000, np.int32)
+    made = decide(pairs(*strangers, lone), sources, [True, True], HYB15)
+    assert not (made.cls == Class.MATCH).any()
+    table = smooth(shipped_counts("hyb15"))
+    for tables in (table.table, table.winners):
+        assert tables.sum(axis=(1, 2)) == pytest.approx(np.ones(len(tables)))
+        assert tables[-2:].min() > 1e-6
