@@ -17,7 +17,7 @@ from linkage.schema import Schema
 
 PLAN = "plan.json"
 BUCKET_ROWS = 1 << 17  # rows of all sources in one bucket: its tokens are sorted inside a processor's cache
-CHUNK_ROWS = 1 << 20  # rows of all sources in one chunk: about 150 MB while it runs
+CHUNK_ROWS = 1 << 20  # rows in one chunk of two sources: about 150 MB while it runs
 _MOST_BITS = 10  # buckets of a pass; with 64 passes a bucket's number still fits 16 bits
 
 
@@ -116,7 +116,7 @@ def make(
         schema: under which all were encoded.
         block_pairs: pairs of rows that a block may have.
         bucket_rows: rows of all sources that a bucket should have.
-        chunk_rows: rows of all sources that a chunk should have; bounds its memory.
+        chunk_rows: rows that a chunk of two sources should have; bounds its memory. With more sources fewer.
 
     Raises:
         PlanError: fewer than two files, files that do not belong together or occur twice, another plan in `work`.
@@ -166,6 +166,9 @@ def plan_of(
     heads = [open_rows(path) for path in files]
     first = heads[0][0]
     total = sum(h.n for h, _ in heads)
+    # Edges per row grow with the number of sources, and they are in memory, too.
+    chunk_rows = max(1, 2 * chunk_rows // max(2, len(files)))
+    bucket_rows = min(bucket_rows, chunk_rows)
     bits = min(_MOST_BITS, max(0, (total // len(caps) // bucket_rows).bit_length()))
     buckets = len(caps) << bits
     return Plan(
