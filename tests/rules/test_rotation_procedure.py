@@ -12,12 +12,20 @@ import pytest
 from rules_support import FORMAT, NORTH, OPERATOR, SOUTH, Files, Opened
 
 from keys import hybrid
-from keys.errors import IllegalTransitionError, KeyStoreConflictError, SealError, SignatureError, WrongRecipientError
+from keys.errors import (
+    IllegalTransitionError,
+    KeyStoreConflictError,
+    SealError,
+    SignatureError,
+    WrongPassphraseError,
+    WrongRecipientError,
+)
 from keys.ids import KeyId, Purpose
 from keys.personal import PersonalKey
 from trustcenter.auth import Principal
 from trustcenter.clock import utc_now
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError, TrustCenterError, VerificationError
+from trustcenter.instance import rekey
 from trustcenter.messages import api
 from trustcenter.registrar import key_proposals, keycare, rotation, rotation_map
 from trustcenter.store import IntegrityError
@@ -181,7 +189,8 @@ async def test_the_database_itself_allows_one_active_version_and_one_rotation(fi
         await begin(center, prepare=True)
         for sql in (
             "UPDATE key_version SET state = 'active' WHERE purpose = 'pseudonym'",
-            "INSERT INTO rotation SELECT 'x', scope, purpose, 1, 3, 0, stage, 0, 0, 0, 0, '', '', '', '', '' FROM rotation",
+            "INSERT INTO rotation SELECT 'x', scope, purpose, 1, 3, 0, stage, 0, 0, 0, 0, '', '', '', '', ''"  # noqa: ISC004
+            " FROM rotation",
         ):
             with pytest.raises(IntegrityError):
                 await center.context.db.write(lambda conn, sql=sql: conn.execute(sql))  # type: ignore[misc]
@@ -372,7 +381,7 @@ async def test_what_is_not_keyed_is_not_rotated(files: Files) -> None:
 
 
 async def test_interrupted_rotation_unrecoverable_does_not_happen(files: Files) -> None:
-    """New material in the key store, the database not yet told: the rotation goes on, or is aborted, at the next start."""
+    """New material in the key store, the database not yet told: the rotation goes on at the next start."""
     async with files.open() as center:
         old = await center.issue("plain", ["a"])
         ident = (await begin(center, prepare=True)).rotation or ""
@@ -438,3 +447,25 @@ async def test_overdue_keys_are_shown_and_nothing_rotates_by_itself(files: Files
         await center.rotate("plain")
         (one,) = await center.context.db.read(lambda conn: keycare.due(conn, center.context.clock()))
         assert (one.version, one.overdue) == (2, False)
+
+
+async def test_another_passphrase_beside_a_running_service(files: Files) -> None:
+    """The service goes on with what it has, refuses to change keys, and starts with the new passphrase alone."""
+    new = b"another passphrase of length"
+    async with files.open() as center:
+        old = await center.issue("plain", ["a"])
+        assert [one.state for one in rekey.rekey(files.config, files.passphrase, new, dry_run=True)] == ["would be"] * 2
+        rekey.rekey(files.config, files.passphrase, new)
+        before = key_store(files).read_bytes()
+        assert await center.issue("plain", ["a"]) == old
+        with pytest.raises(KeyStoreConflictError):
+            await begin(center)
+        assert key_store(files).read_bytes() == before
+    with pytest.raises(WrongPassphraseError):
+        async with files.open():
+            pass
+    (files.dir / "passphrase").write_bytes(new + b"\n")
+    async with files.open() as center:
+        (waiting,) = (await rotation.list_rotations(center.context, "plain")).rotations
+        assert (await rotation.cut_over(center.context, "operator", "req", waiting.rotation)).stage == "changed"
+        assert (await center.translate("plain", old)).pseudonyms == await center.issue("plain", ["a"])
