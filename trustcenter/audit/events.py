@@ -70,6 +70,8 @@ class Event(StrEnum):
     REIDENTIFY_APPROVE = "approver:reidentification:approve"
     REIDENTIFY_DENY = "approver:reidentification:deny"
 
+    SUBJECT_REPORT = "site:subject:report"
+
     CONSENT_RECORD = "site:consent:record"
     CONSENT_WITHDRAW = "site:consent:withdraw"
     CONSENT_QUERY = "site:consent:query"

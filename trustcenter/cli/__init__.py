@@ -50,6 +50,7 @@ _COMMANDS = {
     "anonymise": ("trustcenter.cli.bulk:anonymise", "Drop the way back from pseudonyms to their originals, for ever."),
     "delete": ("trustcenter.cli.bulk:delete", "Erase pseudonyms of a domain that allows it, for ever."),
     "reidentify": ("trustcenter.cli.reidentify:reidentify", "Originals of pseudonyms, under dual control."),
+    "subject": ("trustcenter.cli.subject:subject", "What the centre holds and did about one pseudonym."),
     "pseudonym": ("trustcenter.cli.pseudonym:pseudonym", "Check pseudonyms offline."),
     "linkage": ("trustcenter.cli.linkage:linkage", "Record linkage without a service."),
     "recipient": ("trustcenter.cli.recipient:recipient", "For data recipients: keys and sealed join maps."),

@@ -76,3 +76,9 @@ class AuditOperations:
         async with self._http.stream(f"/v1/disclosures/{quoted(ident)}/decisions") as body:
             async for item in records(body, m.LinkageDecision, self.settings.line_bytes):
                 yield item
+
+    async def subject_report(self, domain: str, pseudonym: str) -> m.SubjectReport:
+        """What the centre holds and did about one pseudonym of the caller's own domain."""
+        body = msgspec.json.encode(m.SubjectQuery(pseudonym=pseudonym))
+        path = f"/v1/domains/{quoted(domain)}/subject-reports"
+        return decoded(await self._http.call("POST", path, body=body, repeatable=True), m.SubjectReport)

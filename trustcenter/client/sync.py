@@ -184,6 +184,7 @@ class SyncTrustCenter:
     disclosure = _blocking(TrustCenter.disclosure)
     approve_disclosure = _blocking(TrustCenter.approve_disclosure)
     decisions = _streaming(TrustCenter.decisions)
+    subject_report = _blocking(TrustCenter.subject_report)
     make_domain = _blocking(TrustCenter.make_domain)
     propose_closing = _blocking(TrustCenter.propose_closing)
     send_consents = _blocking(TrustCenter.send_consents)

@@ -9,7 +9,7 @@ from trustcenter.audit import AuditLog, Event, Selection
 from trustcenter.audit.extract import unknown_events
 from trustcenter.errors import NotFoundError, UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import linkage_disclosure
+from trustcenter.registrar import linkage_disclosure, subject
 from trustcenter.store import Connection, Database
 
 from .calls import APPROVER, AUDITOR, OPERATOR, SITE, Answer, Binary, Call, Lines, Route
@@ -169,6 +169,12 @@ async def read_decisions(call: Call) -> Answer:
     )
 
 
+async def subject_report(call: Call) -> Answer:
+    return await subject.report(
+        call.instance.registrar, call.principal, call.request_id, call.segment("domain"), call.body
+    )
+
+
 _READERS = AUDITOR | OPERATOR | SITE
 ROUTES = (
     Route(
@@ -206,5 +212,9 @@ ROUTES = (
     Route(
         "GET", "/v1/disclosures/{disclosure}/decisions", "readDecisions", AUDITOR,
         "The decisions of a run, each with what opens its commitment", read_decisions, None, None, api.LinkageDecision,
+    ),
+    Route(
+        "POST", "/v1/domains/{domain}/subject-reports", "subjectReport", SITE,
+        "What the centre holds and did about one pseudonym", subject_report, api.SubjectQuery, api.SubjectReport,
     ),
 )  # fmt: skip

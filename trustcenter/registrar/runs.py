@@ -253,6 +253,7 @@ async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edg
     def effect(conn: Connection) -> None:
         require_step(find(conn, run.study, run.id).state, "applied")
         require_wanted(conn, run)
+        study = studies.find(conn, run.study)
         persons, happened = _persons(conn, run.study, decided)
         conn.executemany(
             "UPDATE record SET state = 'linked', person = ?, quality = ? WHERE domain = ? AND serial = ?",
@@ -292,7 +293,8 @@ async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edg
             run=run.id,
             window=run.window,
             parameters=decided.parameters_hash,
-            fingerprint=studies.find(conn, run.study).fingerprint,
+            fingerprint=study.fingerprint,
+            thresholds_ppm=[round(bound * 1e6) for bound in (study.settings.lower, study.settings.upper)],
             edges=edges,
             edges_sha256=edges_hash,
             sources=[{"site": s.site, "records": s.records} for s in decided.counts.sources],

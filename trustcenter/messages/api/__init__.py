@@ -8,6 +8,9 @@ from .audit import (
     LinkageDisclosure,
     LinkageDisclosurePropose,
     LogExtract,
+    SubjectEvent,
+    SubjectQuery,
+    SubjectReport,
 )
 from .closing import DomainClosing
 from .consent import (
@@ -220,6 +223,9 @@ __all__ = [
     "StudyCreate",
     "StudyMove",
     "StudySettings",
+    "SubjectEvent",
+    "SubjectQuery",
+    "SubjectReport",
     "Suite",
     "Token",
     "TokenCreate",

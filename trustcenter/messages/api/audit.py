@@ -80,3 +80,37 @@ class LinkageDecision(Message, frozen=True, kw_only=True, omit_defaults=True):
     leaf: Hex32
     salt: str = ""
     detail: str = ""
+
+
+class SubjectQuery(Message, frozen=True, kw_only=True):
+    """One pseudonym of the caller's own domain."""
+
+    pseudonym: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class SubjectEvent(Message, frozen=True, kw_only=True):
+    """One thing that was done with a pseudonym, with its place in the registrar's log."""
+
+    entry: Count
+    time: str
+    event: str
+    who: str
+    reidentification: str
+
+
+class SubjectReport(Message, frozen=True, kw_only=True):
+    """What the centre holds and did about one pseudonym.
+
+    `original_held`: whether the way back to the original is stored, sealed. `rows`: of how many encoded rows of the
+    record the registrar knows the ref. Whether it was joined with records of others is not told here.
+    """
+
+    domain: str
+    site: str
+    study: str
+    suite: str
+    original_held: bool
+    expires: str
+    registered: bool
+    rows: Count
+    events: list[SubjectEvent]
