@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import time
@@ -21,6 +20,7 @@ from ._guard import Secret
 PRIVATE_MODE: Final = 0o600
 LOCK_WAIT_SECONDS: Final = 10.0
 _LOCK_POLL_SECONDS: Final = 0.01
+_NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)  # not on Windows
 _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
@@ -59,7 +59,7 @@ def _give_unused_name(temporary: Path, path: Path) -> None:
         if error.errno not in _NO_HARD_LINKS:
             raise
         # Claim the name, then fill it. A crash in between leaves an empty file, which every reader refuses.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE_MODE))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, PRIVATE_MODE))
         temporary.replace(path)
 
 
@@ -74,10 +74,12 @@ def replace(path: Path, data: Secret) -> None:
 
 def _publish(path: Path, data: Secret, give_name: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE_MODE)
+    binary = getattr(os, "O_BINARY", 0)  # Windows would turn line ends
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | binary, PRIVATE_MODE)
     try:
         with open(descriptor, "wb", closefd=True) as stream:  # noqa: PTH123 - a descriptor
-            os.fchmod(stream.fileno(), PRIVATE_MODE)  # whatever the umask says
+            if hasattr(os, "fchmod"):  # on Windows the folder's access list decides
+                os.fchmod(stream.fileno(), PRIVATE_MODE)  # whatever the umask says
             stream.write(data.reveal())
             stream.flush()
             os.fsync(stream.fileno())
@@ -88,7 +90,9 @@ def _publish(path: Path, data: Secret, give_name: Callable[[Path], object]) -> N
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable."""
+    """Make the names in a directory durable; Windows has no such call."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -113,8 +117,10 @@ def locked(path: Path) -> Iterator[None]:
         TimeoutError: somebody else held it for ten seconds.
         OSError: as usual.
     """
+    import fcntl  # here, so that programs which lock nothing run on Windows
+
     lock = path.with_name(path.name + ".lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE_MODE)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | _NO_FOLLOW, PRIVATE_MODE)
     try:
         deadline = time.monotonic() + LOCK_WAIT_SECONDS
         while True:

@@ -31,7 +31,10 @@ def read_private(path: Path, limit: int) -> bytes:
         status = os.fstat(stream.fileno())
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
             raise ValueError("not a file")
-        exposed = status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or status.st_uid not in (0, os.geteuid())
+        # Windows has access lists instead: mode and owner say nothing there.
+        exposed = hasattr(os, "geteuid") and (
+            status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or status.st_uid not in (0, os.geteuid())
+        )
         if exposed and not _is_credential(path):
             raise ExposedError
         data = stream.read(limit + 1)

@@ -52,6 +52,10 @@ _COMMANDS = {
     "reidentify": ("trustcenter.cli.reidentify:reidentify", "Originals of pseudonyms, under dual control."),
     "subject": ("trustcenter.cli.subject:subject", "What the centre holds and did about one pseudonym."),
     "pseudonym": ("trustcenter.cli.pseudonym:pseudonym", "Check pseudonyms offline."),
+    "practice": (
+        "trustcenter.cli.practice:practice",
+        "Practices in a study: enrol through a site, send from a workstation.",
+    ),
     "linkage": ("trustcenter.cli.linkage:linkage", "Record linkage without a service."),
     "recipient": ("trustcenter.cli.recipient:recipient", "For data recipients: keys and sealed join maps."),
     "audit": ("trustcenter.cli.audit:audit", "Export the audit log, and verify it offline."),

@@ -18,6 +18,7 @@ from .audit_heads import HeadWatch
 from .coalesce import Ask, Coalescer
 from .connection import Connection
 from .consent import ConsentOperations
+from .enrolment import EnrolmentOperations
 from .keys import KeyOperations
 from .ndjson import records
 from .operations import DomainOperations
@@ -25,7 +26,7 @@ from .settings import DEFAULT, Settings
 from .transport import Transport
 
 
-class TrustCenter(DomainOperations, ConsentOperations, AuditOperations, KeyOperations):
+class TrustCenter(DomainOperations, ConsentOperations, AuditOperations, KeyOperations, EnrolmentOperations):
     """Asynchronous client of one service, as one caller.
 
     Example:

@@ -62,7 +62,8 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise ConnectionFileError("the connection file cannot be read", hint="check its owner and mode") from None
         with os.fdopen(descriptor, "rb") as stream:
             # The mode is taken from the open file, so that it cannot be exchanged between check and use.
-            if stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o077:
+            # Windows has access lists instead: a mode says nothing there.
+            if os.name == "posix" and stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o077:
                 raise ConnectionFileError(
                     "the connection file can be read by other users of this machine",
                     hint="chmod 600 the file; if others had access, ask for a new token",

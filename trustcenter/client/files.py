@@ -59,7 +59,8 @@ def replacing(target: Path, *, force: bool = False) -> Iterator[IO[bytes]]:
         LocalFileError: the target exists (without `force`).
     """
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(partial, flags, 0o600)
     try:
         with os.fdopen(descriptor, "wb", buffering=1 << 20) as stream:
             yield stream
@@ -79,7 +80,9 @@ def replacing(target: Path, *, force: bool = False) -> Iterator[IO[bytes]]:
 
 
 def flush_directory(directory: Path) -> None:
-    """Make a rename in a directory durable."""
+    """Make a rename in a directory durable; Windows has no such call."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,0 +1,139 @@
+"""The page on practices runs as it stands there; no name of a patient is anywhere but in the export."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests_support import Live, run_cli
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "practice.md"
+PLACEHOLDER = "XXXX-XXXX-XXXX-XXXX-XXXX"
+CANARIES = ("Qanariensurname", "Qanariengiven", "Qanariengasse", "Qanarienhausen")
+PATIENTS = 60
+
+AS_ON_WINDOWS = """
+import asyncio, builtins, multiprocessing, os, shutil, subprocess, sys, tempfile
+
+ABSENT = {"fcntl", "grp", "pwd", "resource", "termios", "tty", "syslog", "crypt"}
+OURS = {"keys", "linkage", "trustcenter"}
+original = builtins.__import__
+
+
+def guarded(name, scope=None, *rest, **more):
+    if name.partition(".")[0] in ABSENT and (scope or {}).get("__name__", "").partition(".")[0] in OURS:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    return original(name, scope, *rest, **more)
+
+
+builtins.__import__ = guarded
+for name in ("O_NOFOLLOW", "O_DIRECTORY", "O_CLOEXEC", "fchmod", "chown", "fchown", "geteuid", "getuid", "getgid",
+             "getegid", "mkfifo", "sched_getaffinity", "setsid"):
+    delattr(os, name)
+"""
+
+
+def commands() -> list[list[str]]:
+    """The commands of the page, in order."""
+    blocks = re.findall(r"```\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return [shlex.split(line) for text in blocks for line in text.replace("\\\n", " ").splitlines()]
+
+
+def bdt(first: int, last: int) -> bytes:
+    """A BDT file of made-up patients."""
+
+    def line(field: str, content: str) -> bytes:
+        raw = content.encode("cp437")
+        return f"{len(raw) + 9:03d}{field}".encode() + raw + b"\r\n"
+
+    lines = [line("8000", "0020"), line("9106", "2")]
+    for at in range(first, last):
+        surname = f"{CANARIES[0]}{chr(97 + at % 26)}ü{chr(97 + at // 26)}"
+        fields = [("8000", "6100"), ("3000", str(at)), ("3101", surname),
+                  ("3102", CANARIES[1]), ("3103", f"{at % 28 + 1:02d}{at % 12 + 1:02d}{1930 + at}"), ("3110", "W"),
+                  ("3107", f"{CANARIES[2]} {at}"), ("3106", f"{10115 + at} {CANARIES[3]}")]  # fmt: skip
+        lines += [line(*pair) for pair in fields]
+    return b"".join(lines)
+
+
+@pytest.fixture
+def folder(live: Live, tmp_path: Path) -> Path:
+    """A folder with what operator, sponsor and practice have before the page begins."""
+    connect = ("--connect", live.operator)
+    for name in ("uk-nord", "uk-sued"):
+        run_cli("site", "add", name, "--kind", "diz", *connect)
+    assert run_cli("site", "token", "uk-nord", "-o", tmp_path / "uk-nord.toml", *connect).returncode == 0
+    assert run_cli("recipient", "keygen", "-o", tmp_path / "dms.key", "--no-passphrase").returncode == 0
+    public = run_cli("recipient", "keygen", "-o", tmp_path / "dms2.key", "--no-passphrase").stdout.strip()
+    made = run_cli(
+        *("study", "create", "herz-1", "--purpose", "p", "--permit", "q", "--schema", "de-person/1"),
+        *("--site", "uk-nord", "--site", "uk-sued", "--recipient", f"dms={public}", *connect),
+    )
+    assert made.returncode == 0, made.stderr
+    secret = run_cli("linkage", "secret", "--study", "herz-1", "-o", tmp_path / "study.secret")
+    assert secret.returncode == 0, secret.stderr
+    (tmp_path / "operator.toml").symlink_to(live.operator)
+    (tmp_path / "export.bdt").write_bytes(bdt(0, PATIENTS))
+    (tmp_path / "tmp").mkdir()
+    return tmp_path
+
+
+def test_the_practice_page_runs(live: Live, folder: Path) -> None:
+    said = PLACEHOLDER
+    environment = {**os.environ, "NO_COLOR": "1", "TMPDIR": str(folder / "tmp")}
+    environment.pop("TRUSTCENTER_CONNECT", None)
+
+    (folder / "windows").mkdir()
+    (folder / "windows" / "sitecustomize.py").write_text(AS_ON_WINDOWS, encoding="utf-8")
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        # What the practice runs finds nothing that Windows has not, as far as that can be taken away here.
+        own = {"PYTHONPATH": str(folder / "windows")} if command[2] in ("enrol", "send", "results") else {}
+        return subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=folder, capture_output=True, text=True, timeout=100, env={**environment, **own},
+        )  # fmt: skip
+
+    printed = ""
+    for command in commands():
+        done = run(*[said if word == PLACEHOLDER else word for word in command])
+        assert done.returncode == 0, (command, done.stderr)
+        printed += done.stdout + done.stderr
+        if command[2] == "enrol":
+            said = done.stdout.strip()
+            early = run("trustcenter", "practice", "send", "herz", "export.bdt")
+            assert "[not_admitted]" in early.stderr
+            wrong = run(
+                *("trustcenter", "practice", "admit", "herz-1", "praxis-am-markt", "--fingerprint", PLACEHOLDER),
+                *("--study-secret", "study.secret", "--connect", "uk-nord.toml"),
+            )
+            assert (wrong.returncode, "[wrong_practice_key]" in wrong.stderr) == (3, True)
+            printed += early.stderr + wrong.stderr
+    with (folder / "pseudonyms.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["id"] for row in rows] == [str(at) for at in range(PATIENTS)]
+    assert len({row["pseudonym"] for row in rows}) == PATIENTS
+
+    again = run("trustcenter", "practice", "send", "herz", "export.bdt", "--json")
+    assert '"sent": 0' in again.stdout, (again.stdout, again.stderr)
+    (folder / "export.bdt").write_bytes(bdt(0, PATIENTS + 1))
+    few = run("trustcenter", "practice", "send", "herz", "export.bdt")
+    assert (few.returncode, "[batch_too_small]" in few.stderr) == (4, True)
+    printed += again.stdout + again.stderr + few.stderr
+
+    # Names are in the export and nowhere else: not printed, nor in the folder, in temporary files, or at the centre.
+    assert not any(canary in printed for canary in CANARIES)
+    for file in [*folder.rglob("*"), *live.dir.rglob("*"), live.log]:
+        if file.is_file() and file.name != "export.bdt":
+            content = file.read_bytes().lower()
+            assert not any(canary.lower().encode() in content for canary in CANARIES), file.name
+    secret = (folder / "study.secret").read_bytes().split(b"material: ")[1].split()[0]
+    kept = [file for file in folder.rglob("*") if file.is_file() and secret in file.read_bytes()]
+    assert [file.name for file in kept] == ["study.secret"]
+    assert not list((folder / "tmp").iterdir())

@@ -1,0 +1,27 @@
+"""`trustcenter practice`: a practice in a study, from a workstation, through a site that sponsors it."""
+
+from __future__ import annotations
+
+import click
+
+from .base import LazyGroup
+
+_COMMANDS = {
+    "allow": ("trustcenter.cli.practice_sponsor:allow", "Let a site enrol practices (operator)."),
+    "invite": ("trustcenter.cli.practice_sponsor:invite", "Make an invitation with a one-time code (sponsor)."),
+    "list": ("trustcenter.cli.practice_sponsor:list_", "List invitations and practices (sponsor, operator)."),
+    "admit": ("trustcenter.cli.practice_sponsor:admit", "Seal the study secret to a practice (sponsor)."),
+    "revoke": (
+        "trustcenter.cli.practice_sponsor:revoke",
+        "Take back a code, or turn a practice out.",
+    ),
+    "enrol": ("trustcenter.cli.practice_own:enrol", "Redeem an invitation (practice)."),
+    "show": ("trustcenter.cli.practice_own:show", "Say the fingerprint of the own key (practice)."),
+    "send": ("trustcenter.cli.practice_own:send", "Encode an export and send its rows (practice)."),
+    "results": ("trustcenter.cli.practice_own:results", "Fetch the own study pseudonyms (practice)."),
+}
+
+
+@click.group(cls=LazyGroup, commands_at=_COMMANDS)
+def practice() -> None:
+    """Practices, rescue services and insurers in a study, without a server of their own."""

@@ -1,0 +1,196 @@
+"""`trustcenter practice enrol|show|send|results`: what runs on the practice's workstation, Windows included."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import output
+from .linkage_source import warn
+from .options import PATH, F, call, force_option, json_option, output_option, separator
+from .progress import progress
+
+if TYPE_CHECKING:
+    from trustcenter.client.practice import Export
+
+
+def _export_options(command: F) -> F:
+    """How an export is read."""
+    for option in (
+        click.option("--scene", is_flag=True, help="Addresses are of a scene, not of a dwelling: leave them out."),
+        click.option("--delimiter", metavar="CHAR", help="CSV: separator; found from the header if not given."),
+        click.option("--map", "mapping", multiple=True, metavar="FIELD=COLUMN", help="CSV: column of a field; repeat."),
+        click.option("--id-column", metavar="COLUMN", help="CSV: column with the own patient number."),
+        click.option("--id-system", metavar="URL", help="FHIR: system of the own patient number."),
+        click.option("--charset", metavar="NAME", help="xDT, CSV: where the file does not say it (cp437, cp1252)."),
+        click.option(
+            "--format",
+            "kind",
+            type=click.Choice(["xdt", "csv", "fhir"]),
+            help="Found from the file if not given.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _read(
+    source: Path,
+    kind: str | None,
+    charset: str | None,
+    id_system: str | None,
+    id_column: str | None,
+    mapping: tuple[str, ...],
+    delimiter: str | None,
+    scene: bool,
+) -> Export:
+    from linkage.tables import parse_mapping
+    from trustcenter.client.practice import read_export
+
+    return read_export(
+        source,
+        format=kind,
+        charset=charset,
+        id_column=id_column,
+        id_system=id_system,
+        mapping=parse_mapping(mapping) if mapping else None,
+        delimiter=separator(delimiter),
+        scene=scene,
+    )
+
+
+@click.command()
+@click.argument("invitation", type=PATH)
+@click.argument("folder", type=PATH)
+def enrol(invitation: Path, folder: Path) -> None:
+    """Redeem an INVITATION; keys and access are kept in FOLDER (practice).
+
+    Prints the fingerprint of the practice's key: say it to the sponsoring site over the telephone.
+
+    Example:
+      trustcenter practice enrol praxis.invitation trustcenter-herz
+    """
+    from trustcenter.client.practice import home, work
+
+    fingerprint = asyncio.run(work.enrol(home.load_invitation(invitation), home.Home(folder)))
+    click.echo(fingerprint)
+    output.note("say this fingerprint to your sponsoring site, then delete the invitation")
+    output.note("keep a copy of site.key in a safe place: without it your patients would be registered anew")
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+def show(folder: Path) -> None:
+    """Print the fingerprint of the practice's own key (practice)."""
+    from trustcenter.client.practice import work
+
+    click.echo(work.key_fingerprint(folder))
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.argument("export", metavar="EXPORT", type=PATH)
+@_export_options
+@click.option(
+    "--require-separation",
+    type=click.Choice(["none", "process", "operator"]),
+    default="none",
+    show_default=True,
+    help="Refuse a service whose rooms are less separated.",
+)
+@json_option
+def send(
+    folder: Path,
+    export: Path,
+    kind: str | None,
+    charset: str | None,
+    id_system: str | None,
+    id_column: str | None,
+    mapping: tuple[str, ...],
+    delimiter: str | None,
+    scene: bool,
+    require_separation: str,
+    as_json: bool,
+) -> None:
+    """Read an EXPORT, encode it here, register its patients and send their rows (practice).
+
+    Names and birth dates never leave this computer and are written nowhere. The study secret is fetched, sealed, for
+    this run only. Only what the centre does not hold yet is sent; interrupted, the command is simply given again.
+
+    Example:
+      trustcenter practice send trustcenter-herz export.bdt
+    """
+    from trustcenter.client.practice import home, work
+
+    found = _read(export, kind, charset, id_system, id_column, mapping, delimiter, scene)
+    place = home.Home(folder)
+    with progress("sending") as tick:
+        done = call(
+            place.connection,
+            lambda center: work.send(
+                center,
+                place,
+                found.table,
+                lambda _, at, total: tick(at, total),
+                require_separation=require_separation,
+            ),
+        )
+    if as_json:
+        output.data(done)
+    else:
+        output.fields({"patients": done.records, "new or changed": done.sent, "rows sent": done.rows})
+    if done.without_consent:
+        output.note(f"{done.without_consent} patients have no consent for this study and were left out")
+    if not done.sent:
+        output.note("the centre holds all of this already")
+    warn(done.records, done.few_passes, {**found.warnings, **done.warnings})
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.argument("export", metavar="EXPORT", type=PATH)
+@_export_options
+@click.option(
+    "--as",
+    "written",
+    type=click.Choice(["csv", "ndjson", "parquet", "fhir"]),
+    default="csv",
+    show_default=True,
+    help="How the output is written.",
+)
+@output_option("The own patient numbers and their study pseudonyms.")
+@force_option
+def results(
+    folder: Path,
+    export: Path,
+    kind: str | None,
+    charset: str | None,
+    id_system: str | None,
+    id_column: str | None,
+    mapping: tuple[str, ...],
+    delimiter: str | None,
+    scene: bool,
+    written: str,
+    target: Path,
+    force: bool,
+) -> None:
+    """Fetch the study pseudonyms of the patients of an EXPORT (practice).
+
+    The output names patients by the practice's own numbers: it is the only file that does.
+
+    Example:
+      trustcenter practice results trustcenter-herz export.bdt -o pseudonyms.csv
+    """
+    from trustcenter.client import study_results
+    from trustcenter.client.files import require_writable
+    from trustcenter.client.practice import home, work
+
+    require_writable(target, sources=(export,), force=force)
+    ids = _read(export, kind, charset, id_system, id_column, mapping, delimiter, scene).table.ids
+    place = home.Home(folder)
+    rows = call(place.connection, lambda center: work.results(center, place, ids))
+    study_results.write(target, written, "id", rows, place.membership().study, force=force)  # type: ignore[arg-type]
+    output.note(f"{len(rows)} patients; {len(ids) - len(rows)} are not registered")
