@@ -92,6 +92,10 @@ class Event(StrEnum):
     MAP_ACCEPT = "site:map:accept"
     RESULT_READ = "site:result:read"
 
+    CLEARING_ASK = "steward:clearing:ask"
+    CLEARING_ANSWER = "steward:clearing:answer"
+    CLEARING_POSTPONE = "steward:clearing:postpone"
+
     RUN_START = "operator:run:start"
     RUN_CANCEL = "operator:run:cancel"
     RUN_RESUME = "registrar:run:resume"

@@ -277,6 +277,22 @@ class TrustCenter(DomainOperations, ConsentOperations, AuditOperations, KeyOpera
         """Open, freeze, release, close or delete a study."""
         return await self._post(f"/v1/studies/{quoted(name)}/state", move, m.Study)
 
+    async def clearing(self, study: str) -> m.ClearingTasks:
+        """Doubtful pairs that wait for the caller, a steward."""
+        return await self._get(f"/v1/studies/{quoted(study)}/clearing", m.ClearingTasks)
+
+    async def ask_clearing(self, study: str, pair: m.ClearingAsk) -> m.ClearingTask:
+        """Make a task of a pair: to join it, or to split it where both are one person."""
+        return await self._post(f"/v1/studies/{quoted(study)}/clearing", pair, m.ClearingTask)
+
+    async def answer_clearing(self, study: str, task: str, answer: m.ClearingAnswer) -> m.ClearingTask:
+        """Decide a doubtful pair."""
+        return await self._post(f"/v1/studies/{quoted(study)}/clearing/{quoted(task)}/answers", answer, m.ClearingTask)
+
+    async def postpone_clearing(self, study: str, task: str, until: m.ClearingPostpone) -> m.ClearingTask:
+        """Hide a task until a day."""
+        return await self._post(f"/v1/studies/{quoted(study)}/clearing/{quoted(task)}/postpone", until, m.ClearingTask)
+
     async def start_run(self, study: str) -> m.Run:
         """Start a linkage run."""
         return await self._post(f"/v1/studies/{quoted(study)}/runs", None, m.Run)

@@ -95,6 +95,18 @@ async def register(
     return pseudonyms
 
 
+async def results(center: TrustCenter, study: str, ids: Sequence[str], site_key: bytes) -> list[str | None]:
+    """Study pseudonyms of the site's own records as the centre holds them now; None for unknown ids.
+
+    Raises:
+        RemoteError: no such study, or the site does not take part.
+    """
+    from linkage.encode import record_numbers
+
+    held = {line.record_number: line.pseudonym async for line in center.results(study)}
+    return [held.get(bytes(row).hex()) for row in record_numbers(site_key, study, ids)]
+
+
 def check_study(
     study: Study,
     schema: Schema,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import (
     routes_access,
     routes_audit,
+    routes_clearing,
     routes_closing,
     routes_consent,
     routes_enrolment,
@@ -33,6 +34,7 @@ ROUTES: tuple[Route, ...] = (
     *routes_access.ROUTES,
     *routes_site.ROUTES,
     *routes_operations.ROUTES,
+    *routes_clearing.ROUTES,
     *routes_closing.ROUTES,
     *routes_reidentify.ROUTES,
     *routes_consent.ROUTES,

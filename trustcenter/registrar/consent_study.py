@@ -9,7 +9,7 @@ from trustcenter.messages.consent import code_system
 from trustcenter.messages.rooms import Retire
 from trustcenter.store import Connection, select_in
 
-from . import consent_gate, domains, outbox
+from . import clearing_tasks, consent_gate, domains, outbox
 from .consent_decision import Status, decide, relevant, unpack
 from .context import Context
 from .domains import DomainRow
@@ -35,6 +35,7 @@ def forget(conn: Connection, domain: DomainRow, serials: Sequence[int]) -> tuple
             f"DELETE FROM {table} WHERE domain = ? AND serial = ?",  # noqa: S608 - constants
             [(domain.id, serial) for serial in held],
         )
+    clearing_tasks.forget(conn, domain.id, held)
     for part in _parts(held):
         marks = ",".join("?" * len(part))
         for side in ("a", "b"):

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -18,6 +19,11 @@ from numpy.typing import NDArray
 
 from trustcenter.messages import api
 from trustcenter.store import Location, snapshot
+
+from . import clearing_tasks
+
+if TYPE_CHECKING:
+    from linkage.cluster import Verdicts
 
 _CLASSES = ("", "possible", "match")
 
@@ -66,7 +72,7 @@ def decide_study(
     densities = shipped(schemas.load(data.schema).profile)
     pairs = aggregate(np.frombuffer(edges, dtype=EDGE), RefIndex.build(data.refs))
     decision = decide(pairs, data.sources, data.deduplicated, densities, data.bounds, ties=tie_ranks(data.tags))
-    clusters = agglomerate(decision, data.sources, data.deduplicated, data.tags)
+    clusters = agglomerate(decision, data.sources, data.deduplicated, data.tags, data.verdicts)
     labels = clusters.labels.tolist()
     unjoined = set(clusters.refused.tolist())
 
@@ -126,9 +132,12 @@ class _Data:
     sources: NDArray[np.int32]
     tags: NDArray[np.uint8]  # (n, 16)
     refs: NDArray[np.uint8]  # (n, P, 16)
+    verdicts: Verdicts  # of people, by position
 
 
 def _read(place: Location, study: str, left_out: frozenset[tuple[int, int]]) -> _Data:
+    from linkage.cluster import Verdicts
+
     with snapshot(place) as conn:  # one for all queries
         schema, passes, stored = conn.execute(
             "SELECT schema, passes, settings FROM study WHERE name = ?", (study,)
@@ -164,7 +173,11 @@ def _read(place: Location, study: str, left_out: frozenset[tuple[int, int]]) -> 
                 )
                 if (domain, serial) not in left_out
             )
+        said = clearing_tasks.verdicts(conn, study)
+    place_of = {record: position for position, record in enumerate(records)}
+    known = [(place_of[a], place_of[b], same) for a, b, same in said if a in place_of and b in place_of]
     return _Data(
+        verdicts=Verdicts.of(known),
         domains=[row[1] for row in participants],
         sites=[row[0] for row in participants],
         deduplicated=[bool(row[2]) for row in participants],

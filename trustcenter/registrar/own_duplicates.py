@@ -18,7 +18,7 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import Retire
 from trustcenter.store import Connection, Migration, select_in
 
-from . import issue, outbox, studies
+from . import clearing_tasks, issue, outbox, studies
 from .context import Context
 from .domains import DomainRow
 
@@ -143,6 +143,7 @@ def _supersede(context: Context, conn: Connection, domain: DomainRow, new: Mappi
     conn.executemany(
         "UPDATE record SET state = 'unlinked', person = NULL, quality = NULL WHERE domain = ? AND serial = ?", rows
     )
+    clearing_tasks.forget(conn, domain.id, list(new))
     # Whoever pointed to a record that is superseded now points to its successor.
     conn.executemany(
         "UPDATE successor SET successor = ? WHERE domain = ? AND successor = ?",

@@ -24,7 +24,7 @@ from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection, IntegrityError, Migration, select_in
 
-from . import consent_study, linkage_log, studies, study_states
+from . import clearing_tasks, consent_study, linkage_log, studies, study_states
 from .context import Context
 from .deciding import Decided
 
@@ -275,6 +275,8 @@ async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edg
         late = consent_study.left_out(context, conn, run.study) - decided.left_out
         left_out = decided.left_out | late
         consent_study.unlink(conn, run.id, left_out, late)
+        mode = studies.find(conn, run.study).settings.clearing
+        clearing_tasks.take_over(context, conn, run.study, run.id, mode)
         conn.execute(
             "UPDATE run SET state = 'applied', parameters_hash = ?, counts = ?, finished = ? WHERE id = ?",
             (

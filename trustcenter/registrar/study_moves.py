@@ -18,7 +18,7 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import StudyPhase
 from trustcenter.store import Connection
 
-from . import closing, domains, outbox, runs, studies, study_states
+from . import clearing_tasks, closing, domains, outbox, runs, studies, study_states
 from .context import Context
 from .studies import StudyRow
 from .study_states import StudyState
@@ -122,7 +122,8 @@ def _purge(context: Context, conn: Connection, study: str) -> dict[str, int]:
         "DELETE FROM record_ref WHERE domain IN (SELECT domain FROM participant WHERE study = ?)", (study,)
     ).rowcount
     links = conn.execute("DELETE FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study,)).rowcount
-    return {"refs": refs, "links": links}
+    tasks = clearing_tasks.forget_study(conn, study)
+    return {"refs": refs, "links": links, "tasks": tasks}
 
 
 async def confirm_purge(context: Context, study_name: str, left: int) -> None:

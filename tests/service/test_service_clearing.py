@@ -1,0 +1,158 @@
+"""Clearing at the live service: doubtful pairs, blind answers, disagreement, pairs by hand, splits."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from studies_support import bring, link, make_study, release
+from test_service_study import Source
+
+from keys import hybrid
+from trustcenter.client.connection import Connection
+from trustcenter.registrar.releases import seal_info
+
+SAME = {"answer": "same", "reason": "evidence-strong"}
+DIFFERENT = {"answer": "different", "reason": "evidence-weak"}
+
+
+@pytest.fixture(scope="module")
+def recipient_key() -> hybrid.RecipientKey:
+    return hybrid.RecipientKey.generate()
+
+
+@pytest.fixture(scope="module")
+def stewards(world) -> dict[str, Any]:
+    """Three stewards; dora is there already."""
+    found = {"dora": world["dora"]}
+    for name in ("emil", "frieda"):
+        added = world["operator"]("POST", "/v1/staff", {"name": name, "role": "steward"})
+        assert added.status == 201, added.body
+        found[name] = type(world["dora"])(Connection.load(world.live.operator), added.json["token"]["token"])
+    return found
+
+
+def study(world, recipient_key, name: str, clearing: str) -> dict[str, dict[str, str]]:
+    """A linked study of two sites that share 30 persons; study pseudonyms by site and the site's own number."""
+    assert make_study(world, recipient_key, name, settings={"clearing": clearing}).status == 201
+    found = {}
+    for site, number, start in (("north", 1, 0), ("south", 2, 30)):
+        source = Source(name, number, start, 60)
+        pseudonyms = bring(world, name, site, source)
+        numbers = [bytes(row).hex() for row in source.encoded.record_numbers]
+        found[site] = {one.split("-")[1]: pseudonyms[n] for one, n in zip(source.ids, numbers, strict=True)}
+    link(world, name)
+    return found
+
+
+def ask(caller: Any, name: str, north: str, south: str):
+    body = {"sites": ["north", "south"], "pseudonyms": [north, south]}
+    return caller("POST", f"/v1/studies/{name}/clearing", body)
+
+
+def answer(caller: Any, name: str, task: str, body: dict[str, str]):
+    return caller("POST", f"/v1/studies/{name}/clearing/{task}/answers", body)
+
+
+def waiting(caller: Any, name: str) -> list[str]:
+    found = caller("GET", f"/v1/studies/{name}/clearing")
+    assert found.status == 200, found.body
+    return [task["task"] for task in found.json["tasks"]]
+
+
+def persons(world, recipient_key, name: str) -> dict[str, str]:
+    """Person by study pseudonym, as the recipient sees it."""
+    made = release(world, name)
+    sealed = world["operator"]("GET", f"/v1/studies/{name}/releases/{made['release']}/join-map").body
+    text = recipient_key.open(sealed, seal_info(name, made["release"])).decode()
+    return {row["study_pseudonym"]: row["person"] for row in csv.DictReader(io.StringIO(text))}
+
+
+def test_a_pair_by_hand_is_joined_and_a_split_parts_it(world, recipient_key, stewards) -> None:
+    of = study(world, recipient_key, "by-hand", "single")
+    dora = stewards["dora"]
+    before = set(waiting(dora, "by-hand"))
+    assert ask(dora, "by-hand", of["north"]["0"], of["north"]["0"]).json["code"] == "unknown_record"
+    same_site = {"sites": ["north", "north"], "pseudonyms": [of["north"]["0"], of["north"]["1"]]}
+    assert dora("POST", "/v1/studies/by-hand/clearing", same_site).json["code"] == "same_site"
+    paired = ask(dora, "by-hand", of["north"]["0"], of["south"]["80"]).json
+    split = ask(dora, "by-hand", of["north"]["40"], of["south"]["40"]).json
+    assert (paired["origin"], paired["edges"], paired["sites"]) == ("pair", 0, ["north", "south"])
+    assert split["origin"] == "split"
+    assert split["edges"] > 0
+    assert set(waiting(dora, "by-hand")) == before | {paired["task"], split["task"]}
+
+    assert answer(dora, "by-hand", paired["task"], SAME).json["decided"] is True
+    assert answer(dora, "by-hand", paired["task"], SAME).status == 200  # once more
+    assert answer(dora, "by-hand", paired["task"], DIFFERENT).json["code"] == "answered"
+    assert answer(stewards["emil"], "by-hand", paired["task"], SAME).json["code"] == "task_decided"
+    assert answer(dora, "by-hand", split["task"], DIFFERENT).json["decided"] is True
+    now = persons(world, recipient_key, "by-hand")
+    assert now[of["north"]["40"]] == now[of["south"]["40"]]  # a verdict holds from the next run on
+    link(world, "by-hand")
+    now = persons(world, recipient_key, "by-hand")
+    assert now[of["north"]["0"]] == now[of["south"]["80"]]
+    assert now[of["north"]["40"]] != now[of["south"]["40"]]
+    assert now[of["north"]["41"]] == now[of["south"]["41"]]
+
+
+def test_two_stewards_are_blind_to_each_other_and_a_third_settles(world, recipient_key, stewards) -> None:
+    of = study(world, recipient_key, "double", "double")
+    dora, emil, frieda = (stewards[name] for name in ("dora", "emil", "frieda"))
+    task = ask(dora, "double", of["north"]["3"], of["south"]["85"]).json["task"]
+    before = emil("GET", "/v1/studies/double/clearing").json
+    assert answer(dora, "double", task, SAME).json["decided"] is False
+    after = emil("GET", "/v1/studies/double/clearing").json
+    assert after == before  # the second sees nothing of the first
+    assert task not in waiting(dora, "double")
+    assert answer(emil, "double", task, DIFFERENT).json["decided"] is False
+    listed = frieda("GET", "/v1/studies/double/clearing").json
+    assert listed["disagreements"] == 1
+    assert answer(frieda, "double", task, SAME).json["decided"] is True
+    for caller in (dora, emil, frieda):
+        assert task not in waiting(caller, "double")
+    # Only numbers come out: no pseudonym, no record number, no steward.
+    text = json.dumps(listed)
+    for word in (of["north"]["3"], of["south"]["85"], "dora", "emil", "evidence"):
+        assert word not in text
+
+
+def test_postponing_and_refusals(world, recipient_key, stewards) -> None:
+    of = study(world, recipient_key, "later", "single")
+    dora = stewards["dora"]
+    task = ask(dora, "later", of["north"]["3"], of["south"]["85"]).json["task"]
+    path = f"/v1/studies/later/clearing/{task}"
+    assert dora("POST", f"{path}/postpone", {"until": "2020-01-01"}).json["code"] == "usage_error"
+    assert dora("POST", f"{path}/postpone", {"until": "2999-01-01"}).json["postponed"] == "2999-01-01"
+    assert task not in waiting(dora, "later")
+    free = dora("POST", f"{path}/answers", {"answer": "same", "reason": "she told me her name"})
+    assert (free.status, free.json["code"]) == (400, "invalid_body")
+    assert answer(dora, "later", "0" * 32, SAME).json["code"] == "unknown_task"
+    assert world["operator"]("GET", "/v1/studies/later/clearing").status == 403
+
+
+def test_a_study_without_clearing_has_no_tasks(world, recipient_key, stewards) -> None:
+    assert make_study(world, recipient_key, "uncleared", settings={"clearing": "none"}).status == 201
+    refused = stewards["dora"]("GET", "/v1/studies/uncleared/clearing")
+    assert (refused.status, refused.json["code"]) == (403, "no_clearing")
+
+
+def test_doubtful_pairs_of_a_run_become_tasks(world, recipient_key, stewards) -> None:
+    # With these bounds every pair that is no sure match is doubtful, and so is a part of the true ones.
+    settings = {"lower": 1e-9, "upper": 1 - 1e-12}
+    assert make_study(world, recipient_key, "doubtful", settings=settings).status == 201
+    for site, number, start in (("north", 1, 0), ("south", 2, 30)):
+        bring(world, "doubtful", site, Source("doubtful", number, start, 60))
+    counts = link(world, "doubtful")["counts"]
+    possible = sum(pair["possible"] for pair in counts["pairs"])
+    listed = stewards["dora"]("GET", "/v1/studies/doubtful/clearing").json
+    assert len(listed["tasks"]) == listed["total"] == possible > 0
+    assert all(task["edges"] > 0 and task["level"] is not None for task in listed["tasks"])
+    link(world, "doubtful")  # the same run again makes no second task
+    assert stewards["dora"]("GET", "/v1/studies/doubtful/clearing").json == listed
+    moved = world["operator"]("POST", "/v1/studies/doubtful/state", {"state": "closed"})
+    assert moved.json["purged"] is not None
+    assert stewards["dora"]("GET", "/v1/studies/doubtful/clearing").json["code"] == "study_state"

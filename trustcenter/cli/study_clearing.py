@@ -1,0 +1,104 @@
+"""`trustcenter study clearing`: a steward's work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import click
+
+from trustcenter.errors import UsageError_
+from trustcenter.messages.api import ClearingAnswer, ClearingAsk, ClearingPostpone
+from trustcenter.messages.api.clearing import Reason
+
+from . import output
+from .options import PATH, call, connect_option, force_option, json_option
+
+_COLUMNS = ("task", "sites", "origin", "edges", "level", "rivals", "postponed")
+
+
+@click.command()
+@click.argument("study")
+@click.option("--task", metavar="ID", help="The task that you decide or postpone.")
+@click.option("--answer", type=click.Choice(("same", "different")), help="With --task: one person, or two.")
+@click.option("--reason", type=click.Choice(get_args(Reason)), help="With --answer: why.")
+@click.option("--postpone", metavar="YYYY-MM-DD", help="With --task: show it again on this day.")
+@click.option(
+    "--pair",
+    nargs=2,
+    metavar="SITE=PSEUDONYM SITE=PSEUDONYM",
+    help="Make a task of this pair: to join it, or to split it where both are one person now.",
+)
+@click.option("-o", "--output", "target", type=PATH, metavar="FILE", help="Export the work list as CSV.")
+@force_option
+@json_option
+@connect_option
+def clearing(
+    study: str,
+    task: str | None,
+    answer: Literal["same", "different"] | None,
+    reason: Reason | None,
+    postpone: str | None,
+    pair: tuple[str, str] | None,
+    target: Path | None,
+    force: bool,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    """List and decide doubtful pairs, blind (steward).
+
+    Shown are the number of edges, their mean level (smaller is nearer) and the number of rivals; never content, and
+    never what somebody else answered. In a study with double clearing two stewards have to agree, else a third
+    decides. An answer holds from the next linkage run on.
+
+    Examples:
+      trustcenter study clearing sepsis
+      trustcenter study clearing sepsis --task 0f3c5a… --answer same --reason evidence-strong
+      trustcenter study clearing sepsis --task 0f3c5a… --postpone 2027-02-01
+      trustcenter study clearing sepsis --pair uk-nord=ABCD… uk-sued=EFGH…
+    """
+    wanted = (answer is not None, postpone is not None, pair is not None, target is not None)
+    if sum(wanted) > 1 or (task is not None) != (answer is not None or postpone is not None):
+        raise UsageError_("give --task with --answer or --postpone, or --pair, or --output, or none", code="usage")
+    if (answer is None) != (reason is None):
+        raise UsageError_("--answer goes with --reason", code="usage")
+    if task is not None and answer is not None and reason is not None:
+        said = ClearingAnswer(answer=answer, reason=reason)
+        done = call(connect, lambda center: center.answer_clearing(study, task, said))
+        output.item(done, (*_COLUMNS, "decided"), as_json=as_json)
+    elif task is not None and postpone is not None:
+        until = ClearingPostpone(until=postpone)
+        done = call(connect, lambda center: center.postpone_clearing(study, task, until))
+        output.item(done, (*_COLUMNS, "decided"), as_json=as_json)
+    elif pair is not None:
+        named = [_named(text) for text in pair]
+        asked = ClearingAsk(sites=[site for site, _ in named], pseudonyms=[text for _, text in named])
+        output.item(call(connect, lambda center: center.ask_clearing(study, asked)), _COLUMNS, as_json=as_json)
+    else:
+        _list(study, target, force, as_json, connect)
+
+
+def _named(text: str) -> tuple[str, str]:
+    site, found, pseudonym = text.partition("=")
+    if not found:
+        raise UsageError_("a record is given as SITE=PSEUDONYM", code="usage", where="--pair")
+    return site, pseudonym
+
+
+def _list(study: str, target: Path | None, force: bool, as_json: bool, connect: Path | None) -> None:
+    found = call(connect, lambda center: center.clearing(study))
+    if target is not None:
+        from trustcenter.client.csvstream import write_csv
+
+        lines = [
+            (t.task, "+".join(t.sites), t.origin, t.edges, "" if t.level is None else t.level, t.rivals, t.created)
+            for t in found.tasks
+        ]
+        header = ("task", "sites", "origin", "edges", "level", "rivals", "created")
+        write_csv(target, header, lines, force=force)
+    else:
+        output.items(found.tasks, _COLUMNS, as_json=as_json, empty="nothing waits for you")
+    output.note(
+        f"{len(found.tasks)} wait for you; of {found.total} tasks {found.decided} are decided,"
+        f" {found.disagreements} disagreed on"
+    )

@@ -1,0 +1,132 @@
+"""Clearing tasks as stored: made of a run's doubtful pairs, forgotten with their records, read as verdicts.
+
+A task holds what the registrar has of a pair anyway: the number of edges, their mean level, the number of rivals. No
+token, no filter, no field. What is decided holds for every later run of the study.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from trustcenter.clock import stamp
+from trustcenter.store import Connection, Migration, select_in
+
+from .clearing_states import TaskState
+from .context import Context
+
+MIGRATIONS: Final = (
+    Migration(
+        number=502,
+        name="clearing tasks and answers",
+        sql="""
+        CREATE TABLE clearing_task (
+            id TEXT PRIMARY KEY,
+            study TEXT NOT NULL REFERENCES study(name),
+            domain_a INTEGER NOT NULL,
+            serial_a INTEGER NOT NULL,
+            domain_b INTEGER NOT NULL,
+            serial_b INTEGER NOT NULL,
+            origin TEXT NOT NULL CHECK (origin IN ('run', 'pair', 'split')),
+            edges INTEGER NOT NULL,
+            level REAL,                   -- mean of the edges' midpoints; null without an edge
+            rivals INTEGER NOT NULL,      -- other pairs of either record that are doubtful or matches
+            state TEXT NOT NULL CHECK (state IN ('open', 'second', 'disagreement', 'decided')),
+            verdict TEXT CHECK (verdict IN ('same', 'different')),
+            postponed TEXT,               -- the day on which it is shown again
+            created TEXT NOT NULL,
+            UNIQUE (study, domain_a, serial_a, domain_b, serial_b)
+        ) STRICT;
+        CREATE TABLE clearing_answer (
+            task TEXT NOT NULL REFERENCES clearing_task(id),
+            steward TEXT NOT NULL,
+            number INTEGER NOT NULL,      -- in the order of the answers, from 1
+            answer TEXT NOT NULL CHECK (answer IN ('same', 'different')),
+            reason TEXT NOT NULL,
+            created TEXT NOT NULL,
+            PRIMARY KEY (task, steward)
+        ) STRICT, WITHOUT ROWID;
+        """,
+    ),
+)
+Record = tuple[int, int]  # domain row id, serial
+
+
+def take_over(context: Context, conn: Connection, study: str, run: str, mode: str) -> int:
+    """Make tasks of the doubtful pairs of a run that was just written; returns how many wait for an answer.
+
+    Undecided tasks of earlier runs go where the pair is not doubtful any more; decided ones stay.
+    """
+    if mode == "none":
+        return 0
+    rows = conn.execute(
+        "SELECT domain_a, serial_a, domain_b, serial_b, edges, level, class FROM link WHERE run = ?", (run,)
+    ).fetchall()
+    busy: Counter[Record] = Counter()
+    for a, s, b, t, *_ in rows:
+        busy.update(((a, s), (b, t)))
+    wanted = {
+        _pair((a, s), (b, t)): (edges, level, busy[a, s] + busy[b, t] - 2)
+        for a, s, b, t, edges, level, kind in rows
+        if kind == "possible"
+    }
+    waiting = conn.execute(
+        "SELECT id, domain_a, serial_a, domain_b, serial_b FROM clearing_task"
+        " WHERE study = ? AND origin = 'run' AND state <> 'decided'",
+        (study,),
+    ).fetchall()
+    drop(conn, [row[0] for row in waiting if tuple(row[1:]) not in wanted])
+    created = stamp(context.clock())
+    conn.executemany(
+        "INSERT INTO clearing_task VALUES (?,?,?,?,?,?,'run',?,?,?,'open',NULL,NULL,?)"
+        " ON CONFLICT (study, domain_a, serial_a, domain_b, serial_b) DO UPDATE"
+        " SET edges = excluded.edges, level = excluded.level, rivals = excluded.rivals",
+        [
+            (os.urandom(16).hex(), study, *pair, edges, level, rivals, created)
+            for pair, (edges, level, rivals) in sorted(wanted.items())
+        ],
+    )
+    query = "SELECT count(*) FROM clearing_task WHERE study = ? AND state <> ?"
+    return int(conn.execute(query, (study, TaskState.DECIDED.value)).fetchone()[0])
+
+
+def _pair(one: Record, other: Record) -> tuple[int, int, int, int]:
+    """A pair in the one order in which it is stored, whatever order a run had it in."""
+    (a, s), (b, t) = sorted((one, other))
+    return a, s, b, t
+
+
+def drop(conn: Connection, tasks: Sequence[str]) -> None:
+    """Remove tasks with their answers."""
+    conn.executemany("DELETE FROM clearing_answer WHERE task = ?", [(task,) for task in tasks])
+    conn.executemany("DELETE FROM clearing_task WHERE id = ?", [(task,) for task in tasks])
+
+
+def forget(conn: Connection, domain: int, serials: Sequence[int]) -> None:
+    """Remove every task of records that are gone."""
+    found: set[str] = set()
+    for side in ("a", "b"):
+        query = f"SELECT id FROM clearing_task WHERE domain_{side} = ? AND serial_{side} IN {{values}}"  # noqa: S608
+        found.update(row[0] for row in select_in(conn, query, (domain,), list(serials)))
+    drop(conn, sorted(found))
+
+
+def forget_study(conn: Connection, study: str) -> int:
+    """Remove every task of a study; returns how many there were."""
+    tasks = [row[0] for row in conn.execute("SELECT id FROM clearing_task WHERE study = ?", (study,)).fetchall()]
+    drop(conn, tasks)
+    return len(tasks)
+
+
+def verdicts(conn: Connection, study: str) -> list[tuple[Record, Record, bool]]:
+    """(record, record, whether they are one person) of every decided task."""
+    return [
+        ((a, s), (b, t), verdict == "same")
+        for a, s, b, t, verdict in conn.execute(
+            "SELECT domain_a, serial_a, domain_b, serial_b, verdict FROM clearing_task"
+            " WHERE study = ? AND state = 'decided' ORDER BY domain_a, serial_a, domain_b, serial_b",
+            (study,),
+        )
+    ]
