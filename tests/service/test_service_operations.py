@@ -577,7 +577,7 @@ async def test_a_crash_between_database_and_key_store_is_made_good_at_start(worl
     assert world.live.stop() == 0
 
     async def half(context: Any) -> None:
-        await context.db.write(lambda conn: closing._shred(context, conn, domains.find(conn, domain), "service", ""))
+        await context.db.write(lambda conn: closing.shred(context, conn, domains.find(conn, domain), "service", ""))
 
     await later(world.live.dir, 0, half)
     assert keys_of(world.live.dir, uuid) == [None] * 3
