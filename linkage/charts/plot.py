@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from html import escape
 
 from linkage.charts.style import COLOURS, DASHES, INK, LINES, legend, line, number, rect, svg, text, ticks
 
@@ -110,7 +111,7 @@ def curves(
     for k, (name, one) in enumerate(series):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in one))
         dash = f' stroke-dasharray="{DASHES[k]}"' if DASHES[k] else ""
-        told = f"<title>{name}</title></polyline>"
+        told = f"<title>{escape(name)}</title></polyline>"
         out.append(f'<polyline fill="none" stroke="{LINES[k]}" stroke-width="2"{dash} points="{path}">{told}')
     return svg(_LEFT + _W + _RIGHT, _TOP + _H + _BOTTOM, title, out)
 
