@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import shutil
+from pathlib import Path
 
 import pytest
 from rules_support import OPERATOR, Files, Opened
 
 from keys.ids import KeyId, Purpose
-from trustcenter.audit import verify_bundle
-from trustcenter.instance import audit_key, checks
+from keys.personal import PersonalKey
+from trustcenter.audit import fingerprint, verify_bundle
+from trustcenter.instance import audit_key, checks, reopen
 from trustcenter.instance.opening import Instance, open_instance
 
 
@@ -89,3 +92,24 @@ async def test_an_overdue_key_shows_in_doctor(files: Files) -> None:
         )
     (found,) = [f for f in checks.run(files.config, lambda: files.passphrase) if f.name == "key schedule"]
     assert (found.state, "plain" in found.text) == ("warn", True)
+
+
+async def test_a_reopened_log_begins_with_the_newest_key_and_is_handed_over_again(files: Files, tmp_path: Path) -> None:
+    async with opened(files) as instance:
+        await audit_key.rotate(instance, OPERATOR, "req", "registrar")
+    shutil.copytree(files.database.parent, tmp_path / "old")
+    async with opened(files) as instance:
+        await Opened(instance.registrar).issue("plain", ["lost"])
+    shutil.rmtree(files.database.parent)
+    shutil.copytree(tmp_path / "old", files.database.parent)
+    statement = reopen.propose(files.config, files.passphrase).statement
+    for name in ("anna", "bernd"):
+        person = PersonalKey.load(files.dir / f"{name}.key")
+        done = reopen.sign(files.config, files.passphrase, name, person, statement)
+    assert isinstance(done, reopen.Reopened)
+    async with opened(files) as instance:
+        assert audit_key.version_of(instance.registrar.keys, instance.registrar.log._key.public) == 2
+        assert fingerprint(instance.registrar.log.vkey) == done.fingerprint
+        assert (await audit_key.rotate(instance, OPERATOR, "req", "registrar")).version == 3
+        verify_bundle(io.BytesIO(await bundle(instance, "registrar")))
+    assert files.failures() == []

@@ -138,7 +138,9 @@ class AuditLog:
         note = sign_handover(Checkpoint(self.origin, size, _root(blob)), self._key, self._sign, new, sign)
         chain = self.chain(conn)
         open_chain(chain.first, [*(handover.note for handover in chain.handovers), note])
-        conn.execute("INSERT INTO audit_handover VALUES (?,?,?)", (len(chain.handovers) + 1, self._key.vkey, note))
+        # Numbers go on over origins: a log that was reopened has the handovers of the one before it in its table.
+        (number,) = conn.execute("SELECT coalesce(max(number), 0) + 1 FROM audit_handover").fetchone()
+        conn.execute("INSERT INTO audit_handover VALUES (?,?,?)", (number, self._key.vkey, note))
         told = {
             "purpose": "audit",
             "from_fingerprint": fingerprint(self._key.vkey),

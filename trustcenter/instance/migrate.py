@@ -33,7 +33,7 @@ from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import KeyRing, domain_scope
 from trustcenter.store import Connection, Database, Postgres, snapshot
 
-from . import copying, fence, places
+from . import audit_key, copying, fence, places
 from .opening import COMPARATOR_MIGRATIONS, REGISTRAR_MIGRATIONS, log_origin, make_log, open_instance
 from .parts import head_path, keys_path
 
@@ -114,7 +114,8 @@ async def migrate(
             raise _foreign("the files were moved to other databases than these")
         for room in ("comparator", "registrar"):
             old[room].write_sync(lambda conn: fence.put(conn, after[1], clock))
-        log = make_log(before.instance, "registrar", keys, after[2])
+        signs = new["registrar"].read_sync(lambda conn: audit_key.current(keys, conn))
+        log = make_log(before.instance, "registrar", keys, after[2], signs)
         size, root = new["registrar"].read_sync(log.head)
     OutsideHead(head_path(config), keys, before.instance, after[1], after[2]).remember(size, root)
     _switch(config, names)

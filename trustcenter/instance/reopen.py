@@ -34,7 +34,7 @@ from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import KeyRing
 from trustcenter.store import Connection, Database
 
-from . import fence, places
+from . import audit_key, fence, places
 from .opening import REGISTRAR_MIGRATIONS, log_origin, make_log, require_complete
 from .parts import head_path, keys_path
 
@@ -189,7 +189,8 @@ def sign(
 
 def _carry_out(config: Config, state: _State, proposal: Proposal, clock: Clock) -> Reopened:
     """Epoch and entry in one transaction, then the head. A crash in between leaves an instance that is refused."""
-    log = make_log(state.instance, "registrar", state.keys, proposal.epoch)
+    signs = state.db.read_sync(lambda conn: audit_key.current(state.keys, conn))
+    log = make_log(state.instance, "registrar", state.keys, proposal.epoch, signs)
 
     def effect(conn: Connection) -> tuple[int, str]:
         conn.execute("UPDATE instance SET epoch = ?", (proposal.epoch,))
