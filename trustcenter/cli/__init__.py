@@ -54,7 +54,7 @@ _COMMANDS = {
     "pseudonym": ("trustcenter.cli.pseudonym:pseudonym", "Check pseudonyms offline."),
     "practice": (
         "trustcenter.cli.practice:practice",
-        "Practices in a study: enrol through a site, send from a workstation.",
+        "Practices and rescue services in a study, without a server.",
     ),
     "linkage": ("trustcenter.cli.linkage:linkage", "Record linkage without a service."),
     "recipient": ("trustcenter.cli.recipient:recipient", "For data recipients: keys and sealed join maps."),

@@ -24,4 +24,4 @@ _COMMANDS = {
 
 @click.group(cls=LazyGroup, commands_at=_COMMANDS)
 def practice() -> None:
-    """Practices, rescue services and insurers in a study, without a server of their own."""
+    """Practices and rescue services in a study, without a server."""
