@@ -11,6 +11,7 @@ from trustcenter.errors import UsageError_
 
 from . import access, output
 from .options import OPERATIONS, call, connect_option, json_option, text_or_file
+from .site_import import import_
 
 if TYPE_CHECKING:
     from trustcenter.client import TrustCenter
@@ -156,3 +157,6 @@ def set_key(name: str, public: str, fingerprint: str, as_json: bool, connect: Pa
     key = text_or_file(public, "tc-recipient-1:")
     made = call(connect, lambda center: center.set_site_key(name, key, fingerprint))
     output.item(made, ("site", "fingerprint", "created"), as_json=as_json)
+
+
+site.add_command(import_)
