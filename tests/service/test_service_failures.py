@@ -43,6 +43,7 @@ ELSEWHERE = {
     "bad_receipt", "bad_signature", "map_incomplete", "rows_file_damaged", "sealed_to_another_key",
     "secret_file_damaged", "untrusted_service", "wrong_receipt", "wrong_statement", "busy", "client_closed",
     "stream_cut", "unreachable", "seal_broken",
+    "entry_missing", "head_not_extended", "log_origin_changed", "other_proof",  # of a site's client: verify-a-log.md
     "copy_differs", "schema_unknown",  # of `migrate`, which leaves the old instance as it was: postgresql.md
     "keys_verification", "verification_failed", "unavailable",  # bases of others
 }  # fmt: skip
