@@ -168,7 +168,6 @@ def plan_of(
     total = sum(h.n for h, _ in heads)
     # Edges per row grow with the number of sources, and they are in memory, too.
     chunk_rows = max(1, 2 * chunk_rows // max(2, len(files)))
-    bucket_rows = min(bucket_rows, chunk_rows)
     bits = min(_MOST_BITS, max(0, (total // len(caps) // bucket_rows).bit_length()))
     buckets = len(caps) << bits
     return Plan(
