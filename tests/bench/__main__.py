@@ -31,6 +31,7 @@ SECTIONS: dict[str, tuple[str, str, str]] = {
     "accuracy": ("accuracy_bench", "accuracy", "FEBRL, hospitals, profiles, 48 synthetic cases, beside ECM"),
     "scale": ("scale_bench", "scale", "row files to decided pairs, windows, bad data, Dask, the peer"),
     "keys": ("keys_bench", "keys", "rotation: cut-over, map, verification, data key; what others wait meanwhile"),
+    "padding": ("practice_bench", "padding", "small uploads of a practice, alone and padded with decoys"),
     "audit": ("audit_bench", "audit", "what the log costs; export, verification and proofs of a long one"),
 }
 Row = tuple[str, str, str]
