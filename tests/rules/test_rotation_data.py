@@ -128,8 +128,9 @@ async def test_verify_finds_a_value_that_was_left_behind(files: Files) -> None:
         await center.context.db.write(
             lambda conn: conn.execute("UPDATE entry SET sealed = ? WHERE serial = ?", (before[serial], serial))
         )
-        with pytest.raises(VerificationError):
+        with pytest.raises(VerificationError) as refused:
             await rotation_map.verify(center.context, OPERATOR, "req", ident)
+        assert refused.value.code == "rewriting_broken"
         assert (await rotation.show(center.context, ident)).stage == "changed"
 
 

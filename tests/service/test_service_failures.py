@@ -44,6 +44,8 @@ ELSEWHERE = {
     "secret_file_damaged", "untrusted_service", "wrong_receipt", "wrong_statement", "busy", "client_closed",
     "stream_cut", "unreachable", "seal_broken",
     "entry_missing", "head_not_extended", "log_origin_changed", "other_proof",  # of a site's client: verify-a-log.md
+    "not_a_map", "not_this_map", "wrong_practice_key",  # of sites and practices: rotate-keys.md, practice.md
+    "map_broken",  # a defect of ours that the check of a map would catch: no content of the store leads to it
     "copy_differs", "schema_unknown",  # of `migrate`, which leaves the old instance as it was: postgresql.md
     "keys_verification", "verification_failed", "unavailable",  # bases of others
 }  # fmt: skip

@@ -226,7 +226,13 @@ def verify(
 @click.option("--study", default="", metavar="STUDY", help="Only this study.")
 @click.option("--from", "since", metavar="TIME", help="First moment, such as 2026-01-01.")
 @click.option("--to", "until", metavar="TIME", help="First moment that no longer counts.")
-@click.option("--language", type=click.Choice(["de", "en"]), default="en", show_default=True)
+@click.option(
+    "--language",
+    type=click.Choice(["de", "en"]),
+    default="en",
+    show_default=True,
+    help="Of the page: German or English.",
+)
 @click.option(
     "--reasons",
     type=PATH,

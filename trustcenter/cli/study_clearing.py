@@ -8,8 +8,7 @@ from typing import Literal, get_args
 import click
 
 from trustcenter.errors import UsageError_
-from trustcenter.messages.api import ClearingAnswer, ClearingAsk, ClearingPostpone
-from trustcenter.messages.api.clearing import Reason
+from trustcenter.messages.words import ClearingReason
 
 from . import output
 from .options import PATH, call, connect_option, force_option, json_option
@@ -21,7 +20,7 @@ _COLUMNS = ("task", "sites", "origin", "edges", "level", "rivals", "postponed")
 @click.argument("study")
 @click.option("--task", metavar="ID", help="The task that you decide or postpone.")
 @click.option("--answer", type=click.Choice(("same", "different")), help="With --task: one person, or two.")
-@click.option("--reason", type=click.Choice(get_args(Reason)), help="With --answer: why.")
+@click.option("--reason", type=click.Choice(get_args(ClearingReason)), help="With --answer: why.")
 @click.option("--postpone", metavar="YYYY-MM-DD", help="With --task: show it again on this day.")
 @click.option(
     "--pair",
@@ -37,7 +36,7 @@ def clearing(
     study: str,
     task: str | None,
     answer: Literal["same", "different"] | None,
-    reason: Reason | None,
+    reason: ClearingReason | None,
     postpone: str | None,
     pair: tuple[str, str] | None,
     target: Path | None,
@@ -57,6 +56,8 @@ def clearing(
       trustcenter study clearing sepsis --task 0f3c5a… --postpone 2027-02-01
       trustcenter study clearing sepsis --pair uk-nord=ABCD… uk-sued=EFGH…
     """
+    from trustcenter.messages.api import ClearingAnswer, ClearingAsk, ClearingPostpone
+
     wanted = (answer is not None, postpone is not None, pair is not None, target is not None)
     if sum(wanted) > 1 or (task is not None) != (answer is not None or postpone is not None):
         raise UsageError_("give --task with --answer or --postpone, or --pair, or --output, or none", code="usage")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
-from trustcenter.client.study_results import FORMATS, Format
+from trustcenter.messages.words import ResultFormat
 
 from . import output
 from .options import PATH, call, connect_option, force_option, json_option, output_option, separator
@@ -17,7 +18,14 @@ from .study_site import own_records
 @click.argument("study")
 @click.option("--input", "source", type=PATH, required=True, metavar="FILE", help="CSV with the site's own ids.")
 @own_records
-@click.option("--format", "kind", type=click.Choice(FORMATS), default="csv", show_default=True, help="Of the output.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(get_args(ResultFormat)),
+    default="csv",
+    show_default=True,
+    help="Of the output.",
+)
 @output_option("The site's id, study pseudonym, successor and date shift of each record.")
 @force_option
 @json_option
@@ -28,7 +36,7 @@ def result(
     id_column: str,
     site_key: Path,
     delimiter: str | None,
-    kind: Format,
+    kind: ResultFormat,
     target: Path,
     force: bool,
     as_json: bool,

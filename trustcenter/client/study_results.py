@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 from trustcenter.messages.api import Duplicate, DuplicateRequest, ResultLine
+from trustcenter.messages.words import ResultFormat
 
 from .api import TrustCenter
 from .csvstream import write_csv
 from .files import replacing
 from .parquet import require_pyarrow
 
-Format = Literal["csv", "ndjson", "parquet", "fhir"]
-FORMATS: Final = get_args(Format)
 _COLUMNS: Final = ("pseudonym", "successor", "date_shift")
 _DUPLICATES_AT_ONCE: Final = 1_000
 Row = tuple[str, ResultLine]
@@ -54,7 +53,9 @@ async def declare(center: TrustCenter, study: str, pairs: Sequence[tuple[str, st
     return new
 
 
-def write(target: Path, kind: Format, id_column: str, rows: Sequence[Row], study: str, *, force: bool = False) -> None:
+def write(
+    target: Path, kind: ResultFormat, id_column: str, rows: Sequence[Row], study: str, *, force: bool = False
+) -> None:
     """Write results; the file has mode 0600 and appears only when it is complete.
 
     Raises:

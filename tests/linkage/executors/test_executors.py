@@ -100,7 +100,7 @@ def test_workers_that_always_die_are_given_up(tmp_path, inputs, schema):
     finally:
         stop.set()
         thread.join()
-    assert e.value.kind == "unavailable"
+    assert (e.value.code, e.value.kind) == ("chunk_failed", "unavailable")
 
 
 @pytest.mark.parametrize("executor", [Inline(), Processes(2)], ids=["inline", "processes"])

@@ -209,8 +209,9 @@ def test_damage_is_found(index, damage):
         path.write_bytes(content[:8] + b"\xff" + content[9:])
     else:
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(TokenIndexDamagedError):
+    with pytest.raises(TokenIndexDamagedError) as refused:
         index.check()
+    assert refused.value.code == "index_damaged"
     if damage != "row":
         with pytest.raises(TokenIndexDamagedError):
             index.look_up(Window({"z": make_rows("z", 50)}))

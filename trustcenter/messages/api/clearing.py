@@ -7,16 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from trustcenter.messages.common import Count, Day, Hex16, Message, Name
+from trustcenter.messages.words import ClearingReason
 
-Reason = Literal[
-    "evidence-strong",  # many edges of a near level
-    "evidence-weak",
-    "rival-better",  # another pair of one of the two has the better evidence
-    "no-rival",
-    "site-confirmed",  # the sites have looked at their own records
-    "site-denied",
-    "reported-error",  # the recipient or a site reports that the two were wrongly joined or parted
-]
 Two = msgspec.Meta(min_length=2, max_length=2)
 
 
@@ -51,7 +43,7 @@ class ClearingAnswer(Message, frozen=True, kw_only=True):
     """A steward's answer, with a reason of the list."""
 
     answer: Literal["same", "different"]
-    reason: Reason
+    reason: ClearingReason
 
 
 class ClearingPostpone(Message, frozen=True, kw_only=True):
