@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from trustcenter.client.errors import LocalFileError
-from trustcenter.client.study_results import FORMATS, write
+from trustcenter.client.study_results import write
 from trustcenter.messages.api import ResultLine
+from trustcenter.messages.words import ResultFormat
 
 ROWS = [
     ("7", ResultLine(record_number="00" * 16, pseudonym="AAAA", date_shift=-12)),
@@ -52,7 +54,7 @@ def read(path: Path, kind: str) -> list[tuple[object, ...]]:
     return [(x["pid"], x["pseudonym"], x["successor"], x["date_shift"]) for x in lines]
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", get_args(ResultFormat))
 def test_every_format_says_the_same(tmp_path: Path, kind) -> None:
     target = tmp_path / "result"
     write(target, kind, "pid", ROWS, "sepsis")

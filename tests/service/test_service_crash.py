@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -51,6 +52,24 @@ def wait_for(world: Any, study: str, run: str, states: tuple[str, ...], seconds:
     raise AssertionError(f"the run stayed {found['state']}")
 
 
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int((entry / "stat").read_text().rpartition(") ")[2].split()[1]) == pid:
+                found.append(int(entry.name))
+    return found
+
+
+def wait_for_end(pids: list[int], seconds: float = 30) -> None:
+    """A service that was killed leaves no worker behind."""
+    deadline = time.monotonic() + seconds
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline, "a worker outlived its service"
+        time.sleep(0.05)
+
+
 def test_a_run_that_was_killed_is_taken_up_and_applied_once(world, live: Live) -> None:
     from test_service_study import Source, create_study, register, send_map, send_rows
 
@@ -64,7 +83,9 @@ def test_a_run_that_was_killed_is_taken_up_and_applied_once(world, live: Live) -
         assert send_map(world, site, study, send_rows(world, site, study, source), source.entries()).status == 200
     run = world["operator"]("POST", f"/v1/studies/{study}/runs").json["run"]
     wait_for(world, study, run, ("comparing", "deciding", "applied"))
+    workers = children(live.process.pid)
     live.kill()
+    wait_for_end(workers)
     live.start()
     done = wait_for(world, study, run, ("applied", "failed"))
     assert done["state"] == "applied"

@@ -26,7 +26,7 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import Accept, Params, Retire, StudyPhase
 from trustcenter.registrar import consent, consent_study, deciding, outbox, records, runs, studies, study_moves
 
-from . import places
+from . import places, worker
 from .opening import Instance
 
 _log = structlog.get_logger()
@@ -276,6 +276,8 @@ class Linking:
         if self._pool is None:
             # "spawn", not "fork": a forked worker would inherit keys, sockets and the database's threads.
             self._pool = ProcessPoolExecutor(
-                max_workers=self._instance.config.workers, mp_context=multiprocessing.get_context("spawn")
+                max_workers=self._instance.config.workers,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=worker.end_with_parent,
             )
         return await asyncio.get_running_loop().run_in_executor(self._pool, functools.partial(function, *args))
