@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import ssl
 import sys
@@ -130,6 +131,10 @@ async def serve(config: Config, passphrase: bytes, *, ready: Callable[[str], Non
                     code="port_taken",
                     hint="is another instance running? change server.port in config.toml",
                 ) from None
+            # What is loaded now stays; without this the collector walks through all of it again and again, and
+            # everybody waits for tens of milliseconds.
+            gc.collect()
+            gc.freeze()
             stopping = asyncio.Event()
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -31,7 +31,6 @@ from .head import COUNTER_BITS
 LOOKUP_VERSION = 1
 PART: Final = 10_000  # originals in one transaction
 BESIDE_SMALL: Final = 2_000  # the same while small requests arrive
-_PROBE: Final = 32  # originals that show whether a part may be known as a whole
 _INDEX_0 = bytes(4)  # index of the row among several pseudonyms of one original
 
 
@@ -83,13 +82,7 @@ async def issue(
     made: list[Issued] = []
     for start in range(0, len(tags) or 1, size):
         try:
-            part = slice(start, start + size)
-            done: Issued | None = None
-            if len(tags[part]) > _PROBE:
-                done = await context.db.read(partial(_known, context, domain, tags[part]))
-            if done is None:
-                done = await context.db.write(partial(effect, part))
-            made.append(done)
+            made.append(await context.db.write(partial(effect, slice(start, start + size))))
         except QuotaExceededError as error:
             if not made:
                 raise
@@ -104,22 +97,6 @@ async def issue(
     for index, string in zip(good, strings, strict=True):
         answer[index] = string
     return api.PseudonymAnswer(pseudonyms=answer, errors=errors, key_version=issued.version, created=issued.created)
-
-
-def _known(context: Context, domain: DomainRow, tags: Sequence[bytes], conn: Connection) -> Issued | None:
-    """The rows of a part of which every original is known, from a snapshot; None if one is not.
-
-    A part that creates nothing has no effect, so it needs neither the writer nor a commit: readers work side by side.
-    """
-    policy.require_open(conn, domain.id)
-    version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
-    first = tags[:_PROBE]
-    if len(context.tags.find(conn, domain.id, first).rows) < len(set(first)):
-        return None
-    known = context.tags.find(conn, domain.id, tags).rows
-    if len(known) < len(set(tags)):
-        return None
-    return Issued(*_columns(known, tags), 0, version)
 
 
 def _columns(

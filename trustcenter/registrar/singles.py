@@ -26,6 +26,8 @@ from .domains import DomainRow
 SMALL: Final = 16  # originals; larger requests gain nothing from company
 _TOGETHER: Final = 256  # requests in one transaction
 _RECENT: Final = 1.0  # seconds
+_QUIET: Final = 3  # rounds of the event loop without a new request, after which nobody is waited for
+_GATHER_SECONDS: Final = 0.01  # at most
 
 
 @dataclass(eq=False)
@@ -87,6 +89,7 @@ class Singles:
     async def _fly(self) -> None:
         """One transaction after the other until nobody waits."""
         while self._waiting:
+            await self._gather()
             part, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
             part = [ask for ask in part if not ask.answer.done()]  # those that nobody waits for any more
             decided: list[_Answer | None]
@@ -97,6 +100,18 @@ class Singles:
             for ask, answer in zip(part, decided, strict=True):
                 if not ask.answer.done():
                     ask.answer.set_result(answer)
+
+    async def _gather(self) -> None:
+        """Let requests that have arrived, and are not read yet, come along.
+
+        Otherwise reading them and the transaction run at the same time on two threads, which take the interpreter from
+        each other at every call of the network and the database, and each waits longer than it would for the other.
+        """
+        until, quiet, before = time.monotonic() + _GATHER_SECONDS, 0, len(self._waiting)
+        while quiet < _QUIET and before < _TOGETHER and time.monotonic() < until:
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if len(self._waiting) == before else 0
+            before = len(self._waiting)
 
 
 def of(context: Context) -> Singles:
