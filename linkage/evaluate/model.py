@@ -6,10 +6,12 @@ from typing import Literal
 
 import msgspec
 
+from linkage.evaluate.quality import Ratios
+
 Basis = Literal["truth", "labels", "estimate"]
 
 
-class Rates(msgspec.Struct, frozen=True, kw_only=True):
+class Rates(Ratios, msgspec.Struct, frozen=True, kw_only=True):
     """Counts of pairs (expected ones, unless the basis is the truth) and what follows.
 
     Attributes:
@@ -21,22 +23,6 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     found: float
     true: float
     right: float
-
-    @property
-    def precision(self) -> float:
-        """Share of the found pairs that are right; 1 if none was found."""
-        return self.right / self.found if self.found else 1.0
-
-    @property
-    def recall(self) -> float:
-        """Share of the true pairs that were found; 1 if there is none."""
-        return self.right / self.true if self.true else 1.0
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of the two."""
-        total = self.found + self.true
-        return 2 * self.right / total if total else 1.0
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,19 +11,13 @@ from numpy.typing import NDArray
 I64 = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """Pairwise quality.
+class Ratios:
+    """Precision, recall and F1 of whatever counts pairs as found, true and both."""
 
-    Attributes:
-        found: pairs that the partition joins.
-        true: pairs that belong together.
-        right: pairs that are both.
-    """
-
-    found: int
-    true: int
-    right: int
+    __slots__ = ()
+    found: float
+    true: float
+    right: float
 
     @property
     def precision(self) -> float:
@@ -40,6 +34,21 @@ class Quality:
         """Harmonic mean of precision and recall; 1 if there was nothing to find and nothing was found."""
         total = self.found + self.true
         return 2 * self.right / total if total else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quality(Ratios):
+    """Pairwise quality.
+
+    Attributes:
+        found: pairs that the partition joins.
+        true: pairs that belong together.
+        right: pairs that are both.
+    """
+
+    found: int
+    true: int
+    right: int
 
     def __str__(self) -> str:
         return f"F1 {self.f1:.4f} (precision {self.precision:.4f}, recall {self.recall:.4f})"

@@ -14,7 +14,7 @@ import pytest
 from tests_support import Live, run_cli
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "practice.md"
-PLACEHOLDER = "XXXX-XXXX-XXXX-XXXX-XXXX"
+PLACEHOLDER = "4J2J-LU58-RLV8-7JVN-YHRA"
 CANARIES = ("Qanariensurname", "Qanariengiven", "Qanariengasse", "Qanarienhausen")
 PATIENTS = 60
 

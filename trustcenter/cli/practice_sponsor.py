@@ -99,7 +99,7 @@ def admit(study: str, site: str, fingerprint: str, study_secret: Path, connect: 
     The practice says the fingerprint of its key over the telephone: the centre hands out keys, and could exchange them.
 
     Example:
-      trustcenter practice admit herz-1 praxis --fingerprint XXXX-XXXX-XXXX-XXXX-XXXX --study-secret study.secret
+      trustcenter practice admit herz-1 praxis --fingerprint 4J2J-LU58-RLV8-7JVN-YHRA --study-secret study.secret
     """
     from keys.secretfiles import StudySecret
     from trustcenter.client.practice import work
