@@ -9,15 +9,14 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from keys import personal
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import NotFoundError, PolicyError
+from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection, Migration
 
-from . import closing, domains
+from . import closing, domains, second_person
 from .context import Context
 
 CONTEXT: Final = "trustcenter/domain-close/1"
@@ -102,14 +101,15 @@ async def approve(context: Context, caller: Principal, request: str, name: str, 
     def effect(conn: Connection) -> api.Domain:
         found = _describe(conn, name)
         closing.require_closable(conn, name)
-        if caller.name == found.proposed_by:
-            raise PolicyError(
-                "whoever proposed to close a domain cannot approve it",
-                code="approval_by_requester",
-                hint="another person signs: trustcenter domain approve-close",
-            )
-        personal.verify(
-            context.directory.public_key(conn, caller.name), CONTEXT, found.statement.encode(), body.signature
+        second_person.require(
+            context,
+            conn,
+            caller,
+            found.proposed_by,
+            CONTEXT,
+            found.statement,
+            body.signature,
+            hint="another person signs: trustcenter domain approve-close",
         )
         domain = domains.find(conn, name)
         conn.execute(

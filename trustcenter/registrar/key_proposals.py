@@ -10,18 +10,17 @@ import os
 from datetime import datetime, timedelta
 from typing import Final
 
-from keys import personal
 from keys.ids import KeyId, Purpose
 from keys.rotating import Stage, Step
 from keys.states import KeyAction, KeyState
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, NotFoundError, PolicyError
+from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import closing, domains, rotation, rotation_record
+from . import closing, domains, rotation, rotation_record, second_person
 from .context import Context
 from .domains import DomainRow
 from .keyring import Version
@@ -236,14 +235,15 @@ async def approve(context: Context, caller: Principal, request: str, ident: str,
         found = _describe(conn, ident)
         if found.approved is not None:
             raise ConflictError("this proposal was approved already", code="already_approved")
-        if caller.name == found.proposed_by:
-            raise PolicyError(
-                "whoever proposed this cannot approve it",
-                code="approval_by_requester",
-                hint="another person signs: trustcenter keys approve",
-            )
-        personal.verify(
-            context.directory.public_key(conn, caller.name), CONTEXT, found.statement.encode(), body.signature
+        second_person.require(
+            context,
+            conn,
+            caller,
+            found.proposed_by,
+            CONTEXT,
+            found.statement,
+            body.signature,
+            hint="another person signs: trustcenter keys approve",
         )
         conn.execute(
             "UPDATE key_proposal SET approved_by = ?, signature = ?, approved = ? WHERE id = ?",

@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncIterator
 from typing import Final
 
-from keys import personal
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
@@ -14,7 +13,7 @@ from trustcenter.errors import ConflictError, NotFoundError, PolicyError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import linkage_log, runs
+from . import linkage_log, runs, second_person
 from .context import Context
 
 CONTEXT: Final = "trustcenter/linkage-disclosure/1"
@@ -83,14 +82,15 @@ async def approve(
 
     def effect(conn: Connection) -> api.LinkageDisclosure:
         found = _find(conn, ident)
-        if caller.name == found.proposed_by:
-            raise PolicyError(
-                "whoever asks for the decisions cannot approve that",
-                code="approval_by_requester",
-                hint="another person signs",
-            )
-        personal.verify(
-            context.directory.public_key(conn, caller.name), CONTEXT, found.statement.encode(), body.signature
+        second_person.require(
+            context,
+            conn,
+            caller,
+            found.proposed_by,
+            CONTEXT,
+            found.statement,
+            body.signature,
+            hint="another person signs: trustcenter audit approve-decisions",
         )
         if found.approved_by is None:
             conn.execute(

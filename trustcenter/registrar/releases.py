@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from keys import hybrid, personal
+from keys import hybrid
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
@@ -18,7 +18,7 @@ from trustcenter.errors import ConflictError, NotFoundError, PolicyError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import consent_study, joinmap, studies, study_moves, study_states
+from . import consent_study, joinmap, second_person, studies, study_moves, study_states
 from .context import Context
 
 CONTEXT = "trustcenter/release/1"
@@ -207,22 +207,25 @@ async def approve(
         ConflictError: a later run has replaced the one that was proposed.
     """
 
-    def look(conn: Connection) -> tuple[ReleaseRow, str, list[str], api.StudySettings]:
+    def look(conn: Connection) -> tuple[ReleaseRow, list[str], api.StudySettings]:
         release = _find(conn, study_name, release_id)
         approvals = [row[0] for row in conn.execute("SELECT staff FROM approval WHERE release = ?", (release_id,))]
         study = studies.find(conn, study_name)
         if release.state != "released":
             study_states.require(study.state, study_states.Act.RELEASE)
-        return release, context.directory.public_key(conn, caller.name), approvals, study.settings
-
-    release, public_key, approvals, settings = await context.db.read(look)
-    personal.verify(public_key, CONTEXT, release.statement.encode(), body.signature)
-    if caller.name == release.proposed_by:
-        raise PolicyError(
-            "whoever proposed a release cannot approve it",
-            code="approval_by_requester",
+        second_person.require(
+            context,
+            conn,
+            caller,
+            release.proposed_by,
+            CONTEXT,
+            release.statement,
+            body.signature,
             hint="two other people sign: trustcenter study release STUDY --approve",
         )
+        return release, approvals, study.settings
+
+    release, approvals, settings = await context.db.read(look)
     if settings.approvers and caller.name not in settings.approvers:
         raise PolicyError(
             "this study names who approves its releases, and you are not among them",
