@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.decide import Counts, RefIndex, aggregate, tie_ranks
-from linkage.decide.decision import first_winners
 from linkage.decide.densities import BINS, smoothed
+from linkage.decide.fit import first_winners
 from linkage.decide.weights import cells
 from linkage.encode import Columns, Secrets, encode
 from linkage.join import join

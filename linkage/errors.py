@@ -23,7 +23,8 @@
     │   └── TokenIndexBusyError      another process changes the index
     ├── MatchInputError        sources handed to `match` do not fit each other or the schema
     ├── VerdictError           people's decisions about pairs contradict each other
-    └── DensitiesError         no densities for these passes, or a damaged table
+    ├── DensitiesError         no densities for these passes, or a damaged table
+    └── ParametersError        no frozen parameters of a decision, or of another version
 
 Messages and hints never contain a value of a record; `where` says where to look.
 """
@@ -200,3 +201,9 @@ class DensitiesError(LinkageError):
     """There are no densities for the passes of this schema, or a table of them is damaged."""
 
     code = "bad_densities"
+
+
+class ParametersError(LinkageError):
+    """Not the frozen parameters of a decision, or of another version."""
+
+    code = "bad_parameters"

@@ -6,7 +6,7 @@ from linkage.decide.aggregate import Pairs, RefIndex, aggregate
 from linkage.decide.decision import CUT, Class, Decision, Weights, cut_for, decide
 from linkage.decide.densities import Counts, Densities, parse, shipped, smooth
 from linkage.decide.onetoone import tie_ranks
-from linkage.decide.parameters import Parameters
+from linkage.decide.parameters import Parameters, decide_with, parse_parameters
 
 __all__ = [
     "CUT",
@@ -21,7 +21,9 @@ __all__ = [
     "aggregate",
     "cut_for",
     "decide",
+    "decide_with",
     "parse",
+    "parse_parameters",
     "shipped",
     "smooth",
     "tie_ranks",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -10,16 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.decide.aggregate import Pairs
-from linkage.decide.densities import BINS, Densities
-from linkage.decide.onetoone import one_to_one, ranking
-from linkage.decide.weights import cells, estimate, posteriors
+from linkage.decide.densities import Densities
+from linkage.decide.fit import Fitted, fit, judge
 
 F8 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 CUT_OF_TWO = 0.6  # two sources: a false join counts one and a half times as much as a missed pair
 CUT = 0.8  # more: four times as much, for it puts several pairs wrong, and a missed one may be joined through a third
-_ROUNDS = 2  # "once more": weights on winners twice
 DOUBLE_SHARE = 0.005  # of the matches: above, a declaration of being deduplicated is refused
 DOUBLE_MIN = 5  # records: below, a share of the matches of a small source says nothing (one pair of twins)
 
@@ -44,6 +42,7 @@ class Weights:
         relative: of relatives.
         stranger: of strangers.
         grades: `match` by grade.
+        fitted: what they were taken from; None where they were read from a file of figures.
     """
 
     sources: tuple[int, int]
@@ -53,6 +52,7 @@ class Weights:
     relative: float
     stranger: float
     grades: dict[str, float]
+    fitted: Fitted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,9 @@ def decide(
     *,
     cut: float | None = None,
     ties: I64 | None = None,
+    known: Mapping[tuple[int, int], Fitted] | None = None,
 ) -> Decision:
-    """Estimate the weights per pair of sources and decide.
+    """Estimate the weights per pair of sources, where they are not known, and decide.
 
     Args:
         pairs: pairs of records with at least one edge.
@@ -105,8 +106,10 @@ def decide(
         bounds: posteriors between which a pair is unsure.
         cut: posterior above which a pair is a match; by default `cut_for` the number of sources.
         ties: (records,) ranks of tie keys (`tie_ranks`); without them the record number breaks ties.
+        known: frozen weights, per pair of numbers of sources, ascending (`linkage.decide.parameters`).
     """
     m, records = len(pairs), len(sources)
+    known = known or {}
     cut = cut_for(len(deduplicated)) if cut is None else cut
     if ties is None:
         ties = np.arange(records)
@@ -115,19 +118,20 @@ def decide(
     weights = []
     for key, chosen in _per_pair_of_sources(pairs, sources, len(deduplicated)):
         part = Pairs(pairs.a[chosen], pairs.b[chosen], pairs.c[chosen], pairs.s[chosen])
-        found = _estimate(part, records, densities, ties)
+        fitted = known.get(key) or fit(part, records, densities, ties)
+        found = judge(part, records, densities, ties, fitted)
         posterior[chosen], relative[chosen], winner[chosen] = found.posterior, found.relative, found.winner
-        *grades, kin, stranger = found.weights.tolist()
-        match = sum(grades)
+        *grades, kin, stranger = fitted.won
         weights.append(
             Weights(
                 key,
                 len(chosen),
                 int(found.winner.sum()),
-                match,
+                sum(grades),
                 kin,
                 stranger,
                 dict(zip(densities.grades, grades, strict=True)),
+                fitted,
             )
         )
     declared = np.array(deduplicated, np.bool_)
@@ -140,41 +144,6 @@ def decide(
     cls[(winner | ~both) & (posterior >= bounds[0])] = Class.POSSIBLE
     cls[winner & both & (posterior > cut)] = Class.MATCH
     return Decision(pairs, posterior, relative, winner, cls, band, tuple(weights), tuple(refused))
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    weights: F8
-    posterior: F8
-    relative: F8
-    winner: NDArray[np.bool_]
-
-
-def _estimate(part: Pairs, records: int, densities: Densities, ties: I64) -> _Found:
-    """Weights on all pairs, then twice on the winners of one-to-one."""
-    cell = cells(part.c, part.s, densities.passes)
-    size = densities.passes * BINS
-
-    def fit(chosen: NDArray[np.bool_], table: F8) -> tuple[F8, F8]:
-        weights = estimate(np.bincount(cell[chosen], minlength=size), table)
-        return weights, posteriors(weights, table)
-
-    won = first_winners(part, records, densities.table, ties)
-    for _ in range(_ROUNDS):
-        weights, posterior = fit(won, densities.winners)
-        won = one_to_one(part, ranking(part, posterior[0, cell], ties), records)
-    # The weights of winners say nothing about losers, most of which are no matches: they get weights of their own.
-    _, lost = fit(~won, densities.table)
-    return _Found(
-        weights, np.where(won, posterior[0, cell], lost[0, cell]), np.where(won, posterior[1, cell], lost[1, cell]), won
-    )
-
-
-def first_winners(part: Pairs, records: int, table: F8, ties: I64) -> NDArray[np.bool_]:
-    """One-to-one under weights estimated on all pairs: the first round of `decide`, which calibration repeats."""
-    cell = cells(part.c, part.s, table.shape[1])
-    weights = estimate(np.bincount(cell, minlength=table.shape[1] * BINS), table)
-    return one_to_one(part, ranking(part, posteriors(weights, table)[0, cell], ties), records)
 
 
 def _per_pair_of_sources(pairs: Pairs, sources: NDArray[np.int32], count: int) -> list[tuple[tuple[int, int], I64]]:

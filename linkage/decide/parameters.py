@@ -1,14 +1,49 @@
-"""What a decision depends on besides the records, frozen as JSON, so that a run can say what it was decided with."""
+"""What a decision depends on besides the records, frozen as JSON and hashed into every run.
+
+A study decides its first run with densities and a cut; the weights of each pair of its sources are estimated, and kept
+from the run on in which there are enough records to trust them. From then on what becomes of a pair of records is a
+function of the records that hang together with it by edges, and of what people decided: nothing that is added elsewhere
+changes it, and it does not matter in how many windows the records came.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from linkage.decide.decision import DOUBLE_MIN, DOUBLE_SHARE, cut_for
-from linkage.decide.densities import Densities
+from linkage.decide.aggregate import Pairs
+from linkage.decide.decision import DOUBLE_MIN, DOUBLE_SHARE, Decision, Weights, cut_for, decide
+from linkage.decide.densities import BINS, Densities
+from linkage.decide.fit import Fitted
+from linkage.errors import ParametersError
+
+RIPE_WINNERS = 200  # pairs: the share of matches among them is known to a few hundredths
+RIPE_MATCHES = 20  # expected matches: weights of a window in which nobody is in common would find nobody ever after
+
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class PairOfSources(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Weights of one pair of sources.
+
+    Attributes:
+        sources: their names, ascending.
+        frozen: whether later runs use them; otherwise the next run estimates them anew, from all records.
+        winners: pairs that won one-to-one when they were estimated.
+        won: weights among winners: matches of each grade, relatives, strangers.
+        lost: among the others.
+    """
+
+    sources: tuple[str, str]
+    frozen: bool
+    winners: Annotated[int, msgspec.Meta(ge=0)]
+    won: tuple[_Share, ...]
+    lost: tuple[_Share, ...]
 
 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -17,32 +52,37 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     Attributes:
         format: version of this format.
         profile: set of passes.
-        grades: names of the grades of matches.
-        densities_sha256: over both tables, all numbers as little-endian f8.
+        grades: names of the K grades of matches.
+        passes: P, rows per record.
+        densities: both tables, of all pairs and of winners: (2, K + 2, P, 12) f8, little-endian; base64 in the JSON.
         bounds: posteriors between which a pair is unsure.
         cut: posterior above which a pair is a match.
         double_share: share of a source's matches above which its declaration of being deduplicated is refused.
         double_min: records, at least, for that.
+        weights: of the pairs of sources that had pairs of records, ascending by name.
     """
 
-    format: Literal["trustcenter/decision/1"] = "trustcenter/decision/1"
+    format: Literal["trustcenter/decision/2"] = "trustcenter/decision/2"
     profile: str
     grades: tuple[str, ...]
-    densities_sha256: str
-    bounds: tuple[float, float]
-    cut: float
-    double_share: float = DOUBLE_SHARE
+    passes: Annotated[int, msgspec.Meta(ge=1, le=64)]
+    densities: bytes
+    bounds: tuple[_Share, _Share]
+    cut: _Share
+    double_share: _Share = DOUBLE_SHARE
     double_min: int = DOUBLE_MIN
+    weights: tuple[PairOfSources, ...] = ()
 
     @classmethod
     def of(
         cls, densities: Densities, bounds: tuple[float, float], sources: int, cut: float | None = None
     ) -> Parameters:
-        """Of a decision over so many sources; without a cut, the default one."""
+        """Of a study before its first run, which is over so many sources; without a cut, the default one."""
         return cls(
             profile=densities.profile,
             grades=densities.grades,
-            densities_sha256=densities.sha256,
+            passes=densities.passes,
+            densities=np.stack((densities.table, densities.winners)).astype("<f8").tobytes(),
             bounds=bounds,
             cut=cut_for(sources) if cut is None else cut,
         )
@@ -55,3 +95,92 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def sha256(self) -> str:
         """Over the canonical JSON, 64 lower-case hex digits."""
         return hashlib.sha256(self.canonical()).hexdigest()
+
+    def tables(self) -> Densities:
+        """The densities, bit for bit as they were frozen."""
+        shape = (2, len(self.grades) + 2, self.passes, BINS)
+        table = np.frombuffer(self.densities, "<f8").reshape(shape).astype(np.float64)
+        return Densities(self.profile, self.grades, table[0], table[1])
+
+    def known(self, names: Sequence[str]) -> dict[tuple[int, int], Fitted]:
+        """Frozen weights by the numbers that these sources have now; of sources that are not among them, none."""
+        place = {name: i for i, name in enumerate(names)}
+        found = {}
+        for pair in self.weights:
+            x, y = (place.get(name, -1) for name in pair.sources)
+            if pair.frozen and min(x, y) >= 0:
+                found[min(x, y), max(x, y)] = Fitted(pair.won, pair.lost)
+        return found
+
+    def after(self, weights: Sequence[Weights], names: Sequence[str]) -> Parameters:
+        """With the weights of a run; frozen ones stay as they are, also of sources that took no part in it.
+
+        Args:
+            weights: of the run's decision.
+            names: of its sources.
+        """
+        kept = {pair.sources: pair for pair in self.weights if pair.frozen}
+        for found in weights:
+            x, y = sorted(names[s] for s in found.sources)
+            if found.fitted is not None and (x, y) not in kept:
+                kept[x, y] = PairOfSources(
+                    sources=(x, y),
+                    frozen=found.winners >= RIPE_WINNERS and found.match * found.winners >= RIPE_MATCHES,
+                    winners=found.winners,
+                    won=found.fitted.won,
+                    lost=found.fitted.lost,
+                )
+        return msgspec.structs.replace(self, weights=tuple(kept[key] for key in sorted(kept)))
+
+
+def parse_parameters(data: bytes) -> Parameters:
+    """Read what `Parameters.canonical` wrote.
+
+    Raises:
+        ParametersError: not such a file, or of another version.
+    """
+    try:
+        found = msgspec.json.decode(data, type=Parameters)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise ParametersError("not frozen parameters of a decision, or of another version") from None
+    classes = len(found.grades) + 2
+    if len(found.densities) != 2 * classes * found.passes * BINS * 8:
+        raise ParametersError("the tables of densities have not the size that grades and passes ask for")
+    if any(len(w) != classes for pair in found.weights for w in (pair.won, pair.lost)):
+        raise ParametersError("there is not one weight per class")
+    return found
+
+
+def decide_with(
+    parameters: Parameters,
+    pairs: Pairs,
+    sources: NDArray[np.int32],
+    names: Sequence[str],
+    deduplicated: Sequence[bool],
+    *,
+    ties: NDArray[np.int64] | None = None,
+) -> tuple[Decision, Parameters]:
+    """Decide under frozen parameters.
+
+    The parameters that come back are those that this run was decided with: their hash goes into the run, and the next
+    run is given them. With them the same records are decided the same way again.
+
+    Args:
+        parameters: of the run before; `Parameters.of` for the first.
+        pairs: all pairs of records with at least one edge, old and new.
+        sources: (records,) number of each record's source.
+        names: of the sources; they, not their numbers, are what is kept.
+        deduplicated: per source, whether it declares itself deduplicated.
+        ties: (records,) ranks of tie keys.
+    """
+    decision = decide(
+        pairs,
+        sources,
+        deduplicated,
+        parameters.tables(),
+        parameters.bounds,
+        cut=parameters.cut,
+        ties=ties,
+        known=parameters.known(names),
+    )
+    return decision, parameters.after(decision.weights, names)

@@ -39,6 +39,8 @@ def estimate(counts: NDArray[np.int64], table: F8) -> F8:
     Returns:
         (K + 2,) f8, summing to 1.
     """
+    from linkage.kernels.mixture import em
+
     classes = len(table)
     # Matches, relatives and strangers alike to start with, however many grades there are.
     weights: F8 = np.array([1 / 3 / (classes - 2)] * (classes - 2) + [1 / 3, 1 / 3])
@@ -46,13 +48,8 @@ def estimate(counts: NDArray[np.int64], table: F8) -> F8:
     n = counts[used].astype(np.float64)
     if not len(used):
         return np.array([0.0] * (classes - 1) + [1.0])
-    density = table.reshape(classes, -1)[:, used]
-    for _ in range(_ROUNDS):
-        joint = weights[:, None] * density
-        new: F8 = (joint / joint.sum(axis=0) * n).sum(axis=1) / n.sum()
-        if np.abs(new - weights).max() < _CLOSE:
-            return new
-        weights = new
+    density = np.ascontiguousarray(table.reshape(classes, -1)[:, used])
+    em(density, n, weights, _ROUNDS, _CLOSE)
     return weights
 
 

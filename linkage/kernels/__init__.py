@@ -10,7 +10,8 @@ from __future__ import annotations
 from linkage.kernels.cut import cut_rows
 from linkage.kernels.filters import expand_rows
 from linkage.kernels.join import scan_blocks
+from linkage.kernels.mixture import em
 from linkage.kernels.onetoone import greedy
 from linkage.kernels.refs import find_refs, sort_refs
 
-__all__ = ["cut_rows", "expand_rows", "find_refs", "greedy", "scan_blocks", "sort_refs"]
+__all__ = ["cut_rows", "em", "expand_rows", "find_refs", "greedy", "scan_blocks", "sort_refs"]

@@ -1,8 +1,6 @@
 """Aggregation, densities, weights, classes: small cases whose answer is known."""
 
-import hashlib
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ import pytest
 from linkage.decide import (
     Class,
     Pairs,
-    Parameters,
     RefIndex,
     aggregate,
     cut_for,
@@ -244,21 +241,6 @@ def test_ranking_is_the_order_of_the_specification(uniform, by_cell):
     order = ranking(Pairs(a, b, c, s), posterior, ties)
     key = lambda i: (-posterior[i], -c[i], s[i], *sorted((ties[a[i]], ties[b[i]])))  # noqa: E731
     assert [key(i) for i in order] == sorted(key(i) for i in range(n))
-
-
-def test_parameters_are_frozen_as_json_and_every_one_counts():
-    frozen = Parameters.of(HYB15, (0.05, 0.95), 2)
-    told = json.loads(frozen.canonical())
-    assert (told["profile"], told["cut"], told["bounds"]) == ("hyb15", 0.6, [0.05, 0.95])
-    assert frozen.sha256 == hashlib.sha256(frozen.canonical()).hexdigest()
-    others = [
-        Parameters.of(HYB15, (0.05, 0.95), 3),
-        Parameters.of(HYB15, (0.05, 0.9), 2),
-        Parameters.of(HYB15, (0.05, 0.95), 2, cut=0.7),
-        Parameters.of(replace(HYB15, winners=HYB15.winners * (1 + 1e-15)), (0.05, 0.95), 2),
-        Parameters.of(shipped("fine16"), (0.05, 0.95), 2),
-    ]
-    assert len({frozen.sha256, *(o.sha256 for o in others)}) == 6
 
 
 def test_the_cut_is_higher_among_many_sources():

@@ -1,0 +1,89 @@
+"""One pair of sources: its weights, the winners of one-to-one, and the posteriors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linkage.decide.aggregate import Pairs
+from linkage.decide.densities import BINS, Densities
+from linkage.decide.onetoone import one_to_one, ranking
+from linkage.decide.weights import cells, estimate, posteriors
+
+F8 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+_ROUNDS = 2  # "once more": weights on winners twice
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Weights of the classes in one pair of sources: matches of K grades, relatives, strangers; each sums to 1.
+
+    Attributes:
+        won: among the winners of one-to-one.
+        lost: among the others; the weights of winners say nothing about them.
+    """
+
+    won: tuple[float, ...]
+    lost: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The pairs of one pair of sources under its weights.
+
+    Attributes:
+        posterior: (m,) f8, probability of a match.
+        relative: (m,) f8, of relatives.
+        winner: (m,) bool.
+    """
+
+    posterior: F8
+    relative: F8
+    winner: NDArray[np.bool_]
+
+
+def fit(part: Pairs, records: int, densities: Densities, ties: I64) -> Fitted:
+    """Weights on all pairs, then twice on the winners of one-to-one; at last those of the losers.
+
+    Args:
+        part: pairs of the two sources.
+        records: number of all records.
+        densities: of the study.
+        ties: (records,) ranks of tie keys.
+    """
+    cell = cells(part.c, part.s, densities.passes)
+    size = densities.passes * BINS
+    won = first_winners(part, records, densities.table, ties)
+    for _ in range(_ROUNDS):
+        weights = estimate(np.bincount(cell[won], minlength=size), densities.winners)
+        won = one_to_one(part, ranking(part, posteriors(weights, densities.winners)[0, cell], ties), records)
+    lost = estimate(np.bincount(cell[~won], minlength=size), densities.table)
+    return Fitted(tuple(weights.tolist()), tuple(lost.tolist()))
+
+
+def judge(part: Pairs, records: int, densities: Densities, ties: I64, fitted: Fitted) -> Judged:
+    """Winners and posteriors under given weights: a function of these pairs alone, component by component.
+
+    Args:
+        part: pairs of the two sources.
+        records: number of all records.
+        densities: of the study.
+        ties: (records,) ranks of tie keys.
+        fitted: weights.
+    """
+    cell = cells(part.c, part.s, densities.passes)
+    won = posteriors(np.array(fitted.won), densities.winners)
+    lost = posteriors(np.array(fitted.lost), densities.table)
+    winner = one_to_one(part, ranking(part, won[0, cell], ties), records)
+    return Judged(np.where(winner, won[0, cell], lost[0, cell]), np.where(winner, won[1, cell], lost[1, cell]), winner)
+
+
+def first_winners(part: Pairs, records: int, table: F8, ties: I64) -> NDArray[np.bool_]:
+    """One-to-one under weights estimated on all pairs: the first round of `fit`, which calibration repeats."""
+    cell = cells(part.c, part.s, table.shape[1])
+    weights = estimate(np.bincount(cell, minlength=table.shape[1] * BINS), table)
+    return one_to_one(part, ranking(part, posteriors(weights, table)[0, cell], ties), records)
