@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
-import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,26 +12,25 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from linkage.errors import TokenIndexBusyError, TokenIndexDamagedError, TokenIndexError
+from linkage.errors import TokenIndexDamagedError, TokenIndexError
 from linkage.executors.chunks import buckets as read_buckets
 from linkage.executors.chunks import cut
 from linkage.executors.files import sha256_of
 from linkage.executors.plan import plan_of
 from linkage.index import refs as refs_file
 from linkage.index import segment as segment_file
-from linkage.index.manifest import BATCHES, Manifest, Part, flush_folder, read, write
-from linkage.index.segment import WORDS, Segment, in_order
+from linkage.index.changes import become, changing
+from linkage.index.live import each_once, join_fresh, living
+from linkage.index.manifest import BATCHES, Manifest, Part, read, write
+from linkage.index.merging import merged, worth_merging
+from linkage.index.segment import Segment, in_order
 from linkage.index.window import Window
-from linkage.join import Edges, join_words, merge
+from linkage.join import Edges, merge
 from linkage.rows import open_rows
 from linkage.schema import Schema
 
 U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
-
-_MERGE = 4  # segments of like size are merged when there are so many of them
-_RANGE_ROWS = 1 << 18  # rows merged at a time
-_LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -57,19 +52,23 @@ class TokenIndex:
         Raises:
             TokenIndexError: the directory holds something.
         """
+        return cls.make(folder, study, version, schema.fingerprint, schema.levels, [p.cap for p in schema.passes])
+
+    @classmethod
+    def make(
+        cls,
+        folder: Path,
+        study: str,
+        version: int,
+        fingerprint: str,
+        levels: tuple[int, int, int, int],
+        caps: Sequence[int],
+    ) -> TokenIndex:
+        """As `create`, for who holds what an index needs of a schema and not the schema."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise TokenIndexError("the directory for a new index is not empty")
-        write(
-            folder,
-            Manifest(
-                study=study,
-                version=version,
-                fingerprint=schema.fingerprint,
-                levels=schema.levels,
-                caps=tuple(p.cap for p in schema.passes),
-            ),
-        )
+        write(folder, Manifest(study=study, version=version, fingerprint=fingerprint, levels=levels, caps=tuple(caps)))
         return cls(folder)
 
     @property
@@ -105,10 +104,10 @@ class TokenIndex:
             for number, fresh in window.entries(names).items():
                 wanted = np.unique(fresh[:, 0])
                 known = [
-                    _living(one.find(number, wanted), part.sequence, hidden)
+                    living(one.find(number, wanted), part.sequence, hidden)
                     for part, one in zip(state.segments, segments, strict=True)
                 ]
-                found.append(_join_fresh(fresh, _each_once([fresh, *known]), state, number))
+                found.append(join_fresh(fresh, each_once([fresh, *known]), state, number))
         return merge(found, len(names))
 
     def apply(self, window: Window) -> bool:
@@ -121,29 +120,40 @@ class TokenIndex:
             TokenIndexError: the window is malformed.
             TokenIndexBusyError: another process changes the index.
         """
-        with self._changing() as state:
-            window.check(len(state.caps))
-            identity = window.identity
-            if identity in state.batches:
+        with changing(self.folder) as state:
+            after = self._with(state, window)
+            if after is None:
                 return False
-            names = _sources(state, window)
-            sequence = state.sequence + 1
-            segments, retired = state.segments, state.retired
-            if any(len(rows) for rows in window.rows.values()):
-                blocks = ((number, in_order(part)) for number, part in window.entries(names).items())
-                segments = (*segments, self._segment(state, sequence, sum(map(len, window.rows.values())), blocks))
-            if len(window.retired):
-                name = f"del-{sequence:010}"
-                n, sha256 = refs_file.write(self.folder / name, window.retired)
-                retired = (*retired, Part(name=name, sequence=sequence, n=n, sha256=sha256))
-            batches = (*state.batches, identity)[-BATCHES:]
-            self._become(
-                state,
-                msgspec.structs.replace(
-                    state, sources=names, sequence=sequence, segments=segments, retired=retired, batches=batches
-                ),
-            )
+            become(self.folder, state, after)
         return True
+
+    def has(self, window: Window) -> bool:
+        """Whether this very window is among the last thousand that were applied."""
+        return window.identity in self.manifest.batches
+
+    def replace(self, windows: Iterable[Window], applied: Iterable[Window] = ()) -> int:
+        """Put other content in place of all there is, in one durable step: an index that is built again.
+
+        Args:
+            windows: the new content; memory follows the largest one. A reader sees what was there before until all are
+                written.
+            applied: windows that count as applied from then on, because the new content holds what they brought; only
+                their identities are kept.
+
+        Returns:
+            the number of rows.
+
+        Raises:
+            TokenIndexError, TokenIndexBusyError: as `apply`.
+        """
+        with changing(self.folder) as before:
+            state = msgspec.structs.replace(before, sources=(), segments=(), retired=(), batches=())
+            for window in windows:
+                state = self._with(state, window) or state
+            batches = (*state.batches, *(window.identity for window in applied))[-BATCHES:]
+            sequence = max(state.sequence, before.sequence + 1)
+            become(self.folder, before, msgspec.structs.replace(state, sequence=sequence, batches=batches))
+        return sum(segment.n for segment in state.segments)
 
     def load(self, files: Sequence[Path]) -> int:
         """Add whole rows files as one segment; memory does not grow with them.
@@ -157,7 +167,7 @@ class TokenIndex:
             RowsFileError, RowsFileDamagedError: a file.
         """
         heads = [open_rows(path)[0] for path in files]
-        with self._changing() as state, tempfile.TemporaryDirectory(dir=self.folder, prefix=".load-") as work:
+        with changing(self.folder) as state, tempfile.TemporaryDirectory(dir=self.folder, prefix=".load-") as work:
             wanted = (state.study, state.version, state.fingerprint)
             if any((h.study, h.version, h.fingerprint) != wanted for h in heads):
                 raise TokenIndexError("a rows file is not of the index's study, version and schema")
@@ -178,7 +188,8 @@ class TokenIndex:
 
             sequence = state.sequence + 1
             part = self._segment(state, sequence, plan.rows, blocks())
-            self._become(
+            become(
+                self.folder,
                 state,
                 msgspec.structs.replace(
                     state,
@@ -198,19 +209,23 @@ class TokenIndex:
         Returns:
             how many segments were merged.
         """
-        with self._changing() as state:
-            first = 0 if whole else _worth_merging([s.n for s in state.segments])
+        with changing(self.folder) as state:
+            first = 0 if whole else worth_merging([s.n for s in state.segments])
             chosen = state.segments[first:]
             if (len(chosen) < 2 and not whole) or not chosen:
                 return 0
             sequence = state.sequence + 1
             with self._opened(state) as (segments, retired):
-                blocks = _merged(state, list(zip(chosen, segments[first:], strict=True)), retired)
+                blocks = merged(state, list(zip(chosen, segments[first:], strict=True)), retired)
                 part = self._segment(state, sequence, sum(s.n for s in chosen), blocks)
             # What was retired is gone from the merged rows; a list stays as long as older segments need it.
             left = state.segments[:first]
             kept = tuple(r for r in state.retired if any(s.sequence < r.sequence for s in left))
-            self._become(state, msgspec.structs.replace(state, sequence=sequence, segments=(*left, part), retired=kept))
+            become(
+                self.folder,
+                state,
+                msgspec.structs.replace(state, sequence=sequence, segments=(*left, part), retired=kept),
+            )
         return len(chosen)
 
     def check(self) -> None:
@@ -226,42 +241,35 @@ class TokenIndex:
             if sha256_of(self.folder / part.name, skip=segment_file.HEAD) != part.sha256:
                 raise TokenIndexDamagedError("a file of the index was changed", hint="build it again")
 
+    def _with(self, state: Manifest, window: Window) -> Manifest | None:
+        """The manifest after a window, whose files are written; None if the window was applied before."""
+        window.check(len(state.caps))
+        identity = window.identity
+        if identity in state.batches:
+            return None
+        names = _sources(state, window)
+        sequence = state.sequence + 1
+        segments, retired = state.segments, state.retired
+        if any(len(rows) for rows in window.rows.values()):
+            blocks = ((number, in_order(part)) for number, part in window.entries(names).items())
+            segments = (*segments, self._segment(state, sequence, sum(map(len, window.rows.values())), blocks))
+        if len(window.retired):
+            name = f"del-{sequence:010}"
+            n, sha256 = refs_file.write(self.folder / name, window.retired)
+            retired = (*retired, Part(name=name, sequence=sequence, n=n, sha256=sha256))
+        return msgspec.structs.replace(
+            state,
+            sources=names,
+            sequence=sequence,
+            segments=segments,
+            retired=retired,
+            batches=(*state.batches, identity)[-BATCHES:],
+        )
+
     def _segment(self, state: Manifest, sequence: int, rows: int, blocks: Iterator[tuple[int, U64]]) -> Part:
         name = f"seg-{sequence:010}"
         n, sha256 = segment_file.write(self.folder / name, len(state.caps), rows, blocks)
         return Part(name=name, sequence=sequence, n=n, sha256=sha256)
-
-    def _become(self, before: Manifest, state: Manifest) -> None:
-        """The files are durable and named before the manifest names them."""
-        flush_folder(self.folder)
-        write(self.folder, state)
-        for part in (*before.segments, *before.retired):
-            if part not in (*state.segments, *state.retired):
-                (self.folder / part.name).unlink()
-
-    def _sweep(self, state: Manifest) -> None:
-        """Remove what changes left behind that never came to their end."""
-        named = {p.name for p in (*state.segments, *state.retired)}
-        for path in self.folder.iterdir():
-            if re.fullmatch(r"(seg|del)-[0-9]{10}", path.name) and path.name not in named:
-                path.unlink()
-            elif path.name.startswith(".load-"):
-                shutil.rmtree(path)
-
-    @contextmanager
-    def _changing(self) -> Iterator[Manifest]:
-        read(self.folder)  # says so where there is none, before a lock file is made
-        handle = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise TokenIndexBusyError("another process changes the index", hint="try again later") from None
-            state = read(self.folder)
-            self._sweep(state)
-            yield state
-        finally:
-            os.close(handle)
 
     @contextmanager
     def _opened(self, state: Manifest) -> Iterator[tuple[list[Segment], list[tuple[int, U8]]]]:
@@ -280,58 +288,3 @@ class TokenIndex:
 
 def _sources(state: Manifest, window: Window) -> tuple[str, ...]:
     return (*state.sources, *sorted(set(window.rows) - set(state.sources)))
-
-
-def _living(entries: U64, sequence: int, retired: Sequence[tuple[int, U8]]) -> U64:
-    """Entries of a segment that nothing retired since."""
-    for since, refs in retired:
-        if since > sequence and len(entries):
-            high, low = np.ascontiguousarray(entries[:, 6]), np.ascontiguousarray(entries[:, 7])
-            entries = entries[~refs_file.members(high, low, refs)]
-    return entries
-
-
-def _each_once(parts: Sequence[U64]) -> U64:
-    """Entries of several segments; a ref that came twice (an upload that was repeated) counts once, the first time."""
-    together = np.concatenate([np.empty((0, WORDS), np.uint64), *parts])
-    order = np.lexsort((together[:, 7], together[:, 6]))  # stable: the first comes first
-    ref = together[order][:, 6:8]
-    again = np.zeros(len(order), np.bool_)
-    again[1:] = (ref[1:] == ref[:-1]).all(axis=1)
-    return together[np.sort(order[~again])]
-
-
-def _join_fresh(fresh: U64, entries: U64, state: Manifest, number: int) -> Edges:
-    """Edges among `entries` that touch a fresh row."""
-    words = np.ascontiguousarray(entries[:, :8])
-    edges = join_words(words, entries[:, 8].astype(np.int64), state.levels, cap=state.caps[number])
-    new = np.unique(np.ascontiguousarray(fresh[:, 6:8]).astype(">u8").view(np.uint8).reshape(-1, 16), axis=0)
-
-    def touches(column: U8) -> NDArray[np.bool_]:
-        halves = np.ascontiguousarray(column).view(">u8").astype(np.uint64)
-        return refs_file.members(halves[:, 0].copy(), halves[:, 1].copy(), new)
-
-    chosen = edges.table[touches(edges.table["lo"]) | touches(edges.table["hi"])]
-    return Edges(chosen, edges.compared, edges.over_cap, edges.blocks_skipped, edges.largest_block)
-
-
-def _worth_merging(sizes: Sequence[int]) -> int:
-    """From which segment on to merge: a run at the end, each at most twice as large as all after it together."""
-    first, total = len(sizes) - 1, sizes[-1] if sizes else 0
-    while first > 0 and sizes[first - 1] <= 2 * total:
-        first -= 1
-        total += sizes[first]
-    return first if len(sizes) - first >= _MERGE else len(sizes)
-
-
-def _merged(
-    state: Manifest, chosen: Sequence[tuple[Part, Segment]], retired: Sequence[tuple[int, U8]]
-) -> Iterator[tuple[int, U64]]:
-    total = sum(part.n for part, _ in chosen)
-    bits = max(0, (total // len(state.caps) // _RANGE_ROWS).bit_length())
-    for number in range(len(state.caps)):
-        for prefix in range(1 << bits):
-            parts = [
-                _living(one.range(number, prefix, prefix + 1, bits), part.sequence, retired) for part, one in chosen
-            ]
-            yield number, in_order(_each_once(parts))

@@ -24,10 +24,13 @@ class Window:
     Attributes:
         rows: name of a source → (n,) ROW, new rows.
         retired: (k, 16) u1, refs whose rows are no more.
+        name: of the window, if it has one. Windows of equal content are one window unless their names differ: records
+            that left and come back have the refs that they had.
     """
 
     rows: Mapping[str, NDArray[np.void]]
     retired: U8 = field(default_factory=lambda: np.empty((0, 16), np.uint8))
+    name: str = ""
 
     def check(self, passes: int) -> None:
         """Raises: TokenIndexError: wrong types, an unknown pass, a ref that occurs twice, or is new and retired."""
@@ -43,7 +46,7 @@ class Window:
 
     @property
     def identity(self) -> str:
-        """SHA-256 over the content, whatever its order: applying the same window again changes nothing."""
+        """SHA-256 over content and name, whatever the order: applying the same window again changes nothing."""
         digest = hashlib.sha256()
         for name in sorted(self.rows):
             rows = self.rows[name]
@@ -52,6 +55,7 @@ class Window:
             digest.update(len(rows).to_bytes(8, "big") + body)
         refs = self.retired[sort_order(self.retired)]
         digest.update(len(refs).to_bytes(8, "big") + refs.tobytes())
+        digest.update(self.name.encode())
         return digest.hexdigest()
 
     def entries(self, sources: Sequence[str]) -> dict[int, U64]:

@@ -104,8 +104,7 @@ def test_windows_are_the_bulk(tmp_path, index, schema, compact):
         assert len(index.manifest.segments) < 8
     later = index.look_up(Window({"d": make_rows("d", 200)})).table
     d = bulk(schema, [*live.values(), make_rows("d", 200)])
-    fresh = {bytes(r) for r in make_rows("d", 200)["ref"]}
-    assert later.tobytes() == b"".join(e.tobytes() for e in d if bytes(e["lo"]) in fresh or bytes(e["hi"]) in fresh)
+    assert later.tobytes() == _touching(d, make_rows("d", 200))
 
 
 def test_a_window_again_changes_nothing(index):
@@ -116,6 +115,53 @@ def test_a_window_again_changes_nothing(index):
     assert turned.identity == window.identity
     assert index.apply(turned) is False
     assert index.manifest == state
+
+
+def test_records_that_return_are_a_window_of_their_own(index):
+    """A row that comes back has the ref it had, so the window has the content of an earlier one."""
+    a = make_rows("a", 100)
+    first, last = Window({"a": a}, name="window 1"), Window({"a": a}, name="window 3")
+    assert index.apply(first)
+    assert index.apply(Window({}, a["ref"], name="window 2"))
+    probe = Window({"b": make_rows("b", 300)})
+    assert index.look_up(probe).compared < index.look_up(Window({**probe.rows, "a": a})).compared
+    assert (index.has(first), index.has(last)) == (True, False)
+    assert index.apply(last) is True
+    assert index.apply(last) is False
+    assert index.has(last)
+
+
+def test_built_again(index, schema):
+    """New content in one step: what it holds is found, what was there is not, and the windows in it are known."""
+    a, b, c = make_rows("a", 400), make_rows("b", 300), make_rows("c", 200)
+    index.apply(Window({"old": make_rows("old", 300)}, name="window 1"))
+    index.apply(Window({"b": b}, a["ref"][:10], name="window 2"))
+    state = index.manifest
+
+    def broken():
+        yield Window({"a": a})
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        index.replace(broken())
+    assert index.manifest == state
+    assert (
+        index.replace([Window({"a": a[:200]}), Window({"a": a[200:]}), Window({"b": b})], [Window({}, name="w")]) == 700
+    )
+    index.check()
+    assert index.look_up(Window({"c": c})).table.tobytes() == _touching(bulk(schema, [a, b, c]), c)
+    assert index.manifest.sources == ("a", "b")
+    assert index.manifest.sequence > state.sequence
+    assert index.has(Window({}, name="w"))
+    assert not index.has(Window({"b": b}, a["ref"][:10], name="window 2"))
+    assert index.replace([]) == 0
+    assert {p.name for p in index.folder.iterdir()} == {"manifest.json", "lock"}
+    assert index.look_up(Window({"c": c})).compared == 0
+
+
+def _touching(table, rows):
+    fresh = {bytes(r) for r in rows["ref"]}
+    return b"".join(e.tobytes() for e in table if bytes(e["lo"]) in fresh or bytes(e["hi"]) in fresh)
 
 
 def test_looking_changes_nothing_and_new_rows_meet_each_other(index, schema):
