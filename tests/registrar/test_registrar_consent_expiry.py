@@ -135,7 +135,9 @@ async def test_linkage_leaves_out_whose_period_is_over(tmp_path: Path, ends: str
             found = await context.db.read(lambda conn: studies.find(conn, "heart"))
             frozen = await compare.freeze(instance.comparator, "heart", run.window)
             rows = places.database(instance.config, "comparator")
-            edges = compare.merge([compare.compare_pass(rows, frozen, number).edges for number in range(frozen.passes)])
+            parts = [compare.compare_pass(rows, frozen, number).edges for number in range(frozen.passes)]
+            edges = instance.config.path("edges")
+            edges.write_bytes(compare.merge(parts))
             place = places.database(instance.config, "registrar")
             decided = deciding.decide_study(place, "heart", edges, studies.parameters_hash(found), frozenset())
             clock.noon(over)

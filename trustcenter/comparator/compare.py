@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from trustcenter.audit import Event
-from trustcenter.messages.rooms import EdgesHeader
+from trustcenter.errors import NotFoundError
+from trustcenter.messages.rooms import EdgesHeader, SourceRows, WindowOrder, WindowState
 from trustcenter.store import Connection, Location, snapshot
 
+from . import deliveries
 from .context import Context
-
-EDGE_BYTES = 33
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,16 @@ class Frozen:
     uploads: tuple[tuple[int, int], ...]  # (upload number, source index)
     sources: tuple[str, ...]
     rows: tuple[int, ...]  # live rows per source
+
+
+def require_study(conn: Connection, study: str) -> None:
+    """Refuse a study that the comparator was told nothing of.
+
+    Raises:
+        NotFoundError: it was not.
+    """
+    if conn.execute("SELECT 1 FROM study WHERE name = ?", (study,)).fetchone() is None:
+        raise NotFoundError("the comparator does not know this study", code="unknown_study")
 
 
 async def freeze(context: Context, study: str, window: int) -> Frozen:
@@ -129,19 +139,27 @@ def merge(parts: Sequence[bytes]) -> bytes:
 
 
 async def deliver(
-    context: Context, frozen: Frozen, parts: Sequence[Compared], edges: bytes, version: int, parameters_hash: str
-) -> EdgesHeader:
-    """Log the delivery of a window's edges and describe it to the registrar."""
+    context: Context, frozen: Frozen, parts: Sequence[Compared], edges: int, sha256: str, order: WindowOrder
+) -> WindowState:
+    """Log that the edges of a window lie ready, and describe them to the registrar."""
     header = EdgesHeader(
         study=frozen.study,
-        version=version,
+        version=order.version,
         window=frozen.window,
-        parameters_hash=parameters_hash,
-        edges=len(edges) // EDGE_BYTES,
-        sha256=hashlib.sha256(edges).hexdigest(),
+        parameters_hash=order.parameters_hash,
+        edges=edges,
+        sha256=sha256,
+    )
+    state = WindowState(
+        study=frozen.study,
+        window=frozen.window,
+        state="delivered",
+        header=header,
+        sources=tuple(itertools.starmap(SourceRows, zip(frozen.sources, frozen.rows, strict=True))),
     )
 
     def effect(conn: Connection) -> None:
+        deliveries.keep(conn, state)
         context.audit(
             conn,
             Event.WINDOW_DELIVER,
@@ -150,10 +168,14 @@ async def deliver(
             study=frozen.study,
             edges=header.edges,
             sha256=header.sha256,
-            parameters=parameters_hash,
+            parameters=order.parameters_hash,
             over_cap=sum(part.over_cap for part in parts),
             blocks_skipped=sum(part.blocks_skipped for part in parts),
         )
 
     await context.db.write(effect)
-    return header
+    return state
+
+
+def compare_all_again(conn: Connection, study: str) -> None:
+    """The next window of a study compares all its rows. So it does anyway: nothing is kept of earlier windows."""

@@ -5,10 +5,24 @@ from __future__ import annotations
 import json
 
 from trustcenter.audit import Event
-from trustcenter.messages.rooms import Accept, Params, Retire, StudyPhase
+from trustcenter.messages.rooms import Accept, Params, Retire, RoomMessage, StudyPhase
 from trustcenter.store import Connection
 
 from .context import Context
+
+
+async def carry_out(context: Context, message: RoomMessage) -> int:
+    """Carry out what the registrar says; returns how many rows of a study are left after a `StudyPhase`, else 0."""
+    match message:
+        case Params():
+            await put_params(context, message)
+        case Accept():
+            await accept(context, message)
+        case Retire():
+            await retire(context, message)
+        case StudyPhase():
+            return await phase(context, message)
+    return 0
 
 
 async def put_params(context: Context, params: Params) -> None:

@@ -8,29 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import multiprocessing
+import hashlib
+import os
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Final
 
 import structlog
 
 from trustcenter.auth import Principal
-from trustcenter.comparator import compare, instructions, uploads
-from trustcenter.errors import ConflictError
+from trustcenter.comparator import uploads
+from trustcenter.errors import ConflictError, InternalError, TrustCenterError, VerificationError
 from trustcenter.messages import api
-from trustcenter.messages.rooms import Accept, Params, Retire, StudyPhase
+from trustcenter.messages.rooms import EDGE_BYTES, EdgesHeader, StudyPhase, WindowOrder, WindowState
 from trustcenter.registrar import consent, consent_study, deciding, outbox, records, runs, studies, study_moves
 
-from . import places, worker
+from . import places
+from .comparing import Windows
 from .opening import Instance
+from .port import LocalComparator
+from .workers import Workers
 
+_PATIENCE_SECONDS: Final = 1.0  # between two looks whether a run is still wanted
 _log = structlog.get_logger()
-T = TypeVar("T")
 
 
 @dataclass
@@ -59,7 +61,9 @@ class Linking:
         self._instance = instance
         self._progress: dict[str, _Progress] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pool: Executor | None = None
+        self._workers = Workers(instance.config.workers)
+        self._windows = Windows(instance.config, instance.comparator, self._workers)
+        self._comparator = LocalComparator(instance.comparator, self._windows)
         self._delivery = asyncio.Lock()
         self._sources: dict[tuple[str, str], asyncio.Lock] = {}
 
@@ -76,27 +80,19 @@ class Linking:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._pool is not None:
-            await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+        await self._windows.stop()
+        await self._workers.stop()
 
     # --- messages ----------------------------------------------------------------------------------
 
     async def deliver(self) -> None:
         """Carry the registrar's waiting messages to the comparator, in order, each until it is acknowledged."""
-        registrar, comparator = self._instance.registrar, self._instance.comparator
+        registrar = self._instance.registrar
         async with self._delivery, registrar.db.turn("outbox"):
             for row_id, message in await registrar.db.read(outbox.waiting):
-                match message:
-                    case Params():
-                        await instructions.put_params(comparator, message)
-                    case Accept():
-                        await instructions.accept(comparator, message)
-                    case Retire():
-                        await instructions.retire(comparator, message)
-                    case StudyPhase():
-                        left = await instructions.phase(comparator, message)
-                        if message.purge:
-                            await study_moves.confirm_purge(registrar, message.study, left)
+                left = await self._comparator.tell(message)
+                if isinstance(message, StudyPhase) and message.purge:
+                    await study_moves.confirm_purge(registrar, message.study, left)
                 await registrar.db.write(lambda conn, row_id=row_id: outbox.done(conn, row_id))  # type: ignore[misc]
 
     async def open_upload(self, caller: Principal, study: str, body: api.UploadOpen) -> api.UploadOpened:
@@ -213,71 +209,82 @@ class Linking:
             await self._run(run)
         except asyncio.CancelledError:
             raise
-        except Exception as caught:
-            error: BaseException = caught
-            while isinstance(error, BaseExceptionGroup):  # of the task group that compares
-                error = error.exceptions[0]
-            if isinstance(error, runs.CancelledRun):
-                with contextlib.suppress(ConflictError):
-                    await runs.step(registrar, run, "cancelled", who=error.who)
-                return
-            code = "worker_died" if isinstance(error, BrokenProcessPool) else getattr(error, "code", "internal_error")
-            if isinstance(error, BrokenProcessPool):
-                self._pool = None  # the next run gets a fresh pool
+        except runs.CancelledRun as cancelled:
+            with contextlib.suppress(TrustCenterError):
+                await self._comparator.cancel(run.study, run.window)
+            with contextlib.suppress(ConflictError):
+                await runs.step(registrar, run, "cancelled", who=cancelled.who)
+        except Exception as error:
+            code = str(getattr(error, "code", "internal_error"))
             _log.error("run_failed", run=run.id, code=code, error_type=type(error).__name__)
             with contextlib.suppress(ConflictError):
-                await runs.step(registrar, run, "failed", error=str(code))
+                await runs.step(registrar, run, "failed", error=code)
 
     async def _run(self, run: runs.RunRow) -> None:
-        registrar, comparator = self._instance.registrar, self._instance.comparator
+        registrar = self._instance.registrar
         progress = self._progress[run.id]
         await self.deliver()
         await runs.step(registrar, run, "comparing")
-        frozen = await compare.freeze(comparator, run.study, run.window)
-        progress.begin("comparing", frozen.passes)
-        parts = await self._compare(run, frozen, progress)
-        edges = await self._compute(compare.merge, [part.edges for part in parts])
         study = await registrar.db.read(lambda conn: studies.find(conn, run.study))
         comparison = studies.parameters_hash(study)
-        header = await compare.deliver(comparator, frozen, parts, edges, study.version, comparison)
-
-        await self._checkpoint(run)
-        await runs.step(registrar, run, "deciding")
-        progress.begin("deciding", 1)
-        place = places.database(self._instance.config, "registrar")
-        left_out = await registrar.db.read(lambda conn: consent_study.left_out(registrar, conn, run.study))
-        decided = await self._compute(deciding.decide_study, place, run.study, edges, comparison, left_out)
-        rows = dict(zip(frozen.sources, frozen.rows, strict=True))
-        await runs.apply(registrar, run, decided.with_rows(rows), header.edges, header.sha256)
+        order = WindowOrder(study=run.study, version=study.version, window=run.window, parameters_hash=comparison)
+        window = await self._compared(run, order, progress)
+        header = window.header
+        if header is None or (header.study, header.window) != (run.study, run.window):
+            raise InternalError("the comparator delivered another window", code="foreign_edges")
+        edges = await self._fetch(header)
+        try:
+            await self._checkpoint(run)
+            await runs.step(registrar, run, "deciding")
+            progress.begin("deciding", 1)
+            place = places.database(self._instance.config, "registrar")
+            left_out = await registrar.db.read(lambda conn: consent_study.left_out(registrar, conn, run.study))
+            decided = await self._workers.compute(deciding.decide_study, place, run.study, edges, comparison, left_out)
+            rows = {source.source: source.rows for source in window.sources}
+            await runs.apply(registrar, run, decided.with_rows(rows), header.edges, header.sha256)
+        finally:
+            await asyncio.to_thread(edges.unlink, missing_ok=True)
         progress.done = 1
+        await self._comparator.acknowledge(header)
 
-    async def _compare(self, run: runs.RunRow, frozen: compare.Frozen, progress: _Progress) -> list[compare.Compared]:
-        place = places.database(self._instance.config, "comparator")
-        parts: dict[int, compare.Compared] = {}
-        # At most one task per worker is under way, so that a cancelled run stops after one pass.
-        limit = asyncio.Semaphore(self._instance.config.workers)
+    async def _compared(self, run: runs.RunRow, order: WindowOrder, progress: _Progress) -> WindowState:
+        """Order a window and follow it until its edges lie ready.
 
-        async def one(number: int) -> None:
-            async with limit:
-                await self._checkpoint(run)
-                parts[number] = await self._compute(compare.compare_pass, place, frozen, number)
-                progress.done += 1
+        Raises:
+            CancelledRun: it is not wanted any more. InternalError: the comparator could not.
+        """
+        window = await self._comparator.start(order)
+        progress.begin("comparing", window.total)
+        while window.state in ("running", "unknown"):
+            await self._checkpoint(run)
+            if window.state == "unknown":  # the comparator was restarted, and what it was at is gone
+                window = await self._comparator.start(order)
+            progress.done, progress.total = window.done, window.total
+            window = await self._comparator.window(run.study, run.window, _PATIENCE_SECONDS)
+        if window.state != "delivered":
+            raise InternalError("the comparator could not compare", code=window.code or "window_failed")
+        return window
 
-        async with asyncio.TaskGroup() as group:
-            for number in range(frozen.passes):
-                group.create_task(one(number))
-        return [parts[number] for number in range(frozen.passes)]
+    async def _fetch(self, header: EdgesHeader) -> Path:
+        """The packed edges of a window as a file of the registrar's own, checked against their header.
+
+        Raises:
+            VerificationError: they are others.
+        """
+        folder = places.spool(self._instance.config, "registrar")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / f"{header.study}-{header.window}.edges"
+        digest, size = hashlib.sha256(), 0
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            async for part in self._comparator.edges(header):
+                digest.update(part)
+                size += len(part)
+                await asyncio.to_thread(file.write, part)
+        if digest.hexdigest() != header.sha256 or size != header.edges * EDGE_BYTES:
+            path.unlink()
+            raise VerificationError("the edges are not those that were announced", code="edges_damaged")
+        return path
 
     async def _checkpoint(self, run: runs.RunRow) -> None:
         await self._instance.registrar.db.read(lambda conn: runs.require_wanted(conn, run))
-
-    async def _compute(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a pure function in a worker process; the event loop never computes."""
-        if self._pool is None:
-            # "spawn", not "fork": a forked worker would inherit keys, sockets and the database's threads.
-            self._pool = ProcessPoolExecutor(
-                max_workers=self._instance.config.workers,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=worker.end_with_parent,
-            )
-        return await asyncio.get_running_loop().run_in_executor(self._pool, functools.partial(function, *args))

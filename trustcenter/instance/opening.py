@@ -16,6 +16,7 @@ from trustcenter.audit import MIGRATIONS as AUDIT_MIGRATIONS
 from trustcenter.audit import AuditLog, Event
 from trustcenter.clock import Clock, utc_now
 from trustcenter.comparator import context as comparator_context
+from trustcenter.comparator import deliveries
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
 from trustcenter.errors import ConflictError, NotFoundError, StaleDatabaseError, VerificationError
@@ -61,7 +62,12 @@ REGISTRAR_MIGRATIONS = (
     *linkage_log.MIGRATIONS,
     *rotation_schema.MIGRATIONS,
 )
-COMPARATOR_MIGRATIONS = (*AUDIT_MIGRATIONS, *comparator_schema.MIGRATIONS, fence.COMPARATOR_MIGRATION)
+COMPARATOR_MIGRATIONS = (
+    *AUDIT_MIGRATIONS,
+    *comparator_schema.MIGRATIONS,
+    *deliveries.MIGRATIONS,
+    fence.COMPARATOR_MIGRATION,
+)
 
 
 async def open_store(config: Config, room: str, *, exclusive: bool = True) -> Database:

@@ -36,3 +36,8 @@ def file(config: Config, room: str) -> Path:
             where=room,
         )
     return location
+
+
+def spool(config: Config, room: str) -> Path:
+    """Where a room keeps edges on their way: a directory beside its store, in no backup."""
+    return config.path(config.files.registrar if room == "registrar" else config.files.comparator).parent / "spool"

@@ -5,7 +5,13 @@ The names M0, M2, M5 and M6 are those of the protocol (docs/spec/rooms.md).
 
 from __future__ import annotations
 
+from typing import Annotated, Final, Literal
+
+import msgspec
+
 from .common import Count, Hex16, Hex32, Message, Name, Positive
+
+EDGE_BYTES: Final = 33  # two refs of 16 bytes, the smaller first, and the level
 
 
 class Params(Message, frozen=True, kw_only=True):
@@ -70,6 +76,9 @@ class StudyPhase(Message, frozen=True, kw_only=True):
     purge: bool
 
 
+RoomMessage = Params | Accept | Retire | StudyPhase
+
+
 class EdgesHeader(Message, frozen=True, kw_only=True):
     """M5, first part: what a delivery of edges is; the edges follow packed, 33 bytes each, sorted."""
 
@@ -79,3 +88,33 @@ class EdgesHeader(Message, frozen=True, kw_only=True):
     parameters_hash: Hex32
     edges: Count
     sha256: Hex32
+
+
+class WindowOrder(Message, frozen=True, kw_only=True):
+    """Registrar to comparator: compare what is live as this window."""
+
+    study: Name
+    version: int
+    window: Positive
+    parameters_hash: Hex32
+
+
+class SourceRows(Message, frozen=True):
+    """How many rows of a source a window compared."""
+
+    source: Name
+    rows: Count
+
+
+class WindowState(Message, frozen=True, kw_only=True):
+    """How far a window is. The edges of a delivered one follow packed, 33 bytes each, sorted (M5)."""
+
+    study: Name
+    window: Positive
+    state: Literal["unknown", "running", "delivered", "failed", "cancelled"]
+    stage: str = ""
+    done: Count = 0
+    total: Count = 0
+    code: Annotated[str, msgspec.Meta(max_length=64)] = ""  # why it failed
+    header: EdgesHeader | None = None
+    sources: tuple[SourceRows, ...] = ()

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -50,7 +51,7 @@ class Decided:
 def decide_study(
     place: Location,
     study: str,
-    edges: bytes,
+    edges: Path,
     comparison_hash: str,
     left_out: frozenset[tuple[int, int]] = frozenset(),
 ) -> Decided:
@@ -59,7 +60,7 @@ def decide_study(
     Args:
         place: the registrar's store, of which one snapshot is read.
         study: name of the study.
-        edges: packed edges (M5), 33 bytes each.
+        edges: file of packed edges (M5), 33 bytes each.
         comparison_hash: hash of the parameters of the comparison.
         left_out: records (domain row id, serial) that take no part, for want of consent.
     """
@@ -70,7 +71,8 @@ def decide_study(
 
     data = _read(place, study, left_out)
     densities = shipped(schemas.load(data.schema).profile)
-    pairs = aggregate(np.frombuffer(edges, dtype=EDGE), RefIndex.build(data.refs))
+    table = np.fromfile(edges, dtype=EDGE)
+    pairs = aggregate(table, RefIndex.build(data.refs))
     decision = decide(pairs, data.sources, data.deduplicated, densities, data.bounds, ties=tie_ranks(data.tags))
     clusters = agglomerate(decision, data.sources, data.deduplicated, data.tags, data.verdicts)
     labels = clusters.labels.tolist()
@@ -110,7 +112,7 @@ def decide_study(
             )
             for a, b in combinations(range(len(data.sites)), 2)
         ],
-        edges=len(edges) // EDGE.itemsize,
+        edges=len(table),
         persons=len(sizes),
         linked_persons=sum(size > 1 for size in sizes.values()),
         largest_cluster=max(sizes.values(), default=0),
