@@ -17,6 +17,7 @@ from .errors import InvalidPublicKeyError, KeysUsageError, SecretFileError, Sign
 WORD: Final = "tc-person-1"
 KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
+_COSIGNATURE: Final = b"cosignature/v1\n"
 _CONTEXT: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 _PRIME: Final = 2**255 - 19
@@ -94,6 +95,23 @@ class PersonalKey(Guarded):
             KeysUsageError: not a possible context.
         """
         return _text.to_base64url(self._key.sign(_message(context, statement)))
+
+    @property
+    def public_bytes(self) -> bytes:
+        """The 32 bytes of the public key."""
+        return self._raw
+
+    def cosign(self, message: bytes) -> bytes:
+        """Sign, as it is, the message of a cosignature (C2SP tlog-cosignature); 64 bytes.
+
+        Nothing else that this key signs begins as such a message does.
+
+        Raises:
+            KeysUsageError: another message.
+        """
+        if not message.startswith(_COSIGNATURE):
+            raise KeysUsageError("this is not the message of a cosignature", where="message")
+        return self._key.sign(message)
 
     def __repr__(self) -> str:
         return f"<PersonalKey {self.fingerprint} (redacted)>"

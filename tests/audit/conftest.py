@@ -32,6 +32,11 @@ _SUITES: dict[str, tuple[str, dict[str, set[str]], set[str]]] = {
         {"valid", "invalid"},
     ),
     "note_case": ("note.json", {"*": {"name", "vkey", "note", "expect"}}, {"verified", "rejected"}),
+    "cosignature_case": (
+        "cosignature.json",
+        {"*": {"name", "vkey", "note", "expect", "time"}},
+        {"cosigned", "absent", "rejected", "no witness"},
+    ),
     "checkpoint_case": ("checkpoint.json", {"*": {"name", "text", "expect"}}, {"parsed", "rejected"}),
     "canonical_case": (
         "canonical.json",

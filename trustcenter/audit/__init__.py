@@ -3,10 +3,12 @@
 from .chain import KeyChain
 from .events import Event, Outcome
 from .extract import Selection
+from .known import Witnesses
 from .log import MIGRATIONS, AuditLog
 from .note import Checkpoint, Key, check_fingerprint, fingerprint, open_checkpoint, parse_vkey
+from .report import Report
 from .tree import merkle_root, verify_consistency, verify_inclusion
-from .verify import Report, verify_bundle
+from .verify import verify_bundle
 
 __all__ = [
     "MIGRATIONS",
@@ -18,6 +20,7 @@ __all__ = [
     "Outcome",
     "Report",
     "Selection",
+    "Witnesses",
     "check_fingerprint",
     "fingerprint",
     "merkle_root",

@@ -115,6 +115,7 @@ class Event(StrEnum):
 
     LOG_EXPORT = "auditor:log:export"
     LOG_CHECKPOINT = "auditor:log:checkpoint"
+    LOG_COSIGN = "site:log:cosign"
 
     # The comparator's own log.
     UPLOAD_OPEN = "site:upload:open"

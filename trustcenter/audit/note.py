@@ -19,30 +19,33 @@ from .tree import EMPTY_ROOT, HASH_BYTES
 NOTE_BYTES_MAX: Final = 1 << 20
 SIGNATURES_MAX: Final = 100
 SIZE_MAX: Final = 1 << 53
-_ED25519: Final = b"\x01"
+ED25519: Final = b"\x01"
+COSIGNATURE: Final = b"\x04"
+_KINDS: Final = {ED25519: "an Ed25519 key", COSIGNATURE: "a witness's Ed25519 key"}
 _DASH: Final = "\u2014"
 
 
 @dataclass(frozen=True)
 class Key:
-    """A verifier key: name and Ed25519 public key (32 bytes)."""
+    """A verifier key: name, Ed25519 public key (32 bytes), and what it signs: notes (0x01), or cosignatures (0x04)."""
 
     name: str
     public: bytes
+    kind: bytes = ED25519
 
     @property
     def id(self) -> bytes:
-        """The 4-byte key id: SHA-256(name || LF || 0x01 || public key), cut."""
-        return hashlib.sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:4]
+        """The 4-byte key id: SHA-256(name || LF || kind || public key), cut."""
+        return hashlib.sha256(self.name.encode() + b"\n" + self.kind + self.public).digest()[:4]
 
     @property
     def vkey(self) -> str:
-        """The text form: name, id in hex, base64 of type and key, joined by "+"."""
-        return f"{self.name}+{self.id.hex()}+{_b64(_ED25519 + self.public)}"
+        """The text form: name, id in hex, base64 of kind and key, joined by "+"."""
+        return f"{self.name}+{self.id.hex()}+{_b64(self.kind + self.public)}"
 
 
-def parse_vkey(text: str) -> Key:
-    """Read a verifier key of type Ed25519.
+def parse_vkey(text: str, kind: bytes = ED25519) -> Key:
+    """Read a verifier key of one kind.
 
     Raises:
         VerificationError: not of that form, another type, or an id that does not fit the key.
@@ -51,9 +54,9 @@ def parse_vkey(text: str) -> Key:
     if len(parts) != 3 or not valid_name(parts[0]):
         raise VerificationError("a verifier key has the form name+id+key")
     material = _unb64(parts[2])
-    if len(material) != 33 or material[:1] != _ED25519:
-        raise VerificationError("the verifier key is not an Ed25519 key")
-    key = Key(parts[0], material[1:])
+    if len(material) != 33 or material[:1] != kind:
+        raise VerificationError(f"the verifier key is not {_KINDS[kind]}")
+    key = Key(parts[0], material[1:], kind)
     if key.id.hex() != parts[1]:
         raise VerificationError("the id in the verifier key does not belong to the key")
     return key
@@ -107,7 +110,12 @@ def sign_notes(text: str, signers: Sequence[tuple[Key, Callable[[bytes], bytes]]
     if not text.endswith("\n") or len(text) < 2 or _has_control(text) or not names:
         raise VerificationError("this text or key name cannot stand in a signed note")
     raw = text.encode()
-    return text + "\n" + "".join(f"{_DASH} {key.name} {_b64(key.id + sign(raw))}\n" for key, sign in signers)
+    return text + "\n" + "".join(signature_line(key, sign(raw)) for key, sign in signers)
+
+
+def signature_line(key: Key, signature: bytes) -> str:
+    """The line of a note that holds a signature."""
+    return f"{_DASH} {key.name} {_b64(key.id + signature)}\n"
 
 
 def parse_note(note: str) -> Note:

@@ -3,11 +3,11 @@
 # mypy: ignore-errors
 """Verify an audit bundle without the program that wrote it: one file, Python 3.11 and `cryptography`, nothing else.
 
-    python verify_log.py BUNDLE --key FINGERPRINT [--checkpoint OLD]...
+    python verify_log.py BUNDLE --key FINGERPRINT [--checkpoint OLD]... [--witness KEY]... [--quorum N]
 
-BUNDLE is a log (.ndjson), or an archive (.zip) with log.ndjson in it. Exit code 0: intact; 3: broken, and the first
-broken part is named; 1: it cannot be read. Written apart from the service's own verifier, from docs/spec/audit-log.md,
-audit-bundle.md and checkpoint.md, so that one checks the other.
+BUNDLE is a log (.ndjson), or an archive (.zip) with log.ndjson, and heads that sites cosigned, in it. Exit code 0:
+intact; 3: broken, and the first broken part is named; 1: it cannot be read. Written apart from the service's own
+verifier, from docs/spec/audit-log.md, audit-bundle.md, checkpoint.md and cosignature.md, so that one checks the other.
 """
 
 import argparse
@@ -78,11 +78,11 @@ def unbase64(text):
     return raw
 
 
-def read_key(vkey):
-    """(name, id, public key) of a verifier key."""
+def read_key(vkey, kind=1):
+    """(name, id, public key) of a verifier key; kind 4 is that of a witness."""
     name, ident, text = vkey.split("+", 2)
     raw = unbase64(text)
-    if not NAME.match(name) or len(raw) != 33 or raw[0] != 1:
+    if not NAME.match(name) or len(raw) != 33 or raw[0] != kind:
         raise ValueError("not an Ed25519 verifier key")
     if hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4].hex() != ident:
         raise ValueError("the id does not belong to the key")
@@ -123,6 +123,22 @@ def verify_note(note, key):
     for signature in mine:
         Ed25519PublicKey.from_public_bytes(key[2]).verify(signature, text.encode())
     return text
+
+
+def cosigned(note, key):
+    """When a witness says that it saw this head, in seconds since 1970; None if it does not."""
+    text, signatures = split_note(note)
+    found = None
+    for name, ident, raw in signatures:
+        if (name, ident) != key[:2]:
+            continue
+        seconds = int.from_bytes(raw[:8], "big")
+        if len(raw) != 72 or not 0 < seconds <= 2**53:
+            raise ValueError("not a cosignature")
+        signed = f"cosignature/v1\ntime {seconds}\n{text}".encode()
+        Ed25519PublicKey.from_public_bytes(key[2]).verify(raw[8:], signed)
+        found = max(seconds, found or 0)
+    return found
 
 
 def read_head(text):
@@ -347,7 +363,7 @@ def read_entry(leaf, room):
     return entry
 
 
-def verify(stream, expected=None, old_notes=()):
+def verify(stream, expected=None, old_notes=(), witnesses=(), quorum=0):
     """Verify a bundle. Returns what was found; raises Broken."""
     header, keys, signed = read_header(stream, expected)
     selected = signed is not None
@@ -358,14 +374,21 @@ def verify(stream, expected=None, old_notes=()):
             fail(f"handover {number}", "a key was handed over after the end of the log")
         handed[turn[0]] = fingerprint(turn[2])
         marks.setdefault(turn[0], []).append(turn[3])
+    seen = {}
     for number, note in enumerate(old_notes, 1):
         try:
             old = keys.open(note)
+            for witness in witnesses:
+                if cosigned(note, witness) and old[1]:
+                    seen[witness[0]] = max(old[1], seen.get(witness[0], 0))
         except (ValueError, InvalidSignature):
             fail(f"old checkpoint {number}", "not signed by the key of this log")
         if old[1] > size:
             fail(f"old checkpoint {number}", "the log is shorter than it was")
-        marks.setdefault(old[1], []).append(old[2])
+        if old[2] not in marks.setdefault(old[1], [old[2]]):
+            fail(f"old checkpoint {number}", "two signed heads of one size differ: two histories were signed")
+    if len(seen) < quorum:
+        fail("witnesses", f"{len(seen)} of them have cosigned a head of this log, and {quorum} must")
     tree, good = Tree(), 0
     room = origin.rpartition("/")[2]
     order, rules, found, unclaimed = Order(room), Rules(), 0, -1
@@ -407,6 +430,8 @@ def verify(stream, expected=None, old_notes=()):
         "root": tree.root().hex(),
         "keys": [fingerprint(header["vkey"]), *handed.values()],
         "selection": header.get("selection") or "everything",
+        "witnesses": seen,
+        "agreed": sorted(seen.values(), reverse=True)[quorum - 1] if quorum else 0,
     }
 
 
@@ -515,20 +540,45 @@ def opened(path):
     return open(path, "rb")
 
 
+def heads_inside(path):
+    """Heads in an archive that sites have cosigned."""
+    if not zipfile.is_zipfile(path):
+        return []
+    archive = zipfile.ZipFile(path)
+    return [archive.read(name).decode("utf-8") for name in sorted(archive.namelist()) if name.startswith("cosigned/")]
+
+
+def witness_keys(given):
+    """The verifier keys of witnesses, each given as text or as a file."""
+    keys = []
+    for text in given:
+        if "+" not in text:
+            with open(text, encoding="utf-8") as file:
+                text = file.read()
+        keys.append(read_key(text.strip(), 4))
+    return keys
+
+
 def main():
     """Read the command line, verify, say what was found."""
     parser = argparse.ArgumentParser(description="Verify an audit bundle.")
     parser.add_argument("bundle")
     parser.add_argument("--key", help="fingerprint of the log's first key, from paper")
     parser.add_argument("--checkpoint", action="append", default=[], metavar="FILE", help="an earlier checkpoint")
+    parser.add_argument("--witness", action="append", default=[], metavar="KEY", help="a site that must have cosigned")
+    parser.add_argument("--quorum", type=int, metavar="N", help="how many of the witnesses must have; default all")
     options = parser.parse_args()
     try:
         old = []
         for path in options.checkpoint:
             with open(path, encoding="utf-8", newline="") as file:
                 old.append(file.read())
+        witnesses = witness_keys(options.witness)
+        quorum = len(witnesses) if options.quorum is None else options.quorum
+        if not min(1, len(witnesses)) <= quorum <= len(witnesses):
+            parser.error("the quorum is at least 1, and not above the number of witnesses")
         with opened(options.bundle) as stream:
-            found = verify(stream, options.key, old)
+            found = verify(stream, options.key, [*old, *heads_inside(options.bundle)], witnesses, quorum)
     except Broken as error:
         where, why = error.args
         print(f"BROKEN at {where}: {why}", file=sys.stderr)

@@ -54,6 +54,17 @@ class AuditOperations:
         path = f"/v1/audit/{quoted(room)}/consistency/{old:d}/{new:d}"
         return decoded(await self._http.call("GET", path, repeatable=True), m.ConsistencyProof)
 
+    async def audit_cosign(self, room: str, cosignature: m.Cosignature) -> m.CosignedHead:
+        """Give the service a head of a room's log that the calling site has cosigned."""
+        body = msgspec.json.encode(cosignature)
+        path = f"/v1/audit/{quoted(room)}/cosignatures"
+        return decoded(await self._http.call("POST", path, body=body, repeatable=True), m.CosignedHead)
+
+    async def audit_cosigned(self, room: str) -> m.CosignedHeads:
+        """The newest head of a room's log that each site has cosigned."""
+        path = f"/v1/audit/{quoted(room)}/cosigned"
+        return decoded(await self._http.call("GET", path, repeatable=True), m.CosignedHeads)
+
     async def propose_decisions(self, study: str, run: str, reason: str) -> m.LinkageDisclosure:
         """Ask for the decisions of a run (auditor)."""
         path = f"/v1/studies/{quoted(study)}/runs/{quoted(run)}/disclosures"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
+
+import msgspec
 
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
 
 from .api import TrustCenter
 from .audit_tables import TABLES
-from .bundles import LOG_NAME, claims, opened, read_checkpoint
+from .bundles import COSIGNED, LOG_NAME, claims, opened, read_checkpoint
 from .files import replacing, require_writable
 
 FORMATS: Final = ("bundle", "archive", *TABLES)
@@ -77,10 +79,14 @@ async def export_log(
         BundleError: what the service sent is not what it has signed; tables are made of verified entries only.
     """
     require_writable(target, force=force)
-    pieces = center.audit_export(room) if wanted is None else center.audit_extract(room, wanted)
     if form == "bundle":
+        pieces = center.audit_export(room) if wanted is None else center.audit_extract(room, wanted)
         with replacing(target, force=force) as stream:
             return await _copy(pieces, stream)
+    heads = (await center.audit_cosigned(room)).heads if form == "archive" else []
+    if wanted is not None:
+        wanted = msgspec.structs.replace(wanted, through=[*wanted.through, *(head.size for head in heads)])
+    pieces = center.audit_export(room) if wanted is None else center.audit_extract(room, wanted)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".audit-") as folder:
         path = Path(folder) / LOG_NAME
         with path.open("wb") as stream:
@@ -88,7 +94,7 @@ async def export_log(
         if form == "archive":
             checkpoint = await center.audit_checkpoint(room)
             with replacing(target, force=force) as stream:
-                _archive(stream, path, checkpoint)
+                _archive(stream, path, checkpoint, {head.size: head.note for head in heads})
             return lines
         return convert(path, target, form, force=force)
 
@@ -120,14 +126,16 @@ async def _copy(pieces: AsyncIterator[bytes], stream: IO[bytes]) -> int:
     return count
 
 
-def _archive(stream: IO[bytes], log: Path, checkpoint: str) -> None:
-    """Log, its verifier, the head to keep, and a page that says what to do."""
+def _archive(stream: IO[bytes], log: Path, checkpoint: str, cosigned: Mapping[int, str]) -> None:
+    """Log, its verifier, the head to keep, heads that sites cosigned, and a page that says what to do."""
     from trustcenter.audit import verify_log
 
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         archive.write(log, LOG_NAME)
         archive.write(verify_log.__file__, "verify_log.py")
         archive.writestr("checkpoint.txt", checkpoint)
+        for size, note in cosigned.items():
+            archive.writestr(f"{COSIGNED}{size}.txt", note)
         archive.writestr("README.txt", _README)
 
 
@@ -139,4 +147,6 @@ _README = """An audit log, and what is needed to verify it without the program t
 FINGERPRINT was printed when the instance was made; have it from paper, or from a person you trust, not from here.
 Do not trust verify_log.py from this archive either if you have an earlier copy: compare the two.
 Keep checkpoint.txt: next time, --checkpoint shows that nothing before it was rewritten.
+Heads in cosigned/ are held against the log as well. --witness KEY (from a site, not from here; repeat) demands that the
+site has cosigned one of them: then that site and you were shown the same log up to there.
 """

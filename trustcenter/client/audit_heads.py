@@ -90,7 +90,7 @@ class HeadWatch:
             return
         from .audit_proofs import claimed, extends, keys_of
 
-        before = self._load()
+        before = load(self._path)
         mark = self._fingerprint or (before.fingerprint if before is not None else None)
         try:
             now = await center.audit_checkpoint(ROOM)
@@ -128,19 +128,6 @@ class HeadWatch:
         keys_of(proof, mark).open(now)
         self._save(Kept(fingerprint=mark or fingerprint(proof.vkey), checkpoint=now))
 
-    def _load(self) -> Kept | None:
-        try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Kept)
-        except FileNotFoundError:
-            return None
-        except (OSError, msgspec.DecodeError):
-            raise LocalFileError(
-                "the file with the heads of the log cannot be read",
-                code="heads_unreadable",
-                hint="restore it; without it a log that was rewritten is not noticed here",
-                where=self._path.name,
-            ) from None
-
     def _save(self, kept: Kept) -> None:
         try:
             with replacing(self._path, force=True) as stream:
@@ -151,6 +138,25 @@ class HeadWatch:
                 code="heads_unwritable",
                 hint="give the directory of the connection file to the user of this job",
             ) from None
+
+
+def load(path: Path) -> Kept | None:
+    """The head that was kept; None if there is none yet.
+
+    Raises:
+        LocalFileError: the file cannot be read.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Kept)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError):
+        raise LocalFileError(
+            "the file with the heads of the log cannot be read",
+            code="heads_unreadable",
+            hint="restore it; without it a log that was rewritten is not noticed here",
+            where=path.name,
+        ) from None
 
 
 def beside(connection: Path) -> Path:

@@ -15,10 +15,11 @@ from trustcenter.errors import BundleError, VerificationError
 from .errors import LocalFileError
 
 if TYPE_CHECKING:
-    from trustcenter.audit import Report
+    from trustcenter.audit import Report, Witnesses
     from trustcenter.audit.entries import Entry
 
 LOG_NAME: Final = "log.ndjson"  # in an archive
+COSIGNED: Final = "cosigned/"  # in an archive: heads that sites have cosigned
 _BUFFER: Final = 2**20
 _HEADER_BYTES: Final = 2**20
 
@@ -28,19 +29,22 @@ def verify_files(
     fingerprints: Sequence[str] = (),
     checkpoints: Sequence[Path] = (),
     *,
+    witnesses: Witnesses | None = None,
     each: Callable[[Entry, bytes, bytes], None] | None = None,
 ) -> list[tuple[Path, Report]]:
     """Verify bundles one after the other; the first broken one ends it.
 
     With several fingerprints each bundle is held against the one that fits its key; with one, all are. A
-    checkpoint is held against the bundles of its log, and one that belongs to none of them is an error. `each` is
-    called with every entry, its leaf and its leaf hash, before it is proven.
+    checkpoint is held against the bundles of its log, and one that belongs to none of them is an error; so are the
+    cosigned heads in an archive. `witnesses` must have cosigned heads of each log. `each` is called with every entry, its
+    leaf and its leaf hash, before it is proven.
 
     Raises:
         BundleError: names the first broken entry. LocalFileError: a file cannot be read.
     """
-    from trustcenter.audit import verify_bundle
+    from trustcenter.audit import Witnesses, verify_bundle
 
+    demanded = Witnesses() if witnesses is None else witnesses
     old = [read_checkpoint(path) for path in checkpoints]
     used: set[int] = set()
     reports = []
@@ -51,7 +55,10 @@ def verify_files(
             used.update(mine)
             expected = _expected(vkey, fingerprints)
             try:
-                report = verify_bundle(stream, fingerprint=expected, old_checkpoints=[old[i] for i in mine], each=each)
+                heads = [*(old[i] for i in mine), *cosigned(path)]
+                report = verify_bundle(
+                    stream, fingerprint=expected, old_checkpoints=heads, witnesses=demanded, each=each
+                )
             except BundleError as error:
                 where = f"{path.name}: {error.where}" if len(bundles) > 1 else error.where
                 raise BundleError(error.message, hint=error.hint, where=where) from None
@@ -87,6 +94,24 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             yield stream
         except zipfile.BadZipFile:
             raise BundleError("the archive is damaged", where=LOG_NAME) from None
+
+
+def cosigned(path: Path) -> list[str]:
+    """The heads in an archive that sites have cosigned, by name; none of a plain bundle.
+
+    Raises:
+        LocalFileError: it cannot be read. BundleError: the archive is damaged.
+    """
+    if not zipfile.is_zipfile(path):
+        return []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(name for name in archive.namelist() if name.startswith(COSIGNED))
+            return [archive.read(name).decode("utf-8") for name in names]
+    except OSError:
+        raise LocalFileError("a bundle cannot be read", code="no_input", where=path.name) from None
+    except (zipfile.BadZipFile, UnicodeDecodeError):
+        raise BundleError("the archive is damaged", where=COSIGNED) from None
 
 
 def claims(stream: BinaryIO) -> tuple[str, str]:

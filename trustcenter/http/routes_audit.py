@@ -9,7 +9,7 @@ from trustcenter.audit import AuditLog, Event, Selection
 from trustcenter.audit.extract import unknown_events
 from trustcenter.errors import NotFoundError, UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import linkage_disclosure, subject
+from trustcenter.registrar import cosignatures, linkage_disclosure, subject
 from trustcenter.store import Connection, Database
 
 from .calls import APPROVER, AUDITOR, OPERATOR, SITE, Answer, Binary, Call, Lines, Route
@@ -80,6 +80,20 @@ def _within(proof: Callable[[Connection], T], conn: Connection) -> T:
         raise NotFoundError(
             "the log has no such place", code="unknown_place", hint="compare with the size in its checkpoint"
         ) from None
+
+
+async def cosign(call: Call) -> Answer:
+    db, log = _room(call)
+    body: api.Cosignature = call.body
+    head = await db.read(
+        lambda conn: cosignatures.checked(conn, log, call.principal.name, body, call.instance.registrar.clock())
+    )
+    return await cosignatures.keep(call.instance.registrar, call.principal, call.request_id, log.room, head)
+
+
+async def cosigned(call: Call) -> Answer:
+    _, log = _room(call)
+    return await call.instance.registrar.db.read(lambda conn: cosignatures.heads(conn, log))
 
 
 async def export(call: Call) -> Answer:
@@ -188,6 +202,14 @@ ROUTES = (
     Route(
         "GET", "/v1/audit/{room}/consistency/{old}/{new}", "auditConsistency", _READERS,
         "Proof that a room's log extends what it was", consistency, None, api.ConsistencyProof,
+    ),
+    Route(
+        "POST", "/v1/audit/{room}/cosignatures", "auditCosign", SITE,
+        "Say that the calling site saw a head of a room's log", cosign, api.Cosignature, api.CosignedHead,
+    ),
+    Route(
+        "GET", "/v1/audit/{room}/cosigned", "auditCosigned", _READERS,
+        "Heads of a room's log that sites have cosigned", cosigned, None, api.CosignedHeads,
     ),
     Route(
         "GET", "/v1/audit/{room}/export", "auditExport", AUDITOR, "A room's log as a verifiable bundle",

@@ -3,6 +3,9 @@
 from .access import Certificate, CertificateBind, Certificates, Grants, GrantSet, Operation, SiteLimits, SiteUsage
 from .audit import (
     ConsistencyProof,
+    Cosignature,
+    CosignedHead,
+    CosignedHeads,
     InclusionProof,
     LinkageDecision,
     LinkageDisclosure,
@@ -150,6 +153,9 @@ __all__ = [
     "ConsentStatus",
     "ConsentStatuses",
     "ConsistencyProof",
+    "Cosignature",
+    "CosignedHead",
+    "CosignedHeads",
     "Deduplication",
     "Denial",
     "Domain",

@@ -55,6 +55,30 @@ class ConsistencyProof(Message, frozen=True, kw_only=True):
     handovers: list[str]
 
 
+class Cosignature(Message, frozen=True, kw_only=True):
+    """A head of a room's log with the cosignature of the calling site (docs/spec/cosignature.md).
+
+    `witness` is the verifier key of the cosignature.
+    """
+
+    note: Annotated[str, msgspec.Meta(max_length=8192)]
+    witness: Annotated[str, msgspec.Meta(max_length=300)]
+
+
+class CosignedHead(Message, frozen=True, kw_only=True):
+    """A head of a room's log, the sites' cosignatures on it, and their verifier keys as the service knows them."""
+
+    size: Count
+    note: str
+    witnesses: list[str]
+
+
+class CosignedHeads(Message, frozen=True, kw_only=True):
+    """The newest head that each site has cosigned, largest first."""
+
+    heads: list[CosignedHead]
+
+
 class LinkageDisclosurePropose(Message, frozen=True, kw_only=True):
     """Why an auditor needs the decisions of a run; an approver reads it."""
 
