@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 import time
 from pathlib import Path
@@ -176,3 +177,59 @@ def test_an_erased_decision_leaves_the_log_valid(world, linked: dict[str, Any], 
     found = json.loads(cli("audit", "check-decisions", target, bundle, "--json").stdout)
     assert found["erased"] == salts
     assert found["decisions"] == entry_of(world, linked["run"])["decisions"]
+
+
+def _words(value: Any) -> set[Any]:
+    """Every string, and every number that is too large to be a count, in some JSON."""
+    if isinstance(value, dict):
+        return set().union(*map(_words, value.values()), set())
+    if isinstance(value, list):
+        return set().union(*map(_words, value), set())
+    return {value} if isinstance(value, str) or value > 1_000_000 else set()
+
+
+def test_nothing_but_what_is_meant_to_stands_in_both_logs(world, linked: dict[str, Any]) -> None:
+    registrar, comparator = (
+        [line["leaf"] for line in world["clara"]("GET", f"/v1/audit/{room}/export").lines if "leaf" in line]
+        for room in ("registrar", "comparator")
+    )
+    kinds = {leaf["event"] for leaf in comparator}
+    assert {"site:upload:complete", "comparator:rows:accept", "comparator:window:deliver"} <= kinds
+    assert {"site:map:accept", "registrar:run:apply"} <= {leaf["event"] for leaf in registrar}
+    # By design (docs/spec/audit-log.md, section 3): by these an auditor compares the rooms.
+    uploads = [leaf["data"] for leaf in registrar if leaf["event"] == "site:map:accept"]
+    run = entry_of(world, linked["run"])
+    meant = {"north", "south", "east", STUDY, run["fingerprint"], run["parameters"], run["edges_sha256"]}
+    meant |= {data[word] for data in uploads for word in ("upload", "root")}
+    meant |= {registrar[0]["data"]["instance"], "service", "registrar", "done", "instance:service:initialise"}
+    both = set.union(*map(_words, registrar)) & set.union(*map(_words, comparator))
+    assert both - meant == set()
+    assert {"north", STUDY, uploads[0]["upload"], run["edges_sha256"]} <= both
+    # The other way round: no identifier of a client, request, record or pseudonym that the registrar knows.
+    text = json.dumps(comparator)
+    requests = {leaf["data"]["request"] for leaf in registrar if leaf["data"].get("request")}
+    names = {leaf["who"] for leaf in registrar} - {"service", "north", "south", "east"}
+    assert requests
+    assert {"clara"} <= names
+    with stored(world.live.dir, "registrar") as conn:
+        tokens = {row[0] for row in conn.execute("SELECT id FROM token").fetchall()}
+        domains = {row[0] for row in conn.execute("SELECT name FROM domain WHERE study IS NOT NULL").fetchall()}
+        persons = {bytes(row[0]).hex() for row in conn.execute("SELECT person FROM record WHERE person IS NOT NULL")}
+    results = [
+        line
+        for site in ("north", "south", "east")
+        for line in world[site]("GET", f"/v1/studies/{STUDY}/results").lines
+        if "pseudonym" in line
+    ]
+    records, pseudonyms = ({line[word] for line in results} for word in ("record_number", "pseudonym"))
+    for known in (requests, names, tokens, domains, persons, records, pseudonyms, {linked["run"]}):
+        assert known
+        assert not [value for value in known if value in text]
+    # The window stands instead of the clock, in whatever form a clock could be told.
+    for leaf in comparator:
+        assert "time" not in leaf
+        assert isinstance(leaf["window"], int)
+        assert leaf["window"] < 1_000
+    assert not re.search(r"20[0-9]{2}-[0-9]{2}", text)
+    numbers = {value for leaf in comparator for value in _words(leaf) if isinstance(value, int)}
+    assert numbers == set()

@@ -20,6 +20,8 @@ _TIME: Final = re.compile(
     r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z\Z",
     re.ASCII,
 )
+# With one of these the comparator's log and the registrar's would tell together which rows belong to which request.
+_NOT_AT_COMPARATOR: Final = frozenset({"time", "request", "domain", "serials", "commitment"})
 _RESERVED: Final = frozenset({"v", "seq", "event", "time", "clock_skew"})
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -155,8 +157,8 @@ def _check_both(entry: Entry) -> None:
 
 
 def _check_comparator(event: Event, window: object, data: Mapping[str, Any]) -> None:
-    if "time" in data:
-        raise ValueError("the comparator's entries carry the window, not the time")
+    if not _NOT_AT_COMPARATOR.isdisjoint(data):
+        raise ValueError("the comparator's entries hold no time, request, domain, serials or commitment")
     if event not in COMPARATOR_EVENTS:
         raise ValueError("this event cannot happen at the comparator")
     if type(window) is not int or not 0 <= window <= canonical.INTEGER_MAX:

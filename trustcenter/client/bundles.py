@@ -36,8 +36,8 @@ def verify_files(
 
     With several fingerprints each bundle is held against the one that fits its key; with one, all are. A
     checkpoint is held against the bundles of its log, and one that belongs to none of them is an error; so are the
-    cosigned heads in an archive. `witnesses` must have cosigned heads of each log. `each` is called with every entry, its
-    leaf and its leaf hash, before it is proven.
+    cosigned heads in an archive. `witnesses` must have cosigned heads of each log. `each` is called with every entry,
+    its leaf and its leaf hash, before it is proven.
 
     Raises:
         BundleError: names the first broken entry. LocalFileError: a file cannot be read.
