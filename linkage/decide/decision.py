@@ -95,6 +95,7 @@ def decide(
     cut: float | None = None,
     ties: I64 | None = None,
     known: Mapping[tuple[int, int], Fitted] | None = None,
+    refused: Sequence[int] | None = None,
 ) -> Decision:
     """Estimate the weights per pair of sources, where they are not known, and decide.
 
@@ -107,6 +108,7 @@ def decide(
         cut: posterior above which a pair is a match; by default `cut_for` the number of sources.
         ties: (records,) ranks of tie keys (`tie_ranks`); without them the record number breaks ties.
         known: frozen weights, per pair of numbers of sources, ascending (`linkage.decide.parameters`).
+        refused: sources whose declaration does not hold, where that is known; otherwise it is checked, over all pairs.
     """
     m, records = len(pairs), len(sources)
     known = known or {}
@@ -135,8 +137,9 @@ def decide(
             )
         )
     declared = np.array(deduplicated, np.bool_)
-    refused = _wrongly_declared(pairs, sources, declared, posterior, winner, cut, bounds[1])
-    declared[refused] = False
+    if refused is None:
+        refused = _wrongly_declared(pairs, sources, declared, posterior, winner, cut, bounds[1])
+    declared[list(refused)] = False
     both = declared[sources[pairs.a]] & declared[sources[pairs.b]]
     band = winner & (posterior >= bounds[0]) & (posterior <= bounds[1])
     cls = np.full(m, Class.NON_MATCH, np.uint8)
@@ -146,12 +149,18 @@ def decide(
     return Decision(pairs, posterior, relative, winner, cls, band, tuple(weights), tuple(refused))
 
 
+def pair_of_sources(pairs: Pairs, sources: NDArray[np.int32], count: int) -> I64:
+    """(m,) i8: smaller number of the two sources times their count, plus the larger."""
+    x, y = sources[pairs.a].astype(np.int64), sources[pairs.b].astype(np.int64)
+    key: I64 = np.minimum(x, y) * count + np.maximum(x, y)
+    return key
+
+
 def _per_pair_of_sources(pairs: Pairs, sources: NDArray[np.int32], count: int) -> list[tuple[tuple[int, int], I64]]:
     """(sources, positions) for every pair of sources that has pairs, ascending."""
     if not len(pairs):
         return []
-    x, y = sources[pairs.a].astype(np.int64), sources[pairs.b].astype(np.int64)
-    key = np.minimum(x, y) * count + np.maximum(x, y)
+    key = pair_of_sources(pairs, sources, count)
     order = np.argsort(key, kind="stable")
     names, starts = np.unique(key[order], return_index=True)
     groups = np.split(order, starts[1:])

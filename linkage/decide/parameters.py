@@ -9,6 +9,7 @@ changes it, and it does not matter in how many windows the records came.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.decide.aggregate import Pairs
-from linkage.decide.decision import DOUBLE_MIN, DOUBLE_SHARE, Decision, Weights, cut_for, decide
+from linkage.decide.decision import DOUBLE_MIN, DOUBLE_SHARE, Decision, cut_for, decide, pair_of_sources
 from linkage.decide.densities import BINS, Densities
 from linkage.decide.fit import Fitted
 from linkage.errors import ParametersError
@@ -60,6 +61,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         double_share: share of a source's matches above which its declaration of being deduplicated is refused.
         double_min: records, at least, for that.
         weights: of the pairs of sources that had pairs of records, ascending by name.
+        refused: names of the sources whose declaration of being deduplicated did not hold in the last run over all
+            pairs, ascending.
     """
 
     format: Literal["trustcenter/decision/2"] = "trustcenter/decision/2"
@@ -72,6 +75,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     double_share: _Share = DOUBLE_SHARE
     double_min: int = DOUBLE_MIN
     weights: tuple[PairOfSources, ...] = ()
+    refused: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -102,25 +106,34 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         table = np.frombuffer(self.densities, "<f8").reshape(shape).astype(np.float64)
         return Densities(self.profile, self.grades, table[0], table[1])
 
-    def known(self, names: Sequence[str]) -> dict[tuple[int, int], Fitted]:
-        """Frozen weights by the numbers that these sources have now; of sources that are not among them, none."""
+    def settled(self, names: Sequence[str]) -> bool:
+        """Whether the weights of every two of these sources are frozen."""
+        return len(self.known(names)) == math.comb(len(names), 2)
+
+    def known(self, names: Sequence[str], *, frozen: bool = True) -> dict[tuple[int, int], Fitted]:
+        """Weights by the numbers that these sources have now; of sources that are not among them, none.
+
+        Args:
+            names: of the sources, in the order of their numbers.
+            frozen: only those that are.
+        """
         place = {name: i for i, name in enumerate(names)}
         found = {}
         for pair in self.weights:
             x, y = (place.get(name, -1) for name in pair.sources)
-            if pair.frozen and min(x, y) >= 0:
+            if (pair.frozen or not frozen) and min(x, y) >= 0:
                 found[min(x, y), max(x, y)] = Fitted(pair.won, pair.lost)
         return found
 
-    def after(self, weights: Sequence[Weights], names: Sequence[str]) -> Parameters:
-        """With the weights of a run; frozen ones stay as they are, also of sources that took no part in it.
+    def after(self, decision: Decision, names: Sequence[str]) -> Parameters:
+        """With the weights of a run over all pairs; frozen ones stay, also of sources that took no part in it.
 
         Args:
-            weights: of the run's decision.
+            decision: of the run.
             names: of its sources.
         """
         kept = {pair.sources: pair for pair in self.weights if pair.frozen}
-        for found in weights:
+        for found in decision.weights:
             x, y = sorted(names[s] for s in found.sources)
             if found.fitted is not None and (x, y) not in kept:
                 kept[x, y] = PairOfSources(
@@ -130,7 +143,11 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                     won=found.fitted.won,
                     lost=found.fitted.lost,
                 )
-        return msgspec.structs.replace(self, weights=tuple(kept[key] for key in sorted(kept)))
+        return msgspec.structs.replace(
+            self,
+            weights=tuple(kept[key] for key in sorted(kept)),
+            refused=tuple(sorted(names[s] for s in decision.refused)),
+        )
 
 
 def parse_parameters(data: bytes) -> Parameters:
@@ -159,6 +176,7 @@ def decide_with(
     deduplicated: Sequence[bool],
     *,
     ties: NDArray[np.int64] | None = None,
+    part: bool = False,
 ) -> tuple[Decision, Parameters]:
     """Decide under frozen parameters.
 
@@ -167,12 +185,24 @@ def decide_with(
 
     Args:
         parameters: of the run before; `Parameters.of` for the first.
-        pairs: all pairs of records with at least one edge, old and new.
+        pairs: all pairs of records with at least one edge, old and new; of a part, all pairs of its records.
         sources: (records,) number of each record's source.
         names: of the sources; they, not their numbers, are what is kept.
         deduplicated: per source, whether it declares itself deduplicated.
         ties: (records,) ranks of tie keys.
+        part: decide some connected components only, with the weights and the refused declarations of the run before,
+            frozen or not; the parameters stay as they are.
+
+    Raises:
+        ParametersError: a part has pairs of two sources that have no weights yet.
     """
+    known = parameters.known(names, frozen=not part)
+    refused = None
+    if part:
+        key = np.unique(pair_of_sources(pairs, sources, len(names))).tolist()
+        if any((k // len(names), k % len(names)) not in known for k in key):
+            raise ParametersError("two of the sources have no weights yet", hint="decide all pairs, not a part of them")
+        refused = [names.index(name) for name in parameters.refused if name in names]
     decision = decide(
         pairs,
         sources,
@@ -181,6 +211,7 @@ def decide_with(
         parameters.bounds,
         cut=parameters.cut,
         ties=ties,
-        known=parameters.known(names),
+        known=known,
+        refused=refused,
     )
-    return decision, parameters.after(decision.weights, names)
+    return decision, parameters if part else parameters.after(decision, names)

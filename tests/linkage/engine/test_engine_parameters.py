@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from linkage.cluster import agglomerate, recluster
+from linkage.cluster import agglomerate, components, recluster
 from linkage.decide import Pairs, Parameters, decide_with, parse_parameters, shipped, tie_ranks
 from linkage.errors import ParametersError
 
@@ -145,3 +145,24 @@ def test_a_source_that_comes_later_gets_weights_of_its_own():
     assert more.cut == used.cut == 0.6, "the cut is that of the first run"
     _, without, _ = run(more, *world(400, 200), names=("a", "c"))
     assert without == more, "a source that takes no part keeps its weights"
+
+
+def test_a_part_is_decided_as_in_the_whole():
+    """Some components alone, also under weights that are not frozen and with a refused declaration."""
+    sources, rows = world(100, 50)
+    doubled = [(i, 100 + i + 50, 14, 15) for i in range(20)]  # `b` holds the first twenty of `a` twice
+    whole, used, _ = run(FIRST, sources, [*rows, *doubled])
+    assert used.refused == ("b",)
+    assert not used.settled(("a", "b"))
+    assert run(FIRST, *world(400, 200))[1].settled(("a", "b"))
+    root = components(len(sources), whole.pairs.a, whole.pairs.b)
+    inside = np.flatnonzero(np.isin(root[whole.pairs.a], np.unique(root)[::7]))
+    assert 5 < len(inside) < len(root) / 2
+    some = Pairs(*(x[inside] for x in (whole.pairs.a, whole.pairs.b, whole.pairs.c, whole.pairs.s)))
+    ties = tie_ranks(keys(sources))
+    made, after = decide_with(used, some, sources, ("a", "b"), [True, True], ties=ties, part=True)
+    assert after is used
+    assert (made.posterior == whole.posterior[inside]).all()
+    assert (made.cls == whole.cls[inside]).all()
+    with pytest.raises(ParametersError, match="no weights"):
+        decide_with(FIRST, some, sources, ("a", "b"), [True, True], part=True)
