@@ -65,6 +65,18 @@ def parse_public(word: str, text: str, length: int) -> bytes:
     Raises:
         InvalidPublicKeyError: another kind or version, damaged, or not copied exactly.
     """
+    raw = parse_text(word, text)
+    if len(raw) != length:
+        raise InvalidPublicKeyError("the public key has a wrong length", where="public key")
+    return raw
+
+
+def parse_text(word: str, text: str) -> bytes:
+    """The bytes behind "word:base64url:check", b"" for what is not base64url.
+
+    Raises:
+        InvalidPublicKeyError: another kind or version, damaged, or not copied exactly.
+    """
     parts = text.split(":")
     if parts[0] != word:
         raise InvalidPublicKeyError(
@@ -82,12 +94,9 @@ def parse_public(word: str, text: str, length: int) -> bytes:
             where="public key",
         )
     try:
-        raw = from_base64url(parts[1])
+        return from_base64url(parts[1])
     except ValueError:
-        raw = b""
-    if len(raw) != length:
-        raise InvalidPublicKeyError("the public key has a wrong length", where="public key")
-    return raw
+        return b""
 
 
 def fingerprint(word: str, raw: bytes) -> str:

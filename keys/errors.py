@@ -22,6 +22,9 @@
          ├─ WrongPassphraseError, KeyStoreDamagedError, SecretFileDamagedError
          ├─ SealError
          │   └─ WrongRecipientError
+         ├─ ShareError
+         │   ├─ EnvelopeError
+         │   └─ CommitmentError
          └─ SignatureError
 
 Messages, hints and `where` never contain the offending value, a secret or an identifier.
@@ -230,6 +233,24 @@ class WrongRecipientError(SealError):
     """A sealed message that is for another recipient key."""
 
     code = "sealed_to_another_key"
+
+
+class ShareError(KeysVerificationError):
+    """A share of a study secret that is not well formed, or not what its statement says."""
+
+    code = "secret_share_invalid"
+
+
+class EnvelopeError(ShareError):
+    """A sealed message that is not the one of the share."""
+
+    code = "envelope_exchanged"
+
+
+class CommitmentError(ShareError):
+    """A study secret that is not the one its sender committed to."""
+
+    code = "secret_not_as_committed"
 
 
 class SignatureError(KeysVerificationError):

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from . import _secretfile, _text, kdf, stream
 from ._guard import Guarded, Secret
 from .errors import InvalidPublicKeyError, SealError, SecretFileError, WrongRecipientError
+from .personal import PersonalKey
 
 WORD: Final = "tc-recipient-1"
 MAGIC: Final = b"TCSEALD\n"
@@ -137,6 +138,10 @@ class RecipientKey(Guarded):
     def fingerprint(self) -> str:
         """Of the public key, for comparison over another channel."""
         return _text.fingerprint(WORD, self._raw)
+
+    def signer(self) -> PersonalKey:
+        """The signing key that belongs to this one: docs/spec/secret-relay.md, section 1."""
+        return PersonalKey(Secret(kdf.expand(self._secret, "trustcenter/member-card/1/signing", 32)))
 
     def open(self, blob: bytes, info: bytes) -> bytes:
         """Open a sealed message.

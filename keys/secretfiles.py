@@ -101,6 +101,11 @@ class StudySecret(Guarded):
         label = f"trustcenter/study-secret/1/fingerprint\0{self.study}\0{self.version}"
         return grouped(kdf.expand(self._secret, label, 13))
 
+    def confirmation(self, member: str) -> str:
+        """What a member shows to others that hold the secret, 64 hex digits: docs/spec/secret-relay.md, section 4."""
+        label = f"trustcenter/study-secret/1/confirmation\0{self.study}\0{self.version}\0{member}"
+        return kdf.expand(self._secret, label, 32).hex()
+
     def __repr__(self) -> str:
         return f"<StudySecret {self.study} version {self.version} (redacted)>"
 
@@ -128,6 +133,15 @@ class SiteKey(Guarded):
             SecretFileError, SecretFileDamagedError, WrongPassphraseError, PassphraseError: see the spec.
         """
         return cls(_secretfile.parse(_secretfile.load(path), cls.KIND, [], SECRET_BYTES, passphrase).secret)
+
+    @classmethod
+    def loads(cls, content: bytes) -> SiteKey:
+        """From the bytes that `dumps` gave, as they come out of a sealed message."""
+        return cls(_secretfile.parse(Secret(content), cls.KIND, [], SECRET_BYTES, None).secret)
+
+    def dumps(self) -> bytes:
+        """The content of an unprotected file: to be sealed to a recovery key, never kept or sent as it is."""
+        return _secretfile.dump(self.KIND, [], self._secret).reveal()
 
     def save(self, path: Path, passphrase: bytes | None = None, *, profile: kdf.KdfProfile = kdf.DEFAULT_KDF) -> None:
         """To a new file, mode 0600; errors as `StudySecret.save`."""
