@@ -15,11 +15,12 @@ from tests_support import make_instance
 from trustcenter import config
 from trustcenter.auth import Principal
 from trustcenter.clock import utc_now
-from trustcenter.comparator import compare
+from trustcenter.comparator import compare, pieces
 from trustcenter.instance import places
 from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.messages import api
 from trustcenter.messages.consent import code_system
+from trustcenter.messages.rooms import WindowOrder
 from trustcenter.registrar import consent, consent_study, deciding, domains, operations, runs, studies
 from trustcenter.registrar.consent_days import last_day
 
@@ -133,13 +134,16 @@ async def test_linkage_leaves_out_whose_period_is_over(tmp_path: Path, ends: str
             await runs.step(context, run, "comparing")
             await runs.step(context, run, "deciding")
             found = await context.db.read(lambda conn: studies.find(conn, "heart"))
-            frozen = await compare.freeze(instance.comparator, "heart", run.window)
+            comparison = studies.parameters_hash(found)
+            order = WindowOrder(study="heart", version=1, window=run.window, parameters_hash=comparison)
+            frozen = await compare.freeze(instance.comparator, order)
             rows = places.database(instance.config, "comparator")
-            parts = [compare.compare_pass(rows, frozen, number).edges for number in range(frozen.passes)]
             edges = instance.config.path("edges")
-            edges.write_bytes(compare.merge(parts))
+            for piece in pieces.plan(rows, frozen):
+                pieces.join_piece(rows, frozen, piece, edges.parent)
+            pieces.merge(edges.parent, edges, [])
             place = places.database(instance.config, "registrar")
-            decided = deciding.decide_study(place, "heart", edges, studies.parameters_hash(found), frozenset())
+            decided = deciding.decide_study(place, "heart", edges, comparison, frozenset())
             clock.noon(over)
             await runs.apply(context, run, decided, 0, "0" * 64)
             query = "SELECT domain_a, serial_a, domain_b, serial_b FROM link WHERE run = ?"

@@ -1,47 +1,72 @@
-"""The comparison: freeze a window, join each pass on its tokens, deliver sorted edges (M5).
+"""A window at the comparator: which rows are fresh, what was delivered, what the registrar has applied (M5).
 
-`compare_pass` runs in a worker process and opens the comparator's file read-only; the event loop never computes.
+The table of rows is clustered by pass and token, so it is itself the index in which the rows of a window look for
+others of their block: nothing beside it could be missing, behind, or forgotten when a study is purged.
+
+An upload is *fresh* until a window that compared it is applied at the registrar. Which one that is, the registrar says
+with its next order, by the hash of the delivery that it applied last; where it names a delivery that is not known here,
+one of the two stores was restored alone, and everything is compared again.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from trustcenter.audit import Event
 from trustcenter.errors import NotFoundError
 from trustcenter.messages.rooms import EdgesHeader, SourceRows, WindowOrder, WindowState
-from trustcenter.store import Connection, Location, snapshot
+from trustcenter.store import Connection, Migration
 
 from . import deliveries
 from .context import Context
+from .pieces import Joined
 
-
-@dataclass(frozen=True)
-class Compared:
-    """Edges of one pass, packed, and what was left out: rows over a source's cap, blocks over the budget."""
-
-    edges: bytes
-    over_cap: int
-    blocks_skipped: int
+MIGRATIONS = (
+    Migration(
+        number=571,
+        name="what windows have compared",
+        sql="""
+        ALTER TABLE upload ADD COLUMN compared INTEGER;  -- the window that compared it first; none: it is to come
+        ALTER TABLE upload ADD COLUMN held INTEGER NOT NULL DEFAULT 0;  -- rows that are not retired
+        UPDATE upload SET held = (SELECT count(*) FROM row r WHERE r.upload = upload.number);
+        ALTER TABLE study ADD COLUMN applied_window INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE study ADD COLUMN applied_link TEXT NOT NULL DEFAULT '';
+        """,
+    ),
+)
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """What one window compares: uploads by number with their source, and rows per source."""
+    """What one window compares.
+
+    Attributes:
+        study: its name.
+        number: of the study in the store.
+        window: number of the window.
+        passes: P.
+        levels: bounds on differing bits.
+        caps: per pass, rows that one source may have in a block.
+        uploads: (number, source index) of everything live.
+        fresh: numbers of the uploads among them that no applied window compared.
+        sources: names.
+        rows: live rows per source.
+        fresh_rows: of the fresh uploads.
+    """
 
     study: str
+    number: int
     window: int
     passes: int
     levels: tuple[int, ...]
     caps: tuple[int, ...]
-    uploads: tuple[tuple[int, int], ...]  # (upload number, source index)
+    uploads: tuple[tuple[int, int], ...]
+    fresh: frozenset[int]
     sources: tuple[str, ...]
-    rows: tuple[int, ...]  # live rows per source
+    rows: tuple[int, ...]
+    fresh_rows: int
 
 
 def require_study(conn: Connection, study: str) -> None:
@@ -54,101 +79,102 @@ def require_study(conn: Connection, study: str) -> None:
         raise NotFoundError("the comparator does not know this study", code="unknown_study")
 
 
-async def freeze(context: Context, study: str, window: int) -> Frozen:
-    """Fix what a window compares: everything live now. Asking again for the same window is harmless."""
+async def freeze(context: Context, order: WindowOrder) -> Frozen:
+    """Fix what a window compares: what is live now. Asking again for the same window is harmless."""
 
     def effect(conn: Connection) -> Frozen:
-        passes, levels, caps, sources, current = conn.execute(
-            "SELECT passes, levels, caps, sources, window_number FROM study WHERE name = ?", (study,)
-        ).fetchone()
-        names = tuple(json.loads(sources))
-        uploads = tuple(
-            (number, names.index(source))
-            for number, source in conn.execute(
-                "SELECT number, source FROM upload WHERE study = ? AND state = 'live' ORDER BY number",
-                (study,),
-            )
+        _catch_up(conn, order)
+        conn.execute(
+            "UPDATE upload SET compared = ? WHERE study = ? AND state = 'live' AND (compared IS NULL OR compared >"
+            " (SELECT applied_window FROM study WHERE name = ?))",
+            (order.window, order.study, order.study),
         )
-        counts = [0] * len(names)
-        held = dict(
-            conn.execute(
-                "SELECT r.upload, count(*) FROM row r JOIN study s ON s.number = r.study"
-                " WHERE s.name = ? GROUP BY r.upload",
-                (study,),
-            )
-        )
-        for number, source in uploads:
-            counts[source] += held.get(number, 0)
-        if window >= current:
-            conn.execute("UPDATE study SET window_number = ? WHERE name = ?", (window + 1, study))
+        frozen = look(conn, order.study, order.window)
+        if conn.execute(
+            "UPDATE study SET window_number = ? WHERE name = ? AND window_number <= ?",
+            (order.window + 1, order.study, order.window),
+        ).rowcount:
             context.audit(
                 conn,
                 Event.WINDOW_FREEZE,
                 "service",
-                window,
-                study=study,
-                rows=[{"source": name, "rows": count} for name, count in zip(names, counts, strict=True)],
+                order.window,
+                study=order.study,
+                rows=[{"source": name, "rows": n} for name, n in zip(frozen.sources, frozen.rows, strict=True)],
+                fresh=frozen.fresh_rows,
             )
-        return Frozen(
-            study, window, passes, tuple(json.loads(levels)), tuple(json.loads(caps)), uploads, names, tuple(counts)
-        )
+        return frozen
 
     return await context.db.write(effect)
 
 
-def compare_pass(place: Location, frozen: Frozen, pass_number: int) -> Compared:
-    """Edges of one pass. Runs in a worker process.
-
-    Args:
-        place: the comparator's store.
-        frozen: what the window compares.
-        pass_number: which pass.
-    """
-    from linkage.join import join_pass
-
-    source_of = dict(frozen.uploads)
-    with snapshot(place) as conn:
-        rows = [
-            row
-            for row in conn.execute(
-                "SELECT r.token, r.ref, r.upload, r.filter FROM row r JOIN study s ON s.number = r.study"
-                " WHERE s.name = ? AND r.pass = ?",
-                (frozen.study, pass_number),
-            )
-            if row[2] in source_of
-        ]
-    count = len(rows)
-    edges = join_pass(
-        tokens=np.frombuffer(b"".join(row[0] for row in rows), dtype=np.uint8).reshape(count, 16),
-        filters=np.frombuffer(b"".join(row[3] for row in rows), dtype=np.uint8).reshape(count, 32),
-        refs=np.frombuffer(b"".join(row[1] for row in rows), dtype=np.uint8).reshape(count, 16),
-        source=np.fromiter((source_of[row[2]] for row in rows), dtype=np.int64, count=count),
-        levels=frozen.levels,
-        cap=frozen.caps[pass_number],
+def look(conn: Connection, study: str, window: int) -> Frozen:
+    """What a window compares that is frozen, or what the next one would."""
+    number, passes, levels, caps, sources, applied = conn.execute(
+        "SELECT number, passes, levels, caps, sources, applied_window FROM study WHERE name = ?", (study,)
+    ).fetchone()
+    names = tuple(json.loads(sources))
+    live = conn.execute(
+        "SELECT number, source, held, compared FROM upload WHERE study = ? AND state = 'live' ORDER BY number", (study,)
+    ).fetchall()
+    fresh = {upload: held for upload, _, held, compared in live if compared is None or compared > applied}
+    return Frozen(
+        study=study,
+        number=number,
+        window=window,
+        passes=passes,
+        levels=tuple(json.loads(levels)),
+        caps=tuple(json.loads(caps)),
+        uploads=tuple((upload, names.index(source)) for upload, source, _, _ in live),
+        fresh=frozenset(fresh),
+        sources=names,
+        rows=tuple(sum(held for _, source, held, _ in live if source == name) for name in names),
+        fresh_rows=sum(fresh.values()),
     )
-    return Compared(edges.table.tobytes(), sum(edges.over_cap), edges.blocks_skipped)
 
 
-def merge(parts: Sequence[bytes]) -> bytes:
-    """All edges of a window in one canonical order: sorted by ref pair, which hides passes and blocks."""
-    from linkage.join import Edges
-    from linkage.join import merge as merge_edges
-    from linkage.rows import EDGE
+def _catch_up(conn: Connection, order: WindowOrder) -> None:
+    """Learn from an order which delivery was applied last; start anew where it is not one of ours."""
+    query = "SELECT applied_window, applied_link FROM study WHERE name = ?"
+    window, link = conn.execute(query, (order.study,)).fetchone()
+    if order.previous != link:
+        found = deliveries.find_link(conn, order.study, order.previous)
+        if found is None or found.window <= window:
+            compare_all_again(conn, order.study)
+            return
+        _note_applied(conn, found)
+    if order.full:
+        compare_all_again(conn, order.study)
 
-    return merge_edges([Edges(np.frombuffer(part, dtype=EDGE), 0, (), 0, 0) for part in parts], 0).table.tobytes()
+
+def _note_applied(conn: Connection, header: EdgesHeader) -> None:
+    """The registrar has applied these edges: what the window compared is fresh no more."""
+    conn.execute(
+        "UPDATE study SET applied_window = ?, applied_link = ? WHERE name = ?",
+        (header.window, header.link, header.study),
+    )
+    conn.execute(
+        "DELETE FROM chunk WHERE upload IN (SELECT number FROM upload WHERE study = ? AND compared <= ?)",
+        (header.study, header.window),
+    )
 
 
-async def deliver(
-    context: Context, frozen: Frozen, parts: Sequence[Compared], edges: int, sha256: str, order: WindowOrder
-) -> WindowState:
+def compare_all_again(conn: Connection, study: str) -> None:
+    """The next window of a study compares all its rows, whatever was delivered before."""
+    conn.execute("UPDATE upload SET compared = NULL WHERE study = ?", (study,))
+    conn.execute("UPDATE study SET applied_window = 0, applied_link = '' WHERE name = ?", (study,))
+
+
+async def deliver(context: Context, frozen: Frozen, joined: Joined, order: WindowOrder) -> WindowState:
     """Log that the edges of a window lie ready, and describe them to the registrar."""
     header = EdgesHeader(
         study=frozen.study,
         version=order.version,
         window=frozen.window,
         parameters_hash=order.parameters_hash,
-        edges=edges,
-        sha256=sha256,
+        edges=joined.edges,
+        sha256=joined.sha256,
+        previous=order.previous,
     )
     state = WindowState(
         study=frozen.study,
@@ -168,14 +194,11 @@ async def deliver(
             study=frozen.study,
             edges=header.edges,
             sha256=header.sha256,
+            previous=header.previous,
             parameters=order.parameters_hash,
-            over_cap=sum(part.over_cap for part in parts),
-            blocks_skipped=sum(part.blocks_skipped for part in parts),
+            over_cap=joined.over_cap,
+            blocks_skipped=joined.blocks_skipped,
         )
 
     await context.db.write(effect)
     return state
-
-
-def compare_all_again(conn: Connection, study: str) -> None:
-    """The next window of a study compares all its rows. So it does anyway: nothing is kept of earlier windows."""

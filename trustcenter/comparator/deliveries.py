@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from trustcenter.messages.rooms import WindowState
+from trustcenter.messages.rooms import EdgesHeader, WindowState
 from trustcenter.store import Connection, Migration
 
 MIGRATIONS = (
@@ -35,3 +35,13 @@ def find(conn: Connection, study: str, window: int) -> WindowState | None:
     """What was delivered of a window; None if nothing was."""
     row = conn.execute("SELECT state FROM delivery WHERE study = ? AND window_number = ?", (study, window)).fetchone()
     return msgspec.json.decode(row[0], type=WindowState) if row is not None else None
+
+
+def find_link(conn: Connection, study: str, link: str) -> EdgesHeader | None:
+    """The delivery that a link names; None if it was not made here."""
+    rows = conn.execute("SELECT state FROM delivery WHERE study = ? ORDER BY window_number DESC", (study,))
+    for (state,) in rows:
+        header = msgspec.json.decode(state, type=WindowState).header
+        if header is not None and header.link == link:
+            return header
+    return None

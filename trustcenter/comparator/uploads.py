@@ -306,7 +306,7 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
         signature = context.keys.sign("instance", Purpose.RECEIPT, 1, unsigned.signed_bytes())
         receipt = msgspec.structs.replace(unsigned, signature=base64.b64encode(signature).decode())
         conn.execute(
-            "UPDATE upload SET state = 'staged', sequence = ?, receipt = ? WHERE number = ?",
+            "UPDATE upload SET state = 'staged', sequence = ?, receipt = ?, held = held + rows WHERE number = ?",
             (sequence, msgspec.json.encode(receipt), upload.number),
         )
         context.audit(

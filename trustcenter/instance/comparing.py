@@ -7,8 +7,7 @@ because the comparison is a pure function of the rows.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -16,7 +15,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from trustcenter.comparator import compare, deliveries
+from trustcenter.comparator import compare, deliveries, pieces
 from trustcenter.comparator.context import Context
 from trustcenter.config import Config
 from trustcenter.errors import ConflictError, NotFoundError
@@ -72,7 +71,7 @@ class Windows:
         if known is not None and not known.ended.is_set():
             return known.state
         found = await self._delivered(order.study, order.window)
-        if found is not None:
+        if found is not None and found.header is not None and found.header.previous == order.previous:
             return found
         await self._comparator.db.read(lambda conn: compare.require_study(conn, order.study))
         await self.forget(order.study)
@@ -134,7 +133,11 @@ class Windows:
 
         def remove() -> None:
             for path in self._spool.glob("*.edges*"):
-                if path.name.rpartition("-")[0] == study:
+                if path.name.rpartition(".")[0].rpartition("-")[0] != study:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
                     path.unlink(missing_ok=True)
 
         await asyncio.to_thread(remove)
@@ -166,35 +169,37 @@ class Windows:
             job.end(msgspec.structs.replace(job.state, state="failed", code=code))
 
     async def _carry_out(self, order: WindowOrder, tell: Callable[[str, int, int], None]) -> WindowState:
-        """Freeze, compare pass by pass, and lay the edges ready."""
-        frozen = await compare.freeze(self._comparator, order.study, order.window)
-        parts: dict[int, compare.Compared] = {}
-        # At most one task per worker is under way, so that a cancelled window stops after one pass.
-        limit = asyncio.Semaphore(self._workers.count)
+        """Freeze, compare piece by piece, and lay the edges ready.
 
-        async def one(number: int) -> None:
-            async with limit:
-                parts[number] = await self._workers.compute(compare.compare_pass, self._place, frozen, number)
-                tell("comparing", len(parts), frozen.passes)
+        The pieces' edges pass from process to process as files: the memory of this one does not grow with them.
+        """
+        frozen = await compare.freeze(self._comparator, order)
+        target = self._file(order.study, order.window)
+        folder = target.with_suffix(".edges-pieces")
+        await asyncio.to_thread(_make, folder)
+        try:
+            plan = await self._workers.compute(pieces.plan, self._place, frozen)
+            found: list[pieces.Found] = []
+            # At most one task per worker is under way, so that a cancelled window stops after one piece.
+            limit = asyncio.Semaphore(self._workers.count)
 
-        tell("comparing", 0, frozen.passes)
-        async with asyncio.TaskGroup() as group:
-            for number in range(frozen.passes):
-                group.create_task(one(number))
-        ordered = [parts[number] for number in range(frozen.passes)]
-        edges = await self._workers.compute(compare.merge, [part.edges for part in ordered])
-        await asyncio.to_thread(self._write, self._file(order.study, order.window), edges)
-        sha256 = await asyncio.to_thread(lambda: hashlib.sha256(edges).hexdigest())
-        count = len(edges) // EDGE_BYTES
-        return await compare.deliver(self._comparator, frozen, ordered, count, sha256, order)
+            async def one(piece: pieces.Piece) -> None:
+                async with limit:
+                    found.append(await self._workers.compute(pieces.join_piece, self._place, frozen, piece, folder))
+                    tell("comparing", len(found), len(plan))
 
-    def _write(self, path: Path, edges: bytes) -> None:
-        """Durable before the delivery is: a header without its edges would have to be made again."""
-        self._spool.mkdir(mode=0o700, exist_ok=True)
-        fresh = path.with_suffix(".edges-new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(edges)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.rename(path)
+            tell("comparing", 0, len(plan))
+            async with asyncio.TaskGroup() as group:
+                for piece in plan:
+                    group.create_task(one(piece))
+            joined = await self._workers.compute(pieces.merge, folder, target, found)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return await compare.deliver(self._comparator, frozen, joined, order)
+
+
+def _make(folder: Path) -> None:
+    """A new, empty folder for the pieces of a window."""
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)

@@ -15,8 +15,8 @@ from trustcenter import auth
 from trustcenter.audit import MIGRATIONS as AUDIT_MIGRATIONS
 from trustcenter.audit import AuditLog, Event
 from trustcenter.clock import Clock, utc_now
+from trustcenter.comparator import compare, deliveries
 from trustcenter.comparator import context as comparator_context
-from trustcenter.comparator import deliveries
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
 from trustcenter.errors import ConflictError, NotFoundError, StaleDatabaseError, VerificationError
@@ -32,6 +32,7 @@ from trustcenter.registrar import (
     rewriting,
     rotation_schema,
     runs,
+    secret_relay_schema,
 )
 from trustcenter.registrar import context as registrar_context
 from trustcenter.registrar import policy as registrar_policy
@@ -61,11 +62,13 @@ REGISTRAR_MIGRATIONS = (
     *runs.MIGRATIONS,
     *linkage_log.MIGRATIONS,
     *rotation_schema.MIGRATIONS,
+    *secret_relay_schema.MIGRATIONS,
 )
 COMPARATOR_MIGRATIONS = (
     *AUDIT_MIGRATIONS,
     *comparator_schema.MIGRATIONS,
     *deliveries.MIGRATIONS,
+    *compare.MIGRATIONS,
     fence.COMPARATOR_MIGRATION,
 )
 

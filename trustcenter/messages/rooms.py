@@ -5,6 +5,8 @@ The names M0, M2, M5 and M6 are those of the protocol (docs/spec/rooms.md).
 
 from __future__ import annotations
 
+import hashlib
+import hashlib
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -12,6 +14,7 @@ import msgspec
 from .common import Count, Hex16, Hex32, Message, Name, Positive
 
 EDGE_BYTES: Final = 33  # two refs of 16 bytes, the smaller first, and the level
+Link = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?$")]
 
 
 class Params(Message, frozen=True, kw_only=True):
@@ -76,11 +79,56 @@ class StudyPhase(Message, frozen=True, kw_only=True):
     purge: bool
 
 
-RoomMessage = Params | Accept | Retire | StudyPhase
+class Applied(Message, frozen=True, kw_only=True):
+    """Registrar to comparator: the edges of a window are applied, and need not be kept."""
+
+    study: Name
+    window: Positive
+    sha256: Hex32
+
+
+RoomMessage = Params | Accept | Retire | StudyPhase | Applied
+KINDS: Final[dict[str, type[RoomMessage]]] = {
+    "params": Params,
+    "accept": Accept,
+    "retire": Retire,
+    "state": StudyPhase,
+    "applied": Applied,
+}
+
+
+class Step(Message, frozen=True):
+    """How far the exchange of messages is: how many there were, and the hash over all of them."""
+
+    number: Count
+    chain: Hex32
+
+    def after(self, kind: str, payload: str) -> Step:
+        """The step after one more message: SHA-256 over the chain, the number (8 bytes), kind, 0 and payload."""
+        number = self.number + 1
+        told = b"".join((bytes.fromhex(self.chain), number.to_bytes(8, "big"), kind.encode(), b"\0", payload.encode()))
+        return Step(number, hashlib.sha256(told).hexdigest())
+
+
+class Envelope(Message, frozen=True, kw_only=True):
+    """One message of the registrar, in its place: `before` is the step that it follows."""
+
+    before: Step
+    kind: Annotated[str, msgspec.Meta(max_length=16)]
+    payload: str  # JSON of the message of this kind
+
+
+class Told(Message, frozen=True):
+    """The comparator's answer to a message: rows of the study that are left, where it is a `StudyPhase`."""
+
+    left: Count
 
 
 class EdgesHeader(Message, frozen=True, kw_only=True):
-    """M5, first part: what a delivery of edges is; the edges follow packed, 33 bytes each, sorted."""
+    """M5, first part: what a delivery of edges is; the edges follow packed, 33 bytes each, sorted.
+
+    Deliveries are chained: `previous` is the `link` of the one that the registrar had applied last, empty for none.
+    """
 
     study: Name
     version: int
@@ -88,15 +136,36 @@ class EdgesHeader(Message, frozen=True, kw_only=True):
     parameters_hash: Hex32
     edges: Count
     sha256: Hex32
+    previous: Link = ""
+
+    @property
+    def link(self) -> str:
+        """SHA-256 over all fields, one per line: what names this delivery and all before it."""
+        lines = (
+            "trustcenter/edges/1",
+            self.study,
+            str(self.version),
+            str(self.window),
+            self.parameters_hash,
+            str(self.edges),
+            self.sha256,
+            self.previous,
+        )
+        return hashlib.sha256(("\n".join(lines) + "\n").encode()).hexdigest()
 
 
 class WindowOrder(Message, frozen=True, kw_only=True):
-    """Registrar to comparator: compare what is live as this window."""
+    """Registrar to comparator: compare what is new among what is live, or all of it, as this window.
+
+    `previous` is the `link` of the delivery that the registrar applied last, empty for none.
+    """
 
     study: Name
     version: int
     window: Positive
     parameters_hash: Hex32
+    previous: Link = ""
+    full: bool = False
 
 
 class SourceRows(Message, frozen=True):
@@ -118,3 +187,81 @@ class WindowState(Message, frozen=True, kw_only=True):
     code: Annotated[str, msgspec.Meta(max_length=64)] = ""  # why it failed
     header: EdgesHeader | None = None
     sources: tuple[SourceRows, ...] = ()
+
+
+class Settle(Message, frozen=True, kw_only=True):
+    """Registrar to comparator: every map of this source that I hold is accepted; drop what else it has staged."""
+
+    study: Name
+    source: Name
+
+
+class Settled(Message, frozen=True):
+    """The last receipt that the source got. The registrar takes no map for it or an earlier one any more."""
+
+    sequence: Count
+
+
+class PeerState(Message, frozen=True, kw_only=True):
+    """What the comparator says of itself."""
+
+    instance: Hex16
+    version: str
+    separation: Literal["none", "process", "operator"]
+    step: Step
+
+
+class ReconcileStudy(Message, frozen=True, kw_only=True):
+    """M7, first part, for each study: what it is, whose uploads are accepted, which window the registrar is at."""
+
+    params: Params
+    phase: StudyPhase
+    accepted: list[Hex16]
+    window: Count  # the registrar's newest
+
+
+class ReconciledStudy(Message, frozen=True):
+    """The comparator's newest window of a study; the next one has a greater number in both rooms."""
+
+    window: Count
+
+
+class ReconcileRefs(Message, frozen=True, kw_only=True):
+    """M7, second part: all refs of a study that the registrar holds above `low` and up to `high` (None: the end)."""
+
+    study: Name
+    low: bytes
+    high: bytes | None
+    refs: bytes  # 16 bytes each, sorted, packed
+
+
+class ReconciledRefs(Message, frozen=True):
+    """Refs of these that have no row at the comparator, packed; and how many rows it dropped."""
+
+    missing: bytes
+    dropped: Count
+
+
+class Rejoin(Message, frozen=True, kw_only=True):
+    """M7, last part: these studies are all there are, and messages go on from this step."""
+
+    studies: list[Name]
+    step: Step
+
+
+class RoomCard(Message, frozen=True, kw_only=True):
+    """What one room shows the other once, by hand: who it is, its certificate and its keys. Nothing of it is secret."""
+
+    version: Literal[1]
+    room: Literal["registrar", "comparator"]
+    instance: Hex16
+    separation: Literal["process", "operator"]
+    url: Annotated[str, msgspec.Meta(max_length=300)]  # of the comparator; the registrar is never called
+    certificate: Annotated[str, msgspec.Meta(max_length=16384)]  # PEM, pinned
+    receipt_key: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")]  # Ed25519, of the comparator's receipts
+    log_key: str  # fingerprint of the room's log
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the card, to be compared by voice."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()

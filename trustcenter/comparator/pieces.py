@@ -1,0 +1,215 @@
+"""The comparison itself, in worker processes: pieces of passes are joined on tokens, then merged into one sorted file.
+
+A piece is a range of tokens of one pass. A window with few fresh rows looks up their tokens only; one with many reads
+the ranges whole. Either way the edges are those that touch a fresh row: of others, what lies in one block with a fresh
+row must not be told again, since that would say which edges share a block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trustcenter.messages.rooms import EDGE_BYTES
+from trustcenter.store import Connection, Location, select_in, snapshot
+
+if TYPE_CHECKING:
+    from .compare import Frozen
+
+U8 = NDArray[np.uint8]
+
+PIECE_ROWS: Final = 1_000_000  # read at a time by one worker: about 400 MB with what the join needs
+LOOK_UP_SHARE: Final = 20  # a row looked up costs as much as so many that are read in order
+_FETCH: Final = 50_000
+_MERGE_EDGES: Final = 2_000_000  # sorted at a time
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A range of tokens of one pass, and the tokens to look up in it; None: all there are.
+
+    Attributes:
+        number: of the piece in its window.
+        pass_number: of the pass.
+        first: smallest token.
+        end: the token behind the greatest; empty: there is none.
+        tokens: sorted, 16 bytes each, packed.
+    """
+
+    number: int
+    pass_number: int
+    first: bytes
+    end: bytes
+    tokens: bytes | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was left out of one piece: rows over a source's cap, blocks over the budget."""
+
+    over_cap: int
+    blocks_skipped: int
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The edges of a window in a file: how many, their digest, and what was left out."""
+
+    edges: int
+    sha256: str
+    over_cap: int
+    blocks_skipped: int
+
+
+def looks_up(frozen: Frozen) -> bool:
+    """Whether a window looks its tokens up, instead of reading everything."""
+    return frozen.fresh_rows * LOOK_UP_SHARE < sum(frozen.rows)
+
+
+def plan(place: Location, frozen: Frozen) -> list[Piece]:
+    """The pieces of a window. Runs in a worker process.
+
+    Args:
+        place: the comparator's store.
+        frozen: what the window compares.
+    """
+    if looks_up(frozen):
+        with snapshot(place) as conn:
+            tokens = _fresh_tokens(conn, frozen)
+        if tokens is not None:
+            return [Piece(p, p, b"", b"", tokens[p]) for p in range(frozen.passes) if tokens[p]]
+    parts = -(-max(sum(frozen.rows), 1) // (frozen.passes * PIECE_ROWS))
+    bounds = [(part * 2**32 // parts).to_bytes(4, "big") for part in range(parts)]
+    ranges = list(zip([b"", *bounds[1:]], [*bounds[1:], b""], strict=True))
+    return [
+        Piece(p * parts + i, p, first, end, None) for p in range(frozen.passes) for i, (first, end) in enumerate(ranges)
+    ]
+
+
+def _fresh_tokens(conn: Connection, frozen: Frozen) -> list[bytes] | None:
+    """Sorted tokens of the fresh rows, per pass; None if refs of a fresh upload are not at hand any more."""
+    found: list[set[bytes]] = [set() for _ in range(frozen.passes)]
+    for upload in sorted(frozen.fresh):
+        chunks = conn.execute("SELECT refs FROM chunk WHERE upload = ?", (upload,)).fetchall()
+        if not chunks:
+            return None
+        for (packed,) in chunks:
+            refs = [packed[at : at + 16] for at in range(0, len(packed), 16)]
+            query = "SELECT pass, token FROM row WHERE study = ? AND ref IN {values}"
+            for number, token in select_in(conn, query, (frozen.number,), refs):
+                found[number].add(token)
+    return [b"".join(sorted(tokens)) for tokens in found]
+
+
+def join_piece(place: Location, frozen: Frozen, piece: Piece, folder: Path) -> Found:
+    """Write the edges of a piece that touch a fresh row, sorted, into `folder`. Runs in a worker process.
+
+    Args:
+        place: the comparator's store.
+        frozen: what the window compares.
+        piece: of the plan.
+        folder: of the window.
+    """
+    from linkage.join import join_pass
+
+    source_of = dict(frozen.uploads)
+    with snapshot(place) as conn:
+        tokens, refs, uploads, filters = _read(conn, frozen, piece)
+    number_of = np.array(sorted(source_of), np.int64)
+    at = np.minimum(np.searchsorted(number_of, uploads), max(len(number_of) - 1, 0))
+    live = number_of[at] == uploads if len(number_of) else np.zeros(len(uploads), np.bool_)
+    sources = np.array([source_of[n] for n in number_of.tolist()], np.int64)
+    fresh = np.isin(uploads, np.array(sorted(frozen.fresh), np.int64)) & live
+    edges = join_pass(
+        tokens=tokens[live],
+        filters=filters[live],
+        refs=refs[live],
+        source=sources[at[live]],
+        levels=frozen.levels,
+        cap=frozen.caps[piece.pass_number],
+    )
+    table = edges.table if bool(fresh[live].all()) else _touching(edges.table, refs[fresh])
+    table.tofile(folder / f"{piece.number}.piece")
+    return Found(sum(edges.over_cap), edges.blocks_skipped)
+
+
+def _touching(table: NDArray[np.void], refs: U8) -> NDArray[np.void]:
+    """The edges that have one of these refs."""
+    from linkage.index.refs import members
+    from linkage.rows import as_words
+
+    chosen = np.unique(refs, axis=0)
+    sides = [members(*as_words(table[side]), chosen) for side in ("lo", "hi")]
+    return table[sides[0] | sides[1]]
+
+
+def _read(conn: Connection, frozen: Frozen, piece: Piece) -> tuple[U8, U8, NDArray[np.int64], U8]:
+    """Tokens (n, 16), refs (n, 16), uploads (n,) and filters (n, 32) of a piece."""
+    query = "SELECT token, ref, upload, filter FROM row WHERE study = ? AND pass = ?"
+    columns = (bytearray(), bytearray(), bytearray())
+    uploads: list[int] = []
+
+    def take(rows: Sequence[tuple[bytes, bytes, int, bytes]]) -> None:
+        columns[0].extend(b"".join(row[0] for row in rows))
+        columns[1].extend(b"".join(row[1] for row in rows))
+        columns[2].extend(b"".join(row[3] for row in rows))
+        uploads.extend(row[2] for row in rows)
+
+    before = (frozen.number, piece.pass_number)
+    if piece.tokens is not None:
+        tokens = [piece.tokens[at : at + 16] for at in range(0, len(piece.tokens), 16)]
+        take(list(select_in(conn, f"{query} AND token IN {{values}}", before, tokens)))
+    else:
+        end = " AND token < ?" if piece.end else ""
+        bounds = (piece.first, piece.end) if piece.end else (piece.first,)
+        cursor = conn.execute(f"{query} AND token >= ?{end}", (*before, *bounds))
+        while rows := cursor.fetchmany(_FETCH):
+            take(rows)
+    count = len(uploads)
+    tokens_, refs, filters = (np.frombuffer(column, np.uint8).reshape(count, -1) for column in columns)
+    return tokens_.reshape(count, 16), refs.reshape(count, 16), np.array(uploads, np.int64), filters.reshape(count, 32)
+
+
+def merge(folder: Path, target: Path, found: Sequence[Found]) -> Joined:
+    """All edges of a window as one file in one canonical order: by ref pair, which hides passes and blocks.
+
+    Refs are evenly spread, so the pieces are merged range by range of refs, and memory follows the range. The file is
+    durable before the delivery is: a header without its edges would have to be made again.
+
+    Args:
+        folder: of the pieces.
+        target: the file.
+        found: of the pieces.
+    """
+    from linkage.join import sort_edges
+    from linkage.rows import EDGE
+
+    tables = [np.memmap(path, EDGE, "r") for path in sorted(folder.glob("*.piece")) if path.stat().st_size]
+    total = sum(map(len, tables))
+    heads = [np.array(table["lo"][:, :2]).reshape(-1, 2).astype(np.int64) @ (256, 1) for table in tables]
+    ranges = min(1 + total // _MERGE_EDGES, 65536)
+    digest, kept = hashlib.sha256(), 0
+    fresh = target.with_suffix(".edges-new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        for number in range(ranges):
+            first, end = number * 65536 // ranges, (number + 1) * 65536 // ranges
+            parts = [
+                table[np.searchsorted(head, first) : np.searchsorted(head, end)]
+                for table, head in zip(tables, heads, strict=True)
+            ]
+            packed = sort_edges(np.concatenate([np.empty(0, EDGE), *parts])).tobytes()
+            digest.update(packed)
+            file.write(packed)
+            kept += len(packed) // EDGE_BYTES
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.rename(target)
+    return Joined(kept, digest.hexdigest(), sum(f.over_cap for f in found), sum(f.blocks_skipped for f in found))
