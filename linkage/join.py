@@ -45,6 +45,15 @@ class Edges:
     blocks_skipped: int
     largest_block: int
 
+    @property
+    def n(self) -> int:
+        """Number of edges."""
+        return len(self.table)
+
+    def parts(self) -> list[tuple[int, Callable[[], NDArray[np.void]]]]:
+        """The edges as (number, how to get at them), for who takes them part by part: here one part."""
+        return [(len(self.table), lambda: self.table)]
+
 
 def join(
     rows_by_source: Sequence[Rows],

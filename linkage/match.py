@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linkage.cluster import Verdicts, agglomerate, hold_back
-from linkage.decide import Class, Densities, RefIndex, Weights, aggregate, cut_for, decide, shipped, tie_ranks
+from linkage.decide import (
+    Class,
+    Densities,
+    RefIndex,
+    Weights,
+    add_up,
+    cut_for,
+    decide,
+    resolve,
+    shipped,
+    tie_ranks,
+)
 from linkage.errors import MatchInputError
-from linkage.join import Edges, join
+from linkage.join import join
+from linkage.maps import MapRefs
 from linkage.schema import Schema
 
 U8 = NDArray[np.uint8]
@@ -38,15 +51,38 @@ class Source:
         name: of the source.
         rows: (n * P,) ROW.
         record_numbers: (n, 16) u1.
-        refs: (n, P, 16) u1, sorted within each record.
+        refs: (n, P, 16) u1, sorted within each record; or those of a map file.
         deduplicated: whether the site declares that no two of its records are one person.
     """
 
     name: str
     rows: NDArray[np.void]
     record_numbers: U8
-    refs: U8
+    refs: U8 | MapRefs
     deduplicated: bool = True
+
+
+class Found(Protocol):
+    """What a comparison found: `linkage.join.Edges`, or `linkage.executors.Gathered`, whose edges stay on the disk."""
+
+    @property
+    def n(self) -> int:
+        """Number of edges."""
+
+    @property
+    def compared(self) -> int:
+        """Pairs of rows that were compared."""
+
+    @property
+    def over_cap(self) -> tuple[int, ...]:
+        """Per source, rows over its cap."""
+
+    @property
+    def blocks_skipped(self) -> int:
+        """Blocks over the budget."""
+
+    def parts(self) -> list[tuple[int, Callable[[], NDArray[np.void]]]]:
+        """(number of edges, how to get at them)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +128,7 @@ def match(
     tie_keys: U8 | None = None,
     parts: int = 1,
     workers: int = 1,
-    edges: Edges | None = None,
+    edges: Found | None = None,
     progress: Progress | None = None,
 ) -> MatchResult:
     """Link two or more sources.
@@ -141,13 +177,15 @@ def match(
             progress=compared,
         )
     report("decide", 0)
-    refs = np.concatenate([s.refs for s in sources])
-    owner = np.repeat(np.arange(len(sources), dtype=np.int32), [len(s.refs) for s in sources])
+    owner = np.repeat(np.arange(len(sources), dtype=np.int32), [s.refs.shape[0] for s in sources])
     keys = np.concatenate([s.record_numbers for s in sources]) if tie_keys is None else tie_keys
-    index = RefIndex.build(refs)
+    index = RefIndex.read(lambda: _refs(sources), len(owner), schema.P)
     if index.repeated:
         raise MatchInputError("a ref belongs to two records", hint="is one source there twice?")
-    pairs = aggregate(edges.table, index)
+    resolved = resolve(edges.parts(), index)
+    del index  # 21 bytes a ref
+    pairs = add_up(resolved, len(owner))
+    del resolved
     declared = [s.deduplicated for s in sources]
     decision = decide(pairs, owner, declared, densities, bounds, cut=cut, ties=tie_ranks(keys))
     report("decide", 1)
@@ -162,7 +200,7 @@ def match(
     counts = {
         "records": len(owner),
         "rows_compared": edges.compared,
-        "edges": len(edges.table),
+        "edges": edges.n,
         "rows_over_cap": sum(edges.over_cap),
         "blocks_skipped": edges.blocks_skipped,
         "pairs": len(pairs),
@@ -185,6 +223,15 @@ def match(
         bounds=bounds,
         densities=densities,
     )
+
+
+def _refs(sources: Sequence[Source]) -> Iterator[U8]:
+    """(k, P, 16) u1 each, all refs in the order of the records."""
+    for source in sources:
+        if isinstance(source.refs, MapRefs):
+            yield from source.refs.parts()
+        else:
+            yield source.refs
 
 
 def _check(sources: Sequence[Source], schema: Schema, *, rows: bool) -> None:

@@ -26,7 +26,6 @@ ROW = np.dtype([("ref", "u1", 16), ("pass", "u1"), ("token", "u1", 16), ("filter
 EDGE = np.dtype([("lo", "u1", 16), ("hi", "u1", 16), ("level", "u1")])
 
 _ROWS_MAGIC = b"TCROWS1\n"
-_MAP_MAGIC = b"TCRMAP1\n"
 _HEADER_MAX = 4096  # bytes
 SLAB = 1 << 20  # rows read at a time: 68 MB
 
@@ -99,7 +98,7 @@ def write_rows(path: Path, rows: NDArray[np.void], header: dict[str, str | int])
     """
     if rows.dtype != ROW or not ascending(rows["ref"]):
         raise RowsFileError("rows must be of dtype ROW, sorted by ref, each ref once")
-    return _write(path, _ROWS_MAGIC, rows.tobytes(), len(rows), header)
+    return write_file(path, _ROWS_MAGIC, rows.tobytes(), len(rows), header)
 
 
 def read_rows(path: Path) -> tuple[Header, NDArray[np.void]]:
@@ -125,8 +124,8 @@ def open_rows(path: Path) -> tuple[Header, int]:
         RowsFileError: not a rows file, or one of a newer format.
         RowsFileDamagedError: the header is not in order, or the length is wrong.
     """
-    with _opened(path, "rows") as file:
-        return _head(file, _ROWS_MAGIC, "rows", lambda _: ROW.itemsize)
+    with opened(path, "rows") as file:
+        return head_of(file, _ROWS_MAGIC, "rows", lambda _: ROW.itemsize)
 
 
 def stream_rows(path: Path, size: int = SLAB) -> Iterator[NDArray[np.void]]:
@@ -137,14 +136,14 @@ def stream_rows(path: Path, size: int = SLAB) -> Iterator[NDArray[np.void]]:
     Raises:
         RowsFileError, RowsFileDamagedError: as `read_rows`.
     """
-    with _opened(path, "rows") as file:
-        header, _ = _head(file, _ROWS_MAGIC, "rows", lambda _: ROW.itemsize)
+    with opened(path, "rows") as file:
+        header, _ = head_of(file, _ROWS_MAGIC, "rows", lambda _: ROW.itemsize)
         digest = hashlib.sha256()
         last = None
         buffer = np.empty(min(size, header.n), ROW)
         for start in range(0, header.n, size):
             rows = buffer[: min(size, header.n - start)]
-            _fill(file, rows)
+            fill(file, rows)
             digest.update(rows.view(np.uint8).data)
             if int(rows["pass"].max()) >= header.passes:
                 raise RowsFileDamagedError("a row has a pass that the header does not know")
@@ -161,51 +160,8 @@ def stream_rows(path: Path, size: int = SLAB) -> Iterator[NDArray[np.void]]:
             raise RowsFileDamagedError("the file was cut or changed", hint="transfer or make it again")
 
 
-def map_dtype(passes: int) -> np.dtype[np.void]:
-    """One entry of a map: record number, flags (bit 0: decoy), refs of the record in ascending order."""
-    return np.dtype([("record_number", "u1", 16), ("flags", "u1"), ("refs", "u1", (passes, 16))])
-
-
-def pack_map(record_numbers: U8, refs: U8) -> NDArray[np.void]:
-    """Map entries sorted by record number, so that the order of a hospital's file does not show.
-
-    Args:
-        record_numbers: (n, 16) u1.
-        refs: (n, P, 16) u1, sorted within each record.
-    """
-    entries = np.zeros(len(record_numbers), map_dtype(refs.shape[1]))
-    order = sort_order(record_numbers)
-    entries["record_number"] = record_numbers[order]
-    entries["refs"] = refs[order]
-    return entries
-
-
-def write_map(path: Path, record_numbers: U8, refs: U8, header: dict[str, str | int]) -> Header:
-    """Write a map file (0600, replaced in one step); arguments as `pack_map`, header as `write_rows`."""
-    return _write(path, _MAP_MAGIC, pack_map(record_numbers, refs).tobytes(), len(record_numbers), header)
-
-
-def read_map(path: Path) -> tuple[Header, NDArray[np.void]]:
-    """Header and entries of a map file.
-
-    Raises:
-        RowsFileError: not a map file, or one of a newer format.
-        RowsFileDamagedError: cut or changed, record numbers not ascending, or an unknown flag.
-    """
-    with _opened(path, "map") as file:
-        header, _ = _head(file, _MAP_MAGIC, "map", lambda h: map_dtype(h.passes).itemsize)
-        entries = np.empty(header.n, map_dtype(header.passes))
-        _fill(file, entries)
-    if hashlib.sha256(entries.view(np.uint8).data).hexdigest() != header.sha256:
-        raise RowsFileDamagedError("the file was cut or changed", hint="transfer or make it again")
-    if not ascending(entries["record_number"]):
-        raise RowsFileDamagedError("the record numbers are not sorted, or one occurs twice")
-    if (entries["flags"] > 1).any():
-        raise RowsFileDamagedError("an entry has a flag that this version does not know")
-    return header, entries
-
-
-def _write(path: Path, magic: bytes, body: bytes, n: int, header: dict[str, str | int]) -> Header:
+def write_file(path: Path, magic: bytes, body: bytes, n: int, header: dict[str, str | int]) -> Header:
+    """Magic, header, body; 0600, in one step."""
     try:
         made = msgspec.convert({**header, "n": n, "sha256": hashlib.sha256(body).hexdigest()}, Header)
     except msgspec.ValidationError:
@@ -227,7 +183,8 @@ def _write(path: Path, magic: bytes, body: bytes, n: int, header: dict[str, str 
 
 
 @contextmanager
-def _opened(path: Path, what: str) -> Iterator[IO[bytes]]:
+def opened(path: Path, what: str) -> Iterator[IO[bytes]]:
+    """A file to read, or an error that says what it should have been."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -236,7 +193,7 @@ def _opened(path: Path, what: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _head(file: IO[bytes], magic: bytes, what: str, size_of: Callable[[Header], int]) -> tuple[Header, int]:
+def head_of(file: IO[bytes], magic: bytes, what: str, size_of: Callable[[Header], int]) -> tuple[Header, int]:
     """Header and where the body begins, after a check of the file's length."""
     if file.read(len(magic)) != magic:
         raise RowsFileError(f"not a {what} file of this version", hint="made by `trustcenter linkage encode`?")
@@ -256,7 +213,7 @@ def _head(file: IO[bytes], magic: bytes, what: str, size_of: Callable[[Header], 
     return header, begin
 
 
-def _fill(file: IO[bytes], table: NDArray[np.void]) -> None:
+def fill(file: IO[bytes], table: NDArray[np.void]) -> None:
     """Read just as much as the table holds."""
     if len(table) and file.readinto(table.view(np.uint8).data) != table.nbytes:  # type: ignore[attr-defined]
         raise RowsFileDamagedError("the file was cut or changed", hint="transfer or make it again")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from linkage.decide.aggregate import Pairs, RefIndex, aggregate
+from linkage.decide.aggregate import Pairs, add_up, aggregate, resolve
 from linkage.decide.decision import CUT, Class, Decision, Weights, cut_for, decide
 from linkage.decide.densities import Counts, Densities, parse, shipped, smooth
 from linkage.decide.onetoone import tie_ranks
 from linkage.decide.parameters import Parameters, decide_with, parse_parameters
+from linkage.decide.refs import RefIndex
 
 __all__ = [
     "CUT",
@@ -18,12 +19,14 @@ __all__ = [
     "Parameters",
     "RefIndex",
     "Weights",
+    "add_up",
     "aggregate",
     "cut_for",
     "decide",
     "decide_with",
     "parse",
     "parse_parameters",
+    "resolve",
     "shipped",
     "smooth",
     "tie_ranks",

@@ -7,6 +7,7 @@ a service.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +21,7 @@ I8 = NDArray[np.int64]
 
 
 class Rows(Protocol):
-    """What `linkage.match.Source` has, as far as it is needed here."""
+    """A source with its rows and refs at hand."""
 
     @property
     def rows(self) -> NDArray[np.void]:
@@ -29,6 +30,19 @@ class Rows(Protocol):
     @property
     def refs(self) -> NDArray[np.uint8]:
         """(n, P, 16) u1, refs of its records."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRows:
+    """Such a source.
+
+    Attributes:
+        rows: ROW.
+        refs: (n, P, 16) u1.
+    """
+
+    rows: NDArray[np.void]
+    refs: NDArray[np.uint8]
 
 
 def true_pairs(persons: NDArray[np.int64], sources: NDArray[np.int64]) -> tuple[I8, I8]:

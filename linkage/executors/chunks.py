@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.errors import PlanError, RowsFileDamagedError
-from linkage.executors.files import new, read_part, sha256_of, write_part
+from linkage.executors.files import new, read_head, read_part, sha256_of, write_part
 from linkage.executors.plan import Plan, load
 from linkage.join import Edges, join_words, merge
 from linkage.rows import EDGE, open_rows, stream_rows
@@ -227,6 +227,18 @@ def _fill(file: object, words: U64, name: str) -> None:
         if not n:
             raise PlanError("the rows of a cut are shorter than they should be", where=name)
         view = view[n:]
+
+
+def report_of(work: Path, plan: Plan, chunk: str) -> Report:
+    """Report of a join that is done; its edges are not looked at.
+
+    Raises:
+        PlanError: it is not done.
+    """
+    found = read_head(part(work, chunk), JOIN_MAGIC, Report)
+    if found is None or found.plan != plan.hash:
+        raise PlanError("a chunk is missing or damaged", hint="run the comparison again; it goes on", where=chunk)
+    return found
 
 
 def edges_of(work: Path, plan: Plan, chunk: str) -> tuple[Report, NDArray[np.void]]:

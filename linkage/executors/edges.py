@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.errors import RowsFileDamagedError, RowsFileError
-from linkage.executors.chunks import edges_of
+from linkage.executors.chunks import Report, edges_of, report_of
 from linkage.executors.files import new
-from linkage.executors.plan import load
-from linkage.join import Edges, sort_edges
+from linkage.executors.plan import Plan, load
+from linkage.join import sort_edges
 from linkage.rows import EDGE
 
 MAGIC = b"TCEDGE1\n"
@@ -52,26 +54,61 @@ def write_edges(work: Path, path: Path) -> EdgesHeader:
     return write(path, merged(tables), sum(map(len, tables)), plan.study, plan.version, plan.fingerprint)
 
 
-def gather(work: Path) -> Edges:
-    """The edges of a comparison that is done, in memory and not sorted over chunks; deciding needs no order.
+@dataclass(frozen=True)
+class Gathered:
+    """The edges of a comparison that is done. They stay on the disk, chunk by chunk; deciding needs no order.
+
+    Attributes:
+        work: working directory.
+        plan: its plan.
+        reports: of the chunks that compared.
+    """
+
+    work: Path
+    plan: Plan
+    reports: tuple[Report, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of edges."""
+        return sum(r.n for r in self.reports)
+
+    @property
+    def compared(self) -> int:
+        """Pairs of rows that were compared."""
+        return sum(r.compared for r in self.reports)
+
+    @property
+    def over_cap(self) -> tuple[int, ...]:
+        """Per source, rows over its cap."""
+        return tuple(sum(r.over_cap[s] for r in self.reports) for s in range(len(self.plan.inputs)))
+
+    @property
+    def blocks_skipped(self) -> int:
+        """Blocks over the budget."""
+        return sum(r.blocks_skipped for r in self.reports)
+
+    @property
+    def largest_block(self) -> int:
+        """Rows."""
+        return max((r.largest_block for r in self.reports), default=0)
+
+    def parts(self) -> list[tuple[int, Callable[[], NDArray[np.void]]]]:
+        """(number of edges, how to read them) of every chunk."""
+        return [(r.n, partial(self._read, r.chunk)) for r in self.reports]
+
+    def _read(self, chunk: str) -> NDArray[np.void]:
+        return edges_of(self.work, self.plan, chunk)[1]
+
+
+def gather(work: Path) -> Gathered:
+    """What a comparison that is done has found; memory does not grow with it.
 
     Raises:
         PlanError: a chunk is missing.
     """
     plan = load(work)
-    sizes = [edges_of(work, plan, name)[0].n for name in plan.joins]
-    table = np.empty(sum(sizes), EDGE)
-    over = np.zeros(len(plan.inputs), np.int64)
-    compared = skipped = largest = at = 0
-    for name in plan.joins:
-        report, part = edges_of(work, plan, name)
-        table[at : at + len(part)] = part
-        at += len(part)
-        over += np.array(report.over_cap, np.int64)
-        compared += report.compared
-        skipped += report.blocks_skipped
-        largest = max(largest, report.largest_block)
-    return Edges(table, compared, tuple(over.tolist()), skipped, largest)
+    return Gathered(work, plan, tuple(report_of(work, plan, name) for name in plan.joins))
 
 
 def merged(tables: Sequence[NDArray[np.void]]) -> Iterator[NDArray[np.void]]:

@@ -45,17 +45,35 @@ def write_part(path: Path, magic: bytes, header: msgspec.Struct, body: Iterable[
 def read_part(path: Path, magic: bytes, kind: type[T]) -> tuple[T, memoryview] | None:
     """Header and body, or None if there is no such file; the hash of the body is the caller's to check."""
     try:
-        data = path.read_bytes()
+        with path.open("rb", buffering=0) as file:
+            data = bytearray(os.fstat(file.fileno()).st_size)  # compiled loops take what can be written
+            if file.readinto(data) != len(data):
+                return None
     except FileNotFoundError:
         return None
+    header, begin = _head_of(data, magic, kind)
+    return None if header is None else (header, memoryview(data)[begin:])
+
+
+def read_head(path: Path, magic: bytes, kind: type[T]) -> T | None:
+    """Header of such a file, or None if there is none."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(len(magic) + _LINE)
+    except FileNotFoundError:
+        return None
+    return _head_of(data, magic, kind)[0]
+
+
+def _head_of(data: bytes | bytearray, magic: bytes, kind: type[T]) -> tuple[T | None, int]:
+    """Header of a part, None if there is none, and where its body begins."""
     end = data.find(b"\n", len(magic), len(magic) + _LINE)
     if not data.startswith(magic) or end < 0:
-        return None
+        return None, 0
     try:
-        header = msgspec.json.decode(data[len(magic) : end], type=kind)
+        return msgspec.json.decode(data[len(magic) : end], type=kind), end + 1
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return header, memoryview(data)[end + 1 :]
+        return None, 0
 
 
 def sha256_of(path: Path, skip: int = 0) -> str:

@@ -11,7 +11,19 @@ from linkage.kernels.cut import cut_rows
 from linkage.kernels.filters import expand_rows
 from linkage.kernels.join import scan_blocks
 from linkage.kernels.mixture import em
-from linkage.kernels.onetoone import greedy
-from linkage.kernels.refs import find_refs, sort_refs
+from linkage.kernels.onetoone import first_come, greedy
+from linkage.kernels.pairs import edge_keys, fill_pairs
+from linkage.kernels.refs import find_refs, sort_part
 
-__all__ = ["cut_rows", "em", "expand_rows", "find_refs", "greedy", "scan_blocks", "sort_refs"]
+__all__ = [
+    "cut_rows",
+    "edge_keys",
+    "em",
+    "expand_rows",
+    "fill_pairs",
+    "find_refs",
+    "first_come",
+    "greedy",
+    "scan_blocks",
+    "sort_part",
+]

@@ -16,7 +16,7 @@ ROW_BYTES = 65  # ref 16, pass 1, token 16, filter 32
 
 
 @compiled("u8(u1[::1], u8)", inline="always")
-def _big(raw: U8, at: Any) -> Any:
+def big(raw: U8, at: Any) -> Any:
     """Eight bytes as a number, big-endian; unsigned positions, so that numba looks for no negative ones."""
     x = np.uint64(0)
     for k in range(8):
@@ -25,7 +25,7 @@ def _big(raw: U8, at: Any) -> Any:
 
 
 @compiled("u8(u1[::1], u8)", inline="always")
-def _little(raw: U8, at: Any) -> Any:
+def little(raw: U8, at: Any) -> Any:
     """Eight bytes as a number, little-endian."""
     x = np.uint64(0)
     for k in range(8):
@@ -51,7 +51,7 @@ def cut_rows(raw: U8, n: int, bits: int, bucket: NDArray[np.uint16], counts: NDA
         at = np.uint64(i * ROW_BYTES)
         b = np.int64(raw[at + np.uint64(16)]) << bits
         if bits:
-            b |= np.int64(_big(raw, at + np.uint64(17)) >> shift)
+            b |= np.int64(big(raw, at + np.uint64(17)) >> shift)
         bucket[i] = b
         counts[b] += 1
     ends = np.cumsum(counts) - counts
@@ -60,11 +60,11 @@ def cut_rows(raw: U8, n: int, bits: int, bucket: NDArray[np.uint16], counts: NDA
         b = bucket[i]
         to = ends[b]
         ends[b] += 1
-        out[to, 0] = _big(raw, at + np.uint64(17))
-        out[to, 1] = _big(raw, at + np.uint64(25))
-        out[to, 2] = _little(raw, at + np.uint64(33))
-        out[to, 3] = _little(raw, at + np.uint64(41))
-        out[to, 4] = _little(raw, at + np.uint64(49))
-        out[to, 5] = _little(raw, at + np.uint64(57))
-        out[to, 6] = _big(raw, at)
-        out[to, 7] = _big(raw, at + np.uint64(8))
+        out[to, 0] = big(raw, at + np.uint64(17))
+        out[to, 1] = big(raw, at + np.uint64(25))
+        out[to, 2] = little(raw, at + np.uint64(33))
+        out[to, 3] = little(raw, at + np.uint64(41))
+        out[to, 4] = little(raw, at + np.uint64(49))
+        out[to, 5] = little(raw, at + np.uint64(57))
+        out[to, 6] = big(raw, at)
+        out[to, 7] = big(raw, at + np.uint64(8))

@@ -28,8 +28,9 @@ from linkage.encode import encode
 from linkage.evaluate import of_pairs
 from linkage.executors import Executor, Inline, OnDask, Processes, compare, gather, make
 from linkage.index import TokenIndex, Window
+from linkage.maps import MapRefs, read_map, record_numbers_of, write_map
 from linkage.match import MatchResult, match
-from linkage.rows import ROW, read_map, stream_rows, write_map, write_rows
+from linkage.rows import ROW, stream_rows, write_rows
 from linkage.schema import Schema
 from linkage.synth import SiteSpec, SynthConfig, generate
 
@@ -109,10 +110,10 @@ def _linked(schema: Schema, folders: list[Path], work: Path, what: str, executor
         seconds, peak, workers = _compare(schema, folders, work, executor)
         stages: dict[str, float] = {}
         start, own = time.perf_counter(), time.process_time()
-        maps = [read_map(f / "map.tcmap")[1] for f in folders]
-        names = [f.name for f in folders]
+        maps = [f / "map.tcmap" for f in folders]
         sources = [
-            Source(name, np.empty(0, ROW), m["record_number"], m["refs"]) for name, m in zip(names, maps, strict=True)
+            Source(f.name, np.empty(0, ROW), record_numbers_of(m), MapRefs.of(m))
+            for f, m in zip(folders, maps, strict=True)
         ]
 
         def progress(stage: str, done: int, total: int) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from linkage.encode import Encoded
-from linkage.rows import ROW, map_dtype, sort_order
+from linkage.maps import map_dtype
+from linkage.rows import ROW, sort_order
 from trustcenter.client.difference import new_records, parts
 
 P = 3

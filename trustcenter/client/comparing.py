@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from linkage.executors import Executor
-    from linkage.join import Edges
+    from linkage.match import Found
     from linkage.schema import Schema
 
 
@@ -38,14 +38,15 @@ class Machines:
         return Processes(self.workers) if self.workers > 1 else Inline()
 
 
+@contextmanager
 def compared(
     files: Sequence[Path],
     schema: Schema,
     machines: Machines,
     beside: Path,
     progress: Callable[[int, int], None] | None = None,
-) -> Edges:
-    """Edges between some rows files.
+) -> Iterator[Found]:
+    """Edges between some rows files, as long as the block lasts.
 
     Args:
         files: rows files that belong together.
@@ -62,7 +63,7 @@ def compared(
     with _work(machines, beside) as work:
         make(work, files, schema)
         compare(work, machines.executor(), progress)
-        return gather(work)
+        yield gather(work)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from linkage.rows import pack_map, sort_order
+from linkage.maps import pack_map
+from linkage.rows import sort_order
 
 if TYPE_CHECKING:
     from linkage.encode import Encoded

@@ -93,8 +93,9 @@ def encode_source(
     """
     from linkage.dedupe.listing import load_removed
     from linkage.encode import encode
+    from linkage.maps import write_map
     from linkage.normalise import prepare
-    from linkage.rows import write_map, write_rows
+    from linkage.rows import write_rows
     from linkage.tables import read_csv
 
     require_directory(target, force=force)
@@ -157,14 +158,15 @@ def match_directories(
     """
     import numpy as np
 
+    from linkage.maps import MapRefs, open_map, record_numbers_of
     from linkage.match import Source, match
-    from linkage.rows import ROW, open_rows, read_map
+    from linkage.rows import ROW, open_rows
 
     require_directory(target, force=force)
     headers, sources = [], []
     for directory in directories:
         head, _ = open_rows(directory / ROWS)
-        map_head, entries = read_map(directory / MAP)
+        map_head = open_map(directory / MAP)
         if (head.study, head.version, head.source, head.fingerprint) != (
             map_head.study,
             map_head.version,
@@ -176,9 +178,9 @@ def match_directories(
         sources.append(
             Source(
                 head.source,
-                np.empty(0, ROW),  # they stay on the disk; the comparison reads them chunk by chunk
-                entries["record_number"],
-                entries["refs"],
+                np.empty(0, ROW),  # rows and refs stay on the disk
+                record_numbers_of(directory / MAP),
+                MapRefs.of(directory / MAP),
                 head.source not in not_deduplicated,
             )
         )
@@ -202,8 +204,8 @@ def match_directories(
             progress("compare", done, total)
 
     files = [directory / ROWS for directory in directories]
-    edges = compared(files, known, machines or Machines(), target, compare_tick)
-    result = match(sources, known, frozen, careful=careful, edges=edges, progress=progress)
+    with compared(files, known, machines or Machines(), target, compare_tick) as edges:
+        result = match(sources, known, frozen, careful=careful, edges=edges, progress=progress)
     records = []
     for directory, one in zip(directories, sources, strict=True):
         ids = _ids(directory / IDS)

@@ -19,7 +19,7 @@ from .offline_run import PAIRS, PERSONS, Run, densities_of, estimated, read_run
 if TYPE_CHECKING:
     from linkage.evaluate import Evaluation, Outcome
     from linkage.evaluate.explain import Explainer
-    from linkage.match import Source
+    from linkage.evaluate.passes import SourceRows
 
 SAME: Final = "same"
 DIFFERENT: Final = "different"
@@ -205,9 +205,10 @@ def evaluate_directory(
     )
 
 
-def _sources(found: Matched, directories: Sequence[Path]) -> list[Source]:
-    from linkage.match import Source
-    from linkage.rows import read_map, read_rows
+def _sources(found: Matched, directories: Sequence[Path]) -> list[SourceRows]:
+    from linkage.evaluate.passes import SourceRows
+    from linkage.maps import read_map
+    from linkage.rows import read_rows
 
     by_name = {}
     for directory in directories:
@@ -215,7 +216,7 @@ def _sources(found: Matched, directories: Sequence[Path]) -> list[Source]:
         _, entries = read_map(directory / MAP)
         if head.fingerprint != found.run.fingerprint:
             raise ConflictError("a source was encoded under another schema", code="wrong_fingerprint")
-        by_name[head.source] = Source(head.source, rows, entries["record_number"], entries["refs"])
+        by_name[head.source] = SourceRows(rows, entries["refs"])
     names = list(found.run.sources)
     if set(by_name) != set(names) or sum(len(s.refs) for s in by_name.values()) != len(found.records):
         raise ConflictError(

@@ -75,10 +75,7 @@ def test_the_index_of_refs_is_sorted_and_finds(uniform, chosen):
     index = RefIndex.build(refs)
     flat = [bytes(r) for r in refs.reshape(-1, 16)]
     known = {ref: at // 3 for at, ref in enumerate(flat)}
-    assert [
-        h.to_bytes(8, "big") + v.to_bytes(8, "big")
-        for h, v in zip(index.high.tolist(), index.low.tolist(), strict=True)
-    ] == (sorted(flat))
+    assert [h.to_bytes(8, "big") + v.to_bytes(8, "big") for h, v in index.halves.tolist()] == (sorted(flat))
     asked = np.concatenate([refs.reshape(-1, 16)[::-1], uniform("others", 50, 16)])
     assert index.find(asked).tolist() == [known.get(bytes(r), -1) for r in asked]
     assert index.repeated == 0

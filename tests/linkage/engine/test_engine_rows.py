@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 
 from linkage.errors import RowsFileDamagedError, RowsFileError
+from linkage.maps import read_map, write_map
 from linkage.rows import (
     ROW,
     ascending,
     open_rows,
-    read_map,
     read_rows,
     sort_order,
     stream_rows,
-    write_map,
     write_rows,
 )
 

@@ -1,0 +1,85 @@
+"""What keeps millions of records fast gives what the plain way gives."""
+
+import numpy as np
+import pytest
+
+from linkage.decide import Pairs, RefIndex, add_up, resolve, tie_ranks
+from linkage.decide.onetoone import one_to_one, ranking, winners
+from linkage.decide.weights import cells
+from linkage.errors import MatchInputError
+from linkage.kernels.radix import sort_numbers
+from linkage.rows import EDGE
+
+
+def drawn(seed):
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("bits", [1, 11, 12, 44, 63, 64])
+@pytest.mark.parametrize("n", [0, 1, 5000])
+def test_numbers_are_sorted(bits, n):
+    numbers = drawn(bits).integers(0, 2**bits, n, np.uint64)
+    assert sort_numbers(numbers.copy(), bits).tolist() == sorted(numbers.tolist())
+
+
+@pytest.mark.parametrize("many", [1, 40], ids=["usual", "edges without end"])
+def test_winners_are_those_of_the_ranking(many):
+    """Also where a pair has more edges than there are passes, and where all ties are ties of everything."""
+    draw = drawn(many)
+    records, passes = 300, 15
+    pairs = np.unique(draw.integers(0, records, (4000, 2)), axis=0)
+    pairs = pairs[pairs[:, 0] < pairs[:, 1]].astype(np.int32)
+    c = draw.integers(1, 1 + passes * many, len(pairs)).astype(np.int32)
+    s = draw.integers(c, 4 * c + 1).astype(np.int32)
+    found = Pairs(np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]), c, s)
+    by_cell = np.round(draw.random(passes * 12) ** 8, 9)
+    by_cell[draw.random(len(by_cell)) < 0.3] = 0.0
+    ties = tie_ranks(draw.integers(0, 256, (records, 16), np.uint8))
+    order = ranking(found, by_cell[cells(c, s, passes)], ties)
+    assert winners(found, by_cell, ties, records).tolist() == one_to_one(found, order, records).tolist()
+
+
+def test_refs_come_in_parts_and_edges_too():
+    draw = drawn(3)
+    refs = draw.integers(0, 256, (700, 3, 16), np.uint8)
+    whole = RefIndex.build(refs)
+    parts = RefIndex.read(lambda: iter([refs[:1], refs[1:1], refs[1:500], refs[500:]]), 700, 3, threads=2)
+    asked = refs.reshape(-1, 16)[draw.permutation(2100)]
+    assert parts.find(asked).tolist() == whole.find(asked).tolist()
+    edges = np.zeros(5000, EDGE)
+    edges["lo"], edges["hi"] = refs.reshape(-1, 16)[draw.integers(0, 2100, (2, 5000))]
+    edges["level"] = draw.integers(1, 5, 5000)
+    edges["lo"][::7] = draw.integers(0, 256, 16, np.uint8)  # of nobody
+    one = add_up(resolve([(5000, lambda: edges)], whole), 700)
+    pieces = [edges[:10], edges[10:10], edges[10:4000], edges[4000:]]
+    several = add_up(resolve([(len(p), lambda p=p: p) for p in pieces], parts, threads=2), 700)
+    for name in ("a", "b", "c", "s"):
+        assert getattr(one, name).tolist() == getattr(several, name).tolist()
+    record = whole.find(refs.reshape(-1, 16)[:1])
+    assert record.tolist() == [0]
+    lo, hi = whole.find(edges["lo"]), whole.find(edges["hi"])
+    kept = (lo >= 0) & (hi >= 0) & (lo != hi)
+    assert int(one.c.sum()) == int(kept.sum())
+    assert int(one.s.sum()) == int(edges["level"][kept].sum())
+
+
+def test_refs_and_edges_that_do_not_hold_what_was_said():
+    refs = drawn(4).integers(0, 256, (50, 3, 16), np.uint8)
+    with pytest.raises(MatchInputError, match="not as many"):
+        RefIndex.read(lambda: [refs], 51, 3)
+    seen = []
+
+    def changing():
+        seen.append(0)
+        return [refs if len(seen) == 1 else refs * 0]
+
+    with pytest.raises(MatchInputError, match="changed"):
+        RefIndex.read(changing, 50, 3)
+    index = RefIndex.build(refs)
+    edges = np.zeros(3, EDGE)
+    with pytest.raises(MatchInputError, match="as many edges"):
+        resolve([(4, lambda: edges)], index)
+    for level in (0, 5):
+        edges["level"] = level
+        with pytest.raises(MatchInputError, match="level"):
+            resolve([(3, lambda: edges)], index)
