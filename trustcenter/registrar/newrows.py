@@ -10,29 +10,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
-from typing import Any, Final
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trustcenter.audit import Event, merkle_root
-from trustcenter.store import Connection
+from trustcenter.store import FEW, Column, Connection, beside, insert
 
 from . import domains, issue, sealing
 from .commitments import cut, leaves
 from .context import Context
 from .domains import DomainRow
 from .head import COUNTER_BITS
-
-_FEW: Final = 16  # rows; below that one statement per row costs less than cutting columns
-_COLUMNS: Final = "INSERT INTO entry (domain, serial, nonce, salt, idx, tag, sealed, status)"
-_EACH: Final = _COLUMNS + " VALUES (?,?,?,?,0,?,?,0)"
-_CUT: Final = (
-    _COLUMNS + " WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)"  # noqa: S608 - constants
-    " SELECT ?, ? + i, substr(?, i * 5 + 1, 5), substr(?, i * 16 + 1, 16), 0,"
-    " substr(?, i * 16 + 1, 16), substr(?, i * ? + 1, ?), 0 FROM n"
-)
 
 
 @dataclass(frozen=True)
@@ -80,7 +71,6 @@ def make(context: Context, conn: Connection, domain: DomainRow, version: int, lo
     nonces = noise[: 5 * count].reshape(count, 5)
     salts = noise[5 * count :].reshape(count, 16)
     serials = np.arange(first, first + count, dtype=np.uint64)
-    strings = issue.format_rows(context, domain, version, serials, nonces)
     ids = row_ids(serials, nonces)
     tag_rows = np.frombuffer(b"".join(tags), np.uint8).reshape(count, 16)
     sealed = context.keys.seal(
@@ -90,8 +80,10 @@ def make(context: Context, conn: Connection, domain: DomainRow, version: int, lo
         values,
         cut(_columns(issue.seal_head(domain), ids, bytes(4), tag_rows)),
     )
-    _insert(conn, domain.id, first, nonces, salts, tags, sealed)
-    commitments = commit(domain, version, ids, salts, strings)
+    # The database works on the rows while the strings and their commitments are made.
+    with beside(lambda: _insert(conn, domain.id, first, nonces, salts, tag_rows, sealed), count >= FEW):
+        strings = issue.format_rows(context, domain, version, serials, nonces)
+        commitments = commit(domain, version, ids, salts, strings)
     entries, start = [], 0
     for lot in lots:
         end = start + len(lot.fresh)
@@ -164,22 +156,24 @@ def _insert(
     first: int,
     nonces: NDArray[np.uint8],
     salts: NDArray[np.uint8],
-    tags: Sequence[bytes],
+    tags: NDArray[np.uint8],
     sealed: Sequence[bytes],
 ) -> None:
-    """Insert rows; of many, those whose seals have one length in one statement, which needs no interpreter."""
+    """Insert rows, those whose seals have one length together."""
     start = 0
-    while start < len(tags):
-        width, end = len(sealed[start]), start + 1
-        while end < len(tags) and len(sealed[end]) == width:
-            end += 1
-        if end - start < _FEW:
-            end = min(start + _FEW, len(tags))
-            part = slice(start, end)
-            columns = (cut(nonces[part]), cut(salts[part]), tags[part], sealed[part])
-            conn.executemany(_EACH, zip(repeat(domain), range(first + start, first + end), *columns, strict=False))
-        else:
-            part = slice(start, end)
-            raw = (nonces[part].tobytes(), salts[part].tobytes(), b"".join(tags[part]), b"".join(sealed[part]))
-            conn.execute(_CUT, (end - start, domain, first + start, *raw, width, width))
+    for width, group in groupby(map(len, sealed)):
+        end = start + sum(1 for _ in group)
+        part = slice(start, end)
+        seals = np.frombuffer(b"".join(sealed[part]), np.uint8).reshape(end - start, width)
+        columns: dict[str, Column] = {
+            "domain": domain,
+            "serial": range(first + start, first + end),
+            "nonce": nonces[part],
+            "salt": salts[part],
+            "idx": 0,
+            "tag": tags[part],
+            "sealed": seals,
+            "status": 0,
+        }
+        insert(conn, "entry", columns, end - start)
         start = end

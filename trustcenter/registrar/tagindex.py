@@ -13,17 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trustcenter.store import Connection, select_in
-
-_ROWS: Final = 100  # in one statement
-_INSERT: Final = "INSERT INTO tag_recent VALUES (?,?,?)"
-_INSERT_ROWS: Final = _INSERT + ",(?,?,?)" * (_ROWS - 1)
+from trustcenter.store import Connection, insert, select_in
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,8 @@ class TagIndex:
         clash[1:] = keys[1:] == keys[:-1]
         if taken:
             clash |= np.isin(keys, np.fromiter(taken, np.uint64, len(taken)))
-        _insert(conn, domain, keys[~clash].tolist(), serials[~clash].tolist())
+        entered = keys[~clash].astype(np.int64)
+        insert(conn, "tag_recent", {"key": entered, "domain": domain, "serial": serials[~clash]}, len(entered))
         if clash.any():
             tags = list(new)
             places = order[clash].tolist()
@@ -141,16 +136,3 @@ class TagIndex:
             (low, high),
         )
         conn.execute("DELETE FROM tag_recent WHERE key BETWEEN ? AND ?", (low, high))
-
-
-def _insert(conn: Connection, domain: int, keys: Sequence[int], serials: Sequence[int]) -> None:
-    """Enter keys in ascending order.
-
-    Every call of the database hands the interpreter to other threads and waits to get it back, so one takes many rows.
-    """
-    whole = len(keys) - len(keys) % _ROWS
-    for start in range(0, whole, _ROWS):
-        part = slice(start, start + _ROWS)
-        rows = zip(keys[part], repeat(domain), serials[part], strict=False)
-        conn.execute(_INSERT_ROWS, tuple(chain.from_iterable(rows)))
-    conn.executemany(_INSERT, zip(keys[whole:], repeat(domain), serials[whole:], strict=False))

@@ -1,11 +1,14 @@
 """Databases that are safe by construction: one writer with group commit, snapshot readers, migrations."""
 
+from .columns import FEW, Column, beside, insert
 from .connection import Connection, Cursor, IntegrityError, select_in
 from .database import Database
 from .location import Location, Postgres, snapshot
 from .migrations import Migration
 
 __all__ = [
+    "FEW",
+    "Column",
     "Connection",
     "Cursor",
     "Database",
@@ -13,6 +16,8 @@ __all__ = [
     "Location",
     "Migration",
     "Postgres",
+    "beside",
+    "insert",
     "select_in",
     "snapshot",
 ]

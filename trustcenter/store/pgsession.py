@@ -123,6 +123,17 @@ class PostgresSession:
             kind, literal = "text[]", list(values)  # type: ignore[assignment]
         yield from self.execute(sql.replace("IN {values}", f"= ANY(?::{kind})"), (*before, literal, *after))
 
+    def copy(self, table: str, columns: Sequence[str], rows: bytes) -> None:
+        """Insert rows that are packed already, in the binary COPY format."""
+        query = build.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+            build.Identifier(table), build.SQL(", ").join(map(build.Identifier, columns))
+        )
+        try:
+            with self._conn.cursor(binary=True).copy(query) as copy:
+                copy.write(rows)
+        except psycopg.Error as error:
+            _raise(error)
+
     def _copy(
         self,
         cursor: psycopg.Cursor[Any],

@@ -1,0 +1,139 @@
+"""Inserting many rows that are given by columns.
+
+Rows of a pseudonym are made by the ten thousand. Binding every value of every row costs more than the insert itself,
+so the database gets each column as one value: SQLite cuts it up in one statement, PostgreSQL gets the rows in its
+binary COPY format, laid out by numpy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .connection import Connection
+
+# A constant, consecutive integers, integers (n,), or byte strings of one length (n, width).
+Column: TypeAlias = int | range | NDArray[np.int64] | NDArray[np.uint8]
+
+FEW: Final = 16  # rows; below that one statement per row costs less than cutting columns
+_BOUND: Final = 300  # values in one statement
+_NUMBERS: Final = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)"
+_SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # of the binary COPY format, with flags and extension
+_END: Final = b"\xff\xff"
+
+_beside = ThreadPoolExecutor(2, "store-insert")  # one for each room's writer
+
+
+@contextlib.contextmanager
+def beside(work: Callable[[], None], worth: bool = True) -> Iterator[None]:
+    """Run `work`, the only use of a connection meanwhile, while the block computes; both are done when it ends.
+
+    Raises:
+        Exception: what `work` raised; the transaction is to be rolled back.
+    """
+    if not worth:
+        work()
+        yield
+        return
+    running = _beside.submit(work)
+    try:
+        yield
+    except BaseException:
+        running.exception()
+        raise
+    running.result()
+
+
+def insert(conn: Connection, table: str, columns: Mapping[str, Column], count: int) -> None:
+    """Insert rows.
+
+    Args:
+        conn: of the writing transaction.
+        table: its name, a constant of ours, as are those of the columns.
+        columns: name to values, `count` of each but of constants.
+        count: of rows.
+
+    Raises:
+        IntegrityError: a row is there already.
+    """
+    if not isinstance(conn, sqlite3.Connection):
+        conn.copy(table, list(columns), packed(list(columns.values()), count))  # type: ignore[attr-defined]
+    elif count < FEW or any(_scattered(column) for column in columns.values()):
+        _bind(conn, table, columns, count)
+    else:
+        _cut(conn, table, columns, count)
+
+
+def _scattered(column: Column) -> bool:
+    return isinstance(column, np.ndarray) and column.ndim == 1
+
+
+def _head(table: str, columns: Mapping[str, Column]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) "
+
+
+def _values(column: Column, count: int) -> Any:
+    """One value per row."""
+    if isinstance(column, int):
+        return [column] * count
+    if isinstance(column, range):
+        return column
+    if column.ndim == 1:
+        return column.tolist()
+    width, raw = column.shape[1], column.tobytes()
+    return [raw[at : at + width] for at in range(0, len(raw), width)]
+
+
+def _bind(conn: sqlite3.Connection, table: str, columns: Mapping[str, Column], count: int) -> None:
+    """Rows with their values bound, many in a statement.
+
+    Every call of the database hands the interpreter to other threads and waits to get it back.
+    """
+    rows = zip(*(_values(column, count) for column in columns.values()), strict=True)
+    each = max(1, _BOUND // len(columns))
+    one = f"({','.join('?' * len(columns))})"
+    head = _head(table, columns)
+    full = f"{head}VALUES {','.join([one] * each)}"
+    for _ in range(count // each):
+        conn.execute(full, tuple(chain.from_iterable(islice(rows, each))))
+    conn.executemany(f"{head}VALUES {one}", rows)
+
+
+def _cut(conn: sqlite3.Connection, table: str, columns: Mapping[str, Column], count: int) -> None:
+    """Rows cut out of whole columns by the database: needs no interpreter."""
+    terms: list[str] = []
+    values: list[int | bytes] = []
+    for column in columns.values():
+        if isinstance(column, int):
+            terms.append("?")
+            values.append(column)
+        elif isinstance(column, range):
+            terms.append("? + i")
+            values.append(column.start)
+        else:
+            width = column.shape[1]
+            terms.append("substr(?, i * ? + 1, ?)")
+            values += [column.tobytes(), width, width]
+    conn.execute(f"{_head(table, columns)}{_NUMBERS} SELECT {', '.join(terms)} FROM n", (count, *values))  # noqa: S608
+
+
+def packed(columns: Sequence[Column], count: int) -> bytes:
+    """The rows in PostgreSQL's binary COPY format: int16 number of fields, then int32 length and value of each."""
+    fields: list[tuple[str, Any]] = [("fields", ">i2")]
+    for index, column in enumerate(columns):
+        kind = ("u1", column.shape[1]) if isinstance(column, np.ndarray) and column.ndim == 2 else ">i8"
+        fields += [(f"length {index}", ">i4"), (f"value {index}", kind)]
+    rows = np.empty(count, fields)
+    rows["fields"] = len(columns)
+    for index, column in enumerate(columns):
+        value = rows[f"value {index}"]
+        rows[f"length {index}"] = value.dtype.itemsize * (value.shape[1] if value.ndim == 2 else 1)
+        value[...] = np.arange(column.start, column.stop) if isinstance(column, range) else column
+    return _SIGNATURE + rows.tobytes() + _END
