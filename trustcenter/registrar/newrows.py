@@ -11,19 +11,22 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trustcenter.audit import Event, merkle_root
-from trustcenter.store import FEW, Column, Connection, beside, insert
+from trustcenter.store import Column, Connection, beside, insert
 
 from . import domains, issue, sealing
 from .commitments import cut, leaves
 from .context import Context
 from .domains import DomainRow
 from .head import COUNTER_BITS
+
+
+_MANY: Final = 1_000  # rows; fewer are inserted before a thread has begun
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def make(context: Context, conn: Connection, domain: DomainRow, version: int, lo
         cut(_columns(issue.seal_head(domain), ids, bytes(4), tag_rows)),
     )
     # The database works on the rows while the strings and their commitments are made.
-    with beside(lambda: _insert(conn, domain.id, first, nonces, salts, tag_rows, sealed), count >= FEW):
+    with beside(lambda: _insert(conn, domain.id, first, nonces, salts, tag_rows, sealed), count >= _MANY):
         strings = issue.format_rows(context, domain, version, serials, nonces)
         commitments = commit(domain, version, ids, salts, strings)
     entries, start = [], 0

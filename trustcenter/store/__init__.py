@@ -1,13 +1,12 @@
 """Databases that are safe by construction: one writer with group commit, snapshot readers, migrations."""
 
-from .columns import FEW, Column, beside, insert
+from .columns import Column, beside, insert
 from .connection import Connection, Cursor, IntegrityError, select_in
 from .database import Database
 from .location import Location, Postgres, snapshot
 from .migrations import Migration
 
 __all__ = [
-    "FEW",
     "Column",
     "Connection",
     "Cursor",
