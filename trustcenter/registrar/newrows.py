@@ -25,7 +25,6 @@ from .context import Context
 from .domains import DomainRow
 from .head import COUNTER_BITS
 
-
 _MANY: Final = 1_000  # rows; fewer are inserted before a thread has begun
 
 
