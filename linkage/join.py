@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.errors import JoinInputError
-from linkage.rows import EDGE, ROW, as_words
-from linkage.words import as_bytes, pack
+from linkage.rows import EDGE, ROW
+from linkage.words import pack
 
 U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
@@ -23,6 +23,7 @@ Rows = NDArray[np.void]
 Progress = Callable[[int, int], None]
 
 NO_CAP = 2**62
+_TOGETHER = 4096  # rows, or edges, that may fall together by the first bits of what they are sorted by
 BLOCK_PAIRS = 2_000_000  # pairs of rows in one block; 30 sources at cap 10 make 45,000
 
 
@@ -149,23 +150,32 @@ def join_words(
         cap: rows that one source may have in a block.
         block_pairs: pairs of rows that a block may have.
     """
-    from linkage.kernels.join import scan_blocks
+    from linkage.kernels.edges import EDGE_BYTES, write_edges
+    from linkage.kernels.join import group_rows, scan_blocks
 
     sources = int(source.max()) + 1 if len(source) else 0
-    high = np.ascontiguousarray(words[:, 0])
-    order = np.argsort(high)
-    high = high[order]
-    starts = np.concatenate(([0], np.flatnonzero(high[1:] != high[:-1]) + 1, [len(order)])).astype(np.int64)
-    owner = np.ascontiguousarray(source, np.int64)
-    bounds = np.array(levels, np.int64)
+    order, starts = np.empty(len(words), np.int64), np.empty(len(words) + 1, np.int64)
+    runs = group_rows(words, _TOGETHER, order, starts)
+    if runs < 0:
+        order = np.argsort(words[:, 0])
+        high = words[order, 0]
+        starts = np.concatenate(([0], np.flatnonzero(high[1:] != high[:-1]) + 1, [len(order)])).astype(np.int64)
+        runs = len(starts) - 1
     over, tally = np.zeros(sources, np.int64), np.zeros(3, np.int64)
-    none, no_level = np.empty(0, np.int64), np.empty(0, np.uint8)
-    # Count first, then fill arrays of just that size: memory follows the edges, not the pairs.
-    m = scan_blocks(starts, order, words, owner, bounds, cap, block_pairs, False, none, none, no_level, over, tally)
-    first, second, level = np.empty(m, np.int64), np.empty(m, np.int64), np.empty(m, np.uint8)
-    scan_blocks(starts, order, words, owner, bounds, cap, block_pairs, True, first, second, level, over, tally)
-    table = _edges(words[first, 6:], words[second, 6:], level)
-    return Edges(table, int(tally[0]), tuple(over.tolist()), int(tally[1]), int(tally[2]))
+    first, second, level = scan_blocks(
+        starts[: runs + 1],
+        order,
+        words,
+        np.ascontiguousarray(source, np.int64),
+        np.array(levels, np.int64),
+        cap,
+        block_pairs,
+        over,
+        tally,
+    )
+    raw = np.empty(len(level) * EDGE_BYTES, np.uint8)
+    write_edges(words, first, second, level, raw)
+    return Edges(raw.view(EDGE), int(tally[0]), tuple(over.tolist()), int(tally[1]), int(tally[2]))
 
 
 def merge(found: Sequence[Edges], sources: int) -> Edges:
@@ -212,26 +222,12 @@ def _part(rows: Rows, chosen: I64 | None, part: int, parts: int) -> Rows:
     return chosen_part
 
 
-def _edges(a: U64, b: U64, level: U8) -> NDArray[np.void]:
-    """EDGE table with the smaller ref first, unsorted; refs as (m, 2) u8."""
-    swap = ((a[:, 0] > b[:, 0]) | ((a[:, 0] == b[:, 0]) & (a[:, 1] > b[:, 1])))[:, None]
-    table = np.empty(len(level), EDGE)
-    table["lo"] = as_bytes(np.where(swap, b, a))
-    table["hi"] = as_bytes(np.where(swap, a, b))
-    table["level"] = level
-    return table
-
-
 def sort_edges(table: NDArray[np.void]) -> NDArray[np.void]:
     """By smaller ref, larger ref, level."""
-    lo_high, lo_low = as_words(table["lo"])
-    hi_high, hi_low = as_words(table["hi"])
-    order = np.argsort(hi_high)
-    order = order[np.argsort(lo_high[order], kind="stable")]
-    lo, hi = lo_high[order], hi_high[order]
-    again = lo[1:] == lo[:-1]
-    low = lo_low[order]
-    if (again & ((hi[1:] == hi[:-1]) | (low[1:] != low[:-1]))).any():
-        # Equal first halves of different refs do not happen by chance, but the order must not depend on that.
-        order = np.lexsort((table["level"], hi_low, hi_high, lo_low, lo_high))
-    return table[order]
+    from linkage.kernels.edges import sort_edges as sort_bytes
+
+    raw = np.ascontiguousarray(table).view(np.uint8).reshape(-1)
+    out = np.empty_like(raw)
+    if not sort_bytes(raw if raw.flags.writeable else raw.copy(), _TOGETHER, out):
+        return np.sort(table.view("S33")).view(EDGE)
+    return out.view(EDGE)

@@ -22,8 +22,3 @@ def pack(tokens: U8, filters: U8, refs: U8) -> U64:
     words[:, 2:6] = np.ascontiguousarray(filters).view("<u8")
     words[:, 6:8] = np.ascontiguousarray(refs).view(">u8")
     return words
-
-
-def as_bytes(words: U64) -> U8:
-    """(n, 2) u8 → (n, 16) u1, big-endian: the inverse of `rows.as_words`."""
-    return np.ascontiguousarray(words).astype(">u8").view(np.uint8).reshape(-1, 16)

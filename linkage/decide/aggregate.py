@@ -66,7 +66,8 @@ def resolve(parts: Sequence[Part], index: RefIndex, threads: int | None = None) 
     Raises:
         MatchInputError: a level that is none, or a part that has not as many edges as it should have.
     """
-    from linkage.kernels.pairs import EDGE_BYTES, edge_keys
+    from linkage.kernels.edges import EDGE_BYTES
+    from linkage.kernels.pairs import edge_keys
 
     starts = np.concatenate(([0], np.cumsum([n for n, _ in parts]))).astype(np.int64).tolist()
     keys = np.empty(starts[-1], np.uint64)

@@ -8,6 +8,7 @@ writable.
 from __future__ import annotations
 
 from linkage.kernels.cut import cut_rows
+from linkage.kernels.edges import write_edges
 from linkage.kernels.filters import expand_rows
 from linkage.kernels.join import scan_blocks
 from linkage.kernels.mixture import em
@@ -26,4 +27,5 @@ __all__ = [
     "greedy",
     "scan_blocks",
     "sort_part",
+    "write_edges",
 ]

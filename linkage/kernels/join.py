@@ -1,4 +1,4 @@
-"""The comparator's inner loop: Hamming distances inside blocks of equal tokens."""
+"""The comparator's inner loops: rows of equal tokens together, and Hamming distances between them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from linkage.kernels.compiled import compiled
 
+U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
+
+_FIRST = 1024  # edges for which there is room to start with
 
 
 @compiled("i8(u8)", inline="always")
@@ -22,9 +25,62 @@ def _popcount(x: Any) -> Any:
     return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@compiled(
-    "i8(i8[::1], i8[::1], u8[:,::1], i8[::1], i8[::1], i8, i8, b1, i8[::1], i8[::1], u1[::1], i8[::1], i8[::1])",
-)
+@compiled("i8(u8[:,::1], i8, i8[::1], i8[::1])")
+def group_rows(words: U64, most: int, order: I64, starts: I64) -> int:
+    """Put rows in an order in which those with equal first halves of their tokens stand together.
+
+    Tokens are uniform unless somebody chose them, so their next bits say nearly where each row belongs.
+
+    Args:
+        words: (n, 8) u8, rows as `linkage.words` packs them.
+        most: rows that may fall together by these bits; more are somebody's choice.
+        order: (n,) i8, filled with row numbers.
+        starts: (n + 1,) i8, filled with where in `order` each run of equal first halves starts, and the end.
+
+    Returns:
+        the number of runs, or -1 if too many rows fall together.
+    """
+    n = words.shape[0]
+    tokens = words[:, 0].copy()
+    low, high = np.uint64(2**64 - 1), np.uint64(0)
+    for i in range(n):
+        low, high = min(low, tokens[i]), max(high, tokens[i])
+    shift = np.uint64(0)
+    while n and (high - low) >> shift >= np.uint64(max(n, 2)):
+        shift += np.uint64(1)
+    ends = np.zeros(max(n, 2) + 1, np.int64)
+    for i in range(n):
+        ends[np.int64((tokens[i] - low) >> shift) + 1] += 1
+    for k in range(ends.shape[0] - 1):
+        if ends[k + 1] > most:
+            return -1
+        ends[k + 1] += ends[k]
+    for i in range(n):
+        place = np.int64((tokens[i] - low) >> shift)
+        order[ends[place]] = i
+        ends[place] += 1
+    runs = 0
+    first = 0
+    for slot in range(ends.shape[0] - 1):
+        end = ends[slot]
+        for k in range(first + 1, end):
+            row = order[k]
+            token = tokens[row]
+            at = k - 1
+            while at >= first and tokens[order[at]] > token:
+                order[at + 1] = order[at]
+                at -= 1
+            order[at + 1] = row
+        for k in range(first, end):
+            if k == first or tokens[order[k]] != tokens[order[k - 1]]:
+                starts[runs] = k
+                runs += 1
+        first = end
+    starts[runs] = n
+    return runs
+
+
+@compiled("Tuple((i8[::1], i8[::1], u1[::1]))(i8[::1], i8[::1], u8[:,::1], i8[::1], i8[::1], i8, i8, i8[::1], i8[::1])")
 def scan_blocks(
     starts: I64,
     order: I64,
@@ -33,14 +89,10 @@ def scan_blocks(
     levels: I64,
     cap: int,
     budget: int,
-    fill: bool,
-    first: I64,
-    second: I64,
-    level: NDArray[np.uint8],
     over_cap: I64,
     tally: I64,
-) -> int:
-    """Count, or write, the edges of one pass.
+) -> tuple[I64, I64, U8]:
+    """The edges of one pass, or of some of its tokens.
 
     Args:
         starts: (k + 1,) i8, where in `order` each run of rows with equal `words[:, 0]` starts, and the end.
@@ -50,17 +102,14 @@ def scan_blocks(
         levels: (4,) i8, ascending upper bounds on differing bits.
         cap: rows one source may have in a block; a source with more takes no part in that block.
         budget: pairs of rows, of whatever source, that a block may have; a block with more is left out.
-        fill: write into `first`, `second`, `level` (of the size that a run without `fill` returned), else only count.
-        first: row numbers, filled.
-        second: row numbers, filled.
-        level: 1 (closest) to 4, filled.
-        over_cap: (sources,) i8, rows left out by the cap, added to when counting.
-        tally: (3,) i8: pairs compared, blocks over budget, rows in the largest block; added to when counting.
+        over_cap: (sources,) i8, rows left out by the cap, added to.
+        tally: (3,) i8: pairs compared, blocks over budget, rows in the largest block; added to.
 
     Returns:
-        the number of edges.
+        two row numbers of each edge, and its level, 1 (closest) to 4.
     """
     edges = 0
+    first, second, level = np.empty(_FIRST, np.int64), np.empty(_FIRST, np.int64), np.empty(_FIRST, np.uint8)
     seen = np.zeros(over_cap.shape[0], np.int64)
     for run in range(starts.shape[0] - 1):
         lo, hi = starts[run], starts[run + 1]
@@ -74,18 +123,15 @@ def scan_blocks(
             if seen[source[order[k]]] <= cap:
                 rows += 1
                 squares += seen[source[order[k]]]
+            else:
+                over_cap[source[order[k]]] += 1
         pairs = (rows * rows - squares) // 2
         work = rows * (rows - 1) // 2  # the loop below visits pairs within a source too, if only to skip them
-        if not fill:
-            tally[2] = max(tally[2], hi - lo)
-            for k in range(lo, hi):
-                if seen[source[order[k]]] > cap:
-                    over_cap[source[order[k]]] += 1
-            if work > budget:
-                tally[1] += 1
-        if pairs > 0 and work <= budget:
-            if not fill:
-                tally[0] += pairs
+        tally[2] = max(tally[2], hi - lo)
+        if work > budget:
+            tally[1] += 1
+        elif pairs > 0:
+            tally[0] += pairs
             for k in range(lo, hi - 1):
                 i = order[k]
                 if seen[source[i]] > cap:
@@ -101,14 +147,15 @@ def scan_blocks(
                         + _popcount(words[i, 5] ^ words[j, 5])
                     )
                     if d <= levels[3]:
-                        if fill:
-                            first[edges] = i
-                            second[edges] = j
-                            step = 1
-                            while d > levels[step - 1]:
-                                step += 1
-                            level[edges] = step
+                        if edges == len(first):
+                            first = np.concatenate((first, np.empty_like(first)))
+                            second = np.concatenate((second, np.empty_like(second)))
+                            level = np.concatenate((level, np.empty_like(level)))
+                        step = 1
+                        while d > levels[step - 1]:
+                            step += 1
+                        first[edges], second[edges], level[edges] = i, j, step
                         edges += 1
         for k in range(lo, hi):
             seen[source[order[k]]] = 0
-    return edges
+    return first[:edges].copy(), second[:edges].copy(), level[:edges].copy()

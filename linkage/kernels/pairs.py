@@ -7,14 +7,13 @@ from numpy.typing import NDArray
 
 from linkage.kernels.compiled import compiled
 from linkage.kernels.cut import big
+from linkage.kernels.edges import EDGE_BYTES
 from linkage.kernels.refs import AHEAD, records_of
 
 U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
 U32 = NDArray[np.uint32]
 I32 = NDArray[np.int32]
-
-EDGE_BYTES = 33  # two refs of 16, level
 
 
 @compiled("i8(u1[::1], i8, i8, i8, u4[::1], u8[:,::1], i4[::1], u8[::1])")

@@ -1,5 +1,7 @@
 """What keeps millions of records fast gives what the plain way gives."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,8 @@ from linkage.decide import Pairs, RefIndex, add_up, resolve, tie_ranks
 from linkage.decide.onetoone import one_to_one, ranking, winners
 from linkage.decide.weights import cells
 from linkage.errors import MatchInputError
+from linkage.join import join_words, sort_edges
+from linkage.kernels.join import group_rows
 from linkage.kernels.radix import sort_numbers
 from linkage.rows import EDGE
 
@@ -20,6 +24,51 @@ def drawn(seed):
 def test_numbers_are_sorted(bits, n):
     numbers = drawn(bits).integers(0, 2**bits, n, np.uint64)
     assert sort_numbers(numbers.copy(), bits).tolist() == sorted(numbers.tolist())
+
+
+@pytest.mark.parametrize("kind", ["usual", "one prefix", "nearly all alike", "all alike"])
+@pytest.mark.parametrize("n", [0, 1, 2, 9000])
+def test_edges_are_sorted(kind, n):
+    draw = drawn(n)
+    raw = draw.integers(0, 256, (n, 33), np.uint8)
+    raw[:, 32] = draw.integers(1, 5, n)
+    same = {"usual": 0, "one prefix": 7, "nearly all alike": 15, "all alike": 32}[kind]
+    raw[:, :same] = 9
+    table = raw.reshape(-1).view(EDGE)
+    assert sort_edges(table).tobytes() == b"".join(sorted(bytes(r) for r in raw))
+
+
+@pytest.mark.parametrize("chosen", [False, True], ids=["usual tokens", "tokens somebody chose"])
+def test_rows_of_one_token_stand_together(chosen):
+    draw = drawn(5)
+    words = draw.integers(0, 2**64, (20_000, 8), np.uint64)
+    words[:, 0] = words[draw.integers(0, 12_000, 20_000), 0]
+    if chosen:
+        words[:10_000, 0] = np.arange(10_000)  # next to each other in a range that nobody would draw
+    order, starts = np.empty(20_000, np.int64), np.empty(20_001, np.int64)
+    runs = group_rows(words, 4096, order, starts)
+    assert (runs < 0) == chosen
+    if not chosen:
+        runs_of = [words[order[a:b], 0] for a, b in pairwise(starts[: runs + 1].tolist())]
+        assert [len(set(r.tolist())) for r in runs_of] == [1] * runs
+        assert [int(r[0]) for r in runs_of] == np.unique(words[:, 0]).tolist()
+        assert sorted(order.tolist()) == list(range(20_000))
+    source = draw.integers(0, 3, 20_000)
+    words[:, 2:6] = 0
+    found = join_words(words, source, (1, 2, 3, 4), cap=4)
+    assert found.compared >= len(found.table)
+    assert len(found.table) == 0  # second halves of tokens differ
+    words[:, 1] = 1
+    assert len(join_words(words, source, (1, 2, 3, 4)).table) == sum(
+        source[a] != source[b] for rows in _together(words[:, 0].tolist()) for a in rows for b in rows if a < b
+    )
+
+
+def _together(tokens):
+    rows = {}
+    for row, token in enumerate(tokens):
+        rows.setdefault(token, []).append(row)
+    return rows.values()
 
 
 @pytest.mark.parametrize("many", [1, 40], ids=["usual", "edges without end"])
