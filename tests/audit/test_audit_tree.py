@@ -90,18 +90,19 @@ def test_batch_root_and_frontier_agree_with_the_definition() -> None:
             tree.grow(frontier, n, tree.leaf_hash(LEAVES[n]))
 
 
-def test_grow_tells_every_completed_node_once() -> None:
+@pytest.mark.parametrize("step", [1, 3, 8, 32])
+@pytest.mark.parametrize("kept", [1, 3])
+def test_grow_many_tells_every_completed_node_once(step: int, kept: int) -> None:
     frontier: list[bytes] = []
-    kept: dict[tuple[int, int], bytes] = {}
-
-    def keep(level: int, position: int, hash_: bytes) -> None:
-        assert (level, position) not in kept
-        kept[level, position] = hash_
-
-    for n in range(32):
-        tree.grow(frontier, n, tree.leaf_hash(LEAVES[n]), keep)
-    assert len(kept) == 31
-    for (level, position), hash_ in kept.items():
+    nodes: list[tuple[int, int, bytes]] = []
+    for start in range(0, 32, step):
+        hashes = [tree.leaf_hash(leaf) for leaf in LEAVES[start : min(start + step, 32)]]
+        nodes += tree.grow_many(frontier, start, hashes, kept)
+    assert frontier == [naive_root(LEAVES[:32])]
+    expected = {(level, at) for level in range(kept, 6) for at in range(32 >> level)}
+    assert {(level, at) for level, at, _ in nodes} == expected
+    assert len(nodes) == len(expected)
+    for level, position, hash_ in nodes:
         assert hash_ == naive_root(LEAVES[position << level : position + 1 << level])
 
 

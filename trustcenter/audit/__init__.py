@@ -4,9 +4,10 @@ from .chain import KeyChain
 from .events import Event, Outcome
 from .extract import Selection
 from .known import Witnesses
-from .log import MIGRATIONS, AuditLog
+from .log import AuditLog
 from .note import Checkpoint, Key, check_fingerprint, fingerprint, open_checkpoint, parse_vkey
 from .report import Report
+from .schema import MIGRATIONS
 from .tree import merkle_root, verify_consistency, verify_inclusion
 from .verify import verify_bundle
 

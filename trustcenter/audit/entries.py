@@ -165,6 +165,11 @@ def _check_comparator(event: Event, window: object, data: Mapping[str, Any]) -> 
         raise ValueError("the comparator's entries must carry the window")
 
 
+def day_start(day: str) -> str:
+    """The first moment of a day (YYYY-MM-DD, UTC), written as in entries."""
+    return f"{day}T00:00:00.000000Z"
+
+
 def room_of(origin: str) -> str:
     """The room at the end of an origin, such as trustcenter/<instance>/registrar.
 

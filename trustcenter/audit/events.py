@@ -116,6 +116,8 @@ class Event(StrEnum):
     LOG_EXPORT = "auditor:log:export"
     LOG_CHECKPOINT = "auditor:log:checkpoint"
     LOG_COSIGN = "site:log:cosign"
+    RETENTION_SET = "operator:retention:set"
+    DETAIL_DELETE = "operator:detail:delete"
 
     # The comparator's own log.
     UPLOAD_OPEN = "site:upload:open"

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from trustcenter.clock import Clock, utc_now
 from trustcenter.errors import InternalError, LogForkedError
-from trustcenter.store import Connection, Migration
+from trustcenter.store import Connection
 
-from . import entries, extract, tree
+from . import entries, extract, stored, tree
 from .chain import KeyChain, open_chain, sign_handover
 from .events import Event
 from .export import bundle
@@ -18,55 +18,6 @@ from .export import extract as extract_lines
 from .extract import Selection
 from .note import Checkpoint, Key, fingerprint, parse_vkey, sign_note, valid_name
 
-MIGRATIONS: Final = (
-    Migration(
-        number=1,
-        name="audit log",
-        sql="""
-        CREATE TABLE audit_entry (
-            seq INTEGER PRIMARY KEY,
-            hash BLOB NOT NULL CHECK (length(hash) = 32),
-            leaf BLOB NOT NULL
-        ) STRICT;
-
-        -- Roots of complete subtrees of 2^level leaves, from level 8 on: proofs then read a few hundred hashes.
-        CREATE TABLE audit_node (
-            level INTEGER NOT NULL,
-            position INTEGER NOT NULL,
-            hash BLOB NOT NULL CHECK (length(hash) = 32),
-            PRIMARY KEY (level, position)
-        ) STRICT, WITHOUT ROWID;
-
-        -- The root follows from the frontier (one hash per set bit of size, largest subtree first).
-        CREATE TABLE audit_head (
-            one INTEGER PRIMARY KEY CHECK (one = 1),
-            size INTEGER NOT NULL,
-            frontier BLOB NOT NULL,
-            micros INTEGER NOT NULL       -- time of the last entry since 1970, 0 at the comparator
-        ) STRICT;
-        INSERT INTO audit_head VALUES (1, 0, x'', 0);
-
-        -- Against slips of ours; whoever holds the file is stopped by the tree, not by triggers.
-        CREATE TRIGGER audit_entry_kept BEFORE DELETE ON audit_entry
-        BEGIN SELECT RAISE(ABORT, 'audit entries are never deleted'); END;
-        CREATE TRIGGER audit_entry_fixed BEFORE UPDATE ON audit_entry
-        BEGIN SELECT RAISE(ABORT, 'audit entries are never changed'); END;
-        """,
-    ),
-    Migration(
-        number=450,
-        name="handovers of the audit key",
-        sql="""
-        CREATE TABLE audit_handover (
-            number INTEGER PRIMARY KEY,   -- from 1
-            vkey_before TEXT NOT NULL,    -- the key that hands over
-            note TEXT NOT NULL            -- its checkpoint with the next key, signed by both
-        ) STRICT;
-        """,
-    ),
-)
-
-_KEPT_LEVEL: Final = 8
 _PLACES_MAX: Final = 10_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -134,8 +85,8 @@ class AuditLog:
             VerificationError: one of the keys does not sign what its public half verifies, or had its turn.
         """
         new = Key(self.origin, public_key)
-        size, blob, _ = self._head(conn)
-        note = sign_handover(Checkpoint(self.origin, size, _root(blob)), self._key, self._sign, new, sign)
+        size, blob, _ = stored.head(conn)
+        note = sign_handover(Checkpoint(self.origin, size, stored.root(blob)), self._key, self._sign, new, sign)
         chain = self.chain(conn)
         open_chain(chain.first, [*(handover.note for handover in chain.handovers), note])
         # Numbers go on over origins: a log that was reopened has the handovers of the one before it in its table.
@@ -177,32 +128,25 @@ class AuditLog:
         """
         if not conn.in_transaction:
             raise InternalError("an audit entry must share the transaction of its effect")
-        size, blob, last = self._head(conn)
-        frontier = [blob[at : at + 32] for at in range(0, len(blob), 32)]
-        first = size
+        size, blob, last = stored.head(conn)
+        first, build, leaf_hash, room = size, entries.build, tree.leaf_hash, self.room
         rows: list[tuple[int, bytes, bytes]] = []
-        nodes: list[tuple[int, int, bytes]] = []
-
-        def keep(level: int, position: int, hash_: bytes) -> None:
-            if level >= _KEPT_LEVEL:
-                nodes.append((level, position, hash_))
-
         if len(self._places) > _PLACES_MAX:  # of requests that nobody answered
             self._places.clear()
         stamp, skew = None, 0
-        if self.room == "registrar":  # one moment for all: they commit together
+        if room == "registrar":  # one moment for all: they commit together
             now = (self._clock() - _EPOCH) // _MICROSECOND
             skew = max(last - now, 0)
             last = max(now, last)
             stamp = self._stamp(last)
         for event, fields in items:
-            leaf = entries.build(self.room, size, event, fields, stamp, skew)
-            hash_ = tree.leaf_hash(leaf)
-            tree.grow(frontier, size, hash_, keep)
-            rows.append((size, hash_, leaf))
+            leaf = build(room, size, event, fields, stamp, skew)
+            rows.append((size, leaf_hash(leaf), leaf))
             if request := fields.get("request"):
                 self._places[request] = size
             size += 1
+        frontier = stored.split(blob)
+        nodes = tree.grow_many(frontier, first, [row[1] for row in rows], stored.KEPT_LEVEL)
         if len(rows) == 1:
             conn.execute("INSERT INTO audit_entry VALUES (?,?,?)", rows[0])
         else:
@@ -214,8 +158,8 @@ class AuditLog:
 
     def head(self, conn: Connection) -> tuple[int, str]:
         """Number of entries and root (64 hex digits)."""
-        size, blob, _ = self._head(conn)
-        return size, _root(blob).hex()
+        size, blob, _ = stored.head(conn)
+        return size, stored.root(blob).hex()
 
     def root_at(self, conn: Connection, size: int) -> str:
         """The root (64 hex digits) that the log had at an earlier size.
@@ -223,20 +167,20 @@ class AuditLog:
         Raises:
             LogForkedError: the log is shorter than that.
         """
-        current, blob, _ = self._head(conn)
+        current, blob, _ = stored.head(conn)
         if size > current:
             raise LogForkedError(
                 "the audit log is shorter than it was before",
                 hint="an older copy of the database is in place: restore the newest one",
             )
         if size == current:
-            return _root(blob).hex()
-        return (self._subtree(conn)(0, size) if size else tree.EMPTY_ROOT).hex()
+            return stored.root(blob).hex()
+        return (stored.subtree(conn)(0, size) if size else tree.EMPTY_ROOT).hex()
 
     def checkpoint(self, conn: Connection) -> str:
         """The signed note of the current head."""
-        size, blob, _ = self._head(conn)
-        note = sign_note(Checkpoint(self.origin, size, _root(blob)).text, self._key, self._sign)
+        size, blob, _ = stored.head(conn)
+        note = sign_note(Checkpoint(self.origin, size, stored.root(blob)).text, self._key, self._sign)
         self.chain(conn).open(note)  # never hand out what does not verify, such as after a mix-up of keys
         return note
 
@@ -256,15 +200,15 @@ class AuditLog:
 
     def inclusion_proof(self, conn: Connection, index: int, size: int | None = None) -> list[bytes]:
         """The proof that entry `index` is in the tree of `size` entries (default: all)."""
-        return tree.inclusion_proof(index, self._within(conn, size), self._subtree(conn))
+        return tree.inclusion_proof(index, self._within(conn, size), stored.subtree(conn))
 
     def consistency_proof(self, conn: Connection, old: int, new: int | None = None) -> list[bytes]:
         """The proof that the tree of `new` entries (default: all) extends that of `old`."""
-        return tree.consistency_proof(old, self._within(conn, new), self._subtree(conn))
+        return tree.consistency_proof(old, self._within(conn, new), stored.subtree(conn))
 
     def export(self, conn: Connection) -> Iterator[bytes]:
         """The lines of a bundle (docs/spec/audit-bundle.md), from the snapshot of `conn`; memory stays flat."""
-        size, _, _ = self._head(conn)
+        size, _, _ = stored.head(conn)
         rows = conn.execute("SELECT hash, leaf FROM audit_entry WHERE seq < ? ORDER BY seq", (size,))
         return bundle(self.chain(conn), size, rows, self.checkpoint(conn))
 
@@ -289,76 +233,39 @@ class AuditLog:
         Raises:
             ValueError: a time is asked for at the comparator, whose entries have none.
         """
-        size, _, _ = self._head(conn)
+        size, _, _ = stored.head(conn)
         start, end = 0, size
         if selection.since or selection.until:
             if self.room != "registrar":
                 raise ValueError("the comparator's entries have no time")
-            start = self._first_from(conn, selection.since, size) if selection.since else 0
-            end = max(start, self._first_from(conn, selection.until, size)) if selection.until else size
+            start = stored.first_from(conn, self.room, selection.since, size) if selection.since else 0
+            end = max(start, stored.first_from(conn, self.room, selection.until, size)) if selection.until else size
         rows = conn.execute("SELECT hash, leaf FROM audit_entry WHERE seq >= ? AND seq < ? ORDER BY seq", (start, end))
         wanted = extract.matcher(selection, site_domains, study_domains)
         chain = self.chain(conn)
         heads = [*through, *(handover.size for handover in chain.handovers)]
-        lines = extract.pruned(start, end, size, rows, wanted, self._subtree(conn), heads)
+        lines = extract.pruned(start, end, size, rows, wanted, stored.subtree(conn), heads)
         return extract_lines(chain, size, selection, lines, self.checkpoint(conn), self._sign)
 
-    def leaf(self, conn: Connection, index: int) -> bytes:
-        """The canonical bytes of an entry."""
-        row = conn.execute("SELECT leaf FROM audit_entry WHERE seq = ?", (index,)).fetchone()
-        if row is None:
-            raise ValueError("the log is not that large")
-        return bytes(row[0])
-
     def leaf_hash(self, conn: Connection, index: int) -> bytes:
-        """The leaf hash of an entry, 32 bytes."""
-        return tree.leaf_hash(self.leaf(conn, index))
+        """The leaf hash of an entry, 32 bytes.
 
-    def _first_from(self, conn: Connection, moment: str, size: int) -> int:
-        """Index of the first entry whose time is not before `moment`; times never go back, so halving finds it."""
-        low, high = 0, size
-        while low < high:
-            middle = (low + high) // 2
-            if str(entries.parse(self.leaf(conn, middle), self.room).time) < moment:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        Raises:
+            ValueError: the log has no such entry.
+        """
+        return tree.leaf_hash(stored.leaf(conn, index))
+
+    def first_from(self, conn: Connection, moment: str) -> int:
+        """Index of the first entry whose time is not before `moment` (as in entries); registrar only."""
+        return stored.first_from(conn, self.room, moment, stored.head(conn)[0])
 
     def _within(self, conn: Connection, size: int | None) -> int:
-        current, _, _ = self._head(conn)
+        current, _, _ = stored.head(conn)
         if size is None:
             return current
         if not 0 <= size <= current:
             raise ValueError("the log is not that large")
         return size
-
-    def _head(self, conn: Connection) -> tuple[int, bytes, int]:
-        row = conn.execute("SELECT size, frontier, micros FROM audit_head").fetchone()
-        if row is None or len(row[1]) != 32 * row[0].bit_count():
-            raise InternalError("the head of the audit log is damaged", hint="restore the newest backup")
-        head: tuple[int, bytes, int] = row
-        return head
-
-    def _subtree(self, conn: Connection) -> tree.Subtree:
-        def subtree(start: int, end: int) -> bytes:
-            count = end - start
-            level = count.bit_length() - 1
-            if level >= _KEPT_LEVEL and count == 1 << level:
-                found: bytes = conn.execute(
-                    "SELECT hash FROM audit_node WHERE level = ? AND position = ?", (level, start >> level)
-                ).fetchone()[0]
-                return found
-            if count > 1 << _KEPT_LEVEL:
-                middle = start + tree.split_point(count)
-                return tree.node_hash(subtree(start, middle), subtree(middle, end))
-            frontier: list[bytes] = []
-            hashes = conn.execute("SELECT hash FROM audit_entry WHERE seq >= ? AND seq < ? ORDER BY seq", (start, end))
-            for size, (hash_,) in enumerate(hashes):
-                tree.grow(frontier, size, hash_)
-            return tree.root_of(frontier)
-
-        return subtree
 
     def _stamp(self, micros: int) -> str:
         second, rest = divmod(micros, 1_000_000)
@@ -366,7 +273,3 @@ class AuditLog:
             moment = _EPOCH + timedelta(seconds=second)
             self._second = (second, moment.strftime("%Y-%m-%dT%H:%M:%S"))
         return f"{self._second[1]}.{rest:06d}Z"
-
-
-def _root(frontier: bytes) -> bytes:
-    return tree.root_of([frontier[at : at + 32] for at in range(0, len(frontier), 32)])

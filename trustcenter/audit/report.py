@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from trustcenter.errors import BundleError
 
 from .cosign import Witnessed
+from .retention import Deletion
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Report:
         witnesses: of each witness that was asked for and has cosigned, the largest of the earlier checkpoints that it
             cosigned.
         agreed: up to this size the asked-for number of witnesses saw this log; nothing is known of what follows.
+        deletions: details that were deleted by a rule, each of which was allowed to be.
     """
 
     origin: str
@@ -51,6 +53,7 @@ class Report:
     selection: dict[str, Any] | None = None
     witnesses: tuple[Witnessed, ...] = ()
     agreed: int = 0
+    deletions: tuple[Deletion, ...] = ()
 
 
 def broken(message: str, where: str, hint: str = "") -> NoReturn:

@@ -29,23 +29,45 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return _sha256(b"\x01" + left + right).digest()
 
 
-def grow(frontier: list[bytes], size: int, hash_: bytes, keep: Callable[[int, int, bytes], None] | None = None) -> None:
+def grow(frontier: list[bytes], size: int, hash_: bytes) -> None:
     """Append a leaf hash to a frontier in place; amortised one node hash per leaf.
 
     Args:
         frontier: of the tree with `size` leaves; becomes that of `size + 1`.
         size: leaves before the call.
         hash_: leaf hash.
-        keep: called as keep(level, position, hash) for every inner node that this leaf completes; a node of
-            `level` covers the 2^level leaves from position * 2^level on.
     """
-    level = 0
-    while size >> level & 1:
+    while size & 1:
         hash_ = _sha256(b"\x01" + frontier.pop() + hash_).digest()
-        level += 1
-        if keep is not None:
-            keep(level, size >> level, hash_)
+        size >>= 1
     frontier.append(hash_)
+
+
+def grow_many(frontier: list[bytes], size: int, hashes: Sequence[bytes], kept: int) -> list[tuple[int, int, bytes]]:
+    """Append leaf hashes to a frontier in place.
+
+    Args:
+        frontier: of the tree with `size` leaves; becomes that of `size + len(hashes)`.
+        size: leaves before the call.
+        hashes: of the leaves, in order.
+        kept: the lowest level, at least 1, whose nodes are wanted.
+
+    Returns:
+        (level, position, hash) of every inner node of these levels that was completed; a node of `level` covers the
+        2^level leaves from position * 2^level on.
+    """
+    nodes: list[tuple[int, int, bytes]] = []
+    sha256, pop, push = _sha256, frontier.pop, frontier.append
+    for place, leaf in enumerate(hashes, size):
+        hash_, rest, level = leaf, place, 0
+        while rest & 1:
+            hash_ = sha256(b"\x01" + pop() + hash_).digest()
+            rest >>= 1
+            level += 1
+            if level >= kept:
+                nodes.append((level, rest, hash_))
+        push(hash_)
+    return nodes
 
 
 def grow_by(frontier: list[bytes], size: int, level: int, hash_: bytes) -> None:

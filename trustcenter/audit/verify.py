@@ -21,6 +21,7 @@ from .extract import Selection
 from .known import KnownHeads, Witnesses
 from .note import Checkpoint, check_fingerprint, fingerprint, open_note, parse_vkey
 from .report import Report, broken, span
+from .retention import RetentionRules
 from .rules import Rules
 
 _FRAME: Final = len(ENTRY_START) + 64 + len(ENTRY_MIDDLE) + len(ENTRY_END)
@@ -89,6 +90,7 @@ class _Verifier:
         self._reopened = "/epoch-" in chain.first.name
         self._known = KnownHeads(chain, size, self._old, self._witnesses)
         self._known.compare(0, self._frontier)
+        self._retention = RetentionRules(whole=self._selection is None)
         self._entries(size)
         if self._unclaimed >= 0:
             broken("an entry tells of another audit key, and no key has signed for it", f"entry {self._unclaimed}")
@@ -119,6 +121,7 @@ class _Verifier:
             selection=self._selection,
             witnesses=self._known.seen,
             agreed=self._known.agreed,
+            deletions=tuple(self._retention.deletions),
         )
 
     def _header(self) -> tuple[KeyChain, int]:
@@ -160,7 +163,8 @@ class _Verifier:
         # The hot loop: names are local because a log has millions of entries.
         sha256, grow, parse, frontier = hashlib.sha256, tree.grow, entries.parse, self._frontier
         readline, events, order, room, each = self._stream.readline, self._events, self._order, self._room, self._each
-        rules, known, handed = Rules().events, self._known, self._known.handed
+        rules = Rules().events | self._retention.events
+        known, handed = self._known, self._known.handed
         seq, digest_of = 0, self._digest.update if self._selection is not None else None
         while seq < size:
             line = readline(LINE_BYTES_MAX + 1)

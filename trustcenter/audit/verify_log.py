@@ -12,6 +12,7 @@ verifier, from docs/spec/audit-log.md, audit-bundle.md, checkpoint.md and cosign
 
 import argparse
 import base64
+import datetime
 import hashlib
 import io
 import json
@@ -336,6 +337,62 @@ class Rules:
             raise ValueError("a join map was released without two approvals")
 
 
+class Retention:
+    """Details of entries are deleted by rules, and none before its time."""
+
+    KINDS = (
+        "registrar:run:apply",
+        "site:pseudonym:reidentify",
+        "site:reidentification:request",
+        "auditor:linkage:propose",
+    )
+
+    def __init__(self, whole):
+        self.whole, self.rules, self.days, self.before, self.told = whole, {}, {}, {}, []
+
+    def see(self, entry):
+        """Follow one entry; raises ValueError."""
+        event, data = entry["event"], entry["data"]
+        kind, years = data.get("detail_of"), data.get("years")
+        if event in self.KINDS:
+            days = self.days.setdefault(event, {})
+            days[entry["time"][:10]] = days.get(entry["time"][:10], 0) + 1
+            return
+        if event not in ("operator:retention:set", "operator:detail:delete"):
+            return
+        if kind not in self.KINDS or type(years) is not int or not 1 <= years <= 100:
+            raise ValueError("not a rule of retention")
+        today = datetime.date.fromisoformat(entry["time"][:10])
+        if event == "operator:retention:set":
+            self.rules[kind] = years, today
+            return
+        since, before, entries = data.get("since"), data.get("before"), data.get("entries")
+        if type(entries) is not int or type(data.get("details")) is not int:
+            raise ValueError("a deletion without numbers")
+        if any(not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", day) for day in {since, before} - {""}) or not before:
+            raise ValueError("a deletion without a period")
+        for day in {since, before} - {""}:
+            datetime.date.fromisoformat(day)
+        rule = self.rules.get(kind)
+        if rule is None and self.whole:
+            raise ValueError("details were deleted without a rule")
+        if rule and (rule[0] != years or rule[1] + datetime.timedelta(30) > today):
+            raise ValueError("details were deleted by a rule that was not in force")
+        try:
+            limit = today.replace(year=today.year - years)
+        except ValueError:
+            limit = today.replace(year=today.year - years, day=28)
+        if before > limit.isoformat():
+            raise ValueError("details were deleted that had to be kept")
+        known = self.before.get(kind, "" if self.whole else since)
+        if since >= before or since != known:
+            raise ValueError("the period of a deletion does not follow the one before")
+        if self.whole and entries != sum(n for day, n in self.days.get(kind, {}).items() if since <= day < before):
+            raise ValueError("a deletion tells another number of entries than there are")
+        self.before[kind] = before
+        self.told.append(f"{kind} before {before}, kept {years} years: {data['details']} of {entries} entries")
+
+
 def read_entry(leaf, room):
     """An entry of a room, checked on its own."""
     entry = canonical(leaf)
@@ -391,7 +448,7 @@ def verify(stream, expected=None, old_notes=(), witnesses=(), quorum=0):
         fail("witnesses", f"{len(seen)} of them have cosigned a head of this log, and {quorum} must")
     tree, good = Tree(), 0
     room = origin.rpartition("/")[2]
-    order, rules, found, unclaimed = Order(room), Rules(), 0, -1
+    order, rules, retention, found, unclaimed = Order(room), Rules(), Retention(not selected), 0, -1
     while True:
         for root in marks.get(tree.size, ()):
             if tree.root() != root:
@@ -415,9 +472,10 @@ def verify(stream, expected=None, old_notes=(), witnesses=(), quorum=0):
             if entry["seq"] != seq:
                 raise ValueError("missing, repeated or out of order")
             rules.see(entry)
+            retention.see(entry)
             unclaimed = audit_key(entry, handed, unclaimed, "/epoch-" in origin)
             order.see(entry)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             fail(f"entry {seq}", f"an entry is not valid: {error if type(error) is ValueError else 'not JSON'}")
         tree.add(0, digest)
         found += 1
@@ -430,6 +488,7 @@ def verify(stream, expected=None, old_notes=(), witnesses=(), quorum=0):
         "root": tree.root().hex(),
         "keys": [fingerprint(header["vkey"]), *handed.values()],
         "selection": header.get("selection") or "everything",
+        "details deleted": retention.told,
         "witnesses": seen,
         "agreed": sorted(seen.values(), reverse=True)[quorum - 1] if quorum else 0,
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from . import audit_cosign, audit_decisions, audit_offline, output
+from . import audit_cosign, audit_decisions, audit_offline, audit_retention, output
 from .options import PATH, call, connect_option, force_option, json_option, output_option
 
 _ROOM = click.Choice(["registrar", "comparator"])
@@ -22,6 +22,8 @@ for _command in (
     audit_decisions.approve,
     audit_decisions.decisions,
     audit_decisions.check,
+    audit_retention.retention,
+    audit_retention.delete_details,
     audit_cosign.witness_key,
     audit_cosign.cosign,
     audit_cosign.cosigned,

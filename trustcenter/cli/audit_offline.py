@@ -91,6 +91,10 @@ def verify(
                     "checkpoints extended": report.checkpoints,
                     "witnesses": [f"{one.name.rpartition('/')[2]}: {one.size} entries" for one in report.witnesses],
                     **({f"seen by {wanted.quorum} witnesses": f"{report.agreed} entries"} if wanted.keys else {}),
+                    "details deleted": [
+                        f"{one.detail_of} before {one.before} ({one.years} years): {one.details} of {one.entries}"
+                        for one in report.deletions
+                    ],
                     "verdict": "intact",
                 }
             )

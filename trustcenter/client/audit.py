@@ -65,6 +65,19 @@ class AuditOperations:
         path = f"/v1/audit/{quoted(room)}/cosigned"
         return decoded(await self._http.call("GET", path, repeatable=True), m.CosignedHeads)
 
+    async def retention(self) -> m.RetentionRules:
+        """For how long details of entries are kept."""
+        return decoded(await self._http.call("GET", "/v1/retention", repeatable=True), m.RetentionRules)
+
+    async def set_retention(self, event: str, years: int) -> m.RetentionRules:
+        """Say for how long details of an event's entries are kept (operator)."""
+        body = msgspec.json.encode(m.RetentionSet(event=event, years=years))
+        return decoded(await self._http.call("PUT", "/v1/retention", body=body, repeatable=True), m.RetentionRules)
+
+    async def delete_details(self) -> m.RetentionRules:
+        """Delete the details that the rules no longer keep (operator)."""
+        return decoded(await self._http.call("POST", "/v1/retention/deletions", repeatable=True), m.RetentionRules)
+
     async def propose_decisions(self, study: str, run: str, reason: str) -> m.LinkageDisclosure:
         """Ask for the decisions of a run (auditor)."""
         path = f"/v1/studies/{quoted(study)}/runs/{quoted(run)}/disclosures"

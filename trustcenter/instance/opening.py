@@ -105,12 +105,15 @@ def log_origin(instance: str, room: str, epoch: int = 0) -> str:
     return f"trustcenter/{instance}/epoch-{epoch}/{room}" if epoch else f"trustcenter/{instance}/{room}"
 
 
-def make_log(instance: str, room: str, keys: KeyStore, epoch: int = 0, version: int = 1) -> AuditLog:
+def make_log(
+    instance: str, room: str, keys: KeyStore, epoch: int = 0, version: int = 1, clock: Clock = utc_now
+) -> AuditLog:
     """The log of a room, signed with that room's audit key. `epoch` is the registrar's, 0 at the comparator."""
     return AuditLog(
         origin=log_origin(instance, room, epoch),
         sign=lambda message: keys.sign(INSTANCE, Purpose.AUDIT, version, message),
         public_key=keys.public_key(INSTANCE, Purpose.AUDIT, version),
+        clock=clock,
     )
 
 
@@ -151,7 +154,7 @@ async def open_instance(
             lambda conn: conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
         )
         signs = await db.read(lambda conn: audit_key.current(keys, conn))
-        log = make_log(instance, "registrar", keys, epoch, signs)
+        log = make_log(instance, "registrar", keys, epoch, signs, clock)
         head = OutsideHead.load(config.path(files.registrar_keys).parent / HEAD_NAME, keys)
         head.shared = shared
         ring = KeyRing(keys, clock)

@@ -79,6 +79,33 @@ class CosignedHeads(Message, frozen=True, kw_only=True):
     heads: list[CosignedHead]
 
 
+class RetentionSet(Message, frozen=True, kw_only=True):
+    """For how many years the details of an event's entries are kept."""
+
+    event: EventWord
+    years: Annotated[int, msgspec.Meta(ge=1, le=100)]
+
+
+class RetentionRule(Message, frozen=True, kw_only=True):
+    """One event whose entries commit to details.
+
+    `years` is 0 where nothing is ever deleted; `in_force` and `deleted_before` are days (UTC), empty for none: the
+    first on which the rule may delete, and that before which it has deleted.
+    """
+
+    event: str
+    details: str
+    years: int
+    in_force: str
+    deleted_before: str
+
+
+class RetentionRules(Message, frozen=True, kw_only=True):
+    """All events whose entries commit to details."""
+
+    rules: list[RetentionRule]
+
+
 class LinkageDisclosurePropose(Message, frozen=True, kw_only=True):
     """Why an auditor needs the decisions of a run; an approver reads it."""
 
