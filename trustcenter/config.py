@@ -9,10 +9,14 @@ from __future__ import annotations
 import ipaddress
 import tomllib
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from .errors import ConfigError
+
+ROOMS: Final = ("registrar", "comparator")
+SEPARATIONS: Final = ("none", "process", "operator")  # from weak to strong
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,6 +70,9 @@ class Files(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     comparator: str = "comparator/comparator.db"
     comparator_keys: str = "comparator-keys/comparator.keys"
     passphrase: str | None = None  # a file with the passphrase of the key stores; None: asked on the terminal
+    peer: str = "peer/card.json"  # where the rooms are apart: what `trustcenter rooms pair` keeps of the other one
+    peer_certificate: str = "tls/peer.pem"  # registrar alone: PEM with which it calls the comparator
+    peer_key: str = "tls/peer.key"  # registrar alone: PEM, readable by the service only
 
 
 class Postgres(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,9 +116,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     backups: Backups = Backups()
     metrics: Metrics = Metrics()
+    room: str = "both"  # both | registrar | comparator: which rooms this instance holds and serves
     separation: str = "none"  # none | process | operator: declared, printed everywhere, not provable
     workers: int = 2  # processes that compare and decide
     base: str = ""  # filled in by `load`: the directory of the configuration file
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        """The rooms that this instance holds."""
+        return ROOMS if self.room == "both" else (self.room,)
 
     def path(self, relative: str) -> Path:
         """A configured path, made absolute against the configuration file."""
@@ -148,11 +161,21 @@ def load(directory: Path) -> Config:
             where=where,
         ) from None
     _check(config)
-    if config.separation not in ("none", "process", "operator"):
-        raise ConfigError("separation must be one of none, process, operator", where="separation")
-    if config.separation != "none":
-        raise ConfigError("this version runs both rooms in one process: separation must be none", where="separation")
+    _check_rooms(config)
     return msgspec.structs.replace(config, base=str(directory.resolve()))
+
+
+def _check_rooms(config: Config) -> None:
+    if config.room not in ("both", *ROOMS):
+        raise ConfigError("room must be one of both, registrar, comparator", where="room")
+    if config.separation not in SEPARATIONS:
+        raise ConfigError("separation must be one of none, process, operator", where="separation")
+    if (config.separation == "none") != (config.room == "both"):
+        raise ConfigError(
+            "with both rooms in one process separation is none; a room of its own is separated by process or operator",
+            hint="docs/how-to/separate-rooms.md",
+            where="separation",
+        )
 
 
 def _check(config: Config) -> None:

@@ -1,4 +1,4 @@
-"""What the registrar tells the comparator: parameters (M0), accepted uploads, retired refs (M6), applied windows.
+"""What the registrar tells the comparator: parameters (M0), accepted uploads, retired refs (M6).
 
 Each message takes its place in the ledger in the transaction of its effect, so it is carried out once.
 """
@@ -6,25 +6,15 @@ Each message takes its place in the ledger in the transaction of its effect, so 
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import msgspec
 
 from trustcenter.audit import Event
-from trustcenter.messages.rooms import (
-    KINDS,
-    Accept,
-    Applied,
-    Envelope,
-    Params,
-    Retire,
-    Settle,
-    Settled,
-    StudyPhase,
-    Told,
-)
+from trustcenter.messages.rooms import KINDS, Accept, Envelope, Params, Retire, Settle, Settled, StudyPhase, Told
 from trustcenter.store import Connection
 
-from . import deliveries, ledger, uploads
+from . import ledger, uploads
 from .context import Context
 
 
@@ -45,8 +35,6 @@ async def carry_out(context: Context, envelope: Envelope) -> Told:
                 accept(context, conn, message)
             case Retire() if fresh:
                 retire(context, conn, message)
-            case Applied() if fresh:
-                deliveries.applied(conn, message)
             case StudyPhase():
                 if fresh:
                     phase(context, conn, message)
@@ -62,18 +50,26 @@ async def settle(context: Context, message: Settle) -> Settled:
     def effect(conn: Connection) -> Settled:
         study = uploads.find_study(conn, message.study, message.source)
         uploads.drop_unfinished(context, conn, study, message.source)
+        uploads.lift_sequence(conn, message.study, message.source, message.sequence)
         return Settled(uploads.last_sequence(conn, message.study, message.source))
 
     return await context.db.write(effect)
 
 
 def put_params(context: Context, conn: Connection, params: Params) -> None:
-    """Learn the frozen parameters of a study (M0), and later of sources that join."""
-    known = conn.execute("SELECT sources FROM study WHERE name = ?", (params.study,)).fetchone()
+    """Learn the frozen parameters of a study version (M0), and later of sources that join or were removed."""
+    known = conn.execute("SELECT sources, version, window_number FROM study WHERE name = ?", (params.study,)).fetchone()
     if known is not None:
-        # An older message may come again: sources are added, never taken away.
+        # An older message may come again. Sources are added, never taken away: their rows are still compared.
+        if params.version < known[1]:
+            return
         sources = sorted({*json.loads(known[0]), *params.sources})
-        conn.execute("UPDATE study SET sources = ? WHERE name = ?", (json.dumps(sources), params.study))
+        conn.execute(
+            "UPDATE study SET version = ?, minimum_rows = ?, sources = ?, former = ? WHERE name = ?",
+            (params.version, params.minimum_rows, json.dumps(sources), json.dumps(params.former), params.study),
+        )
+        if params.version > known[1]:
+            _audit_params(context, conn, params, known[2])
         return
     conn.execute(
         "INSERT INTO study (name, version, fingerprint, passes, levels, caps, minimum_rows, sources, window_number)"
@@ -89,11 +85,15 @@ def put_params(context: Context, conn: Connection, params: Params) -> None:
             json.dumps(params.sources),
         ),
     )
+    _audit_params(context, conn, params, 1)
+
+
+def _audit_params(context: Context, conn: Connection, params: Params, window: int) -> None:
     context.audit(
         conn,
         Event.STUDY_PARAMS,
         "registrar",
-        1,
+        window,
         study=params.study,
         version=params.version,
         fingerprint=params.fingerprint,
@@ -112,7 +112,9 @@ def accept(context: Context, conn: Connection, message: Accept) -> None:
         " WHERE u.id = ? AND u.study = ?",
         (message.upload, message.study),
     ).fetchone()
-    if row is None or row[0] != "staged":
+    if row is None:
+        raise ledger.out_of_step()
+    if row[0] == "live":
         return
     conn.execute("UPDATE upload SET state = 'live' WHERE id = ?", (message.upload,))
     context.audit(conn, Event.ROWS_ACCEPT, row[1], row[2], study=message.study, upload=message.upload)
@@ -122,9 +124,7 @@ def retire(context: Context, conn: Connection, message: Retire) -> None:
     """Drop rows whose refs the registrar no longer holds (M6)."""
     context.db.forget_soon()
     refs = [message.refs[start : start + 16] for start in range(0, len(message.refs), 16)]
-    number, window = conn.execute(
-        "SELECT number, window_number FROM study WHERE name = ?", (message.study,)
-    ).fetchone()
+    number, window = conn.execute("SELECT number, window_number FROM study WHERE name = ?", (message.study,)).fetchone()
     gone: Counter[int] = Counter()
     for ref in refs:
         query = "DELETE FROM row WHERE study = ? AND ref = ? RETURNING upload"
@@ -139,14 +139,18 @@ def phase(context: Context, conn: Connection, message: StudyPhase) -> None:
     """Take rows of a study or no more; purge those it has. A study never heard of has none."""
     row = conn.execute("SELECT number, window_number FROM study WHERE name = ?", (message.study,)).fetchone()
     if row is None:
-        return 0
+        return
     number, window = row
     conn.execute("UPDATE study SET takes_rows = ? WHERE number = ?", (int(message.takes_rows), number))
     if message.purge:
         context.db.forget_soon()
         purged = conn.execute("DELETE FROM row WHERE study = ?", (number,)).rowcount
-        uploads = "SELECT number FROM upload WHERE study = ?"
-        conn.execute(f"DELETE FROM chunk WHERE upload IN ({uploads})", (message.study,))  # noqa: S608 - constant
+        conn.execute("DELETE FROM chunk WHERE upload IN (SELECT number FROM upload WHERE study = ?)", (message.study,))
         conn.execute("DELETE FROM upload WHERE study = ?", (message.study,))
         context.audit(conn, Event.ROWS_PURGE, "registrar", window, study=message.study, rows=purged)
-    return int(conn.execute("SELECT count(*) FROM row WHERE study = ?", (number,)).fetchone()[0])
+
+
+def _left(conn: Connection, study: str) -> int:
+    """How many rows of a study there are."""
+    query = "SELECT count(*) FROM row r JOIN study s ON s.number = r.study WHERE s.name = ?"
+    return int(conn.execute(query, (study,)).fetchone()[0])

@@ -36,7 +36,9 @@ _FILL_MIN, _FILL_MAX = 64, 192
 
 
 @dataclass(frozen=True)
-class _Study:
+class Study:
+    """A study as the comparator knows it."""
+
     number: int
     name: str
     version: int
@@ -46,11 +48,17 @@ class _Study:
     sources: tuple[str, ...]
     window: int
     takes_rows: bool
+    removed: bool = False  # the source was, with an earlier version
 
 
-def _study(conn: Connection, name: str, source: str) -> _Study:
+def find_study(conn: Connection, name: str, source: str) -> Study:
+    """A study that a source takes part in.
+
+    Raises:
+        NotFoundError: there is none.
+    """
     row = conn.execute(
-        "SELECT number, version, fingerprint, passes, minimum_rows, window_number, sources, takes_rows"
+        "SELECT number, version, fingerprint, passes, minimum_rows, window_number, sources, takes_rows, former"
         " FROM study WHERE name = ?",
         (name,),
     ).fetchone()
@@ -60,11 +68,24 @@ def _study(conn: Connection, name: str, source: str) -> _Study:
             code="unknown_study",
             hint="trustcenter study list shows the studies that you may use",
         )
-    number, version, fingerprint, passes, minimum_rows, window, _, takes_rows = row
-    return _Study(number, name, version, fingerprint, passes, minimum_rows, sources, window, bool(takes_rows))
+    number, version, fingerprint, passes, minimum_rows, window, _, takes_rows, former = row
+    removed = source in json.loads(former)
+    return Study(number, name, version, fingerprint, passes, minimum_rows, sources, window, bool(takes_rows), removed)
 
 
-def _require_takes_rows(study: _Study) -> None:
+def _require_takes_rows(study: Study, upload: _Upload | None = None) -> None:
+    if study.removed:
+        raise PolicyError(
+            "this site takes no part in the study any more",
+            code="site_removed",
+            hint="its pseudonyms and results can still be read",
+        )
+    if upload is not None and upload.version != study.version:
+        raise ConflictError(
+            "the study has a new version since this upload was opened",
+            code="version_over",
+            hint="encode again with the study secret of the new version",
+        )
     if not study.takes_rows:
         raise PolicyError(
             "this study takes no more data",
@@ -86,7 +107,7 @@ async def open_upload(context: Context, source: str, study_name: str, body: api.
         raise LimitError("this upload has more rows or chunks than one may have", code="upload_too_large")
 
     def effect(conn: Connection) -> str:
-        study = _study(conn, study_name, source)
+        study = find_study(conn, study_name, source)
         _require_takes_rows(study)
         if body.version != study.version or body.fingerprint != study.fingerprint:
             raise ConflictError(
@@ -101,7 +122,7 @@ async def open_upload(context: Context, source: str, study_name: str, body: api.
                 code="batch_too_small",
                 hint=f"wait until there are {study.minimum_rows // study.passes} records",
             )
-        _drop_unfinished(context, conn, study, source)
+        _require_none_staged(conn, study, source)
         upload = os.urandom(16).hex()
         conn.execute(
             "INSERT INTO upload (id, study, source, version, rows, chunks, state) VALUES (?,?,?,?,?,?,'open')",
@@ -113,10 +134,21 @@ async def open_upload(context: Context, source: str, study_name: str, body: api.
     return api.UploadOpened(upload=await context.db.write(effect), chunk_bytes_max=context.limits.chunk_bytes)
 
 
-def _drop_unfinished(context: Context, conn: Connection, study: _Study, source: str) -> None:
+def _require_none_staged(conn: Connection, study: Study, source: str) -> None:
+    """Refuse an upload beside another: only the registrar knows whether there is a map for the one before."""
+    query = "SELECT 1 FROM upload WHERE study = ? AND source = ? AND state <> 'live'"
+    if conn.execute(query, (study.name, source)).fetchone() is not None:
+        raise ConflictError(
+            "an earlier upload of this source waits for its map, or to be dropped",
+            code="upload_waiting",
+            hint="where the rooms are apart, settle with the registrar first, as trustcenter study upload does",
+        )
+
+
+def drop_unfinished(context: Context, conn: Connection, study: Study, source: str) -> None:
     """Forget what the source left behind when it died between two messages: its rows would block the same refs.
 
-    The caller has delivered every waiting `Accept` before, so an upload that is not live has no map.
+    The registrar, which asks for it, has delivered every waiting `Accept` before: what is not live has no map.
     """
     for number, upload in conn.execute(
         "SELECT number, id FROM upload WHERE study = ? AND source = ? AND state <> 'live'", (study.name, source)
@@ -131,6 +163,23 @@ def _drop_unfinished(context: Context, conn: Connection, study: _Study, source: 
         context.audit(conn, Event.UPLOAD_EXPIRE, source, study.window, study=study.name, upload=upload)
 
 
+def last_sequence(conn: Connection, study: str, source: str) -> int:
+    """The number of the last receipt of a source in a study, 0 for none."""
+    query = "SELECT last_sequence FROM receipt_count WHERE study = ? AND source = ?"
+    row = conn.execute(query, (study, source)).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def lift_sequence(conn: Connection, study: str, source: str, sequence: int) -> None:
+    """The next receipt of a source gets a greater number than this."""
+    conn.execute(
+        "INSERT INTO receipt_count VALUES (?,?,?) ON CONFLICT (study, source) DO UPDATE SET last_sequence ="
+        " CASE WHEN receipt_count.last_sequence < excluded.last_sequence THEN excluded.last_sequence"
+        " ELSE receipt_count.last_sequence END",
+        (study, source, sequence),
+    )
+
+
 @dataclass(frozen=True)
 class _Upload:
     number: int
@@ -139,11 +188,12 @@ class _Upload:
     chunks: int
     state: str
     receipt: bytes | None
+    version: int
 
 
 def _upload(conn: Connection, study: str, source: str, upload: str) -> _Upload:
     row = conn.execute(
-        "SELECT number, id, rows, chunks, state, receipt FROM upload WHERE study = ? AND source = ? AND id = ?",
+        "SELECT number, id, rows, chunks, state, receipt, version FROM upload WHERE study = ? AND source = ? AND id = ?",
         (study, source, upload),
     ).fetchone()
     if row is None:
@@ -210,7 +260,7 @@ async def put_chunk(
             code="chunk_too_large",
             hint=f"at most {context.limits.chunk_bytes} bytes",
         )
-    study = await context.db.read(lambda conn: _study(conn, study_name, source))
+    study = await context.db.read(lambda conn: find_study(conn, study_name, source))
     rows = await asyncio.to_thread(_check_chunk, body, digest, study.passes)
 
     def effect(conn: Connection) -> api.ChunkStored:
@@ -223,7 +273,7 @@ async def put_chunk(
         if known is not None and known[0] != digest:
             raise ConflictError("this chunk was sent with other bytes before", code="chunk_exists")
         if known is None:
-            _require_takes_rows(_study(conn, study_name, source))
+            _require_takes_rows(find_study(conn, study_name, source), upload)
             if upload.state != "open":
                 raise ConflictError("this upload is complete", code="upload_complete")
             _insert(conn, study.number, upload.number, index, digest, rows)
@@ -268,11 +318,11 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
     """
 
     def effect(conn: Connection) -> Receipt:
-        study = _study(conn, study_name, source)
+        study = find_study(conn, study_name, source)
         upload = _upload(conn, study_name, source, upload_id)
         if upload.receipt is not None:
             return msgspec.json.decode(upload.receipt, type=Receipt)
-        _require_takes_rows(study)
+        _require_takes_rows(study, upload)
         chunks = conn.execute(
             "SELECT chunk, rows, refs FROM chunk WHERE upload = ? ORDER BY chunk", (upload.number,)
         ).fetchall()
@@ -289,10 +339,8 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
                 )
         packed = b"".join(chunk[2] for chunk in chunks)
         refs = [packed[start : start + 16] for start in range(0, len(packed), 16)]
-        sequence = conn.execute(
-            "SELECT coalesce(max(sequence), 0) + 1 FROM upload WHERE study = ? AND source = ?",
-            (study_name, source),
-        ).fetchone()[0]
+        sequence = last_sequence(conn, study_name, source) + 1
+        lift_sequence(conn, study_name, source, sequence)
         unsigned = Receipt(
             study=study_name,
             version=study.version,

@@ -8,9 +8,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+import msgspec
+
 from trustcenter.comparator import instructions
 from trustcenter.comparator.context import Context
-from trustcenter.messages.rooms import EdgesHeader, RoomMessage, StudyPhase, WindowOrder, WindowState
+from trustcenter.messages.rooms import (
+    KINDS,
+    EdgesHeader,
+    Envelope,
+    Settle,
+    Settled,
+    StudyPhase,
+    Told,
+    WindowOrder,
+    WindowState,
+)
 
 from .comparing import Windows
 
@@ -18,8 +30,12 @@ from .comparing import Windows
 class Comparator(Protocol):
     """The comparator as the registrar sees it. Every call may be repeated."""
 
-    async def tell(self, message: RoomMessage) -> int:
-        """Have a message carried out; returns how many rows of its study are left, where it is a `StudyPhase`."""
+    async def tell(self, envelope: Envelope) -> Told:
+        """Have a message carried out, in its place."""
+        ...
+
+    async def settle(self, message: Settle) -> Settled:
+        """Have what a source staged without a map dropped."""
         ...
 
     async def start(self, order: WindowOrder) -> WindowState:
@@ -50,12 +66,17 @@ class LocalComparator:
         self._context = context
         self._windows = windows
 
-    async def tell(self, message: RoomMessage) -> int:
+    async def tell(self, envelope: Envelope) -> Told:
         """See `Comparator`."""
-        left = await instructions.carry_out(self._context, message)
+        told = await instructions.carry_out(self._context, envelope)
+        message = msgspec.json.decode(envelope.payload, type=KINDS[envelope.kind])
         if isinstance(message, StudyPhase) and message.purge:
             await self._windows.forget(message.study)
-        return left
+        return told
+
+    async def settle(self, message: Settle) -> Settled:
+        """See `Comparator`."""
+        return await instructions.settle(self._context, message)
 
     async def start(self, order: WindowOrder) -> WindowState:
         """See `Comparator`."""

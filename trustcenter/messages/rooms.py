@@ -6,7 +6,6 @@ The names M0, M2, M5 and M6 are those of the protocol (docs/spec/rooms.md).
 from __future__ import annotations
 
 import hashlib
-import hashlib
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -28,6 +27,7 @@ class Params(Message, frozen=True, kw_only=True):
     caps: list[int]  # per pass, rows that one source may have in a block
     minimum_rows: Count
     sources: list[Name]
+    former: list[Name] = []  # of these, those that may not send any more: removed with an earlier version
 
 
 class Receipt(Message, frozen=True, kw_only=True):
@@ -79,21 +79,12 @@ class StudyPhase(Message, frozen=True, kw_only=True):
     purge: bool
 
 
-class Applied(Message, frozen=True, kw_only=True):
-    """Registrar to comparator: the edges of a window are applied, and need not be kept."""
-
-    study: Name
-    window: Positive
-    sha256: Hex32
-
-
-RoomMessage = Params | Accept | Retire | StudyPhase | Applied
+RoomMessage = Params | Accept | Retire | StudyPhase
 KINDS: Final[dict[str, type[RoomMessage]]] = {
     "params": Params,
     "accept": Accept,
     "retire": Retire,
     "state": StudyPhase,
-    "applied": Applied,
 }
 
 
@@ -190,10 +181,14 @@ class WindowState(Message, frozen=True, kw_only=True):
 
 
 class Settle(Message, frozen=True, kw_only=True):
-    """Registrar to comparator: every map of this source that I hold is accepted; drop what else it has staged."""
+    """Registrar to comparator: every map of this source that I hold is accepted; drop what else it has staged.
+
+    Receipts up to `sequence` are refused at the registrar: the next one gets a greater number.
+    """
 
     study: Name
     source: Name
+    sequence: Count
 
 
 class Settled(Message, frozen=True):

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import msgspec
 
-from trustcenter.messages.rooms import Accept, Params, Retire, StudyPhase
+from trustcenter.messages.rooms import KINDS, RoomMessage
 from trustcenter.store import Connection
 
-_Message = Params | Accept | Retire | StudyPhase
-_TYPES: dict[str, type[_Message]] = {
-    "params": Params,
-    "accept": Accept,
-    "retire": Retire,
-    "state": StudyPhase,
-}
 
-
-def put(conn: Connection, kind: str, message: _Message) -> None:
+def put(conn: Connection, kind: str, message: RoomMessage) -> None:
     """Queue a message in the transaction of its cause."""
     conn.execute("INSERT INTO outbox (kind, payload) VALUES (?,?)", (kind, msgspec.json.encode(message)))
 
 
-def waiting(conn: Connection) -> list[tuple[int, _Message]]:
-    """(id, message) of everything not yet acknowledged, oldest first."""
-    return [
-        (row_id, msgspec.json.decode(payload, type=_TYPES[kind]))
-        for row_id, kind, payload in conn.execute("SELECT id, kind, payload FROM outbox ORDER BY id")
-    ]
+def waiting(conn: Connection) -> list[int]:
+    """Ids of everything not yet acknowledged, oldest first."""
+    return [row_id for (row_id,) in conn.execute("SELECT id FROM outbox ORDER BY id")]
+
+
+def get(conn: Connection, row_id: int) -> tuple[str, str]:
+    """(kind, payload) of a message."""
+    kind, payload = conn.execute("SELECT kind, payload FROM outbox WHERE id = ?", (row_id,)).fetchone()
+    return kind, bytes(payload).decode()
+
+
+def message(kind: str, payload: str) -> RoomMessage:
+    """The message of a payload."""
+    return msgspec.json.decode(payload, type=KINDS[kind])
 
 
 def done(conn: Connection, row_id: int) -> None:

@@ -1,0 +1,64 @@
+"""How far the comparator is in what the registrar tells it: each message is carried out once, in its place."""
+
+from __future__ import annotations
+
+from trustcenter.errors import ConflictError
+from trustcenter.messages.rooms import Envelope, Step
+from trustcenter.store import Connection, Migration
+
+MIGRATIONS = (
+    Migration(
+        number=581,
+        name="steps of the exchange between the rooms",
+        sql="""
+        CREATE TABLE ledger (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            number INTEGER NOT NULL,
+            chain TEXT NOT NULL
+        ) STRICT;
+        INSERT INTO ledger VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');
+        CREATE TABLE receipt_count (
+            study TEXT NOT NULL,
+            source TEXT NOT NULL,
+            last_sequence INTEGER NOT NULL,   -- of the newest receipt, also where its upload was dropped
+            PRIMARY KEY (study, source)
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO receipt_count
+            SELECT study, source, max(sequence) FROM upload WHERE sequence IS NOT NULL GROUP BY study, source;
+        """,
+    ),
+)
+
+
+def step(conn: Connection) -> Step:
+    """The step of the last message that was carried out."""
+    return Step(*conn.execute("SELECT number, chain FROM ledger").fetchone())
+
+
+def set_step(conn: Connection, found: Step) -> None:
+    """Go on from this step."""
+    conn.execute("UPDATE ledger SET number = ?, chain = ?", (found.number, found.chain))
+
+
+def advance(conn: Connection, envelope: Envelope) -> bool:
+    """Take a message into the ledger; False if it was carried out before and comes again.
+
+    Raises:
+        ConflictError: it follows another step: one of the rooms was restored.
+    """
+    known, after = step(conn), envelope.before.after(envelope.kind, envelope.payload)
+    if known == after:
+        return False
+    if known != envelope.before:
+        raise out_of_step()
+    set_step(conn, after)
+    return True
+
+
+def out_of_step() -> ConflictError:
+    """What the registrar answers by reconciling (M7)."""
+    return ConflictError(
+        "registrar and comparator are of different moments: one of them was restored",
+        code="rooms_out_of_step",
+        hint="the registrar reconciles them by itself before the next window",
+    )

@@ -1,0 +1,81 @@
+"""How far the registrar is in what it tells the comparator, and which receipts are too old to be mapped.
+
+Both rooms keep the number of messages and the hash over them. Where the two differ, one of them was restored from a
+backup: nothing is told before the rooms are reconciled (docs/spec/rooms.md, M7).
+"""
+
+from __future__ import annotations
+
+from trustcenter.errors import ConflictError
+from trustcenter.messages.rooms import Step
+from trustcenter.store import Connection, Migration
+
+MIGRATIONS = (
+    Migration(
+        number=582,
+        name="steps of the exchange between the rooms",
+        sql="""
+        CREATE TABLE ledger (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            number INTEGER NOT NULL,
+            chain TEXT NOT NULL
+        ) STRICT;
+        INSERT INTO ledger VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');
+        CREATE TABLE settled (
+            study TEXT NOT NULL REFERENCES study(name),
+            site TEXT NOT NULL,
+            sequence INTEGER NOT NULL,      -- of the newest receipt whose upload may have been dropped
+            PRIMARY KEY (study, site)
+        ) STRICT, WITHOUT ROWID;
+        ALTER TABLE study ADD COLUMN window_floor INTEGER NOT NULL DEFAULT 0;  -- newest window that either room had
+        CREATE TABLE outbox_kinds (
+            id INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL,
+            payload BLOB NOT NULL
+        ) STRICT;
+        INSERT INTO outbox_kinds (kind, payload) SELECT kind, payload FROM outbox ORDER BY id;
+        DROP TABLE outbox;
+        ALTER TABLE outbox_kinds RENAME TO outbox;
+        """,
+    ),
+)
+
+
+def step(conn: Connection) -> Step:
+    """The step of the last message that the comparator acknowledged."""
+    return Step(*conn.execute("SELECT number, chain FROM ledger").fetchone())
+
+
+def set_step(conn: Connection, found: Step) -> None:
+    """Go on from this step."""
+    conn.execute("UPDATE ledger SET number = ?, chain = ?", (found.number, found.chain))
+
+
+def settle(conn: Connection, study: str, site: str, sequence: int) -> None:
+    """Remember that uploads of a source up to this receipt may be gone at the comparator."""
+    conn.execute(
+        "INSERT INTO settled VALUES (?,?,?) ON CONFLICT (study, site) DO UPDATE SET sequence ="
+        " CASE WHEN settled.sequence < excluded.sequence THEN excluded.sequence ELSE settled.sequence END",
+        (study, site, sequence),
+    )
+
+
+def settled(conn: Connection, study: str, site: str) -> int:
+    """The newest receipt of a source whose upload may have been dropped; 0 for none."""
+    row = conn.execute("SELECT sequence FROM settled WHERE study = ? AND site = ?", (study, site)).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def require_newer(conn: Connection, study: str, site: str, sequence: int) -> None:
+    """Refuse the map of an upload that was given up.
+
+    Raises:
+        ConflictError: its source has opened another one since.
+    """
+    if sequence <= settled(conn, study, site):
+        raise ConflictError(
+            "the rows of this receipt were dropped when the site began another upload",
+            code="receipt_over",
+            hint="run the upload again; one at a time for each study",
+            where="receipt",
+        )
