@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from trustcenter.store import Migration
 
-from . import clearing_tasks, cosignatures, own_duplicates, retention, study_schema
+from . import clearing_tasks, cosignatures, issue_index, own_duplicates, retention, study_schema
 
 MIGRATIONS = (
     *study_schema.MIGRATIONS,
     *own_duplicates.MIGRATIONS,
     *clearing_tasks.MIGRATIONS,
     *cosignatures.MIGRATIONS,
+    *issue_index.MIGRATIONS,
     *retention.MIGRATIONS,
     Migration(
         number=200,

@@ -16,12 +16,10 @@ from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import batches, lookup, policy
+from . import batches, issue_index, lookup, policy
 from .context import Context
 from .domains import DomainRow
 from .head import COUNTER_BITS
-
-_ISSUED = (Event.PSEUDONYM_ISSUE.value, Event.PSEUDONYM_IMPORT.value)
 
 
 async def report(
@@ -51,6 +49,7 @@ async def report(
             code="unknown_pseudonym",
             hint="compare it with the source; a deleted one leaves nothing to tell",
         )
+    await issue_index.refresh(context.db)
     return await context.db.read(lambda conn: _report(conn, domain, row[0]))
 
 
@@ -59,7 +58,8 @@ def _report(conn: Connection, domain: DomainRow, serial: int) -> api.SubjectRepo
         "SELECT CASE WHEN sealed IS NULL THEN 0 ELSE 1 END, expires FROM entry WHERE domain = ? AND serial = ?",
         (domain.id, serial),
     ).fetchone()
-    events = [event for event in (_issue(conn, domain, serial),) if event is not None]
+    issued = issue_index.find(conn, domain.name, serial >> COUNTER_BITS, serial & (2**COUNTER_BITS - 1))
+    events = [] if issued is None else [_event(*issued)]
     seqs = conn.execute(
         "SELECT seq FROM reidentification_salt WHERE domain = ? AND serial = ? ORDER BY seq", (domain.id, serial)
     ).fetchall()
@@ -82,22 +82,6 @@ def _report(conn: Connection, domain: DomainRow, serial: int) -> api.SubjectRepo
         rows=record[0] if record is not None else 0,
         events=events,
     )
-
-
-def _issue(conn: Connection, domain: DomainRow, serial: int) -> api.SubjectEvent | None:
-    """The entry of the batch in which the pseudonym was made; reads the log up to there once."""
-    epoch, counter = serial >> COUNTER_BITS, serial & (2**COUNTER_BITS - 1)
-    mark = f'"domain":"{domain.name}"'.encode()
-    for seq, leaf in conn.execute("SELECT seq, leaf FROM audit_entry ORDER BY seq"):
-        if mark not in leaf:
-            continue
-        entry = decode(bytes(leaf))
-        assert isinstance(entry, dict)
-        data = entry["data"]
-        first = data.get("first", counter + 1)
-        if entry["event"] in _ISSUED and data.get("epoch") == epoch and first <= counter < first + data["count"]:
-            return _event(seq, leaf)
-    return None
 
 
 def _event(seq: int, leaf: bytes) -> api.SubjectEvent:
