@@ -17,7 +17,7 @@ from linkage.decide import Counts, RefIndex, aggregate, tie_ranks
 from linkage.decide.densities import BINS, smoothed
 from linkage.decide.fit import first_winners
 from linkage.decide.weights import cells
-from linkage.encode import Columns, Secrets, encode
+from linkage.encode import Columns, Encoded, Secrets, encode
 from linkage.join import join
 from linkage.schema import Kind, Schema
 
@@ -31,6 +31,7 @@ def calibrate(
     whose: Sequence[int],
     *,
     grade: str = "own",
+    kind: str = "own",
     provenance: dict[str, str] | None = None,
 ) -> Counts:
     """Count over (edges, mean closeness) how matches, relatives and strangers look.
@@ -42,12 +43,35 @@ def calibrate(
         original: n prepared records.
         copy: m prepared records.
         whose: for each record of the copy the number of its original, or -1 if it has none.
-        grade: name of this kind of matches; counts of one grade are pooled.
+        grade: name of this sort of matches; counts of one grade are pooled.
+        kind: name of this sort of relatives and strangers.
         provenance: kept with the counts.
     """
+    return calibrate_several(schema, original, [(copy, whose)], grade=grade, kind=kind, provenance=provenance)
+
+
+def calibrate_several(
+    schema: Schema,
+    original: Columns,
+    copies: Sequence[tuple[Columns, Sequence[int]]],
+    *,
+    grade: str,
+    kind: str,
+    provenance: dict[str, str] | None = None,
+) -> Counts:
+    """As `calibrate`, the sum over several sources that each meet the original: practices and a hospital."""
     constants = [hashlib.sha256(b"linkage/calibrate/" + s).digest() for s in (b"study", b"left", b"right")]
     left = encode(schema, original, _ids(original.n), Secrets(constants[0], constants[1], "calibrate", 1))
-    right = encode(schema, copy, _ids(copy.n), Secrets(constants[0], constants[2], "calibrate", 1))
+    secrets = Secrets(constants[0], constants[2], "calibrate", 1)
+    table = sum(_count(schema, original, left, copy, whose, secrets) for copy, whose in copies)
+    return Counts.of(np.asarray(table), (grade,), (kind,), schema.profile, provenance or {})
+
+
+def _count(
+    schema: Schema, original: Columns, left: Encoded, copy: Columns, whose: Sequence[int], secrets: Secrets
+) -> I64:
+    """(2, 3, P, BINS): all pairs, winners; matches, relatives, strangers."""
+    right = encode(schema, copy, _ids(copy.n), secrets)
     edges = join([left.rows, right.rows], schema.levels, caps=[p.cap for p in schema.passes])
     pairs = aggregate(edges.table, RefIndex.build(np.concatenate([left.refs, right.refs])))
     i, j = pairs.a.astype(np.int64), pairs.b.astype(np.int64) - original.n
@@ -60,9 +84,8 @@ def calibrate(
     key = group * schema.P * BINS + cells(pairs.c, pairs.s, schema.P)
     every = np.bincount(key, minlength=math.prod(shape)).reshape(shape)
     ties = tie_ranks(np.concatenate([left.record_numbers, right.record_numbers]))
-    won = first_winners(pairs, original.n + copy.n, smoothed(every), ties)
-    winners = np.bincount(key[won], minlength=math.prod(shape)).reshape(shape)
-    return Counts.of(np.stack((every, winners)), (grade,), schema.profile, provenance or {})
+    won = first_winners(pairs, original.n + copy.n, smoothed(every), 1, ties)
+    return np.stack((every, np.bincount(key[won], minlength=math.prod(shape)).reshape(shape)))
 
 
 def _ids(n: int) -> list[str]:

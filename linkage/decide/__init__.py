@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linkage.decide.aggregate import Pairs, add_up, aggregate, resolve
-from linkage.decide.decision import CUT, Class, Decision, Weights, cut_for, decide
+from linkage.decide.decision import CUT, Class, Decision, Limits, Weights, cut_for, decide
 from linkage.decide.densities import Counts, Densities, parse, shipped, smooth
 from linkage.decide.onetoone import tie_ranks
 from linkage.decide.parameters import Parameters, decide_with, parse_parameters
@@ -15,6 +15,7 @@ __all__ = [
     "Counts",
     "Decision",
     "Densities",
+    "Limits",
     "Pairs",
     "Parameters",
     "RefIndex",

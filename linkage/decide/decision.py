@@ -12,14 +12,29 @@ from numpy.typing import NDArray
 from linkage.decide.aggregate import Pairs
 from linkage.decide.densities import Densities
 from linkage.decide.fit import Fitted, fit, judge
+from linkage.decide.weights import groups
 
 F8 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-CUT_OF_TWO = 0.6  # two sources: a false join counts one and a half times as much as a missed pair
+CUT_OF_TWO = 0.5  # two sources: a false join counts as much as a missed pair
 CUT = 0.8  # more: four times as much, for it puts several pairs wrong, and a missed one may be joined through a third
-DOUBLE_SHARE = 0.005  # of the matches: above, a declaration of being deduplicated is refused
-DOUBLE_MIN = 5  # records: below, a share of the matches of a small source says nothing (one pair of twins)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Below which a pair of sources, or a source, yields no match.
+
+    Attributes:
+        evidence: bits by which the winners must speak for matches among them: a thousand to one. A pair of twins in a
+            practice of strangers looks like a patient in common, and is worth two or three bits.
+        double_share: share of a source's matches above which its declaration of being deduplicated is refused.
+        double_min: records, at least, for that: a share of the matches of a small source says nothing.
+    """
+
+    evidence: float = 10.0
+    double_share: float = 0.005
+    double_min: int = 5
 
 
 class Class(IntEnum):
@@ -42,7 +57,7 @@ class Weights:
         relative: of relatives.
         stranger: of strangers.
         grades: `match` by grade.
-        fitted: what they were taken from; None where they were read from a file of figures.
+        fitted: what they were taken from.
     """
 
     sources: tuple[int, int]
@@ -52,7 +67,7 @@ class Weights:
     relative: float
     stranger: float
     grades: dict[str, float]
-    fitted: Fitted | None = None
+    fitted: Fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +111,7 @@ def decide(
     ties: I64 | None = None,
     known: Mapping[tuple[int, int], Fitted] | None = None,
     refused: Sequence[int] | None = None,
+    limits: Limits = Limits(),
 ) -> Decision:
     """Estimate the weights per pair of sources, where they are not known, and decide.
 
@@ -109,6 +125,7 @@ def decide(
         ties: (records,) ranks of tie keys (`tie_ranks`); without them the record number breaks ties.
         known: frozen weights, per pair of numbers of sources, ascending (`linkage.decide.parameters`).
         refused: sources whose declaration does not hold, where that is known; otherwise it is checked, over all pairs.
+        limits: of evidence and of declarations.
     """
     m, records = len(pairs), len(sources)
     known = known or {}
@@ -116,36 +133,38 @@ def decide(
     if ties is None:
         ties = np.arange(records)
     posterior, relative = np.zeros(m), np.zeros(m)
-    winner = np.zeros(m, np.bool_)
+    winner, shown = np.zeros(m, np.bool_), np.zeros(m, np.bool_)
     weights = []
     for key, chosen in _per_pair_of_sources(pairs, sources, len(deduplicated)):
         part = Pairs(pairs.a[chosen], pairs.b[chosen], pairs.c[chosen], pairs.s[chosen])
         fitted = known.get(key) or fit(part, records, densities, ties)
         found = judge(part, records, densities, ties, fitted)
         posterior[chosen], relative[chosen], winner[chosen] = found.posterior, found.relative, found.winner
-        *grades, kin, stranger = fitted.won
+        shown[chosen] = fitted.evidence >= limits.evidence
+        won = np.array(fitted.won)
+        same, kin, others = groups(len(won), len(densities.grades))
         weights.append(
             Weights(
                 key,
                 len(chosen),
                 int(found.winner.sum()),
-                sum(grades),
-                kin,
-                stranger,
-                dict(zip(densities.grades, grades, strict=True)),
+                float(won[same].sum()),
+                float(won[kin].sum()),
+                float(won[others].sum()),
+                dict(zip(densities.grades, fitted.won, strict=False)),
                 fitted,
             )
         )
     declared = np.array(deduplicated, np.bool_)
     if refused is None:
-        refused = _wrongly_declared(pairs, sources, declared, posterior, winner, cut, bounds[1])
+        refused = _wrongly_declared(pairs, sources, declared, posterior, winner, cut, bounds[1], limits)
     declared[list(refused)] = False
     both = declared[sources[pairs.a]] & declared[sources[pairs.b]]
     band = winner & (posterior >= bounds[0]) & (posterior <= bounds[1])
     cls = np.full(m, Class.NON_MATCH, np.uint8)
     # Without one-to-one on one side a loser may be as true as the winner.
     cls[(winner | ~both) & (posterior >= bounds[0])] = Class.POSSIBLE
-    cls[winner & both & (posterior > cut)] = Class.MATCH
+    cls[winner & both & shown & (posterior > cut)] = Class.MATCH
     return Decision(pairs, posterior, relative, winner, cls, band, tuple(weights), tuple(refused))
 
 
@@ -175,6 +194,7 @@ def _wrongly_declared(
     winner: NDArray[np.bool_],
     cut: float,
     sure: float,
+    limits: Limits,
 ) -> list[int]:
     """Sources of which two records have a confident pair with one and the same record elsewhere, too often.
 
@@ -187,6 +207,6 @@ def _wrongly_declared(
         elsewhere = np.concatenate((pairs.b[first & confident], pairs.a[second & confident]))
         doubles = int((np.bincount(elsewhere) > 1).sum())
         matches = int(((first | second) & winner & (posterior > cut)).sum())
-        if doubles >= DOUBLE_MIN and doubles > DOUBLE_SHARE * matches:
+        if doubles >= limits.double_min and doubles > limits.double_share * matches:
             refused.append(source)
     return refused

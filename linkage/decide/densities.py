@@ -1,8 +1,9 @@
 """Densities of matches, relatives and strangers over (number of edges, mean closeness).
 
 Matches come in grades: how alike two records of one person are depends on how carefully, and how many years apart,
-the two sites wrote them. One table for all would make careless sites of careful ones, and the reverse. The weights
-of the grades are estimated with the others, from pairs that no relative reaches.
+the two sites wrote them. Relatives and strangers come in kinds: the best of them is the closer, the more people a
+source has and the closer together they live. One table for all would make careless sites of careful ones, or
+relatives of the strangers in a big town. The weights of grades and kinds are estimated with the others.
 """
 
 from __future__ import annotations
@@ -32,17 +33,23 @@ _Row = Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=2**48)]], msgspec.Met
 
 
 class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Counts per class, each [c - 1][bin] for c = 1..passes.
+    """Counts of pairs per class; rows: table[c - 1][bin] for c = 1..passes.
 
     Attributes:
         match: per grade, pairs of records of one person.
-        relative: non-matches that share an address, or surname and postcode.
-        stranger: all others.
+        relative: per kind, non-matches that share an address, or surname and postcode.
+        stranger: per kind, all others.
     """
 
     match: dict[_Grade, list[_Row]]
-    relative: list[_Row]
-    stranger: list[_Row]
+    relative: dict[_Grade, list[_Row]]
+    stranger: dict[_Grade, list[_Row]]
+
+    @property
+    def rows(self) -> list[list[_Row]]:
+        """Tables of all classes: grades ascending, then relatives and strangers of the kinds ascending."""
+        parts = (self.match, self.relative, self.stranger)
+        return [part[name] for part in parts for name in sorted(part)]
 
 
 class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -57,7 +64,7 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         provenance: how they were made, as text.
     """
 
-    format: Literal["trustcenter/densities/1"] = "trustcenter/densities/1"
+    format: Literal["trustcenter/densities/2"] = "trustcenter/densities/2"
     profile: str
     passes: Annotated[int, msgspec.Meta(ge=1, le=64)]
     pairs: Tables
@@ -69,33 +76,51 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         """Names of the grades of matches, ascending."""
         return tuple(sorted(self.pairs.match))
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds of relatives and strangers, ascending."""
+        return tuple(sorted(self.pairs.relative))
+
     def table(self) -> NDArray[np.int64]:
-        """(2, K + 2, passes, BINS): all pairs, winners; matches of each grade, relatives, strangers."""
-        both = (self.pairs, self.winners)
-        return np.array([[*(t.match[g] for g in self.grades), t.relative, t.stranger] for t in both], np.int64)
+        """(2, K + 2N, passes, BINS): all pairs, winners; matches of K grades, relatives, strangers of N kinds."""
+        return np.array([self.pairs.rows, self.winners.rows], np.int64)
 
     @classmethod
-    def of(cls, table: NDArray[np.int64], grades: Sequence[str], profile: str, provenance: dict[str, str]) -> Counts:
-        """From (2, K + 2, passes, BINS)."""
+    def of(
+        cls,
+        table: NDArray[np.int64],
+        grades: Sequence[str],
+        kinds: Sequence[str],
+        profile: str,
+        provenance: dict[str, str],
+    ) -> Counts:
+        """From (2, K + 2N, passes, BINS)."""
+        k, n = len(grades), len(kinds)
         pairs, winners = (
-            Tables(dict(zip(grades, part[:-2], strict=True)), part[-2], part[-1]) for part in table.tolist()
+            Tables(
+                dict(zip(grades, part[:k], strict=True)),
+                dict(zip(kinds, part[k : k + n], strict=True)),
+                dict(zip(kinds, part[k + n :], strict=True)),
+            )
+            for part in table.tolist()
         )
         return cls(profile=profile, passes=table.shape[2], pairs=pairs, winners=winners, provenance=provenance)
 
     def __add__(self, other: Counts) -> Counts:
-        """Pool the counts of two sites: grade by grade, a grade that only one has as it is.
+        """Pool the counts of two sites: class by class, one that only one of them has as it is.
 
         Raises:
             DensitiesError: counted with different passes.
         """
         if (self.profile, self.passes) != (other.profile, other.passes):
             raise DensitiesError("tables of different passes cannot be pooled")
-        grades = sorted({*self.grades, *other.grades})
-        total = np.zeros((2, len(grades) + 2, self.passes, BINS), np.int64)
+        grades, kinds = (sorted({*x, *y}) for x, y in ((self.grades, other.grades), (self.kinds, other.kinds)))
+        k, n = len(grades), len(kinds)
+        total = np.zeros((2, k + 2 * n, self.passes, BINS), np.int64)
         for counts in (self, other):
-            places = [grades.index(g) for g in counts.grades]
-            total[:, [*places, -2, -1]] += counts.table()
-        return Counts.of(total, grades, self.profile, self.provenance)
+            places = [k + kinds.index(name) for name in counts.kinds]
+            total[:, [*map(grades.index, counts.grades), *places, *(n + p for p in places)]] += counts.table()
+        return Counts.of(total, grades, kinds, self.profile, self.provenance)
 
     def encode(self) -> bytes:
         """As JSON in the order of the fields, one row of a table a line."""
@@ -113,10 +138,13 @@ def parse(data: bytes) -> Counts:
         counts = msgspec.json.decode(data, type=Counts)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise DensitiesError("not a table of densities") from None
-    if not counts.pairs.match or counts.pairs.match.keys() != counts.winners.match.keys():
+    pairs, winners = counts.pairs, counts.winners
+    if not pairs.match or pairs.match.keys() != winners.match.keys():
         raise DensitiesError("the grades of matches do not fit each other")
-    both = (counts.pairs, counts.winners)
-    tables = [table for t in both for table in (*t.match.values(), t.relative, t.stranger)]
+    kinds = [part.keys() for part in (pairs.relative, pairs.stranger, winners.relative, winners.stranger)]
+    if not kinds[0] or any(names != kinds[0] for names in kinds):
+        raise DensitiesError("the kinds of relatives and strangers do not fit each other")
+    tables = [*pairs.rows, *winners.rows]
     if any(len(t) != counts.passes for t in tables):
         raise DensitiesError("a table has not one row per number of edges")
     if not all(sum(map(sum, t)) for t in tables):
@@ -131,14 +159,16 @@ class Densities:
     Attributes:
         profile: set of passes.
         grades: names of the K grades of matches.
-        table: (K + 2, P, BINS) f8 of all pairs: matches of each grade, relatives, strangers; each sums to 1, every
-            cell is positive.
-        winners: (K + 2, P, BINS) f8 of the pairs that win one-to-one. A person has many relatives and strangers with an
-            edge, and the best of them is closer than any: for non-matches the two tables differ much.
+        kinds: names of the N kinds of relatives and strangers.
+        table: (K + 2N, P, BINS) f8 of all pairs: matches of each grade, relatives of each kind, strangers of each; each
+            sums to 1, every cell is positive.
+        winners: the same of the pairs that win one-to-one. A person has many relatives and strangers with an edge, and
+            the best of them is closer than any: for non-matches the two tables differ much.
     """
 
     profile: str
     grades: tuple[str, ...]
+    kinds: tuple[str, ...]
     table: NDArray[np.float64]
     winners: NDArray[np.float64]
 
@@ -158,16 +188,17 @@ class Densities:
 
 def smooth(counts: Counts) -> Densities:
     """What a study freezes: both tables of pooled counts, smoothed."""
-    pairs, winners = (_careful(smoothed(table), table) for table in counts.table())
-    return Densities(counts.profile, counts.grades, pairs, winners)
+    grades = len(counts.grades)
+    pairs, winners = (_careful(smoothed(table), table, grades) for table in counts.table())
+    return Densities(counts.profile, counts.grades, counts.kinds, pairs, winners)
 
 
-def _careful(density: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def _careful(density: NDArray[np.float64], counts: NDArray[np.int64], grades: int) -> NDArray[np.float64]:
     """Relatives and strangers get no cell rarer than a third of a pair among all that were counted: what was not seen
     among so many may well be there in a source with more of them, and two nearly empty records are alike by chance.
     """
     out = density.copy()
-    for kind in (-2, -1):
+    for kind in range(grades, len(out)):
         out[kind] = np.maximum(out[kind], _UNSEEN / max(int(counts[kind].sum()), _SEEN))
     return _normal(out)
 
@@ -180,7 +211,7 @@ def smoothed(table: NDArray[np.int64]) -> NDArray[np.float64]:
     values where edges are few, and a household shares just the passes on its address.
 
     Args:
-        table: (K + 2, P, BINS) counts.
+        table: (classes, P, BINS) counts.
     """
     counts = table.astype(np.float64)
     by_c, by_p = _kernel(table.shape[1]), _kernel(BINS)

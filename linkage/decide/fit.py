@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from linkage.decide.aggregate import Pairs
 from linkage.decide.densities import BINS, Densities
-from linkage.decide.onetoone import one_to_one, ranking
+from linkage.decide.onetoone import winners
 from linkage.decide.weights import cells, estimate, posteriors
 
 F8 = NDArray[np.float64]
@@ -20,15 +21,17 @@ _ROUNDS = 2  # "once more": weights on winners twice
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Weights of the classes in one pair of sources: matches of K grades, relatives, strangers; each sums to 1.
+    """Weights of the classes in one pair of sources, in the order of the densities; each sums to 1.
 
     Attributes:
         won: among the winners of one-to-one.
         lost: among the others; the weights of winners say nothing about them.
+        evidence: bits by which the winners speak for matches among them, against relatives and strangers alone.
     """
 
     won: tuple[float, ...]
     lost: tuple[float, ...]
+    evidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,18 @@ def fit(part: Pairs, records: int, densities: Densities, ties: I64) -> Fitted:
         densities: of the study.
         ties: (records,) ranks of tie keys.
     """
+    grades = len(densities.grades)
     cell = cells(part.c, part.s, densities.passes)
     size = densities.passes * BINS
-    won = first_winners(part, records, densities.table, ties)
+    won = first_winners(part, records, densities.table, grades, ties)
     for _ in range(_ROUNDS):
-        weights = estimate(np.bincount(cell[won], minlength=size), densities.winners)
-        won = one_to_one(part, ranking(part, posteriors(weights, densities.winners)[0, cell], ties), records)
-    lost = estimate(np.bincount(cell[~won], minlength=size), densities.table)
-    return Fitted(tuple(weights.tolist()), tuple(lost.tolist()))
+        counts = np.bincount(cell[won], minlength=size)
+        weights, likelihood = estimate(counts, densities.winners, grades)
+        won = winners(part, posteriors(weights, densities.winners, grades)[0], ties, records)
+    _, without = estimate(counts, densities.winners, grades, matches=False)
+    lost, _ = estimate(np.bincount(cell[~won], minlength=size), densities.table, grades)
+    evidence = max(0.0, (likelihood - without) / math.log(2))
+    return Fitted(tuple(weights.tolist()), tuple(lost.tolist()), evidence)
 
 
 def judge(part: Pairs, records: int, densities: Densities, ties: I64, fitted: Fitted) -> Judged:
@@ -76,14 +83,15 @@ def judge(part: Pairs, records: int, densities: Densities, ties: I64, fitted: Fi
         fitted: weights.
     """
     cell = cells(part.c, part.s, densities.passes)
-    won = posteriors(np.array(fitted.won), densities.winners)
-    lost = posteriors(np.array(fitted.lost), densities.table)
-    winner = one_to_one(part, ranking(part, won[0, cell], ties), records)
+    grades = len(densities.grades)
+    won = posteriors(np.array(fitted.won), densities.winners, grades)
+    lost = posteriors(np.array(fitted.lost), densities.table, grades)
+    winner = winners(part, won[0], ties, records)
     return Judged(np.where(winner, won[0, cell], lost[0, cell]), np.where(winner, won[1, cell], lost[1, cell]), winner)
 
 
-def first_winners(part: Pairs, records: int, table: F8, ties: I64) -> NDArray[np.bool_]:
+def first_winners(part: Pairs, records: int, table: F8, grades: int, ties: I64) -> NDArray[np.bool_]:
     """One-to-one under weights estimated on all pairs: the first round of `fit`, which calibration repeats."""
     cell = cells(part.c, part.s, table.shape[1])
-    weights = estimate(np.bincount(cell, minlength=table.shape[1] * BINS), table)
-    return one_to_one(part, ranking(part, posteriors(weights, table)[0, cell], ties), records)
+    weights, _ = estimate(np.bincount(cell, minlength=table.shape[1] * BINS), table, grades)
+    return winners(part, posteriors(weights, table, grades)[0], ties, records)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.decide.aggregate import Pairs
-from linkage.decide.decision import DOUBLE_MIN, DOUBLE_SHARE, Decision, cut_for, decide, pair_of_sources
+from linkage.decide.decision import Decision, Limits, cut_for, decide, pair_of_sources
 from linkage.decide.densities import BINS, Densities
 from linkage.decide.fit import Fitted
 from linkage.errors import ParametersError
@@ -36,8 +36,9 @@ class PairOfSources(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         sources: their names, ascending.
         frozen: whether later runs use them; otherwise the next run estimates them anew, from all records.
         winners: pairs that won one-to-one when they were estimated.
-        won: weights among winners: matches of each grade, relatives, strangers.
+        won: weights among winners: matches of each grade, relatives of each kind, strangers of each.
         lost: among the others.
+        evidence: bits by which the winners speak for matches among them.
     """
 
     sources: tuple[str, str]
@@ -45,6 +46,7 @@ class PairOfSources(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     winners: Annotated[int, msgspec.Meta(ge=0)]
     won: tuple[_Share, ...]
     lost: tuple[_Share, ...]
+    evidence: Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -54,12 +56,12 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         format: version of this format.
         profile: set of passes.
         grades: names of the K grades of matches.
+        kinds: names of the N kinds of relatives and strangers.
         passes: P, rows per record.
-        densities: both tables, of all pairs and of winners: (2, K + 2, P, 12) f8, little-endian; base64 in the JSON.
+        densities: both tables, of all pairs and of winners: (2, K + 2N, P, 12) f8, little-endian; base64 in the JSON.
         bounds: posteriors between which a pair is unsure.
         cut: posterior above which a pair is a match.
-        double_share: share of a source's matches above which its declaration of being deduplicated is refused.
-        double_min: records, at least, for that.
+        limits: below which a pair of sources, or a source, yields no match.
         weights: of the pairs of sources that had pairs of records, ascending by name.
         refused: names of the sources whose declaration of being deduplicated did not hold in the last run over all
             pairs, ascending.
@@ -68,12 +70,12 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     format: Literal["trustcenter/decision/2"] = "trustcenter/decision/2"
     profile: str
     grades: tuple[str, ...]
+    kinds: tuple[str, ...]
     passes: Annotated[int, msgspec.Meta(ge=1, le=64)]
     densities: bytes
     bounds: tuple[_Share, _Share]
     cut: _Share
-    double_share: _Share = DOUBLE_SHARE
-    double_min: int = DOUBLE_MIN
+    limits: Limits = Limits()
     weights: tuple[PairOfSources, ...] = ()
     refused: tuple[str, ...] = ()
 
@@ -85,6 +87,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         return cls(
             profile=densities.profile,
             grades=densities.grades,
+            kinds=densities.kinds,
             passes=densities.passes,
             densities=np.stack((densities.table, densities.winners)).astype("<f8").tobytes(),
             bounds=bounds,
@@ -100,11 +103,16 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """Over the canonical JSON, 64 lower-case hex digits."""
         return hashlib.sha256(self.canonical()).hexdigest()
 
+    @property
+    def classes(self) -> int:
+        """K + 2N."""
+        return len(self.grades) + 2 * len(self.kinds)
+
     def tables(self) -> Densities:
         """The densities, bit for bit as they were frozen."""
-        shape = (2, len(self.grades) + 2, self.passes, BINS)
+        shape = (2, self.classes, self.passes, BINS)
         table = np.frombuffer(self.densities, "<f8").reshape(shape).astype(np.float64)
-        return Densities(self.profile, self.grades, table[0], table[1])
+        return Densities(self.profile, self.grades, self.kinds, table[0], table[1])
 
     def settled(self, names: Sequence[str]) -> bool:
         """Whether the weights of every two of these sources are frozen."""
@@ -122,7 +130,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         for pair in self.weights:
             x, y = (place.get(name, -1) for name in pair.sources)
             if (pair.frozen or not frozen) and min(x, y) >= 0:
-                found[min(x, y), max(x, y)] = Fitted(pair.won, pair.lost)
+                found[min(x, y), max(x, y)] = Fitted(pair.won, pair.lost, pair.evidence)
         return found
 
     def after(self, decision: Decision, names: Sequence[str]) -> Parameters:
@@ -135,13 +143,14 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         kept = {pair.sources: pair for pair in self.weights if pair.frozen}
         for found in decision.weights:
             x, y = sorted(names[s] for s in found.sources)
-            if found.fitted is not None and (x, y) not in kept:
+            if (x, y) not in kept:
                 kept[x, y] = PairOfSources(
                     sources=(x, y),
                     frozen=found.winners >= RIPE_WINNERS and found.match * found.winners >= RIPE_MATCHES,
                     winners=found.winners,
                     won=found.fitted.won,
                     lost=found.fitted.lost,
+                    evidence=found.fitted.evidence,
                 )
         return msgspec.structs.replace(
             self,
@@ -160,9 +169,9 @@ def parse_parameters(data: bytes) -> Parameters:
         found = msgspec.json.decode(data, type=Parameters)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise ParametersError("not frozen parameters of a decision, or of another version") from None
-    classes = len(found.grades) + 2
+    classes = found.classes
     if len(found.densities) != 2 * classes * found.passes * BINS * 8:
-        raise ParametersError("the tables of densities have not the size that grades and passes ask for")
+        raise ParametersError("the tables of densities have not the size that classes and passes ask for")
     if any(len(w) != classes for pair in found.weights for w in (pair.won, pair.lost)):
         raise ParametersError("there is not one weight per class")
     return found
@@ -213,5 +222,6 @@ def decide_with(
         ties=ties,
         known=known,
         refused=refused,
+        limits=parameters.limits,
     )
     return decision, parameters if part else parameters.after(decision, names)

@@ -29,36 +29,50 @@ def cells(c: I32, s: I32, passes: int) -> I64:
     return cell
 
 
-def estimate(counts: NDArray[np.int64], table: F8) -> F8:
+def groups(classes: int, grades: int) -> tuple[slice, slice, slice]:
+    """Where matches of so many grades, relatives and strangers stand among the classes."""
+    kinds = (classes - grades) // 2
+    return slice(0, grades), slice(grades, grades + kinds), slice(grades + kinds, classes)
+
+
+def estimate(counts: NDArray[np.int64], table: F8, grades: int, *, matches: bool = True) -> tuple[F8, float]:
     """Weights of the classes by EM, the densities fixed.
 
     Args:
         counts: (P * BINS,) pairs per cell.
-        table: (K + 2, P, BINS) densities: matches of K grades, relatives, strangers.
+        table: (K + 2N, P, BINS) densities: matches of K grades, relatives and strangers of N kinds.
+        grades: K.
+        matches: False: as if there were none.
 
     Returns:
-        (K + 2,) f8, summing to 1.
+        (K + 2N,) f8, summing to 1, and the logarithm of the likelihood.
     """
     from linkage.kernels.mixture import em
 
     classes = len(table)
-    # Matches, relatives and strangers alike to start with, however many grades there are.
-    weights: F8 = np.array([1 / 3 / (classes - 2)] * (classes - 2) + [1 / 3, 1 / 3])
+    weights: F8 = np.zeros(classes)
+    # Matches, relatives and strangers alike to start with, however many grades and kinds there are.
+    parts = groups(classes, grades)[0 if matches else 1 :]
+    for part in parts:
+        weights[part] = 1 / len(parts) / len(weights[part])
     used = np.flatnonzero(counts)
     n = counts[used].astype(np.float64)
     if not len(used):
-        return np.array([0.0] * (classes - 1) + [1.0])
+        weights[:] = 0
+        weights[parts[-1]] = 1 / len(weights[parts[-1]])
+        return weights, 0.0
     density = np.ascontiguousarray(table.reshape(classes, -1)[:, used])
-    em(density, n, weights, _ROUNDS, _CLOSE)
-    return weights
+    likelihood = em(density, n, weights, _ROUNDS, _CLOSE)
+    return weights, float(likelihood)
 
 
-def posteriors(weights: F8, table: F8) -> F8:
+def posteriors(weights: F8, table: F8, grades: int) -> F8:
     """(2, P * BINS): probability of a match and of relatives in each cell, rounded to 1e-9.
 
     Rounding makes equal what differs only by the order of a sum, so that ties are ties on every machine.
     """
     joint = weights[:, None] * table.reshape(len(table), -1)
     share = joint / joint.sum(axis=0)
-    rounded: F8 = np.round(np.stack((share[:-2].sum(axis=0), share[-2])), 9)
+    match, relative, _ = groups(len(table), grades)
+    rounded: F8 = np.round(np.stack((share[match].sum(axis=0), share[relative].sum(axis=0))), 9)
     return rounded

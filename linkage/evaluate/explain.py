@@ -197,13 +197,13 @@ class Explainer:
         if weights is None or self._densities is None or not 0 < weights.match < 1:
             return None
         table = self._densities.winners
-        share = np.array([*(weights.grades[g] for g in self._densities.grades), weights.relative, weights.stranger])
+        share, grades = np.array(weights.fitted.won), len(self._densities.grades)
         row = min(edges, self._densities.passes) - 1
         sum_of_levels = round(edges * (1 + (closeness - 0.05) / 0.1))
         column = min(4 * (sum_of_levels - edges) // edges, BINS - 1)
-        before = _bits(share, np.ones(len(share)))
-        by_edges = _bits(share, table[:, row].sum(axis=1))
-        whole = _bits(share, table[:, row, column])
+        before = _bits(share, np.ones(len(share)), grades)
+        by_edges = _bits(share, table[:, row].sum(axis=1), grades)
+        whole = _bits(share, table[:, row, column], grades)
         if abs(1 / (1 + 2.0**-whole) - posterior) > _SAME:
             return None
         return Evidence(before=before, edges=by_edges - before, closeness=whole - by_edges)
@@ -228,10 +228,10 @@ class Explainer:
         return "not joined: one of the two records was taken by another pair of equal worth"
 
 
-def _bits(share: NDArray[np.float64], likelihood: NDArray[np.float64]) -> float:
+def _bits(share: NDArray[np.float64], likelihood: NDArray[np.float64], grades: int) -> float:
     """Base-2 logarithm of the odds of match against all else."""
     joint = share * likelihood
-    match, other = float(joint[:-2].sum()), float(joint[-2:].sum())
+    match, other = float(joint[:grades].sum()), float(joint[grades:].sum())
     if match <= 0 or other <= 0:
         return _MOST if match > other else -_MOST
     return math.log2(match / other)

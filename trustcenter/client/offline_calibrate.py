@@ -55,6 +55,7 @@ def calibrate_source(
         LinkageError: the source, the schema, or tables of other passes. LocalFileError: a file.
     """
     from linkage.decide.densities import parse, shipped_counts
+    from linkage.decide.weights import groups
     from linkage.schema import load
 
     if source is None and not pooled and not with_shipped:
@@ -75,10 +76,9 @@ def calibrate_source(
         target.write_bytes(data)
     except OSError as e:
         raise LocalFileError("the output cannot be written", code="no_directory", hint=e.strerror or "") from None
-    every = made.table()[0].sum(axis=(1, 2)).tolist()
-    return Calibrated(
-        made.profile, made.grades, sum(every[:-2]), every[-2], every[-1], hashlib.sha256(data).hexdigest()
-    )
+    every = made.table()[0].sum(axis=(1, 2))
+    matches, relatives, strangers = (int(every[part].sum()) for part in groups(len(every), len(made.grades)))
+    return Calibrated(made.profile, made.grades, matches, relatives, strangers, hashlib.sha256(data).hexdigest())
 
 
 def read_densities(path: Path, schema: Schema) -> Densities:

@@ -31,7 +31,7 @@ _PAIR_COLUMNS: Final = (
 
 
 class PairWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Weights that were estimated for two sources; see `linkage.decide.Weights`."""
+    """Weights that were estimated for two sources; see `linkage.decide.Weights` and `linkage.decide.fit.Fitted`."""
 
     sources: tuple[str, str]
     pairs: int
@@ -40,6 +40,9 @@ class PairWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     relative: float
     stranger: float
     grades: dict[str, float]
+    won: tuple[float, ...]
+    lost: tuple[float, ...]
+    evidence: float
 
 
 class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -142,6 +145,9 @@ def write_run(target: Path, result: MatchResult, schema: Schema, deduplicated: l
                 relative=w.relative,
                 stranger=w.stranger,
                 grades=w.grades,
+                won=w.fitted.won,
+                lost=w.fitted.lost,
+                evidence=w.fitted.evidence,
             )
             for w in result.weights
         ],
@@ -169,11 +175,19 @@ def densities_hash(densities: Densities) -> str:
 def estimated(run: Run) -> list[Weights]:
     """The weights of a run, by numbers of sources."""
     from linkage.decide import Weights
+    from linkage.decide.fit import Fitted
 
     place = {name: i for i, name in enumerate(run.sources)}
     return [
         Weights(
-            (place[w.sources[0]], place[w.sources[1]]), w.pairs, w.winners, w.match, w.relative, w.stranger, w.grades
+            (place[w.sources[0]], place[w.sources[1]]),
+            w.pairs,
+            w.winners,
+            w.match,
+            w.relative,
+            w.stranger,
+            w.grades,
+            Fitted(w.won, w.lost, w.evidence),
         )
         for w in run.weights
     ]

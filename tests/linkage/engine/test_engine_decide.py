@@ -7,6 +7,7 @@ import pytest
 
 from linkage.decide import (
     Class,
+    Limits,
     Pairs,
     RefIndex,
     aggregate,
@@ -18,7 +19,7 @@ from linkage.decide import (
     tie_ranks,
 )
 from linkage.decide.densities import BINS, Counts, shipped_counts, smoothed
-from linkage.decide.weights import cells, estimate
+from linkage.decide.weights import cells, estimate, groups
 from linkage.errors import DensitiesError
 from linkage.rows import EDGE
 
@@ -111,36 +112,54 @@ def test_smoothing_keeps_what_is_well_counted_and_fills_the_rest():
 
 def test_weights_are_recovered():
     """A population drawn from the densities themselves: 300 matches, 500 relatives, 9,200 strangers."""
+    grades = len(HYB15.grades)
+    match, relative, stranger = groups(len(HYB15.winners), grades)
     true = np.zeros(len(HYB15.winners))
-    true[0], true[-2], true[-1] = 0.03, 0.05, 0.92
+    true[0], true[relative.start], true[stranger.start] = 0.03, 0.05, 0.92
     counts = np.rint(1e6 * np.tensordot(true, HYB15.winners, 1)).astype(np.int64).reshape(-1)
-    weights = estimate(counts, HYB15.winners)
-    assert weights[:-2].sum() == pytest.approx(0.03, abs=0.002)
-    assert weights[-2:].tolist() == pytest.approx([0.05, 0.92], abs=0.005)
+    weights, likelihood = estimate(counts, HYB15.winners, grades)
+    assert [weights[part].sum() for part in (match, relative, stranger)] == pytest.approx([0.03, 0.05, 0.92], abs=0.005)
+    without, lower = estimate(counts, HYB15.winners, grades, matches=False)
+    assert without[match].tolist() == [0] * grades
+    assert likelihood - lower > 10_000
+
+
+def test_estimation_ends_where_the_likelihood_is_greatest():
+    """At a maximum no class would gain: density over mixture is 1 on average where there is weight, at most 1 else."""
+    grades = len(HYB15.grades)
+    true = np.arange(1.0, len(HYB15.winners) + 1)
+    counts = np.rint(2000 * np.tensordot(true / true.sum(), HYB15.winners, 1)).astype(np.int64).reshape(-1)
+    weights, _ = estimate(counts, HYB15.winners, grades)
+    table = HYB15.winners.reshape(len(weights), -1)
+    gain = (counts * table / (weights @ table)).sum(axis=1) / counts.sum()
+    assert gain.max() < 1.001
+    assert gain[weights > 0.01] == pytest.approx(1, abs=1e-3)
 
 
 def test_pooling_adds_and_refuses_other_passes():
-    one = Counts.of(np.ones((2, 3, 15, BINS), np.int64), ("own",), "hyb15", {})
-    other = Counts.of(np.ones((2, 4, 15, BINS), np.int64), ("heavy", "own"), "hyb15", {})
+    one = Counts.of(np.ones((2, 3, 15, BINS), np.int64), ("own",), ("own",), "hyb15", {})
+    other = Counts.of(np.ones((2, 6, 15, BINS), np.int64), ("heavy", "own"), ("city", "own"), "hyb15", {})
     both = one + other
-    assert both.grades == ("heavy", "own")
-    assert both.table()[0, :, 0, 0].tolist() == [1, 2, 2, 2]
+    assert (both.grades, both.kinds) == (("heavy", "own"), ("city", "own"))
+    assert both.table()[0, :, 0, 0].tolist() == [1, 2, 1, 2, 1, 2]
     assert parse(both.encode()) == both
     with pytest.raises(DensitiesError):
-        one + Counts.of(np.ones((2, 3, 16, BINS), np.int64), ("own",), "fine16", {})
+        one + Counts.of(np.ones((2, 3, 16, BINS), np.int64), ("own",), ("own",), "fine16", {})
 
 
 def test_bad_tables_are_refused():
-    good = json.loads(Counts.of(np.ones((2, 3, 2, BINS), np.int64), ("own",), "x", {}).encode())
+    good = json.loads(Counts.of(np.ones((2, 3, 2, BINS), np.int64), ("own",), ("own",), "x", {}).encode())
     assert parse(json.dumps(good).encode()).passes == 2
     bad = [
         {**good, "passes": 3},
         {**good, "more": 1},
-        {**good, "format": "trustcenter/densities/2"},
+        {**good, "format": "trustcenter/densities/1"},
         {**good, "pairs": {**good["pairs"], "match": {}}},
-        {**good, "pairs": {**good["pairs"], "stranger": [[0] * 12] * 2}},
-        {**good, "pairs": {**good["pairs"], "stranger": [[1] * 11] * 2}},
-        {**good, "pairs": {**good["pairs"], "stranger": [[-1] * 12] * 2}},
+        {**good, "pairs": {**good["pairs"], "relative": {}}},
+        {**good, "pairs": {**good["pairs"], "stranger": {"other": [[1] * 12] * 2}}},
+        {**good, "pairs": {**good["pairs"], "stranger": {"own": [[0] * 12] * 2}}},
+        {**good, "pairs": {**good["pairs"], "stranger": {"own": [[1] * 11] * 2}}},
+        {**good, "pairs": {**good["pairs"], "stranger": {"own": [[-1] * 12] * 2}}},
     ]
     for data in (*bad, None, []):
         with pytest.raises(DensitiesError):
@@ -241,7 +260,7 @@ def test_ranking_is_the_order_of_the_specification(uniform, by_cell):
 
 
 def test_the_cut_is_higher_among_many_sources():
-    assert [cut_for(n) for n in (1, 2, 3, 30)] == [0.6, 0.6, 0.8, 0.8]
+    assert [cut_for(n) for n in (1, 2, 3, 30)] == [0.5, 0.5, 0.8, 0.8]
     pair = (0, 10, 7, 14)
     crowd = [pair, *((i, 10 + i, 14, 16) for i in range(1, 10))]
     two = decide(pairs(*crowd), SOURCES, [True, True], HYB15)
@@ -262,3 +281,19 @@ def test_what_was_never_seen_among_strangers_is_not_impossible():
     for tables in (table.table, table.winners):
         assert tables.sum(axis=(1, 2)) == pytest.approx(np.ones(len(tables)))
         assert tables[-2:].min() > 1e-6
+
+
+def test_one_close_pair_among_strangers_is_for_people():
+    """It may be the one patient in common, or a twin of nearly the same name. Five are patients."""
+    sources = np.array([0] * 1000 + [1] * 1000, np.int32)
+    strangers = [(i, 1000 + i, 1, 4) for i in range(990)]
+    close = [(990 + i, 1990 + i, 13, 15) for i in range(5)]
+    one = decide(pairs(*strangers, close[0]), sources, [True, True], HYB15)
+    assert one.posterior.max() > 0.8
+    assert [int((one.cls == c).sum()) for c in (Class.POSSIBLE, Class.MATCH)] == [1, 0]
+    five = decide(pairs(*strangers, *close), sources, [True, True], HYB15)
+    assert int((five.cls == Class.MATCH).sum()) == 5
+    believed = decide(pairs(*strangers, close[0]), sources, [True, True], HYB15, limits=Limits(evidence=0))
+    assert int((believed.cls == Class.MATCH).sum()) == 1
+    alone = decide(pairs((0, 1, 14, 15)), np.array([0, 1], np.int32), [True, True], HYB15)
+    assert alone.cls.tolist() == [Class.MATCH], "a source of one record has no strangers to speak against it"

@@ -38,7 +38,7 @@ def link(encoded, keep_a, keep_b):
 def test_febrl(encoded, keep_a, keep_b, f1):
     result, quality = link(encoded, keep_a, keep_b)
     assert quality.f1 >= f1, str(quality)
-    assert quality.precision >= 0.995
+    assert quality.precision >= 0.99, str(quality)
     assert conflicts(result.labels, result.sources) == 0
     assert result.refused == ()
 

@@ -142,7 +142,7 @@ def test_a_source_that_comes_later_gets_weights_of_its_own():
         (("b", "c"), True),
     ]
     assert more.weights[2] == used.weights[0]
-    assert more.cut == used.cut == 0.6, "the cut is that of the first run"
+    assert more.cut == used.cut == 0.5, "the cut is that of the first run"
     _, without, _ = run(more, *world(400, 200), names=("a", "c"))
     assert without == more, "a source that takes no part keeps its weights"
 
