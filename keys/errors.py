@@ -240,6 +240,10 @@ class ShareError(KeysVerificationError):
 
     code = "secret_share_invalid"
 
+    def __init__(self, message: str, *, hint: str = "", where: str = "") -> None:
+        hint = hint or "it was changed, or made by a newer version of the program: ask its sender; nothing was kept"
+        super().__init__(message, hint=hint, where=where)
+
 
 class EnvelopeError(ShareError):
     """A sealed message that is not the one of the share."""

@@ -87,6 +87,9 @@ class Event(StrEnum):
     ENROLMENT_REVOKE = "site:enrolment:revoke"
     ENROLMENT_REDEEM = "practice:enrolment:redeem"
     ENROLMENT_SEAL = "site:enrolment:seal"
+    CARD_PUBLISH = "site:card:publish"
+    SECRET_SHARE = "site:secret:share"  # noqa: S105 - an event, not a secret
+    SECRET_CONFIRM = "site:secret:confirm"  # noqa: S105 - an event, not a secret
     RECORD_REGISTER = "site:record:register"
     RECORD_SUPERSEDE = "site:record:supersede"
     MAP_ACCEPT = "site:map:accept"

@@ -17,6 +17,7 @@ from .linkage_explain import explain
 from .linkage_index import index
 from .linkage_match import match
 from .linkage_quality import check, dedupe
+from .linkage_site_key import site_key
 from .linkage_source import encode, synth
 from .options import PATH, json_option
 
@@ -132,9 +133,10 @@ def fingerprint(name: str, as_json: bool) -> None:
 def secret(study: str | None, version: int, own: bool, shown: Path | None, target: Path | None, as_json: bool) -> None:
     """Make a study secret or a site key, or show a study secret's fingerprint.
 
-    The lead site makes the study secret and hands it to the others by a safe route; all read the fingerprint to
-    each other, over the telephone for instance. Whoever holds it can test names against rows: never send it to
-    the trust center. Without its site key a site cannot find its own records again.
+    The lead site makes the study secret and hands it to the others: sealed, through the trust center (`study secret
+    share`), or by a safe route of its own; then all read the fingerprint to each other. Whoever holds it can test names
+    against rows: never send it to the trust center as it is. Without its site key a site cannot find its own records
+    again: keep a sealed copy (`linkage site-key`).
 
     Examples:
       trustcenter linkage secret --study demo -o study.secret
@@ -166,5 +168,19 @@ def secret(study: str | None, version: int, own: bool, shown: Path | None, targe
         output.fields(pairs)
 
 
-for command in (synth, check, dedupe, calibrate, encode, match, cluster, evaluate, explain, plan, chunk, index):
+for command in (
+    synth,
+    check,
+    dedupe,
+    calibrate,
+    encode,
+    match,
+    cluster,
+    evaluate,
+    explain,
+    plan,
+    chunk,
+    index,
+    site_key,
+):
     linkage.add_command(command)

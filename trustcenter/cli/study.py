@@ -14,6 +14,7 @@ from .options import call, confirm, connect_option, json_option, text_or_file
 from .study_clearing import clearing
 from .study_results import duplicates, result
 from .study_run import link, release
+from .study_secret import secret
 from .study_site import register, upload
 
 _COLUMNS = ("name", "version", "schema", "state", "separation", "purpose")
@@ -245,5 +246,5 @@ def _show(made: object, as_json: bool) -> None:
     output.hint("compare the fingerprint of the recipient's key with the recipient, over the telephone for instance")
 
 
-for command in (register, upload, duplicates, link, clearing, result, release):
+for command in (secret, register, upload, duplicates, link, clearing, result, release):
     study.add_command(command)

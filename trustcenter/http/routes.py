@@ -14,6 +14,7 @@ from . import (
     routes_operations,
     routes_operator,
     routes_reidentify,
+    routes_relay,
     routes_service,
     routes_site,
 )
@@ -39,5 +40,6 @@ ROUTES: tuple[Route, ...] = (
     *routes_reidentify.ROUTES,
     *routes_consent.ROUTES,
     *routes_enrolment.ROUTES,
+    *routes_relay.ROUTES,
     *routes_keys.ROUTES,
 )
