@@ -15,7 +15,7 @@ from trustcenter.comparator import uploads
 from trustcenter.instance.linking import Linking
 from trustcenter.instance.opening import Instance
 from trustcenter.messages import api
-from trustcenter.registrar import records, runs, studies
+from trustcenter.registrar import records, runs, study_create
 
 OPERATOR = Principal("operator", "operator", "")
 
@@ -38,7 +38,7 @@ class Joining:
             recipients=[recipient],
             consent=list(consent),
         )
-        await studies.create(self.instance.registrar, OPERATOR, "req", body)
+        await study_create.create(self.instance.registrar, OPERATOR, "req", body)
         await self.linking.deliver()
 
     async def register(self, site: Principal, source: Source) -> list[str | None]:

@@ -13,14 +13,14 @@ from keys import hybrid
 from trustcenter.errors import PolicyError
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
-from trustcenter.registrar import issue, records, studies
+from trustcenter.registrar import issue, records, study_create
 from trustcenter.registrar.domains import find
 from trustcenter.store import Connection
 
 
 async def study(center: Opened) -> tuple[str, str]:
     """A study of both sites; the names of their domains in it."""
-    await studies.create(
+    await study_create.create(
         center.context,
         OPERATOR,
         "req",

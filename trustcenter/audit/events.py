@@ -80,6 +80,8 @@ class Event(StrEnum):
     STUDY_CREATE = "operator:study:create"
     STUDY_CLOSE = "operator:study:close"
     STUDY_MOVE = "operator:study:move"
+    STUDY_RENEW = "operator:study:renew"
+    STUDY_VERSION_END = "registrar:study:retire"
     STUDY_PURGE = "registrar:study:purge"
     STUDY_PARAMS = "registrar:study:announce"
     ENROLMENT_ALLOW = "operator:enrolment:allow"

@@ -16,6 +16,7 @@ from .study_results import duplicates, result
 from .study_run import link, release
 from .study_secret import secret
 from .study_site import register, upload
+from .study_versions import renew, versions
 
 _COLUMNS = ("name", "version", "schema", "state", "separation", "purpose")
 
@@ -246,5 +247,5 @@ def _show(made: object, as_json: bool) -> None:
     output.hint("compare the fingerprint of the recipient's key with the recipient, over the telephone for instance")
 
 
-for command in (secret, register, upload, duplicates, link, clearing, result, release):
+for command in (secret, register, upload, duplicates, link, clearing, result, release, renew, versions):
     study.add_command(command)

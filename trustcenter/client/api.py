@@ -24,11 +24,18 @@ from .ndjson import records
 from .operations import DomainOperations
 from .secret_calls import SecretOperations
 from .settings import DEFAULT, Settings
+from .studying import StudyOperations
 from .transport import Transport
 
 
 class TrustCenter(
-    DomainOperations, ConsentOperations, AuditOperations, KeyOperations, EnrolmentOperations, SecretOperations
+    DomainOperations,
+    ConsentOperations,
+    AuditOperations,
+    KeyOperations,
+    EnrolmentOperations,
+    SecretOperations,
+    StudyOperations,
 ):
     """Asynchronous client of one service, as one caller.
 
@@ -275,26 +282,6 @@ class TrustCenter(
     async def study(self, name: str) -> m.Study:
         """One study."""
         return await self._get(f"/v1/studies/{quoted(name)}", m.Study)
-
-    async def move_study(self, name: str, move: m.StudyMove) -> m.Study:
-        """Open, freeze, release, close or delete a study."""
-        return await self._post(f"/v1/studies/{quoted(name)}/state", move, m.Study)
-
-    async def clearing(self, study: str) -> m.ClearingTasks:
-        """Doubtful pairs that wait for the caller, a steward."""
-        return await self._get(f"/v1/studies/{quoted(study)}/clearing", m.ClearingTasks)
-
-    async def ask_clearing(self, study: str, pair: m.ClearingAsk) -> m.ClearingTask:
-        """Make a task of a pair: to join it, or to split it where both are one person."""
-        return await self._post(f"/v1/studies/{quoted(study)}/clearing", pair, m.ClearingTask)
-
-    async def answer_clearing(self, study: str, task: str, answer: m.ClearingAnswer) -> m.ClearingTask:
-        """Decide a doubtful pair."""
-        return await self._post(f"/v1/studies/{quoted(study)}/clearing/{quoted(task)}/answers", answer, m.ClearingTask)
-
-    async def postpone_clearing(self, study: str, task: str, until: m.ClearingPostpone) -> m.ClearingTask:
-        """Hide a task until a day."""
-        return await self._post(f"/v1/studies/{quoted(study)}/clearing/{quoted(task)}/postpone", until, m.ClearingTask)
 
     async def start_run(self, study: str) -> m.Run:
         """Start a linkage run."""

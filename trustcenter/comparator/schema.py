@@ -67,4 +67,9 @@ MIGRATIONS = (
         name="whether a study takes rows",
         sql="ALTER TABLE study ADD COLUMN takes_rows INTEGER NOT NULL DEFAULT 1;",
     ),
+    Migration(
+        number=591,
+        name="sources that were removed from a study",
+        sql="ALTER TABLE study ADD COLUMN former TEXT NOT NULL DEFAULT '[]';",
+    ),
 )

@@ -193,7 +193,8 @@ class _Upload:
 
 def _upload(conn: Connection, study: str, source: str, upload: str) -> _Upload:
     row = conn.execute(
-        "SELECT number, id, rows, chunks, state, receipt, version FROM upload WHERE study = ? AND source = ? AND id = ?",
+        "SELECT number, id, rows, chunks, state, receipt, version FROM upload"
+        " WHERE study = ? AND source = ? AND id = ?",
         (study, source, upload),
     ).fetchone()
     if row is None:

@@ -17,6 +17,7 @@ from . import (
     routes_relay,
     routes_service,
     routes_site,
+    routes_study,
 )
 from .calls import PUBLIC, Answer, Binary, Call, Route
 from .openapi import document
@@ -34,6 +35,7 @@ ROUTES: tuple[Route, ...] = (
     *routes_operator.ROUTES,
     *routes_access.ROUTES,
     *routes_site.ROUTES,
+    *routes_study.ROUTES,
     *routes_operations.ROUTES,
     *routes_clearing.ROUTES,
     *routes_closing.ROUTES,

@@ -7,6 +7,7 @@ from trustcenter.audit import Event
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
 from trustcenter.registrar import domains, releases, studies
+from trustcenter.registrar.study_create import create as create_study
 from trustcenter.store import Connection
 
 from .calls import APPROVER, OPERATOR, SITE, Answer, Binary, Call, Route
@@ -79,7 +80,7 @@ async def domain_create(call: Call) -> Answer:
 
 
 async def study_create(call: Call) -> Answer:
-    study = await studies.create(call.instance.registrar, call.principal, call.request_id, call.body)
+    study = await create_study(call.instance.registrar, call.principal, call.request_id, call.body)
     await call.linking.deliver()
     return study
 

@@ -34,12 +34,20 @@ def records(conn: Connection) -> Iterator[Finding]:
             ),
         ),
         (
-            "mapped records without one ref per pass",
+            "mapped records without refs",
             (
                 "SELECT count(*) FROM record r JOIN participant p ON p.domain = r.domain"
                 " JOIN study s ON s.name = p.study AND s.state IN ('open', 'frozen')"
-                " WHERE r.state <> 'unlinked' AND (SELECT count(*) FROM record_ref f"
-                "  WHERE f.domain = r.domain AND f.serial = r.serial) <> s.passes"
+                " WHERE r.state <> 'unlinked' AND s.version = 1 AND NOT EXISTS"  # later, it may be dormant
+                " (SELECT 1 FROM record_ref f WHERE f.domain = r.domain AND f.serial = r.serial)"
+            ),
+        ),
+        (
+            "records with other than one ref per pass and version",
+            (
+                "SELECT count(*) FROM (SELECT f.domain, f.serial, f.version, count(*) AS refs FROM record_ref f"
+                " GROUP BY f.domain, f.serial, f.version) AS held JOIN participant p ON p.domain = held.domain"
+                " JOIN study s ON s.name = p.study WHERE held.refs <> s.passes"
             ),
         ),
         (

@@ -23,7 +23,7 @@ from trustcenter.comparator import uploads
 from trustcenter.errors import ConflictError, InternalError, TrustCenterError, VerificationError
 from trustcenter.messages import api
 from trustcenter.messages.rooms import EDGE_BYTES, EdgesHeader, StudyPhase, WindowOrder, WindowState
-from trustcenter.registrar import consent, consent_study, deciding, outbox, records, runs, studies, study_moves
+from trustcenter.registrar import consent, consent_study, deciding, outbox, records, runs, studies, study_moves, study_versions
 
 from . import places
 from .comparing import Windows
@@ -70,7 +70,8 @@ class Linking:
     # --- lifecycle ---------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Deliver what a crash left in the outbox, and take up interrupted runs."""
+        """Deliver what a crash left in the outbox, end versions that are over, and take up interrupted runs."""
+        await study_versions.end_all_due(self._instance.registrar)
         await self.deliver()
         for run in await runs.interrupted(self._instance.registrar):
             self._spawn(run, again=True)
@@ -138,6 +139,7 @@ class Linking:
 
     async def create(self, caller: Principal, request: str, study: str) -> api.Run:
         """Queue a run and start it."""
+        await study_versions.end_all_due(self._instance.registrar)
         run = await runs.create(self._instance.registrar, caller, request, study)
         self._spawn(run)
         return self.describe(run)

@@ -27,7 +27,7 @@ class Params(Message, frozen=True, kw_only=True):
     caps: list[int]  # per pass, rows that one source may have in a block
     minimum_rows: Count
     sources: list[Name]
-    former: list[Name] = []  # of these, those that may not send any more: removed with an earlier version
+    former: list[Name] = msgspec.field(default_factory=list)  # sources that were removed: they send no more
 
 
 class Receipt(Message, frozen=True, kw_only=True):

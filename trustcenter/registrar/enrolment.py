@@ -23,7 +23,7 @@ from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageE
 from trustcenter.messages.api import enrolment as api
 from trustcenter.store import Connection, Migration
 
-from . import domains, outbox, studies
+from . import domains, studies
 from . import policy as policies
 from .context import Context
 
@@ -127,6 +127,7 @@ async def create(
     def effect(conn: Connection) -> api.EnrolmentCode:
         study = studies.find(conn, name, caller)
         studies.require_open(context, study)
+        studies.require_member(conn, study, caller.name)
         now = context.clock()
         _require_name(conn, name, caller.name, body.site)
         others = conn.execute(
@@ -297,9 +298,11 @@ async def redeem(context: Context, request: str, body: api.EnrolmentRedeem) -> a
         if conn.execute("SELECT 1 FROM site WHERE name = ?", (row.site,)).fetchone() is None:
             context.directory.add_site(conn, row.site, row.kind, row.title)
             domain = domains.insert(context, conn, new)
-            conn.execute("INSERT INTO participant VALUES (?,?,?,?)", (row.study, row.site, row.deduplicated, domain))
-            sites = conn.execute("SELECT site FROM participant WHERE study = ?", (row.study,)).fetchall()
-            outbox.put(conn, "params", studies.params(study, [site for (site,) in sites]))
+            conn.execute(
+                "INSERT INTO participant (study, site, deduplicated, domain) VALUES (?,?,?,?)",
+                (row.study, row.site, row.deduplicated, domain),
+            )
+            studies.announce(conn, studies.find(conn, row.study))
             context.ring.note_generation(conn)
         else:
             conn.execute("UPDATE token SET revoked = ? WHERE site = ? AND revoked IS NULL", (now, row.site))

@@ -60,6 +60,7 @@ async def declare(
     def look(conn: Connection) -> DomainRow:
         study = studies.find(conn, study_name, caller)
         studies.require_open(context, study)
+        studies.require_member(conn, study, caller.name)
         return studies.participation(conn, study, caller)
 
     domain = await context.db.read(look)

@@ -77,6 +77,7 @@ async def register(
     def look(conn: Connection) -> DomainRow:
         study = studies.find(conn, study_name, caller)
         studies.require_open(context, study)
+        studies.require_member(conn, study, caller.name)
         return studies.participation(conn, study, caller)
 
     domain = await context.db.read(look)
@@ -181,6 +182,7 @@ async def accept_map(
     def look(conn: Connection) -> tuple[StudyRow, DomainRow]:
         study = studies.find(conn, study_name, caller)
         studies.require_open(context, study)
+        studies.require_member(conn, study, caller.name)
         return study, studies.participation(conn, study, caller)
 
     study, domain = await context.db.read(look)
@@ -263,9 +265,13 @@ def _apply_refs(
     entries: _Entries,
     receipt: Receipt,
 ) -> list[bytes]:
-    """Check the refs against receipt and store, then make them current; returns the refs they replace."""
+    """Check the refs against receipt and store, then make them current; returns the refs they replace.
+
+    Refs of an older version of the study are none of this map: they stay until that version ends.
+    """
     current: dict[int, set[bytes]] = {}
-    for serial, ref in conn.execute("SELECT serial, ref FROM record_ref WHERE domain = ?", (domain.id,)):
+    held_now = "SELECT serial, ref FROM record_ref WHERE domain = ? AND version = ?"
+    for serial, ref in conn.execute(held_now, (domain.id, study.version)):
         current.setdefault(serial, set()).add(ref)
     width = study.passes * REF_BYTES
     packed = entries.refs.tobytes()
@@ -291,7 +297,10 @@ def _apply_refs(
         [(domain.id, serial, ref) for serial, ref in retired],
     )
     try:
-        conn.executemany("INSERT INTO record_ref VALUES (?,?,?)", [(domain.id, serial, ref) for serial, ref in fresh])
+        conn.executemany(
+            "INSERT INTO record_ref (domain, serial, ref, version) VALUES (?,?,?,?)",
+            [(domain.id, serial, ref, study.version) for serial, ref in fresh],
+        )
     except IntegrityError:
         raise ConflictError(
             "the map names a ref that belongs to another record",

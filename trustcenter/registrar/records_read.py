@@ -118,20 +118,24 @@ def _offsets(context: Context, shift: tuple[str, int] | None, persons: Sequence[
 
 
 async def own_refs(context: Context, caller: Principal, study_name: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
-    """(record number, its refs joined) of the caller's mapped records: what a site needs to send a difference."""
+    """(record number, its refs joined) of the caller's mapped records: what a site needs to send a difference.
 
-    def begin(conn: Connection) -> DomainRow:
-        return studies.participation(conn, studies.find(conn, study_name, caller), caller)
+    Refs are those of the study's version; a record that was not sent under it yet has none.
+    """
 
-    domain = await context.db.read(begin)
+    def begin(conn: Connection) -> tuple[DomainRow, int]:
+        study = studies.find(conn, study_name, caller)
+        return studies.participation(conn, study, caller), study.version
+
+    domain, version = await context.db.read(begin)
 
     def query(conn: Connection) -> Iterator[tuple[int, bytes, bytes, bytes, bytes]]:
         found = conn.execute(
             "SELECT e.serial, e.nonce, e.tag, e.sealed, f.ref"
             " FROM record r JOIN entry e ON e.domain = r.domain AND e.serial = r.serial"
-            " LEFT JOIN record_ref f ON f.domain = r.domain AND f.serial = r.serial"
+            " LEFT JOIN record_ref f ON f.domain = r.domain AND f.serial = r.serial AND f.version = ?"
             " WHERE r.domain = ? AND r.state <> 'unlinked' AND e.status = 0 ORDER BY e.serial, f.ref",
-            (domain.id,),
+            (version, domain.id),
         )
         for (serial, nonce, tag, sealed), refs in itertools.groupby(found, key=lambda row: row[:4]):
             yield serial, nonce, tag, sealed, b"".join(ref or b"" for *_, ref in refs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trustcenter.store import Migration
 
-from . import clearing_tasks, cosignatures, issue_index, own_duplicates, retention, study_schema
+from . import clearing_tasks, cosignatures, issue_index, own_duplicates, retention, study_schema, study_versions
 
 MIGRATIONS = (
     *study_schema.MIGRATIONS,
@@ -13,6 +13,7 @@ MIGRATIONS = (
     *cosignatures.MIGRATIONS,
     *issue_index.MIGRATIONS,
     *retention.MIGRATIONS,
+    *study_versions.MIGRATIONS,
     Migration(
         number=200,
         name="instance, keys, domains and pseudonyms",

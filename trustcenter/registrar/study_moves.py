@@ -18,7 +18,7 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import StudyPhase
 from trustcenter.store import Connection
 
-from . import clearing_tasks, closing, domains, outbox, runs, studies, study_states
+from . import clearing_tasks, closing, domains, outbox, studies, study_checks, study_states
 from .context import Context
 from .studies import StudyRow
 from .study_states import StudyState
@@ -56,7 +56,7 @@ def step(context: Context, conn: Connection, who: str, request: str, study: Stud
         ConflictError: a linkage run is under way. PolicyError: it is to be kept longer.
     """
     if target in (StudyState.RELEASED, StudyState.CLOSED):
-        _require_no_run(conn, study.name)
+        study_checks.no_run(conn, study.name)
     conn.execute("UPDATE study SET state = ? WHERE name = ?", (target.value, study.name))
     purge = study_states.purges(study.settings.purge, target)
     told: dict[str, int] = {}
@@ -74,16 +74,6 @@ def step(context: Context, conn: Connection, who: str, request: str, study: Stud
         outbox.put(conn, "state", phase)
     event = Event.STUDY_CLOSE if target is StudyState.CLOSED else Event.STUDY_MOVE
     context.audit(conn, event, who, request, study=study.name, version=study.version, state=target.value, **told)
-
-
-def _require_no_run(conn: Connection, study: str) -> None:
-    marks = ",".join("?" * len(runs.OPEN))
-    if conn.execute(f"SELECT 1 FROM run WHERE study = ? AND state IN ({marks})", (study, *runs.OPEN)).fetchone():  # noqa: S608 - marks
-        raise ConflictError(
-            "a linkage run of this study is under way",
-            code="run_under_way",
-            hint="wait for it, or stop it: trustcenter study link STUDY --cancel RUN",
-        )
 
 
 def _require_release(conn: Connection, study: StudyRow) -> None:

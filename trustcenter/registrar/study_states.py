@@ -31,6 +31,7 @@ class Act(StrEnum):
     """What a study's state allows or forbids."""
 
     DATA = "data"  # record numbers, rows, maps
+    RENEW = "renew"  # a new version
     LINK = "link"
     CLEAR = "clear"
     RELEASE = "release"
@@ -49,7 +50,7 @@ _NEXT: Final = {
 _ALLOWED: Final = {
     _S.DRAFT: set[Act](),
     _S.OPEN: set(Act),
-    _S.FROZEN: {Act.LINK, Act.CLEAR, Act.RELEASE, Act.HAND_OVER},
+    _S.FROZEN: {Act.RENEW, Act.LINK, Act.CLEAR, Act.RELEASE, Act.HAND_OVER},
     _S.RELEASED: {Act.HAND_OVER},
     _S.CLOSED: {Act.HAND_OVER},
     _S.DELETED: set[Act](),

@@ -6,6 +6,7 @@ from .audit import (
     Cosignature,
     CosignedHead,
     CosignedHeads,
+    HeldStatement,
     InclusionProof,
     LinkageDecision,
     LinkageDisclosure,
@@ -131,9 +132,9 @@ from .studies import (
     StudySettings,
     StudyVersion,
     StudyVersions,
-    VersionSource,
     UploadOpen,
     UploadOpened,
+    VersionSource,
 )
 
 __all__ = [
@@ -177,6 +178,7 @@ __all__ = [
     "GrantSet",
     "Grants",
     "Health",
+    "HeldStatement",
     "ImportAnswer",
     "ImportPair",
     "ImportRequest",
@@ -254,7 +256,6 @@ __all__ = [
     "StudySettings",
     "StudyVersion",
     "StudyVersions",
-    "VersionSource",
     "SubjectEvent",
     "SubjectQuery",
     "SubjectReport",
@@ -271,4 +272,5 @@ __all__ = [
     "ValidateAnswer",
     "ValidateRequest",
     "Version",
+    "VersionSource",
 ]

@@ -12,6 +12,7 @@ from trustcenter.messages.rooms import Receipt
 from .operators import SiteKind
 from .service import ItemError
 
+VersionReason = Literal["member_removed", "secret_compromised", "scheduled"]
 StateName = Literal["draft", "open", "frozen", "released", "closed", "deleted"]
 
 
@@ -21,6 +22,7 @@ class Participant(Message, frozen=True, kw_only=True):
     site: Name
     deduplicated: bool = True
     kind: SiteKind | None = None  # what sort of institution; told by the service, ignored in a request
+    left_with: int | None = None  # the version with which it was removed; told by the service, ignored in a request
 
 
 class Recipient(Message, frozen=True, kw_only=True):
@@ -69,6 +71,48 @@ class StudyMove(Message, frozen=True, kw_only=True):
     """The state that a study is to have next."""
 
     state: StateName
+
+
+class StudyRenew(Message, frozen=True, kw_only=True):
+    """A new version of a study, under a new study secret.
+
+    `version` is the one that the caller expects to get, so that a repeated request makes no second one. Rows of the
+    version before stay linkable up to and including `linkable_until`; without a day they end at once. Without
+    `settings` those of the version before go on.
+    """
+
+    version: Annotated[int, msgspec.Meta(ge=2, le=10_000)]
+    reason: VersionReason
+    remove: Annotated[list[Name], msgspec.Meta(max_length=500)] = msgspec.field(default_factory=list)
+    linkable_until: Day | None = None
+    settings: StudySettings | None = None
+
+
+class VersionSource(Message, frozen=True, kw_only=True):
+    """Records of one site by the version of their rows: of the one, of older ones only, of none that is linkable."""
+
+    site: Name
+    current: Count
+    older: Count
+    dormant: Count
+
+
+class StudyVersion(Message, frozen=True, kw_only=True):
+    """A version of a study, what was frozen with it, and until when its rows are compared."""
+
+    version: int
+    created: str
+    reason: str
+    settings: StudySettings
+    linkable_until: Day | None  # told when the next version was made
+    ended: str | None  # when its rows were retired
+
+
+class StudyVersions(Message, frozen=True, kw_only=True):
+    """All versions of a study, newest first, and where the sites stand (a site sees itself only)."""
+
+    versions: list[StudyVersion]
+    sources: list[VersionSource]
 
 
 class Study(Message, frozen=True, kw_only=True):

@@ -1,0 +1,76 @@
+"""`trustcenter study renew` and `versions`: a new study secret, and until when the old rows count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from . import output
+from .options import call, confirm, connect_option, json_option
+
+_REASONS = ("member_removed", "secret_compromised", "scheduled")
+_VERSIONS = ("version", "created", "reason", "linkable_until", "ended")
+
+
+@click.command()
+@click.argument("study")
+@click.option("--to", "version", type=click.IntRange(2, 10_000), required=True, help="The version that it becomes.")
+@click.option("--reason", type=click.Choice(_REASONS), required=True, help="Why.")
+@click.option("--remove", multiple=True, metavar="SITE", help="A site that takes no further part; repeat.")
+@click.option(
+    "--linkable-until",
+    metavar="YYYY-MM-DD",
+    help="Last day on which rows of the old version are compared. Without it they are retired at once.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@connect_option
+def renew(
+    study: str,
+    version: int,
+    reason: Literal["member_removed", "secret_compromised", "scheduled"],
+    remove: tuple[str, ...],
+    linkable_until: str | None,
+    yes: bool,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    """Make the next version of a study, under a new study secret (operator).
+
+    Record numbers, pseudonyms and persons stay; every site encodes and uploads again. Rows of the old version stay
+    linkable until the day you name. A record that is not sent again by then keeps its person, but is compared no more:
+    `study versions` counts those.
+
+    Example:
+      trustcenter study renew sepsis --to 2 --reason member_removed --remove uk-ost --linkable-until 2027-03-31
+    """
+    from trustcenter.messages.api import StudyRenew
+
+    confirm(f"{study} gets version {version}; all of its sites need a new study secret.", study, yes=yes)
+    wanted = StudyRenew(version=version, reason=reason, remove=list(remove), linkable_until=linkable_until)
+    made = call(connect, lambda center: center.renew_study(study, wanted))
+    output.item(made, ("name", "version", "state"), as_json=as_json)
+    output.hint("the lead site makes and shares the secret of this version next: trustcenter study secret --help")
+
+
+@click.command()
+@click.argument("study")
+@json_option
+@connect_option
+def versions(study: str, as_json: bool, connect: Path | None) -> None:
+    """Show the versions of a study, and which records have rows of which (a site sees itself only).
+
+    Dormant records were not sent again before their version ended: they keep pseudonym and person, and are compared
+    again once the site uploads.
+    """
+    found = call(connect, lambda center: center.study_versions(study))
+    if as_json:
+        output.data(found)
+        return
+    output.items(found.versions, _VERSIONS, as_json=False, empty="no versions")
+    click.echo()
+    output.table(
+        ([s.site, s.current, s.older, s.dormant] for s in found.sources), ("site", "current", "older only", "dormant")
+    )

@@ -1,0 +1,40 @@
+"""What a client can ask of a study beside the daily work: states, versions, clearing."""
+
+from __future__ import annotations
+
+from trustcenter.messages import api as m
+
+from .answers import quoted
+from .calls import Calls
+
+
+class StudyOperations(Calls):
+    """States and versions of studies, and clearing."""
+
+    async def move_study(self, name: str, move: m.StudyMove) -> m.Study:
+        """Open, freeze, release, close or delete a study."""
+        return await self._post(f"/v1/studies/{quoted(name)}/state", move, m.Study)
+
+    async def clearing(self, study: str) -> m.ClearingTasks:
+        """Doubtful pairs that wait for the caller, a steward."""
+        return await self._get(f"/v1/studies/{quoted(study)}/clearing", m.ClearingTasks)
+
+    async def ask_clearing(self, study: str, pair: m.ClearingAsk) -> m.ClearingTask:
+        """Make a task of a pair: to join it, or to split it where both are one person."""
+        return await self._post(f"/v1/studies/{quoted(study)}/clearing", pair, m.ClearingTask)
+
+    async def answer_clearing(self, study: str, task: str, answer: m.ClearingAnswer) -> m.ClearingTask:
+        """Decide a doubtful pair."""
+        return await self._post(f"/v1/studies/{quoted(study)}/clearing/{quoted(task)}/answers", answer, m.ClearingTask)
+
+    async def postpone_clearing(self, study: str, task: str, until: m.ClearingPostpone) -> m.ClearingTask:
+        """Hide a task until a day."""
+        return await self._post(f"/v1/studies/{quoted(study)}/clearing/{quoted(task)}/postpone", until, m.ClearingTask)
+
+    async def renew_study(self, study: str, body: m.StudyRenew) -> m.Study:
+        """Make the next version of a study."""
+        return await self._post(f"/v1/studies/{quoted(study)}/versions", body, m.Study, repeatable=True)
+
+    async def study_versions(self, study: str) -> m.StudyVersions:
+        """The versions of a study, and which records have rows of which."""
+        return await self._get(f"/v1/studies/{quoted(study)}/versions", m.StudyVersions)
