@@ -52,6 +52,7 @@ def main() -> int:
     large.add_argument("--records", default="1e5", help="in each source")
     large.add_argument("--sites", type=int, default=2)
     large.add_argument("--data", help="directory where encoded sources are kept")
+    large.add_argument("--simulated", action="store_true", help="rows that nobody encoded (scale_rows.py): for 1e7")
     large.add_argument("--repeat", type=int, default=1, help="of the whole linkage")
     large.add_argument("--peer", help="an interpreter that has anonlink and clkhash")
     parser.add_argument_group("audit").add_argument("--entries", default="1e6", help="of the long log")

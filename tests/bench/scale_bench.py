@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from bench_load import Load, cpu_ticks
+from scale_rows import simulate
 
 from linkage import Secrets, Source, load_schema, prepare
 from linkage.encode import encode
@@ -46,7 +47,10 @@ def scale(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         base = Path(options.data) if options.data else Path(scratch)
         names = ["left", "right"] if sites == 2 else [f"site{i:02}" for i in range(sites)]
-        folders = _sources(schema, base / f"{sites}x{n}", names, n)
+        if options.simulated:
+            folders = _simulated(schema, base / f"simulated-{n}", n)
+        else:
+            folders = _sources(schema, base / f"{sites}x{n}", names, n)
         work = Path(scratch) / "work"
         for _ in range(options.repeat):
             _linked(schema, folders, work, f"{sites} x {n:,}", Processes(2))
@@ -68,6 +72,16 @@ def _sources(schema: Schema, base: Path, names: list[str], n: int) -> list[Path]
         config = SynthConfig("bench/scale", tuple(SiteSpec(name, n) for name in names), overlap=0.5)
         for name, table in generate(config).sites.items():
             _encode(schema, base / name, name, table.columns, table.ids)
+    return folders
+
+
+def _simulated(schema: Schema, base: Path, n: int) -> list[Path]:
+    """Two sources of rows that nobody encoded, made unless they are there."""
+    folders = [base / name for name in ("left", "right")]
+    if not (base / "done").exists():
+        with measured(f"simulate rows, 2 x {n:,}"):
+            simulate(schema, folders, n)
+            (base / "done").touch()
     return folders
 
 
