@@ -76,7 +76,7 @@ _KNOWN: Final[tuple[tuple[tuple[str, ...], tuple[str, str, str, str, str]], ...]
         ("HKDFExpand",),
         (
             "HKDF-Expand-SHA-256",
-            "sub-keys of one purpose from one key; never a key that outlives its parent",
+            "sub-keys of one purpose, never one that outlives its parent; proofs about study secrets; signing keys of sites",
             "RFC 5869, labels of a fixed form",
             "",
             _SAFE,
@@ -116,7 +116,7 @@ _KNOWN: Final[tuple[tuple[tuple[str, ...], tuple[str, str, str, str, str]], ...]
         ("Ed25519PrivateKey", "Ed25519PublicKey"),
         (
             "Ed25519",
-            "checkpoints of the logs, handovers of audit keys, outside head, receipts, personal signatures",
+            "checkpoints, handovers of audit keys, outside head, receipts; signatures of people and of sites (study secrets)",
             "RFC 8032; small-order keys are refused",
             "",
             _SIGNS,
@@ -126,7 +126,7 @@ _KNOWN: Final[tuple[tuple[tuple[str, ...], tuple[str, str, str, str, str]], ...]
         ("hpke", "MLKEM768PrivateKey", "MLKEM768PublicKey", "X25519PrivateKey", "X25519PublicKey"),
         (
             "HPKE base mode (RFC 9180) with MLKEM768-X25519, HKDF-SHA-256, AES-256-GCM",
-            "join maps and translation maps, sealed to sites and recipients",
+            "join maps, translation maps, study secrets, sealed to sites and recipients; site keys, to recovery keys",
             "secret if either ML-KEM-768 or X25519 holds: what is recorded today stays secret",
             "base mode authenticates no sender: where the sender matters, the content or its hash is signed",
             "in place already; X25519 may be dropped",
