@@ -72,16 +72,18 @@ def on_febrl() -> Iterator[Row]:
 
 
 def hospitals() -> Iterator[Row]:
-    """A hospital of 40,000 and practices of 1,000: a tenth in common, and nobody but relatives."""
-    schema = load_schema("de-person/1")
-    for seed, (overlap, relatives) in product(("one", "two"), ((0.1, 0.3), (0.0, 1.0))):
+    """A hospital of 40,000 and practices of 1,000: a tenth in common, and nobody but relatives; two profiles."""
+    cases = product(("de-person/1", "de-large/1"), ("one", "two"), ((0.1, 0.3), (0.0, 1.0)))
+    for name, seed, (overlap, relatives) in cases:
+        schema = load_schema(name)
         config = SynthConfig(
             f"accuracy/hospital/{seed}/{overlap}",
             (SiteSpec("hospital", 40_000), SiteSpec("practice", 1000, overlap=overlap, relatives=relatives)),
             overlap=0.5,
             catchment=60,
         )
-        yield from case(schema, f"hospital, practice with {overlap:.0%} ({seed})", synthetic(schema, config))
+        told = f"{schema.profile}: hospital, practice with {overlap:.0%} ({seed})"
+        yield from case(schema, told, synthetic(schema, config))
 
 
 def matrix() -> Iterator[Row]:
