@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import zipfile
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,6 +22,8 @@ from trustcenter.errors import BundleError
 
 MakeLog = Callable[..., AuditLog]
 STATEMENT = "trustcenter/reidentification/1\nreason: incidental finding, case 12 <b>\npseudonyms: 2\n"
+
+DISCLOSURE = "trustcenter/linkage-disclosure/1\nreason: complaint 12\nto: clara\n"
 
 
 class Text(HTMLParser):
@@ -67,6 +70,10 @@ def bundle(make_log: MakeLog, connection: sqlite3.Connection, tmp_path: Path) ->
         add(Event.RECORD_REGISTER, site, study="hips", count=count, created=count - 5)
     add(Event.PSEUDONYM_ISSUE, "nord", domain="knees.nord", count=7777)
     add(
+        Event.RUN_APPLY, "service", study="hips", run="q", window=0, parameters="cd" * 32, edges=50, persons=150,
+        pairs=[{"sites": ["nord", "sued"], "matches": 61, "possible": 2}],
+    )  # fmt: skip
+    add(
         Event.RUN_APPLY, "service", study="hips", run="r", window=1, parameters="cd" * 32, edges=99, persons=141,
         sources=[{"site": "nord", "records": 120}, {"site": "sued", "records": 35}],
         pairs=[{"sites": ["nord", "sued"], "matches": 14, "possible": 3}], thresholds_ppm=[50_000, 950_000],
@@ -81,6 +88,11 @@ def bundle(make_log: MakeLog, connection: sqlite3.Connection, tmp_path: Path) ->
         add(Event.PSEUDONYM_REIDENTIFY, "nord", domain="hips.nord", reidentification="t1", commitment="ee")
     add(Event.REIDENTIFY_REQUEST, "sued", domain="hips.sued", reidentification="t2", count=1, statement="ff")
     add(Event.REIDENTIFY_DENY, "bert", reidentification="t2")
+    asked = hashlib.sha256(DISCLOSURE.encode()).hexdigest()
+    add(Event.LINKAGE_PROPOSE, "clara", study="hips", run="r", disclosure="d1", statement=asked)
+    add(Event.LINKAGE_APPROVE, "bert", study="hips", run="r", disclosure="d1")
+    for _ in range(2):
+        add(Event.LINKAGE_EXPORT, "clara", study="hips", run="r", disclosure="d1")
     for _ in range(3):
         add(Event.PSEUDONYM_REFUSED, "sued", domain="hips.sued", code="consent_missing")
     add(Event.KEY_CREATE, "anna", domain="hips.nord", purpose="pseudonym", version=2)
@@ -100,7 +112,8 @@ def read(text: str) -> Text:
 def test_numbers_of_the_page_are_those_of_the_log(bundle: tuple[Path, str], language: str) -> None:
     path, mark = bundle
     found = collect([path], [mark], study="hips")
-    assert found.give_reasons([{"statement": STATEMENT}, {"statement": STATEMENT + "x"}]) == 1
+    statements = [{"statement": text} for text in (STATEMENT, STATEMENT + "x", DISCLOSURE)]
+    assert found.give_reasons(statements) == 2
     parsed = read(page(found, language))
     words = WORDS[language]
     assert parsed.loads == []
@@ -109,6 +122,10 @@ def test_numbers_of_the_page_are_those_of_the_log(bundle: tuple[Path, str], lang
     for cell in ("Hüften <i>", "EK 7", "120", "35", "115", "30", "141", "14", "0.05 – 0.95", "bert, cleo"):
         assert cell in parsed.cells, cell
     assert "incidental finding, case 12 <b>" in parsed.cells
+    assert {"clara", "complaint 12", "2"} <= set(parsed.cells)
+    html = page(found, language)
+    assert f"<title>{words['history']}</title>" in html
+    assert "61 | 0</text>" in html  # the earlier run is drawn; of its two possible matches nothing is told
     assert f"{words['denied']}: bert" in parsed.cells
     assert "<5" in parsed.cells, "three possible matches are too few to be told"
     assert "consent_missing" in parsed.cells
@@ -154,3 +171,36 @@ def test_the_program_writes_the_page_and_none_of_a_broken_log(bundle: tuple[Path
     broken = run_cli(*map(str, arguments), "-o", tmp_path / "none.html")
     assert broken.returncode == 3
     assert not (tmp_path / "none.html").exists()
+
+
+def test_an_archive_brings_its_reasons_and_rules_say_why_others_are_missing(
+    make_log: MakeLog, connection: sqlite3.Connection, clock: Any, tmp_path: Path
+) -> None:
+    log = make_log()
+    texts = {name: f"trustcenter/reidentify/1\nreason: {name}\n" for name in ("old", "new")}
+
+    def ask(name: str) -> None:
+        digest = hashlib.sha256(texts[name].encode()).hexdigest()
+        told = {"who": "nord", "domain": "nord", "reidentification": name, "count": 1, "statement": digest}
+        log.append(connection, Event.REIDENTIFY_REQUEST, told)
+
+    ask("old")
+    kind = "site:reidentification:request"
+    log.append(connection, Event.RETENTION_SET, {"who": "olga", "detail_of": kind, "years": 1})
+    clock.now = clock.now.replace(year=clock.now.year + 1, month=12)
+    ask("new")
+    before = f"{clock.now.year - 1}-12-01"
+    gone = {"detail_of": kind, "years": 1, "since": "", "before": before, "entries": 1, "details": 1}
+    log.append(connection, Event.DETAIL_DELETE, {"who": "olga", **gone})
+    path = tmp_path / "log.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("log.ndjson", b"".join(log.export(connection)))
+        archive.writestr(
+            "statements.ndjson", json.dumps({"event": kind, "ident": "new", "statement": texts["new"]}) + "\n"
+        )
+    found = collect([path])
+    assert (found.reidentifications["new"].reason, found.reidentifications["old"].reason) == ("new", "")
+    cells = read(page(found, "en")).cells
+    assert "new" in cells
+    assert any(cell.startswith("deleted by rule after 1 years") for cell in cells)
+    assert [kind, "1", before, "1", "1"] == cells[-5:]

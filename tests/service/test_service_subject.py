@@ -7,9 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from test_service_audit import connection
 
 from keys.personal import PersonalKey
+from trustcenter.client import TrustCenter
+from trustcenter.client.audit_export import export_log
+from trustcenter.client.audit_findings import collect
+from trustcenter.client.audit_report import page
+from trustcenter.errors import UsageError_
 
 
 def make(world, name: str, **options: object) -> list[str]:
@@ -61,6 +67,26 @@ def test_a_report_names_the_batch_and_every_reidentification(world) -> None:
     told = [leaf["data"] for leaf in leaves(world).values() if leaf["event"] == "site:subject:report"]
     assert [data["count"] for data in told] == [1, 1, 1]
     assert not any(text in json.dumps(told) for text in (first, late))
+
+
+async def test_an_auditors_archive_holds_the_reasons_and_the_report_shows_them(world, tmp_path: Path) -> None:
+    (pseudonym, *_) = make(world, "subject-why", reversible=True)
+    path = "/v1/domains/subject-why/reidentifications"
+    assert world["north"]("POST", path, {"pseudonyms": [pseudonym], "reason": "finding of case 77"}).status == 201
+    shown = {}
+    for statements in (False, True):
+        archive = tmp_path / f"{statements}.zip"
+        async with TrustCenter(connection(world, "clara")) as center:
+            await export_log(center, "registrar", archive, form="archive", statements=statements)
+        shown[statements] = page(collect([archive]))
+    assert "finding of case 77" in shown[True]
+    assert "finding of case 77" not in shown[False]
+    assert [leaf["who"] for leaf in leaves(world).values() if leaf["data"].get("part") == "statements"] == ["clara"]
+    assert world["operator"]("GET", "/v1/statements").status == 403
+    async with TrustCenter(connection(world, "clara")) as center:
+        with pytest.raises(UsageError_) as caught:
+            await export_log(center, "registrar", tmp_path / "log.ndjson", statements=True)
+    assert caught.value.code == "archive_only"
 
 
 def test_others_learn_nothing(world) -> None:

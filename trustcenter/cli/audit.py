@@ -56,6 +56,12 @@ for _command in (
     metavar="FILE",
     help="An older checkpoint that the extract will be held against; repeat.",
 )
+@click.option(
+    "--with-statements",
+    "statements",
+    is_flag=True,
+    help="Put the signed statements of re-identifications and disclosures, with their reasons, into the archive.",
+)
 @force_option
 @json_option
 @connect_option
@@ -69,6 +75,7 @@ def export(
     study: str,
     events: tuple[str, ...],
     checkpoints: tuple[Path, ...],
+    statements: bool,
     force: bool,
     as_json: bool,
     connect: Path | None,
@@ -81,6 +88,7 @@ def export(
 
     Example:
       trustcenter audit export registrar -o registrar.bundle --connect auditor.toml
+      trustcenter audit export registrar -o registrar.zip --with-statements --connect auditor.toml
       trustcenter audit export registrar -o 2026.csv --from 2026-01-01 --to 2027-01-01 --event site:pseudonym:reidentify
     """
     from trustcenter.client.audit_export import export_log, format_of, moment, through
@@ -97,7 +105,10 @@ def export(
             through=through(checkpoints),
         )
     chosen = format_of(target, form)
-    count = call(connect, lambda center: export_log(center, room, target, form=chosen, wanted=wanted, force=force))
+    count = call(
+        connect,
+        lambda center: export_log(center, room, target, form=chosen, wanted=wanted, statements=statements, force=force),
+    )
     if as_json:
         output.data({"room": room, "format": chosen, "lines": count})
     if chosen in ("bundle", "archive"):

@@ -123,8 +123,10 @@ def verify(
     "--reasons",
     type=PATH,
     metavar="FILE",
-    help="Re-identification requests as JSON; a reason is shown only if the log holds the hash of its statement.",
+    help="Re-identification requests as JSON; a reason is shown only if the log holds the hash of its statement."
+    " An archive made with --with-statements needs none.",
 )
+@witness_options
 @force_option
 def report(
     bundles: tuple[Path, ...],
@@ -136,6 +138,8 @@ def report(
     until: str | None,
     language: str,
     reasons: Path | None,
+    witnesses: tuple[str, ...],
+    quorum: int | None,
     force: bool,
 ) -> None:
     """Write a page for people from verified logs: one bundle per room. Offline; there is no report of a broken log.
@@ -149,7 +153,8 @@ def report(
     from trustcenter.client.files import replacing, require_writable
 
     require_writable(target, sources=bundles, force=force)
-    found = collect(bundles, fingerprints, checkpoints, study=study, since=moment(since), until=moment(until))
+    wanted = demanded(witnesses, quorum)
+    found = collect(bundles, fingerprints, checkpoints, wanted, study=study, since=moment(since), until=moment(until))
     if reasons is not None:
         output.note(f"{found.give_reasons(read_reasons(reasons))} reasons fit the log")
     with replacing(target, force=force) as stream:

@@ -65,6 +65,12 @@ class AuditOperations:
         path = f"/v1/audit/{quoted(room)}/cosigned"
         return decoded(await self._http.call("GET", path, repeatable=True), m.CosignedHeads)
 
+    async def statements(self) -> AsyncIterator[m.HeldStatement]:
+        """Statements of re-identifications and disclosures that are still held, streamed (auditor)."""
+        async with self._http.stream("/v1/statements") as body:
+            async for item in records(body, m.HeldStatement, self.settings.line_bytes):
+                yield item
+
     async def retention(self) -> m.RetentionRules:
         """For how long details of entries are kept."""
         return decoded(await self._http.call("GET", "/v1/retention", repeatable=True), m.RetentionRules)

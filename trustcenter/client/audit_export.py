@@ -16,7 +16,7 @@ from trustcenter.messages import api
 
 from .api import TrustCenter
 from .audit_tables import TABLES
-from .bundles import COSIGNED, LOG_NAME, claims, opened, read_checkpoint
+from .bundles import COSIGNED, LOG_NAME, STATEMENTS, claims, opened, read_checkpoint
 from .files import replacing, require_writable
 
 FORMATS: Final = ("bundle", "archive", *TABLES)
@@ -62,6 +62,7 @@ async def export_log(
     *,
     form: str = "bundle",
     wanted: api.LogExtract | None = None,
+    statements: bool = False,
     force: bool = False,
 ) -> int:
     """Write an export; returns its number of entries, or of lines if nothing was verified on the way.
@@ -72,6 +73,7 @@ async def export_log(
         target: the file.
         form: one of `FORMATS`.
         wanted: which entries; None for all.
+        statements: put what was signed for re-identifications and disclosures into an archive, as far as it is held.
         force: overwrite.
 
     Raises:
@@ -79,6 +81,8 @@ async def export_log(
         BundleError: what the service sent is not what it has signed; tables are made of verified entries only.
     """
     require_writable(target, force=force)
+    if statements and form != "archive":
+        raise UsageError_("statements go into an archive only", code="archive_only", hint="name the output FILE.zip")
     if form == "bundle":
         pieces = center.audit_export(room) if wanted is None else center.audit_extract(room, wanted)
         with replacing(target, force=force) as stream:
@@ -92,9 +96,13 @@ async def export_log(
         with path.open("wb") as stream:
             lines = await _copy(pieces, stream)
         if form == "archive":
+            more = {f"{COSIGNED}{head.size}.txt": head.note.encode() for head in heads}
+            if statements:
+                held = [msgspec.json.encode(item) async for item in center.statements()]
+                more[STATEMENTS] = b"".join(line + b"\n" for line in held)
             checkpoint = await center.audit_checkpoint(room)
             with replacing(target, force=force) as stream:
-                _archive(stream, path, checkpoint, {head.size: head.note for head in heads})
+                _archive(stream, path, {"checkpoint.txt": checkpoint.encode(), **more})
             return lines
         return convert(path, target, form, force=force)
 
@@ -126,16 +134,15 @@ async def _copy(pieces: AsyncIterator[bytes], stream: IO[bytes]) -> int:
     return count
 
 
-def _archive(stream: IO[bytes], log: Path, checkpoint: str, cosigned: Mapping[int, str]) -> None:
-    """Log, its verifier, the head to keep, heads that sites cosigned, and a page that says what to do."""
+def _archive(stream: IO[bytes], log: Path, more: Mapping[str, bytes]) -> None:
+    """Log, its verifier, a page that says what to do, and further files by name."""
     from trustcenter.audit import verify_log
 
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         archive.write(log, LOG_NAME)
         archive.write(verify_log.__file__, "verify_log.py")
-        archive.writestr("checkpoint.txt", checkpoint)
-        for size, note in cosigned.items():
-            archive.writestr(f"{COSIGNED}{size}.txt", note)
+        for name, content in more.items():
+            archive.writestr(name, content)
         archive.writestr("README.txt", _README)
 
 

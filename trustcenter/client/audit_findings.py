@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .bundles import verify_files
+from .bundles import statements, verify_files
 from .errors import LocalFileError
 
 if TYPE_CHECKING:
-    from trustcenter.audit import Report
+    from trustcenter.audit import Report, Witnesses
     from trustcenter.audit.entries import Entry
 
 
@@ -29,9 +29,23 @@ class Reidentification:
     count: int
     statement: str  # SHA-256 of what was signed, hexadecimal
     reason: str = ""  # "" unless a statement with this hash was given
+    deleted: int = 0  # years of the rule by which the statement was deleted; 0: it was not
     approved_by: list[str] = field(default_factory=list)
     denied_by: str = ""
     originals: int = 0
+
+
+@dataclass
+class Disclosure:
+    """Decisions of a run that an auditor asked for."""
+
+    time: str
+    who: str
+    run: str
+    statement: str
+    reason: str = ""
+    approved_by: str = ""
+    read: int = 0
 
 
 @dataclass
@@ -47,6 +61,7 @@ class Findings:
         runs: time and data of each applied run.
         windows: data of each delivered window, from the comparator.
         releases: (time, event, who, recipient).
+        reidentifications, disclosures: by their id.
         refusals: (event, code) → how many entries.
         keys: (time, event, who, domain, purpose, version).
         removals: event → how many pseudonyms.
@@ -64,6 +79,7 @@ class Findings:
     windows: list[dict[str, Any]] = field(default_factory=list)
     releases: list[tuple[str, str, str, str]] = field(default_factory=list)
     reidentifications: dict[str, Reidentification] = field(default_factory=dict)
+    disclosures: dict[str, Disclosure] = field(default_factory=dict)
     refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
     keys: list[tuple[str, str, str, str, str, str]] = field(default_factory=list)
     removals: Counter[str] = field(default_factory=Counter)
@@ -108,6 +124,8 @@ class Findings:
             case ["site", "reidentification", "request"]:
                 statement = str(data.get("statement", ""))
                 self.reidentifications[ident] = Reidentification(time, entry.who, name, count, statement)
+            case [_, "linkage", action]:
+                self._disclosed(entry, action)
             case _:
                 self._decided(entry, ident)
 
@@ -122,13 +140,25 @@ class Findings:
         elif entry.event == "site:pseudonym:reidentify":
             known.originals += 1
 
+    def _disclosed(self, entry: Entry, action: str) -> None:
+        ident, data = str(entry.data.get("disclosure", "")), entry.data
+        if action == "propose":
+            run, statement = str(data.get("run", "")), str(data.get("statement", ""))
+            self.disclosures[ident] = Disclosure(str(entry.time), entry.who, run, statement)
+        elif ident in self.disclosures and action == "approve":
+            self.disclosures[ident].approved_by = entry.who
+        elif ident in self.disclosures:
+            self.disclosures[ident].read += 1
+
     def give_reasons(self, statements: Sequence[Mapping[str, Any]]) -> int:
         """Take the reasons from statements whose hash the log holds; returns how many fitted.
 
         Args:
-            statements: what `trustcenter reidentify list --json` prints. A statement that was changed does not fit.
+            statements: of an archive, or what `trustcenter reidentify list --json` prints. A statement that was changed
+                does not fit.
         """
-        by_hash: dict[str, Reidentification] = {r.statement: r for r in self.reidentifications.values() if r.statement}
+        asked: list[Reidentification | Disclosure] = [*self.reidentifications.values(), *self.disclosures.values()]
+        by_hash = {one.statement: one for one in asked if one.statement}
         fitted = 0
         for item in statements:
             digest = hashlib.sha256(str(item.get("statement", "")).encode()).hexdigest()
@@ -155,6 +185,7 @@ def collect(
     bundles: Sequence[Path],
     fingerprints: Sequence[str] = (),
     checkpoints: Sequence[Path] = (),
+    witnesses: Witnesses | None = None,
     *,
     study: str = "",
     since: str = "",
@@ -166,8 +197,17 @@ def collect(
         BundleError: one is broken: there is no report of a broken log. LocalFileError: a file.
     """
     found = Findings(study=study, since=since, until=until)
-    reports = verify_files(bundles, fingerprints, checkpoints, each=lambda entry, leaf, digest: found.add(entry))
+    reports = verify_files(
+        bundles, fingerprints, checkpoints, witnesses=witnesses, each=lambda entry, leaf, digest: found.add(entry)
+    )
     found.logs = [report for _, report in reports]
+    for path in bundles:
+        found.give_reasons(statements(path))
+    for deletion in (one for report in found.logs for one in report.deletions):
+        if deletion.detail_of == "site:reidentification:request":
+            for request in found.reidentifications.values():
+                if request.time[:10] < deletion.before:
+                    request.deleted = deletion.years
     return found
 
 

@@ -41,9 +41,11 @@ def page(found: Findings, language: str = "en") -> str:
         (words["quality"], _quality(found, words)),
         (words["releases"], _table(words["releases_head"], found.releases, words)),
         (words["reidentifications"], _reidentified(found, words)),
+        (words["disclosures"], _disclosed(found, words)),
         (words["refusals"], _refusals(found, words)),
         (words["keys"], _table(words["keys_head"], found.keys, words)),
         (words["removals"], _table(words["removals_head"], sorted(found.removals.items()), words)),
+        (words["retention"], _deleted(found, words)),
         (words["limits"], f"<p>{escape(words['limits_text'])}</p>"),
     ]
     period = f"{found.since or words['start']} – {found.until or words['end']}"
@@ -70,6 +72,7 @@ def _verified(found: Findings, words: dict[str, str]) -> str:
             log.fingerprint,
             words["yes"] if log.fingerprint_checked else words["no"],
             str(log.checkpoints),
+            ", ".join(f"{one.name.rpartition('/')[2]} ({one.size:,})" for one in log.witnesses) or "–",
         )
         for log in found.logs
     ]
@@ -138,9 +141,11 @@ def _quality(found: Findings, words: dict[str, str]) -> str:
         (pair, tuple(0 if 0 < totals[kind][pair] < SMALL else totals[kind][pair] for kind in ("matches", "possible")))
         for pair in pairs
     ]
+    history = "" if len(found.runs) < 2 else f"<figure>{_history(found, words)}</figure>"
     return (
         f"<figure>{charts.bars(words['records'], records, (words['records'],))}</figure>"
         f"<figure>{charts.bars(words['pairs'], shown, (words['matches'], words['possible']))}</figure>"
+        + history
         + _table(words["pairs_head"], rows, words)
         + f"<p>{escape(words['small'])}</p>"
     )
@@ -149,11 +154,46 @@ def _quality(found: Findings, words: dict[str, str]) -> str:
 def _reidentified(found: Findings, words: dict[str, str]) -> str:
     def row(ident: str, one: Reidentification) -> tuple[str, ...]:
         end = f"{words['denied']}: {one.denied_by}" if one.denied_by else ", ".join(one.approved_by) or words["open"]
-        reason = one.reason or f"{words['statement']} {one.statement}"
+        gone = words["deleted"].format(years=one.deleted) if one.deleted else words["statement"]
+        reason = one.reason or f"{gone} {one.statement}"
         return (one.time, one.site, one.domain, f"{one.count:,}", reason, end, f"{one.originals:,}")
 
     rows = [row(ident, one) for ident, one in found.reidentifications.items()]
     return _table(words["reidentifications_head"], rows, words)
+
+
+def _history(found: Findings, words: dict[str, str]) -> str:
+    """Matches and possible matches of each run."""
+    rows = []
+    for run in found.runs:
+        pairs = run.get("pairs", [])
+        counts = tuple(sum(int(pair[kind]) for pair in pairs) for kind in ("matches", "possible"))
+        rows.append((f"{run['time'][:10]} ({run.get('window', '')})", tuple(0 if n < SMALL else n for n in counts)))
+    return charts.bars(words["history"], rows, (words["matches"], words["possible"]))
+
+
+def _disclosed(found: Findings, words: dict[str, str]) -> str:
+    rows = [
+        (
+            one.time,
+            one.who,
+            one.run,
+            one.reason or f"{words['statement']} {one.statement}",
+            one.approved_by or words["open"],
+            f"{one.read:,}",
+        )
+        for one in found.disclosures.values()
+    ]
+    return _table(words["disclosures_head"], rows, words)
+
+
+def _deleted(found: Findings, words: dict[str, str]) -> str:
+    rows = [
+        (one.detail_of, str(one.years), one.before, f"{one.entries:,}", f"{one.details:,}")
+        for log in found.logs
+        for one in log.deletions
+    ]
+    return _table(words["retention_head"], rows, words)
 
 
 def _refusals(found: Findings, words: dict[str, str]) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trustcenter.audit.entries import Entry
 
 LOG_NAME: Final = "log.ndjson"  # in an archive
+STATEMENTS: Final = "statements.ndjson"  # in an archive: what was signed, as far as it is held
 COSIGNED: Final = "cosigned/"  # in an archive: heads that sites have cosigned
 _BUFFER: Final = 2**20
 _HEADER_BYTES: Final = 2**20
@@ -112,6 +113,25 @@ def cosigned(path: Path) -> list[str]:
         raise LocalFileError("a bundle cannot be read", code="no_input", where=path.name) from None
     except (zipfile.BadZipFile, UnicodeDecodeError):
         raise BundleError("the archive is damaged", where=COSIGNED) from None
+
+
+def statements(path: Path) -> list[dict[str, str]]:
+    """The statements in an archive; none of a plain bundle, or of an archive without.
+
+    Raises:
+        LocalFileError: it cannot be read. BundleError: the archive is damaged.
+    """
+    if not zipfile.is_zipfile(path):
+        return []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if STATEMENTS not in archive.namelist():
+                return []
+            return [json.loads(line) for line in archive.read(STATEMENTS).splitlines()]
+    except OSError:
+        raise LocalFileError("a bundle cannot be read", code="no_input", where=path.name) from None
+    except (zipfile.BadZipFile, ValueError):
+        raise BundleError("the archive is damaged", where=STATEMENTS) from None
 
 
 def claims(stream: BinaryIO) -> tuple[str, str]:

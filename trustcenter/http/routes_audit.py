@@ -9,7 +9,7 @@ from trustcenter.audit import AuditLog, Event, Selection
 from trustcenter.audit.extract import unknown_events
 from trustcenter.errors import NotFoundError, UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import cosignatures, linkage_disclosure, retention, subject
+from trustcenter.registrar import cosignatures, held, linkage_disclosure, retention, subject
 from trustcenter.store import Connection, Database
 
 from .calls import APPROVER, AUDITOR, OPERATOR, SITE, Answer, Binary, Call, Lines, Route
@@ -161,6 +161,17 @@ def _lines(db: Database, export_: Callable[[Connection], Iterator[bytes]]) -> Li
     return Lines(batches(), raw=True)
 
 
+async def statements(call: Call) -> Answer:
+    """Reasons and statements for the auditor's report; that they were read is logged first."""
+    context = call.instance.registrar
+    await context.db.write(
+        lambda conn: context.audit(
+            conn, Event.LOG_EXPORT, call.principal.name, call.request_id, room="registrar", part="statements"
+        )
+    )
+    return Lines(context.db.stream(held.statements))
+
+
 async def retention_rules(call: Call) -> Answer:
     return await call.instance.registrar.db.read(retention.rules)
 
@@ -230,6 +241,10 @@ ROUTES = (
     Route(
         "POST", "/v1/audit/{room}/extracts", "auditExtract", AUDITOR,
         "Chosen entries of a room's log as a verifiable bundle", extract, api.LogExtract, "bytes",
+    ),
+    Route(
+        "GET", "/v1/statements", "auditStatements", AUDITOR,
+        "Signed statements of re-identifications and disclosures that are still held", statements, None, None, api.HeldStatement,
     ),
     Route(
         "GET", "/v1/retention", "retentionRules", OPERATOR | AUDITOR,

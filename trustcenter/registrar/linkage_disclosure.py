@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import AsyncIterator
 from typing import Final
@@ -54,7 +55,16 @@ async def propose(
             "INSERT INTO linkage_disclosure VALUES (?,?,?,?,?,?,NULL,NULL)",
             (ident, study, run, statement, caller.name, created),
         )
-        context.audit(conn, Event.LINKAGE_PROPOSE, caller.name, request, study=study, run=run, disclosure=ident)
+        context.audit(
+            conn,
+            Event.LINKAGE_PROPOSE,
+            caller.name,
+            request,
+            study=study,
+            run=run,
+            disclosure=ident,
+            statement=hashlib.sha256(statement.encode()).hexdigest(),
+        )
         return _find(conn, ident)
 
     return await context.db.write(effect)

@@ -106,6 +106,14 @@ class RetentionRules(Message, frozen=True, kw_only=True):
     rules: list[RetentionRule]
 
 
+class HeldStatement(Message, frozen=True, kw_only=True):
+    """What was signed, still held: `event` and `ident` say for what, the log's entry of it has the SHA-256."""
+
+    event: str
+    ident: str
+    statement: str
+
+
 class LinkageDisclosurePropose(Message, frozen=True, kw_only=True):
     """Why an auditor needs the decisions of a run; an approver reads it."""
 
