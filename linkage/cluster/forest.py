@@ -24,6 +24,8 @@ from linkage.errors import VerdictError
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 
+_UNIT = 1_000_000_000  # posteriors are in billionths
+
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
@@ -97,10 +99,14 @@ def agglomerate(
     ranks = tie_ranks(tie_keys)
     matched = np.flatnonzero(decision.cls == Class.MATCH)
     pairs = decision.pairs
+    trusted = [ok and s not in decision.refused for s, ok in enumerate(deduplicated)]
+    alone = _alone(pairs, matched, len(sources), verdicts)
+    couples = matched[alone]
+    joined = _joined(decision, couples, sources, np.array(trusted, np.bool_))
+    matched = matched[~alone]
     part = Pairs(pairs.a[matched], pairs.b[matched], pairs.c[matched], pairs.s[matched])
     order = matched[ranking(part, decision.posterior[matched], ranks)]
-    trusted = [ok and s not in decision.refused for s, ok in enumerate(deduplicated)]
-    forest = _Forest(decision, sources, trusted, verdicts)
+    forest = _Forest(decision, matched, sources, trusted, verdicts)
 
     def by_ties(pair: tuple[int, int]) -> tuple[int, int]:
         a, b = int(ranks[pair[0]]), int(ranks[pair[1]])
@@ -108,17 +114,41 @@ def agglomerate(
 
     unmet = [pair for pair in sorted(verdicts.same, key=by_ties) if not forest.merge(*pair, asked=True)]
     refused = [k for k in order.tolist() if not forest.merge(int(pairs.a[k]), int(pairs.b[k]))]
-    return Clusters(forest.labels(len(sources)), np.array(sorted(refused), np.int64), tuple(sorted(unmet)))
+    refused += couples[~joined].tolist()
+    first = np.arange(len(sources))
+    first[pairs.b[couples[joined]]] = pairs.a[couples[joined]]
+    return Clusters(forest.labels(first), np.array(sorted(refused), np.int64), tuple(sorted(unmet)))
+
+
+def _alone(pairs: Pairs, matched: I64, records: int, verdicts: Verdicts) -> NDArray[np.bool_]:
+    """Which of the matched pairs stand alone: no other one, and no verdict, touches their records.
+
+    Among two sources these are nearly all, and no merge but their own concerns them.
+    """
+    a, b = pairs.a[matched], pairs.b[matched]
+    degree = np.bincount(a, minlength=records) + np.bincount(b, minlength=records)
+    degree[list({record for pair in (*verdicts.same, *verdicts.different) for record in pair})] = 2
+    alone: NDArray[np.bool_] = (degree[a] == 1) & (degree[b] == 1)
+    return alone
+
+
+def _joined(decision: Decision, couples: I64, sources: I32, trusted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of the pairs that stand alone are joined: the rules of `_Forest.merge` for two single records."""
+    a, b = sources[decision.pairs.a[couples]], sources[decision.pairs.b[couples]]
+    agree = 2 * np.rint(decision.posterior[couples] * _UNIT).astype(np.int64) > _UNIT
+    joined: NDArray[np.bool_] = agree & ~(trusted[a] & (a == b))
+    return joined
 
 
 class _Forest:
-    """Clusters under way; records without a matched pair or a verdict never enter it."""
+    """Clusters under way; only records of the given matched pairs, or with a verdict, enter it."""
 
-    def __init__(self, decision: Decision, sources: I32, trusted: Sequence[bool], verdicts: Verdicts) -> None:
+    def __init__(
+        self, decision: Decision, matched: I64, sources: I32, trusted: Sequence[bool], verdicts: Verdicts
+    ) -> None:
         pairs = decision.pairs
         self._n = len(sources)
         touched = np.zeros(self._n, np.bool_)
-        matched = decision.cls == Class.MATCH
         touched[pairs.a[matched]] = True
         touched[pairs.b[matched]] = True
         said = np.array([*verdicts.same, *verdicts.different], np.int64).reshape(-1, 2)
@@ -168,11 +198,16 @@ class _Forest:
         for i in left:
             for j in right:
                 key = i * self._n + j if i < j else j * self._n + i
-                total += round(self._posterior.get(key, 0.0) * 1_000_000_000)
-        return 2 * total > 1_000_000_000 * len(left) * len(right)
+                total += round(self._posterior.get(key, 0.0) * _UNIT)
+        return 2 * total > _UNIT * len(left) * len(right)
 
-    def labels(self, records: int) -> I32:
-        roots = np.arange(records)
+    def labels(self, first: I64) -> I32:
+        """Number of each record's cluster, in the order of the clusters' first records.
+
+        Args:
+            first: (records,) first record of the cluster of each record that is not in here; changed.
+        """
         for members in self._members.values():
-            roots[members] = min(members)
-        return np.unique(roots, return_inverse=True)[1].astype(np.int32)
+            first[members] = min(members)
+        number = np.cumsum(first == np.arange(len(first)), dtype=np.int32) - 1
+        return number[first]

@@ -5,7 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from linkage.decide import Pairs, RefIndex, add_up, resolve, tie_ranks
+from linkage.cluster import Verdicts, agglomerate
+from linkage.cluster.forest import _Forest
+from linkage.decide import Class, Decision, Pairs, RefIndex, add_up, resolve, tie_ranks
 from linkage.decide.onetoone import one_to_one, ranking, winners
 from linkage.decide.weights import cells
 from linkage.errors import MatchInputError
@@ -132,3 +134,32 @@ def test_refs_and_edges_that_do_not_hold_what_was_said():
         edges["level"] = level
         with pytest.raises(MatchInputError, match="level"):
             resolve([(3, lambda: edges)], index)
+
+
+@pytest.mark.parametrize("careless", [False, True], ids=["deduplicated", "one source is not"])
+def test_couples_are_joined_as_the_forest_joins(careless):
+    """Pairs that stand alone take a short cut, also where a rule forbids them; the result is that of all the rules."""
+    draw = drawn(7)
+    records = 4000
+    sources = np.repeat(np.arange(3, dtype=np.int32), [1500, 1500, 1000])
+    pairs = np.unique(draw.integers(0, records, (2500, 2)), axis=0).astype(np.int32)
+    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+    a, b = np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
+    c = draw.integers(1, 16, len(a)).astype(np.int32)
+    found = Pairs(a, b, c, 2 * c)
+    posterior = np.round(draw.random(len(a)), 9)  # under the half, too, as with a low cut
+    cls = np.where(posterior > 0.3, Class.MATCH, Class.NON_MATCH).astype(np.uint8)
+    flags = np.zeros(len(a), np.bool_)
+    decision = Decision(found, posterior, posterior, flags, cls, flags, (), ())
+    declared = [True, not careless, True]
+    keys = draw.integers(0, 256, (records, 16), np.uint8)
+    made = agglomerate(decision, sources, declared, keys)
+    forest = _Forest(decision, np.flatnonzero(cls == Class.MATCH), sources, declared, Verdicts())
+    matched = np.flatnonzero(cls == Class.MATCH)
+    part = Pairs(a[matched], b[matched], c[matched], 2 * c[matched])
+    order = matched[ranking(part, posterior[matched], tie_ranks(keys))].tolist()
+    refused = sorted(k for k in order if not forest.merge(int(a[k]), int(b[k])))
+    assert made.refused.tolist() == refused
+    assert made.labels.tolist() == forest.labels(np.arange(records)).tolist()
+    assert len(refused) > 100
+    assert len(np.unique(made.labels)) < records - 300
