@@ -20,8 +20,8 @@ from trustcenter.instance import places
 from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.messages import api
 from trustcenter.messages.consent import code_system
-from trustcenter.messages.rooms import WindowOrder
-from trustcenter.registrar import consent, consent_study, deciding, domains, operations, runs, studies
+from trustcenter.messages.rooms import EdgesHeader, WindowOrder
+from trustcenter.registrar import applying, consent, consent_study, deciding, domains, operations, runs, studies
 from trustcenter.registrar.consent_days import last_day
 
 NORTH, SOUTH = Principal("north", "site", ""), Principal("south", "site", "")
@@ -143,9 +143,14 @@ async def test_linkage_leaves_out_whose_period_is_over(tmp_path: Path, ends: str
                 pieces.join_piece(rows, frozen, piece, edges.parent)
             pieces.merge(edges.parent, edges, [])
             place = places.database(instance.config, "registrar")
-            decided = deciding.decide_study(place, "heart", edges, comparison, frozenset())
+            changes = edges.with_suffix(".changes")
+            changes.mkdir()
+            decided = deciding.decide_study(place, deciding.Task("heart", edges, changes, comparison))
             clock.noon(over)
-            await runs.apply(context, run, decided, 0, "0" * 64)
+            header = EdgesHeader(
+                study="heart", version=1, window=1, parameters_hash=comparison, edges=0, sha256="0" * 64
+            )
+            await applying.apply(context, run, decided, header)
             query = "SELECT domain_a, serial_a, domain_b, serial_b FROM link WHERE run = ?"
             links = await context.db.read(lambda conn: conn.execute(query, (run.id,)).fetchall())
             assert len(decided.links) > len(links) > 0

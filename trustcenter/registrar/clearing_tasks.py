@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Final
 
 from trustcenter.clock import stamp
@@ -54,10 +54,13 @@ MIGRATIONS: Final = (
 Record = tuple[int, int]  # domain row id, serial
 
 
-def take_over(context: Context, conn: Connection, study: str, run: str, mode: str) -> int:
+def take_over(
+    context: Context, conn: Connection, study: str, run: str, mode: str, looked_at: Set[Record] | None = None
+) -> int:
     """Make tasks of the doubtful pairs of a run that was just written; returns how many wait for an answer.
 
-    Undecided tasks of earlier runs go where the pair is not doubtful any more; decided ones stay.
+    Undecided tasks of earlier runs go where the pair is not doubtful any more; decided ones stay, and so do those of
+    records that the run has not `looked_at` (None: it has looked at all).
     """
     if mode == "none":
         return 0
@@ -77,7 +80,15 @@ def take_over(context: Context, conn: Connection, study: str, run: str, mode: st
         " WHERE study = ? AND origin = 'run' AND state <> 'decided'",
         (study,),
     ).fetchall()
-    drop(conn, [row[0] for row in waiting if tuple(row[1:]) not in wanted])
+    drop(
+        conn,
+        [
+            row[0]
+            for row in waiting
+            if tuple(row[1:]) not in wanted
+            and (looked_at is None or (row[1], row[2]) in looked_at or (row[3], row[4]) in looked_at)
+        ],
+    )
     created = stamp(context.clock())
     conn.executemany(
         "INSERT INTO clearing_task VALUES (?,?,?,?,?,?,'run',?,?,?,'open',NULL,NULL,?)"

@@ -9,7 +9,7 @@ from trustcenter.messages.consent import code_system
 from trustcenter.messages.rooms import Retire
 from trustcenter.store import Connection, select_in
 
-from . import clearing_tasks, consent_gate, domains, outbox
+from . import clearing_tasks, consent_gate, domains, outbox, pairs
 from .consent_decision import Status, decide, relevant, unpack
 from .context import Context
 from .domains import DomainRow
@@ -30,6 +30,7 @@ def forget(conn: Connection, domain: DomainRow, serials: Sequence[int]) -> tuple
         return 0, 0
     query = "SELECT ref FROM record_ref WHERE domain = ? AND serial IN {values}"
     refs = sorted(row[0] for row in select_in(conn, query, (domain.id,), held))
+    pairs.forget(conn, domain.id, held)
     for table in ("record_ref", "record"):
         conn.executemany(
             f"DELETE FROM {table} WHERE domain = ? AND serial = ?",  # noqa: S608 - constants

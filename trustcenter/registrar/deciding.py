@@ -1,6 +1,10 @@
-"""The decision over a window's edges: pairs, classes, clusters. Runs in a worker process on read-only data.
+"""The decision over a window: pairs, classes, clusters. Runs in a worker process on read-only data.
 
 The worker sees refs, serials and lookup tags (as tie-breakers), never an original and never a key.
+
+Everything is decided when a study is linked for the first time, when an operator asks for it, while the weights of two
+of its sites are not frozen, and when what the decision rests on has become another. Otherwise only what hangs together
+with the window is; the outcome is the same (docs/spec/persons.md, section 5).
 """
 
 from __future__ import annotations
@@ -12,35 +16,49 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from trustcenter.messages import api
-from trustcenter.store import Location, snapshot
+from trustcenter.store import Connection, Location, snapshot
 
-from . import clearing_tasks
+from . import components
+from .pairs import Changes, Key, Standing, standing
+from .reading import Edges, Reader, Records, Resolved, Setting, count, resolve
 
 if TYPE_CHECKING:
     from linkage.cluster import Verdicts
+    from linkage.decide import Decision, Parameters
 
 _CLASSES = ("", "possible", "match")
+_GROWTH: Final = 1.25  # times the records of the last full decision: then declarations are looked at again
 
 
 @dataclass(frozen=True)
 class Decided:
-    """A decided window. `labels[i]` is the cluster of `records[i]`; links name records by position."""
+    """A decided window. `labels[i]` is the cluster of `records[i]`; links name records by position.
 
-    records: list[tuple[int, int]]  # (domain row id, serial)
+    Attributes:
+        everything: whether all records were decided, or only what the window touches.
+        settled: those among the touched records that the run has seen.
+    """
+
+    records: list[Key]  # (domain row id, serial)
     labels: list[int]
     quality: list[float | None]  # greatest posterior that holds the record in its cluster; None if alone
     links: list[tuple[int, int, int, float, float, str]]  # a, b, edges, mean level, posterior, class
     counts: api.RunCounts
     parameters_hash: str
     bounds: tuple[float, float]  # posteriors between which a pair is doubtful
-    left_out: frozenset[tuple[int, int]] = frozenset()  # records without the consent that the study requires
+    parameters: bytes
+    basis: str
+    everything: bool
+    settled: list[tuple[int, int, bytes]]
+    left: frozenset[Key]  # looked at, and take part no more
+    unmet: list[tuple[Key, Key]]  # called one person by people, and not joined
+    left_out: frozenset[Key] = frozenset()  # records without the consent that the study requires
 
     def with_rows(self, rows: Mapping[str, int]) -> Decided:
         """The same, with the comparator's row counts per site."""
@@ -48,42 +66,223 @@ class Decided:
         return replace(self, counts=msgspec.structs.replace(self.counts, sources=sources))
 
 
-def decide_study(
-    place: Location,
-    study: str,
-    edges: Path,
-    comparison_hash: str,
-    left_out: frozenset[tuple[int, int]] = frozenset(),
-) -> Decided:
-    """Aggregate a window's edges to record pairs, decide them and cluster the records.
+@dataclass(frozen=True)
+class Task:
+    """What to decide.
+
+    Attributes:
+        study: its name.
+        edges: file of the window's packed edges (M5).
+        changes: folder for the pairs whose edges change.
+        comparison_hash: of the parameters of the comparison.
+        left_out: records that take no part, for want of consent.
+        mode: "window"; "full": decide everything; "estimate": and estimate the weights anew.
+    """
+
+    study: str
+    edges: Path
+    changes: Path
+    comparison_hash: str
+    left_out: frozenset[Key] = frozenset()
+    mode: str = "window"
+
+
+def decide_study(place: Location, task: Task) -> Decided:
+    """Decide the pairs of a study that a window may have changed, or all of them, and cluster their records.
 
     Args:
         place: the registrar's store, of which one snapshot is read.
-        study: name of the study.
-        edges: file of packed edges (M5), 33 bytes each.
-        comparison_hash: hash of the parameters of the comparison.
-        left_out: records (domain row id, serial) that take no part, for want of consent.
+        task: what to decide.
     """
-    from linkage import schema as schemas
-    from linkage.cluster import agglomerate
-    from linkage.decide import Parameters, RefIndex, aggregate, decide, shipped, tie_ranks
     from linkage.rows import EDGE
 
-    data = _read(place, study, left_out)
-    densities = shipped(schemas.load(data.schema).profile)
-    table = np.fromfile(edges, dtype=EDGE)
-    pairs = aggregate(table, RefIndex.build(data.refs))
-    decision = decide(pairs, data.sources, data.deduplicated, densities, data.bounds, ties=tie_ranks(data.tags))
-    clusters = agglomerate(decision, data.sources, data.deduplicated, data.tags, data.verdicts)
-    labels = clusters.labels.tolist()
-    unjoined = set(clusters.refused.tolist())
+    table = np.fromfile(task.edges, dtype=EDGE)
+    with snapshot(place) as conn:  # one for all queries
+        setting = Setting.read(conn, task.study)
+        before = standing(conn, task.study)
+        basis = _basis(setting, task.comparison_hash)
+        parameters = _parameters(setting, before, anew=task.mode == "estimate")
+        reader, edges = Reader(conn, setting, task.left_out), Edges()
+        edges.add_fresh(table)
+        seen = components.touched(conn, setting)
+        everything = (
+            before is None
+            or task.mode != "window"
+            or before.basis != basis
+            or (bool(seen) and not all(pair.frozen for pair in parameters.weights))
+            or _linked(conn, setting) > _GROWTH * before.records
+        )
+        found = None
+        if not everything:
+            component = components.Component(reader, edges, table, parameters)
+            found, inside = component.grow(), component.inside
+        if found is None:  # two of the sites have no weights that are frozen: they are estimated anew from all pairs
+            everything = True
+            reader, edges = Reader(conn, setting, task.left_out), Edges()
+            edges.add_fresh(table)
+            reader.everything()
+            components.all_pairs(conn, setting, reader, edges)
+            found = resolve(edges, reader.records, reader.records.index(setting.passes))
+            inside = set(reader.records.keys)
+        sizes = _sizes(conn, setting, inside, reader.records)
+    _keep(Changes(task.changes), found, reader.records)
+    return _decide(setting, task, reader.records, found, inside, parameters, basis, everything, seen, sizes, len(table))
 
-    quality: list[float | None] = [None] * len(data.records)
+
+def _basis(setting: Setting, comparison_hash: str) -> str:
+    """What a decision rests on besides records and parameters: if it changes, everything is decided again."""
+    rests = [comparison_hash, setting.schema, setting.bounds, setting.sites, setting.deduplicated, setting.versions]
+    return hashlib.sha256(json.dumps(rests).encode()).hexdigest()
+
+
+def _parameters(setting: Setting, before: Standing | None, *, anew: bool) -> Parameters:
+    from linkage import schema as schemas
+    from linkage.decide import Parameters, parse_parameters, shipped
+
+    if before is None or anew:
+        return Parameters.of(shipped(schemas.load(setting.schema).profile), setting.bounds, len(setting.sites))
+    return parse_parameters(before.parameters)
+
+
+def _linked(conn: Connection, setting: Setting) -> int:
+    query = "SELECT count(*) FROM record WHERE domain = ? AND state <> 'unlinked'"
+    return sum(int(conn.execute(query, (domain,)).fetchone()[0]) for domain in setting.domains)
+
+
+def _sizes(conn: Connection, setting: Setting, inside: set[Key], records: Records) -> tuple[Counter[int], Counter[int]]:
+    """Persons by size, and linked records by domain, of all records that are not decided now."""
+    marks = ",".join("?" * len(setting.domains))
+    query = f"SELECT domain, count(*) FROM record WHERE person IS NOT NULL AND domain IN ({marks}) GROUP BY domain"  # noqa: S608
+    linked = Counter(dict(conn.execute(query, setting.domains).fetchall()))
+    per_person = f"SELECT count(*) AS n FROM record WHERE person IS NOT NULL AND domain IN ({marks}) GROUP BY person"  # noqa: S608
+    query = f"SELECT n, count(*) FROM ({per_person}) AS sizes GROUP BY n"  # noqa: S608 - marks
+    sizes = Counter(dict(conn.execute(query, setting.domains).fetchall()))
+    persons = Counter(p for key in inside if (p := records.persons[records.numbers[key]]) is not None)
+    sizes.subtract(Counter(persons.values()))
+    linked.subtract(Counter(k[0] for k in inside if records.persons[records.numbers[k]] is not None))
+    return sizes, linked
+
+
+def _keep(changes: Changes, found: Resolved, records: Records) -> None:
+    """Write down all edges of the pairs that won or lost one."""
+    code = found.first * max(len(records.keys), 1) + found.second
+    lost = found.lost.min(axis=1) * max(len(records.keys), 1) + found.lost.max(axis=1)
+    changed = np.union1d(code[found.changed], lost)
+    chosen = np.isin(code, changed)
+    code, table = code[chosen], found.table[chosen]
+    counts = np.searchsorted(code, changed, side="right") - np.searchsorted(code, changed)
+    known = np.array(records.keys, np.int64).reshape(-1, 2)
+    one, other = (known[side] for side in np.divmod(changed, max(len(known), 1)))
+    swap = (one[:, 0] > other[:, 0]) | ((one[:, 0] == other[:, 0]) & (one[:, 1] > other[:, 1]))
+    keys = np.where(swap[:, None], np.hstack((other, one)), np.hstack((one, other)))
+    changes.write(keys, counts.astype(np.int64), table)
+
+
+def _decide(
+    setting: Setting,
+    task: Task,
+    records: Records,
+    found: Resolved,
+    inside: set[Key],
+    parameters: Parameters,
+    basis: str,
+    everything: bool,
+    seen: list[tuple[int, int, bytes]],
+    others: tuple[Counter[int], Counter[int]],
+    edges: int,
+) -> Decided:
+    from linkage.cluster import agglomerate
+    from linkage.decide import Pairs, decide_with, tie_ranks
+    from linkage.decide.near import near, only
+
+    numbers = sorted((n for key in inside if records.part[n := records.numbers[key]]), key=records.keys.__getitem__)
+    place = np.full(len(records.keys), -1, np.int64)
+    place[numbers] = np.arange(len(numbers))
+    all_pairs = count(found, records)
+    here = (place[all_pairs.a] >= 0) & (place[all_pairs.b] >= 0)
+    one, other = place[all_pairs.a[here]], place[all_pairs.b[here]]
+    pairs = Pairs(
+        np.minimum(one, other).astype(np.int32),
+        np.maximum(one, other).astype(np.int32),
+        all_pairs.c[here],
+        all_pairs.s[here],
+    )
+    order = np.lexsort((pairs.b, pairs.a))
+    pairs = Pairs(pairs.a[order], pairs.b[order], pairs.c[order], pairs.s[order])
+    sources = np.array(records.sources, np.int32)[numbers]
+    tags = np.frombuffer(b"".join(records.tags[n] for n in numbers), np.uint8).reshape(len(numbers), 16)
+    if not everything:
+        pairs = only(pairs, near(parameters, pairs, sources, setting.sites))
+    decision, parameters = decide_with(
+        parameters,
+        pairs,
+        sources,
+        setting.sites,
+        setting.deduplicated,
+        ties=tie_ranks(tags),
+        part=not everything,
+    )
+    if everything:
+        decision = _restrict(decision, near(parameters, pairs, sources, setting.sites))
+    keys = [records.keys[n] for n in numbers]
+    clusters = agglomerate(decision, sources, setting.deduplicated, tags, _verdicts(setting, keys))
+    labels = clusters.labels.tolist()
+    quality, links, tally = _links(decision, labels, set(clusters.refused.tolist()), sources)
+    digest = hashlib.sha256(json.dumps([task.comparison_hash, parameters.sha256]).encode()).hexdigest()
+    left = frozenset(key for key in inside if not records.part[records.numbers[key]])
+    return Decided(
+        records=keys,
+        labels=labels,
+        quality=quality,
+        links=links,
+        counts=_counts(setting, task, keys, labels, tally, decision, others, edges),
+        parameters_hash=digest,
+        bounds=setting.bounds,
+        parameters=parameters.canonical(),
+        basis=basis,
+        everything=everything,
+        settled=seen,
+        left=left,
+        unmet=[(keys[a], keys[b]) for a, b in clusters.unmet],
+        left_out=task.left_out,
+    )
+
+
+def _restrict(decision: Decision, chosen: np.typing.NDArray[np.bool_]) -> Decision:
+    """About those pairs only that can matter: that is what a window sees of a study, and both come to the same."""
+    from linkage.decide.near import only
+
+    return replace(
+        decision,
+        pairs=only(decision.pairs, chosen),
+        posterior=decision.posterior[chosen],
+        relative=decision.relative[chosen],
+        winner=decision.winner[chosen],
+        cls=decision.cls[chosen],
+        band=decision.band[chosen],
+    )
+
+
+def _verdicts(setting: Setting, keys: list[Key]) -> Verdicts:
+    from linkage.cluster import Verdicts
+
+    place = {key: position for position, key in enumerate(keys)}
+    said = setting.verdicts
+    return Verdicts.of((place[a], place[b], same) for a, b, same in said if a in place and b in place)
+
+
+def _links(
+    decision: Decision, labels: list[int], unjoined: set[int], sources: np.typing.NDArray[np.int32]
+) -> tuple[list[float | None], list[tuple[int, int, int, float, float, str]], dict[tuple[int, int], Counter[str]]]:
+    """Quality of each record, the links, and counts by pair of sources."""
+    pairs = decision.pairs
+    quality: list[float | None] = [None] * len(labels)
     links = []
     tally: dict[tuple[int, int], Counter[str]] = {}
+    means = pairs.p
     for index in range(len(pairs)):
         a, b, posterior = int(pairs.a[index]), int(pairs.b[index]), float(decision.posterior[index])
-        key = (int(data.sources[a]), int(data.sources[b]))
+        key = (int(sources[a]), int(sources[b]))
         counter = tally.setdefault((min(key), max(key)), Counter())
         counter["edges"] += int(pairs.c[index])
         name = _CLASSES[int(decision.cls[index])]
@@ -94,100 +293,42 @@ def decide_study(
             name = "possible"  # matched, but joining it would have merged two persons: a steward decides
         if name:
             counter[name] += 1
-            links.append((a, b, int(pairs.c[index]), float(pairs.p[index]), posterior, name))
-    sizes = Counter(labels)
-    by_source = Counter(data.sources.tolist())
-    without = Counter(domain for domain, _ in left_out)
-    counts = api.RunCounts(
+            links.append((a, b, int(pairs.c[index]), float(means[index]), posterior, name))
+    return quality, links, tally
+
+
+def _counts(
+    setting: Setting,
+    task: Task,
+    keys: list[Key],
+    labels: list[int],
+    tally: dict[tuple[int, int], Counter[str]],
+    decision: Decision,
+    others: tuple[Counter[int], Counter[int]],
+    edges: int,
+) -> api.RunCounts:
+    """Records and persons of the whole study; edges, matches and possible matches of what was decided."""
+    sizes, linked = others
+    sizes = sizes + Counter(Counter(labels).values())
+    linked = linked + Counter(domain for domain, _ in keys)
+    without = Counter(domain for domain, _ in task.left_out)
+    return api.RunCounts(
         sources=[
-            api.SourceCount(site=site, records=by_source[i], rows=0, left_out=without[domain])
-            for i, (site, domain) in enumerate(zip(data.sites, data.domains, strict=True))
+            api.SourceCount(site=site, records=linked[domain], rows=0, left_out=without[domain])
+            for site, domain in zip(setting.sites, setting.domains, strict=True)
         ],
         pairs=[
             api.PairCount(
-                sites=[data.sites[a], data.sites[b]],
+                sites=[setting.sites[a], setting.sites[b]],
                 edges=tally.get((a, b), Counter())["edges"],
                 matches=tally.get((a, b), Counter())["match"],
                 possible=tally.get((a, b), Counter())["possible"],
             )
-            for a, b in combinations(range(len(data.sites)), 2)
+            for a, b in combinations(range(len(setting.sites)), 2)
         ],
-        edges=len(table),
-        persons=len(sizes),
-        linked_persons=sum(size > 1 for size in sizes.values()),
-        largest_cluster=max(sizes.values(), default=0),
-        refused_declarations=[data.sites[index] for index in decision.refused],
-    )
-    frozen = Parameters.of(densities, data.bounds, len(data.sites))
-    digest = hashlib.sha256(json.dumps([comparison_hash, frozen.sha256]).encode()).hexdigest()
-    return Decided(data.records, labels, quality, links, counts, digest, data.bounds, left_out)
-
-
-@dataclass(frozen=True)
-class _Data:
-    domains: list[int]
-    sites: list[str]
-    deduplicated: list[bool]
-    schema: str
-    bounds: tuple[float, float]  # posteriors between which a pair goes to clearing
-    records: list[tuple[int, int]]
-    sources: NDArray[np.int32]
-    tags: NDArray[np.uint8]  # (n, 16)
-    refs: NDArray[np.uint8]  # (n, P, 16)
-    verdicts: Verdicts  # of people, by position
-
-
-def _read(place: Location, study: str, left_out: frozenset[tuple[int, int]]) -> _Data:
-    from linkage.cluster import Verdicts
-
-    with snapshot(place) as conn:  # one for all queries
-        schema, passes, stored = conn.execute(
-            "SELECT schema, passes, settings FROM study WHERE name = ?", (study,)
-        ).fetchone()
-        settings = msgspec.json.decode(stored or b"{}", type=api.StudySettings)
-        participants = conn.execute(
-            "SELECT site, domain, deduplicated FROM participant WHERE study = ? ORDER BY site", (study,)
-        ).fetchall()
-        records: list[tuple[int, int]] = []
-        sources: list[int] = []
-        tags: list[bytes] = []
-        refs: list[bytes] = []
-        for index, (_, domain, _) in enumerate(participants):
-            # Decoys are known here only, and never joined. Every other mapped record has exactly `passes` refs.
-            for serial, tag in conn.execute(
-                "SELECT r.serial, e.tag FROM record r JOIN entry e ON e.domain = r.domain AND e.serial = r.serial"
-                " WHERE r.domain = ? AND r.state <> 'unlinked' AND r.decoy = 0 AND e.status = 0 ORDER BY r.serial",
-                (domain,),
-            ):
-                if (domain, serial) in left_out:
-                    continue
-                records.append((domain, serial))
-                sources.append(index)
-                tags.append(tag)
-            refs.extend(
-                ref
-                for serial, ref in conn.execute(
-                    "SELECT r.serial, f.ref FROM record r JOIN entry e ON e.domain = r.domain AND e.serial = r.serial"
-                    " JOIN record_ref f ON f.domain = r.domain AND f.serial = r.serial"
-                    " WHERE r.domain = ? AND r.state <> 'unlinked' AND r.decoy = 0 AND e.status = 0"
-                    " ORDER BY r.serial, f.ref",
-                    (domain,),
-                )
-                if (domain, serial) not in left_out
-            )
-        said = clearing_tasks.verdicts(conn, study)
-    place_of = {record: position for position, record in enumerate(records)}
-    known = [(place_of[a], place_of[b], same) for a, b, same in said if a in place_of and b in place_of]
-    return _Data(
-        verdicts=Verdicts.of(known),
-        domains=[row[1] for row in participants],
-        sites=[row[0] for row in participants],
-        deduplicated=[bool(row[2]) for row in participants],
-        schema=schema,
-        bounds=(settings.lower, settings.upper),
-        records=records,
-        sources=np.array(sources, dtype=np.int32),
-        tags=np.frombuffer(b"".join(tags), dtype=np.uint8).reshape(len(tags), 16),
-        # Of a bytearray, because the kernel that sorts them takes writable arrays only.
-        refs=np.frombuffer(bytearray().join(refs), dtype=np.uint8).reshape(len(records), passes, 16),
+        edges=edges,
+        persons=sum(sizes.values()),
+        linked_persons=sum(n for size, n in sizes.items() if size > 1),
+        largest_cluster=max(sizes, default=0),
+        refused_declarations=[setting.sites[index] for index in decision.refused],
     )

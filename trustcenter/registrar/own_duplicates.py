@@ -19,6 +19,7 @@ from trustcenter.messages.rooms import Retire
 from trustcenter.store import Connection, Migration, select_in
 
 from . import clearing_tasks, issue, outbox, studies
+from . import pairs as pairs_kept
 from .context import Context
 from .domains import DomainRow
 
@@ -140,6 +141,7 @@ def _supersede(context: Context, conn: Connection, domain: DomainRow, new: Mappi
     query = "SELECT ref FROM record_ref WHERE domain = ? AND serial IN {values}"
     refs = sorted(bytes(row[0]) for row in select_in(conn, query, (domain.id,), list(new)))
     rows = [(domain.id, serial) for serial in new]
+    pairs_kept.forget(conn, domain.id, list(new))
     conn.executemany("DELETE FROM record_ref WHERE domain = ? AND serial = ?", rows)
     conn.executemany(
         "UPDATE record SET state = 'unlinked', person = NULL, quality = NULL WHERE domain = ? AND serial = ?", rows

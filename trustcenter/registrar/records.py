@@ -25,7 +25,7 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import Accept, Receipt, Retire
 from trustcenter.store import Connection, IntegrityError
 
-from . import consent_gate, issue, outbox, own_duplicates, studies
+from . import consent_gate, issue, outbox, own_duplicates, pairs, studies
 from .batches import Batch
 from .context import Context
 from .domains import DomainRow
@@ -208,6 +208,7 @@ async def accept_map(
         serials = _serials(context, conn, domain, tags)
         own_duplicates.require_current(conn, domain.id, serials)
         retired = _apply_refs(conn, study, domain, serials, entries, receipt)
+        pairs.touch_linked(conn, domain.id, serials)
         conn.executemany(
             "UPDATE record SET state = CASE state WHEN 'unlinked' THEN 'mapped' ELSE state END, decoy = ?"
             " WHERE domain = ? AND serial = ?",

@@ -1,10 +1,10 @@
-"""Linkage runs at the registrar: their state machine, and the one transaction that applies a result.
+"""Linkage runs at the registrar: their state machine.
 
     queued ──► comparing ──► deciding ──► applied
        └───────────┴────────────┴──────► failed | cancelled
 
 A run that a crash interrupted is taken up from the start: the comparison is a pure function of the live rows,
-and the result is applied once, because the state changes in the transaction that applies it.
+and the result is applied once, because the state changes in the transaction that applies it (`applying`).
 
 That a run is to be cancelled stands in the store, where whichever process carries it out looks between its steps.
 """
@@ -12,7 +12,6 @@ That a run is to be cancelled stands in the store, where whichever process carri
 from __future__ import annotations
 
 import os
-from collections import Counter
 from dataclasses import dataclass
 
 import msgspec
@@ -24,9 +23,8 @@ from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection, IntegrityError, Migration, select_in
 
-from . import clearing_tasks, consent_study, linkage_log, studies, study_states
+from . import studies, study_states
 from .context import Context
-from .deciding import Decided
 
 MIGRATIONS = (
     Migration(
@@ -76,9 +74,10 @@ class RunRow:
     error: str | None
     created: str
     finished: str | None
+    mode: str = "window"
 
 
-_COLUMNS = "id, study, window_number, state, parameters_hash, counts, error, created, finished"
+_COLUMNS = "id, study, window_number, state, parameters_hash, counts, error, created, finished, mode"
 
 
 def _row(values: tuple[object, ...]) -> RunRow:
@@ -87,8 +86,15 @@ def _row(values: tuple[object, ...]) -> RunRow:
     return RunRow(**{**run.__dict__, "counts": counts})
 
 
-async def create(context: Context, caller: Principal, request: str, study_name: str) -> RunRow:
-    """Queue a run over everything that is live now.
+async def create(context: Context, caller: Principal, request: str, study_name: str, mode: str = "window") -> RunRow:
+    """Queue a run over what is live now.
+
+    Args:
+        context: the registrar.
+        caller: who asks.
+        request: its identifier.
+        study_name: of the study.
+        mode: "window": what is new, against everything; "full": everything again; "estimate": and the weights, too.
 
     Raises:
         NotFoundError: no such study.
@@ -112,11 +118,12 @@ async def create(context: Context, caller: Principal, request: str, study_name: 
         window = conn.execute(
             "SELECT coalesce(max(window_number), 0) + 1 FROM run WHERE study = ?", (study_name,)
         ).fetchone()[0]
-        run = RunRow(os.urandom(16).hex(), study_name, window, "queued", None, None, None, stamp(context.clock()), None)
+        created = stamp(context.clock())
+        run = RunRow(os.urandom(16).hex(), study_name, window, "queued", None, None, None, created, None, mode)
         try:
             conn.execute(
-                f"INSERT INTO run ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",  # noqa: S608
-                (run.id, run.study, window, run.state, None, None, None, run.created, None),
+                f"INSERT INTO run ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
+                (run.id, run.study, window, run.state, None, None, None, run.created, None, mode),
             )
         except IntegrityError:
             raise ConflictError(
@@ -124,7 +131,8 @@ async def create(context: Context, caller: Principal, request: str, study_name: 
                 code="run_under_way",
                 hint="follow it with: trustcenter study link STUDY --follow",
             ) from None
-        context.audit(conn, Event.RUN_START, caller.name, request, study=study_name, run=run.id, window=window)
+        told = {"study": study_name, "run": run.id, "window": window, "mode": mode}
+        context.audit(conn, Event.RUN_START, caller.name, request, **told)
         return run
 
     return await context.db.write(effect)
@@ -239,92 +247,3 @@ async def step(context: Context, run: RunRow, target: str, *, error: str | None 
             context.audit(conn, Event.RUN_CANCEL, who, "", study=run.study, run=run.id, window=run.window)
 
     await context.db.write(effect)
-
-
-async def apply(context: Context, run: RunRow, decided: Decided, edges: int, edges_hash: str) -> None:
-    """Write persons, links and counts of a run, once, with its audit entry.
-
-    Who is whose successor: docs/spec/persons.md, section 4. The entry counts who was created, grew, was split, merged.
-
-    Raises:
-        ConflictError: the run has ended meanwhile. CancelledRun: it is not to be applied.
-    """
-
-    def effect(conn: Connection) -> None:
-        require_step(find(conn, run.study, run.id).state, "applied")
-        require_wanted(conn, run)
-        study = studies.find(conn, run.study)
-        persons, happened = _persons(conn, run.study, decided)
-        conn.executemany(
-            "UPDATE record SET state = 'linked', person = ?, quality = ? WHERE domain = ? AND serial = ?",
-            [
-                (persons[label], quality, domain, serial)
-                for (domain, serial), label, quality in zip(
-                    decided.records, decided.labels, decided.quality, strict=True
-                )
-            ],
-        )
-        conn.executemany(
-            "INSERT INTO link VALUES (?,?,?,?,?,?,?,?,?)",
-            [
-                (run.id, *decided.records[a], *decided.records[b], count, level, posterior, cls)
-                for a, b, count, level, posterior, cls in decided.links
-            ],
-        )
-        # Asked once more: since it was decided a withdrawal may have come, or the last day of a consent have passed.
-        late = consent_study.left_out(context, conn, run.study) - decided.left_out
-        left_out = decided.left_out | late
-        consent_study.unlink(conn, run.id, left_out, late)
-        mode = studies.find(conn, run.study).settings.clearing
-        clearing_tasks.take_over(context, conn, run.study, run.id, mode)
-        conn.execute(
-            "UPDATE run SET state = 'applied', parameters_hash = ?, counts = ?, finished = ? WHERE id = ?",
-            (
-                decided.parameters_hash,
-                msgspec.json.encode(decided.counts).decode(),
-                stamp(context.clock()),
-                run.id,
-            ),
-        )
-        context.audit(
-            conn,
-            Event.RUN_APPLY,
-            "service",
-            "",
-            study=run.study,
-            run=run.id,
-            window=run.window,
-            parameters=decided.parameters_hash,
-            fingerprint=study.fingerprint,
-            thresholds_ppm=[round(bound * 1e6) for bound in (study.settings.lower, study.settings.upper)],
-            edges=edges,
-            edges_sha256=edges_hash,
-            sources=[{"site": s.site, "records": s.records} for s in decided.counts.sources],
-            pairs=[{"sites": p.sites, "matches": p.matches, "possible": p.possible} for p in decided.counts.pairs],
-            persons=decided.counts.persons,
-            changes=happened,
-            **linkage_log.commit(conn, run.id),
-            **({"left_out": len(left_out)} if left_out else {}),
-        )
-
-    await context.db.write(effect)
-
-
-def _persons(conn: Connection, study: str, decided: Decided) -> tuple[dict[int, bytes], dict[str, int]]:
-    """The person of every cluster, and what happened to how many; records are senior in the order of their keys."""
-    from linkage.cluster import succession
-
-    before = {
-        (domain, serial): bytes(person)
-        for domain, serial, person in conn.execute(
-            "SELECT r.domain, r.serial, r.person FROM record r JOIN participant p ON p.domain = r.domain"
-            " WHERE p.study = ? AND r.person IS NOT NULL",
-            (study,),
-        )
-    }
-    members: dict[int, list[tuple[int, int]]] = {}
-    for key, label in zip(decided.records, decided.labels, strict=True):
-        members.setdefault(label, []).append(key)
-    made = succession(before, list(members.values()), lambda key: key, lambda _: os.urandom(16))
-    happened = Counter(event.kind.value for event in made.events)
-    return dict(zip(members, made.persons, strict=True)), dict(sorted(happened.items()))

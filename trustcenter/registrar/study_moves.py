@@ -18,7 +18,7 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import StudyPhase
 from trustcenter.store import Connection
 
-from . import clearing_tasks, closing, domains, outbox, studies, study_checks, study_states
+from . import clearing_tasks, closing, domains, outbox, pairs, studies, study_checks, study_states
 from .context import Context
 from .studies import StudyRow
 from .study_states import StudyState
@@ -112,6 +112,7 @@ def _purge(context: Context, conn: Connection, study: str) -> dict[str, int]:
         "DELETE FROM record_ref WHERE domain IN (SELECT domain FROM participant WHERE study = ?)", (study,)
     ).rowcount
     links = conn.execute("DELETE FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study,)).rowcount
+    pairs.purge(conn, study)
     tasks = clearing_tasks.forget_study(conn, study)
     return {"refs": refs, "links": links, "tasks": tasks}
 
@@ -147,6 +148,7 @@ def _delete(context: Context, conn: Connection, who: str, request: str, study: S
     context.db.forget_soon()
     rows = conn.execute("SELECT id, name FROM domain WHERE study = ? ORDER BY id", (study.name,)).fetchall()
     records = 0
+    pairs.purge(conn, study.name)
     for row_id, name in rows:
         closing.shred(context, conn, domains.find(conn, name), who, request)  # rows stay, and nothing opens them
         conn.execute("DELETE FROM record_ref WHERE domain = ?", (row_id,))

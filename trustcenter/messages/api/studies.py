@@ -295,6 +295,7 @@ class Run(Message, frozen=True, kw_only=True):
     run: Hex16
     study: Name
     window: int
+    mode: str  # "window", "full" or "estimate"
     state: str
     stage: str
     done: Count
