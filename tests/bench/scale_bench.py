@@ -1,8 +1,9 @@
 """Linkage at scale: row files to decided pairs, windows against an index, bad data, Dask, and the peer where it is.
 
 make bench ARGS="scale --records 1000000 --data /var/tmp/rows"    # the encoded sources are kept there
-make bench ARGS="scale --records 300000 --sites 30"
-make bench ARGS="scale --peer /path/to/python"                    # an interpreter that has anonlink and clkhash
+make bench ARGS="scale --records 1e7 --simulated --parts linked window --data /var/tmp/rows"    # 60 GB of disk
+make bench ARGS="scale --records 5000 --sites 30 --parts linked"
+make bench ARGS="scale --parts peer --peer /path/to/python"       # an interpreter that has anonlink and clkhash
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from linkage.encode import encode
 from linkage.evaluate import of_pairs
 from linkage.executors import Executor, Inline, OnDask, Processes, compare, gather, make
 from linkage.index import TokenIndex, Window
-from linkage.maps import MapRefs, read_map, record_numbers_of, write_map
+from linkage.maps import MapRefs, record_numbers_of, stream_map, write_map
 from linkage.match import MatchResult, match
 from linkage.rows import ROW, stream_rows, write_rows
 from linkage.schema import Schema
@@ -47,20 +48,26 @@ def scale(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         base = Path(options.data) if options.data else Path(scratch)
         names = ["left", "right"] if sites == 2 else [f"site{i:02}" for i in range(sites)]
-        if options.simulated:
-            folders = _simulated(schema, base / f"simulated-{n}", n)
+        folders = []
+        if not {"linked", "window", "dask"}.intersection(options.parts):
+            pass  # the others make sources of their own
+        elif options.simulated:
+            folders = _simulated(schema, base / f"simulated-{sites}x{n}", names, n)
         else:
             folders = _sources(schema, base / f"{sites}x{n}", names, n)
         work = Path(scratch) / "work"
-        for _ in range(options.repeat):
-            _linked(schema, folders, work, f"{sites} x {n:,}", Processes(2))
-        if sites == 2:
+        if "linked" in options.parts:
+            for _ in range(options.repeat):
+                _linked(schema, folders, work, f"{sites} x {n:,}", Processes(2))
+            shutil.rmtree(work)
+        if "window" in options.parts:
             _window(schema, folders, Path(scratch) / "index", n)
+        if "dask" in options.parts:
             _dask(schema, folders, work)
-            small = min(n, 20_000)
-            _bad_data(schema, Path(scratch), small)
-            if options.peer:
-                _peer(schema, options.peer, Path(scratch), min(n, 10_000))
+        if "bad" in options.parts:
+            _bad_data(schema, Path(scratch), int(float(options.bad)))
+        if "peer" in options.parts and options.peer:
+            _peer(schema, options.peer, Path(scratch), int(float(options.peer_records)))
 
 
 def _sources(schema: Schema, base: Path, names: list[str], n: int) -> list[Path]:
@@ -75,11 +82,11 @@ def _sources(schema: Schema, base: Path, names: list[str], n: int) -> list[Path]
     return folders
 
 
-def _simulated(schema: Schema, base: Path, n: int) -> list[Path]:
-    """Two sources of rows that nobody encoded, made unless they are there."""
-    folders = [base / name for name in ("left", "right")]
+def _simulated(schema: Schema, base: Path, names: list[str], n: int) -> list[Path]:
+    """Sources of rows that nobody encoded, made unless they are there."""
+    folders = [base / name for name in names]
     if not (base / "done").exists():
-        with measured(f"simulate rows, 2 x {n:,}"):
+        with measured(f"simulate rows, {len(names)} x {n:,}"):
             simulate(schema, folders, n)
             (base / "done").touch()
     return folders
@@ -173,7 +180,7 @@ def _window(schema: Schema, folders: list[Path], folder: Path, n: int) -> None:
     index = TokenIndex.create(folder, "bench", 1, schema)
     with measured(f"index: load {n:,} records"):
         index.load([folders[0] / "rows.tcrows"])
-    entries = read_map(folders[1] / "map.tcmap")[1][:10_000]
+    entries = next(stream_map(folders[1] / "map.tcmap", 10_000))
     wanted = np.sort(np.ascontiguousarray(entries["refs"]).reshape(-1, 16).view("S16").reshape(-1))
     parts = []
     for part in stream_rows(folders[1] / "rows.tcrows"):
@@ -185,6 +192,7 @@ def _window(schema: Schema, folders: list[Path], folder: Path, n: int) -> None:
         told.append(f"{len(index.look_up(window).table):,} edges")
     with measured("index: add them"):
         index.apply(window)
+    shutil.rmtree(folder)
 
 
 def _bad_data(schema: Schema, base: Path, n: int) -> None:
@@ -223,7 +231,7 @@ def _peer(schema: Schema, python: str, base: Path, n: int) -> None:
     true = {(home[p], j) for j, p in enumerate(people[n:]) if p in home}
     folders = [base / "peer" / name for name in made.sites]
     result = _linked(schema, folders, base / "work", f"beside the peer, 2 x {n:,}", Processes(2))
-    numbers = [read_map(f / "map.tcmap")[1]["record_number"] for f in folders]
+    numbers = [record_numbers_of(f / "map.tcmap") for f in folders]
     own = [Secrets(b"\x07" * 32, hashlib.sha256(s.encode()).digest(), "bench", 1) for s in made.sites]
     from linkage.encode import record_numbers
 
@@ -243,7 +251,7 @@ def _peer(schema: Schema, python: str, base: Path, n: int) -> None:
             word, *rest = line.split("\t")
             if word == "time":
                 told.append(f"{rest[0]} {float(rest[1]):.1f} s")
-                if rest[0] == "compare":
+                if rest[0].startswith("compare"):
                     told.append(f"so 1,000,000 x 1,000,000 would take {float(rest[1]) * (1e6 / n) ** 2 / 3600:.1f} h")
             elif word == "pairs":
                 pairs = {tuple(map(int, p.split(","))) for p in rest[1].split()}

@@ -39,12 +39,12 @@ _SLOTS = 26  # bits of the table in which rows of a block are counted; a few blo
 
 
 def simulate(schema: Schema, folders: list[Path], n: int, overlap: float = 0.5) -> None:
-    """Write `rows.tcrows` and `map.tcmap` of two sources with `overlap` of their people in common."""
+    """Write `rows.tcrows` and `map.tcmap` of some sources; each has `overlap` of its people in common with the next."""
     for side, folder in enumerate(folders):
         folder.mkdir(parents=True, exist_ok=True)
         people = _people(np.arange(n, dtype=np.uint64) + np.uint64(side * int(n * (1 - overlap))))
         if side:
-            _errors(people, np.random.default_rng(2))
+            _errors(people, np.random.default_rng(1000 + side))
         order = np.random.default_rng(side).permutation(n)
         _write(schema, folder, people[order], side)
 
