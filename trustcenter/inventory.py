@@ -76,7 +76,7 @@ _KNOWN: Final[tuple[tuple[tuple[str, ...], tuple[str, str, str, str, str]], ...]
         ("HKDFExpand",),
         (
             "HKDF-Expand-SHA-256",
-            "sub-keys of one purpose, never one that outlives its parent; proofs about study secrets; signing keys of sites",
+            "sub-keys of one purpose, never one that outlives its parent; proofs of study secrets; keys of cards",
             "RFC 5869, labels of a fixed form",
             "",
             _SAFE,
@@ -116,7 +116,7 @@ _KNOWN: Final[tuple[tuple[tuple[str, ...], tuple[str, str, str, str, str]], ...]
         ("Ed25519PrivateKey", "Ed25519PublicKey"),
         (
             "Ed25519",
-            "checkpoints, handovers of audit keys, outside head, receipts; signatures of people and of sites (study secrets)",
+            "checkpoints, handovers of audit keys, outside head, receipts; signatures of people, cards and shares",
             "RFC 8032; small-order keys are refused",
             "",
             _SIGNS,

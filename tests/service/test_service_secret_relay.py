@@ -283,32 +283,57 @@ def test_a_centre_that_substitutes_the_share_is_found_with_a_code_for_each_way(w
 
 
 def test_an_older_share_is_not_taken_for_the_present_one(world: Any, members: Any) -> None:
-    study = study_of(world, "relay-replay", (*SITES, "east"))
+    study = study_of(world, "relay-replay")
     north, south = acquainted(members, study)
-    secret, centre = StudySecret.generate(study, 1), north.centre
-    schema = world["north"]("GET", f"/v1/studies/{study}").json["fingerprint"]
-    north.share(study, secret, pinned_only=True)
+    secret = StudySecret.generate(study, 1)
+    north.share(study, secret)
     old = world["south"]("GET", f"/v1/studies/{study}/secret-shares").json
-    north.share(study, secret, pinned_only=True)
+    north.share(study, secret)
     south.fetch(study)
-    centre.lies["secret-shares"] = lambda _: old
+    south.centre.lies["secret-shares"] = lambda _: old
     assert south.refused(study) == "share_replayed"
-    # A new version of the study: the lead makes a new secret, and the old share opens for it no more.
-    after = StudySecret.generate(study, 2)
-    new = forged(study, south, north, key=north.key, secret=after, schema=schema)
-    version = {"version": 2}
-    centre.lies = {
-        study: lambda answer: {**answer, **version},
-        "secret-shares": lambda answer: {**answer, "version": 2},
-    }
+
+
+def test_a_removed_member_means_a_new_version_and_a_new_secret(world: Any, members: Any) -> None:
+    study = study_of(world, "relay-removal", (*SITES, "east"))
+    north, south = acquainted(members, study, (*SITES, "east"))
+    east, centre = members["east"], north.centre
+    north.pin(study, east)
+    east.pin(study, north)
+    first = StudySecret.generate(study, 1)
+    north.share(study, first)
+    assert {site.fetch(study).fingerprint for site in (south, east)} == {first.fingerprint}
+    path = f"/v1/studies/{study}"
+    old, described = world["south"]("GET", path + "/secret-shares").json, world["south"]("GET", path).json
+    body = {"version": 2, "reason": "member_removed", "remove": ["east"]}
+    renewed = world["operator"]("POST", path + "/versions", body)
+    assert renewed.json["version"] == 2, renewed.body
+    # There is no secret until the lead makes one; the old one is refused, whoever hands it out.
+    assert south.refused(study) == "secret_not_shared"
+    centre.lies["secret-shares"] = lambda answer: {**answer, "shares": old["shares"]}
     assert south.refused(study) == "wrong_secret_version"
-    centre.lies["secret-shares"] = lambda answer: {**answer, "shares": [new]}
+    centre.lies.clear()
     with pytest.raises(TrustCenterError) as caught:
-        south.fetch(study)  # the real service refuses to note a confirmation of a version that it has not
-    assert caught.value.code == "wrong_secret_version"
-    assert south.pins.secrets[study, 2] == after.fingerprint
-    centre.lies.clear()  # back to version 1, as a centre would hand out a secret that got known
+        north.share(study, first)
+    assert caught.value.code == "wrong_study_secret"
+    second = StudySecret.generate(study, 2)
+    assert north.share(study, second).state.members == ["north", "south"], "cards need not be compared again"
+    assert south.fetch(study).material == second.material
+    with pytest.raises(TrustCenterError) as caught:
+        east.fetch(study)
+    assert caught.value.code == "site_removed"
+    for method, end, what in (
+        ("PUT", "card", {"card": make_card("east", east.key).text}),
+        ("GET", "secret-shares", None),
+    ):
+        assert world["east"](method, f"{path}/{end}", what).json["code"] == "site_removed"
+    # The centre claims that the old version is the present one, say because it knows that secret.
+    centre.lies = {study: lambda _: described, "secret-shares": lambda _: old}
     assert south.refused(study) == "secret_version_over"
+    with stored(world.live.dir, "registrar") as conn:
+        counts = [conn.execute(f"SELECT count(*) FROM {t} WHERE study = ? AND version = 1", (study,)).fetchone()[0]
+                  for t in ("secret_share", "secret_envelope", "secret_confirmation")]  # fmt: skip
+    assert counts == [0, 0, 0]
 
 
 def test_a_member_that_was_given_another_secret_shows(world: Any, members: Any) -> None:

@@ -26,7 +26,8 @@ _TABLES: Final = ("secret_envelope", "secret_share", "secret_confirmation")
 
 def _members(conn: Connection, study: str) -> list[str]:
     """The present members of a study, by name."""
-    rows = conn.execute("SELECT site FROM participant WHERE study = ? ORDER BY site", (study,))
+    query = "SELECT site FROM participant WHERE study = ? AND left_with IS NULL ORDER BY site"
+    rows = conn.execute(query, (study,))
     return [site for (site,) in rows]
 
 
@@ -35,6 +36,7 @@ async def set_card(context: Context, caller: Principal, request: str, name: str,
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
+        PolicyError: the caller was removed.
         UsageError_: not a card that signs itself, or another member's.
     """
     try:
@@ -45,7 +47,7 @@ async def set_card(context: Context, caller: Principal, request: str, name: str,
         raise UsageError_("a site publishes a card of its own name only", code="bad_card", where="card")
 
     def effect(conn: Connection) -> api.MemberCard:
-        studies.find(conn, name, caller)
+        studies.require_member(conn, studies.find(conn, name, caller), caller.name)
         now = stamp(context.clock())
         conn.execute(
             "INSERT INTO member_card VALUES (?,?,?,?) ON CONFLICT (study, site) DO UPDATE SET"
@@ -90,6 +92,7 @@ async def put_share(
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
+        PolicyError: the caller was removed.
         UsageError_: not a share of the caller's for this study's members, or not signed with its published card.
         ConflictError: of another version, of another secret than the version has, or not newer than the one before.
     """
@@ -105,6 +108,7 @@ async def put_share(
 
     def effect(conn: Connection) -> api.ShareState:
         study = studies.find(conn, name, caller)
+        studies.require_member(conn, study, caller.name)
         if share.version != study.version:
             raise ConflictError(
                 "the share is for another version of the study",
@@ -198,10 +202,12 @@ async def own_shares(context: Context, caller: Principal, name: str) -> api.OwnS
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
+        PolicyError: the caller was removed.
     """
 
     def query(conn: Connection) -> api.OwnShares:
         study = studies.find(conn, name, caller)
+        studies.require_member(conn, study, caller.name)
         rows = conn.execute(
             "SELECT s.sender, s.statement, s.signature, e.sealed, c.card FROM secret_envelope e"
             " JOIN secret_share s ON s.study = e.study AND s.version = e.version AND s.sender = e.sender"
@@ -229,11 +235,13 @@ async def confirm(context: Context, caller: Principal, request: str, name: str, 
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
+        PolicyError: the caller was removed.
         ConflictError: of another version than the study's.
     """
 
     def effect(conn: Connection) -> None:
         study = studies.find(conn, name, caller)
+        studies.require_member(conn, study, caller.name)
         if body.version != study.version:
             raise ConflictError("the confirmation is for another version of the study", code="wrong_secret_version")
         conn.execute(
