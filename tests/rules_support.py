@@ -29,6 +29,7 @@ from trustcenter.registrar import (
     removal,
     rotation,
     rotation_map,
+    rotation_show,
     rows,
     translate,
 )
@@ -118,7 +119,7 @@ class Opened:
 
     async def rotate(self, name: str) -> api.RotationPlan:
         """Rotate; a rotation that is under way is ended first."""
-        for before in (await rotation.list_rotations(self.context, name)).rotations:
+        for before in (await rotation_show.list_rotations(self.context, name)).rotations:
             if before.stage == "changed":
                 await self.finalize(before.rotation, name)
         return await rotation.rotate(self.context, OPERATOR, "req", name, api.RotateRequest(dry_run=False))
@@ -128,7 +129,7 @@ class Opened:
         assert ident is not None
         context = self.context
         await rotation_map.verify(context, OPERATOR, "req", ident)
-        found = await rotation.show(context, ident)
+        found = await rotation_show.show(context, ident)
         digest = hashlib.sha256()
         async for part in translate.translation_map(context, NORTH, "req", name, found.from_version):
             digest.update("".join(f"{old},{new}\n" for old, new in part).encode())

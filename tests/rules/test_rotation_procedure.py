@@ -27,7 +27,13 @@ from trustcenter.clock import utc_now
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError, TrustCenterError, VerificationError
 from trustcenter.instance import rekey
 from trustcenter.messages import api
-from trustcenter.registrar import key_proposals, keycare, rotation, rotation_map
+from trustcenter.registrar import (
+    key_proposals,
+    keycare,
+    rotation,
+    rotation_map,
+    rotation_show,
+)
 from trustcenter.store import IntegrityError
 
 ANNA = Principal("anna", "approver", "")
@@ -176,7 +182,7 @@ async def test_in_progress_and_none_in_progress_at_once_never_happens(files: Fil
         assert only.rotation is not None
         assert [r.code for r in refused] == ["rotation_under_way"] * 4
         assert {r.where for r in refused} == {only.rotation}
-        shown = (await rotation.list_rotations(center.context, "plain")).rotations
+        shown = (await rotation_show.list_rotations(center.context, "plain")).rotations
         assert [(r.rotation, r.stage) for r in shown] == [(only.rotation, "prepared")]
         with pytest.raises(ConflictError):
             await begin(center, dry_run=True)
@@ -367,8 +373,8 @@ async def test_the_new_key_leaks_during_its_rotation(files: Files) -> None:
         body = api.KeyCompromise(version=2, reason="typed into a chat")
         report = await keycare.compromise(center.context, OPERATOR, "req", "plain", body)
         assert await states(center) == {1: "suspended", 2: "compromised", 3: "active"}
-        assert (await rotation.show(center.context, first)).stage == "superseded"
-        assert (await rotation.show(center.context, report.rotation or "")).stage == "changed"
+        assert (await rotation_show.show(center.context, first)).stage == "superseded"
+        assert (await rotation_show.show(center.context, report.rotation or "")).stage == "changed"
     assert files.failures() == []
 
 
@@ -404,7 +410,9 @@ async def test_keyring_corrupted_by_restore_beside_a_running_server_does_not_hap
         await center.rotate("plain")
         newer = path.read_bytes()
         path.write_bytes(older)
-        await center.finalize((await rotation.list_rotations(center.context, "plain")).rotations[0].rotation, "plain")
+        await center.finalize(
+            (await rotation_show.list_rotations(center.context, "plain")).rotations[0].rotation, "plain"
+        )
         with pytest.raises(KeyStoreConflictError):
             await begin(center)
         assert path.read_bytes() == older
@@ -416,7 +424,7 @@ async def test_keyring_corrupted_by_restore_beside_a_running_server_does_not_hap
     path.write_bytes(newer)
     async with files.open() as center:
         assert await states(center) == {1: "deactivated", 2: "active", 3: "pre-active"}
-        (_, waiting) = (await rotation.list_rotations(center.context, "plain")).rotations
+        (_, waiting) = (await rotation_show.list_rotations(center.context, "plain")).rotations
         await rotation.cut_over(center.context, "operator", "req", waiting.rotation)
         assert (await states(center))[3] == "active"
 
@@ -466,6 +474,6 @@ async def test_another_passphrase_beside_a_running_service(files: Files) -> None
             pass
     (files.dir / "passphrase").write_bytes(new + b"\n")
     async with files.open() as center:
-        (waiting,) = (await rotation.list_rotations(center.context, "plain")).rotations
+        (waiting,) = (await rotation_show.list_rotations(center.context, "plain")).rotations
         assert (await rotation.cut_over(center.context, "operator", "req", waiting.rotation)).stage == "changed"
         assert (await center.translate("plain", old)).pseudonyms == await center.issue("plain", ["a"])

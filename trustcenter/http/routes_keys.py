@@ -9,12 +9,13 @@ from trustcenter.instance import audit_key
 from trustcenter.messages import api
 from trustcenter.messages.api.keys import AuditKeyRotated
 from trustcenter.registrar import key_proposals, keycare, rewriting, rotation, rotation_map
+from trustcenter.registrar import rotation_show as shown
 
 from .calls import APPROVER, OPERATOR, SITE, Answer, Call, Handler, Lines, Route
 
 
 async def key_list(call: Call) -> Answer:
-    return await rotation.list_keys(call.instance.registrar)
+    return await shown.list_keys(call.instance.registrar)
 
 
 async def key_rotate(call: Call) -> Answer:
@@ -26,22 +27,22 @@ async def key_rotate(call: Call) -> Answer:
 
 
 async def domain_rotations(call: Call) -> Answer:
-    return await rotation.list_rotations(call.instance.registrar, call.segment("domain"), call.principal)
+    return await shown.list_rotations(call.instance.registrar, call.segment("domain"), call.principal)
 
 
 async def rotations(call: Call) -> Answer:
-    return await rotation.list_rotations(call.instance.registrar, None)
+    return await shown.list_rotations(call.instance.registrar, None)
 
 
 async def rotation_show(call: Call) -> Answer:
-    return await rotation.show(call.instance.registrar, call.segment("rotation"), call.principal)
+    return await shown.show(call.instance.registrar, call.segment("rotation"), call.principal)
 
 
 async def rotation_resume(call: Call) -> Answer:
     context, ident = call.instance.registrar, call.segment("rotation")
     await rotation.cut_over(context, call.principal.name, call.request_id, ident)
     await rewriting.take_up(context)
-    return await rotation.show(context, ident)
+    return await shown.show(context, ident)
 
 
 async def rotation_verify(call: Call) -> Answer:
@@ -57,13 +58,13 @@ async def rotation_finalize(call: Call) -> Answer:
 async def rotation_abort(call: Call) -> Answer:
     context, ident = call.instance.registrar, call.segment("rotation")
     await rotation.abort(context, call.principal, call.request_id, ident)
-    return await rotation.show(context, ident)
+    return await shown.show(context, ident)
 
 
 async def rotation_roll_back(call: Call) -> Answer:
     context, ident = call.instance.registrar, call.segment("rotation")
     await rotation.roll_back(context, call.principal, call.request_id, ident)
-    return await rotation.show(context, ident)
+    return await shown.show(context, ident)
 
 
 async def rotation_map_sealed(call: Call) -> Answer:

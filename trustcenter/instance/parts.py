@@ -109,11 +109,6 @@ def recompute_log(
     """
     frontier: list[bytes] = []
     nodes: dict[tuple[int, int], bytes] = {}
-
-    def keep(level: int, position: int, hash_: bytes) -> None:
-        if level >= KEPT_LEVEL:
-            nodes[level, position] = hash_
-
     roots = {0: tree.EMPTY_ROOT.hex()} if 0 in sizes else {}
     size = 0
     for seq, hash_, leaf in conn.execute("SELECT seq, hash, leaf FROM audit_entry ORDER BY seq"):
@@ -129,7 +124,8 @@ def recompute_log(
             raise _damaged("an entry of the log is out of order", seq)
         if seen is not None and (entry.data.keys() >= RANGE_WORDS or "serials" in entry.data):
             seen.append(entry)
-        tree.grow(frontier, size, hash_, keep)
+        for level, position, node in tree.grow_many(frontier, size, [hash_], KEPT_LEVEL):
+            nodes[level, position] = node
         size += 1
         if size in sizes:
             roots[size] = tree.root_of(frontier).hex()

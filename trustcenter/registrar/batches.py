@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trustcenter.auth import Operation, Principal
 from trustcenter.errors import LimitError, PolicyError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import domains, issue, lookup, policy
+from . import domains, issue, lookup, policy, tagging
 from .context import Context
 from .domains import DomainRow
 from .resolving import Found
@@ -54,6 +54,14 @@ class Batch:
     values: list[bytes]
     tags: list[bytes]
     errors: list[api.ItemError]
+
+    def settled(self, context: Context, conn: Connection, domain: DomainRow) -> Batch:
+        """The same with the tags by which this writing transaction finds and makes rows; see `tagging.settle`."""
+        return replace(self, tags=tagging.settle(context, conn, domain, self.values, self.tags))
+
+    def found_by(self, context: Context, conn: Connection, domain: DomainRow) -> Batch:
+        """The same with the tags that the originals have in a snapshot; see `tagging.found_by`."""
+        return replace(self, tags=tagging.found_by(context, conn, domain, self.values, self.tags))
 
 
 async def own_domain(
@@ -106,7 +114,7 @@ async def prepare(context: Context, domain: DomainRow, originals: Sequence[str])
     if domain.policy.parent is not None:
         good, values, keyed, more = await _parents(context, domain.policy.parent, originals, good)
         errors = sorted([*errors, *more], key=lambda error: error.index)
-    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, keyed)
+    tags = await asyncio.to_thread(tagging.tags, context, domain, keyed)
     return Batch(good, values, tags, errors)
 
 

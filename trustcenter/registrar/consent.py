@@ -22,7 +22,7 @@ from trustcenter.messages import api
 from trustcenter.messages.consent import ConsentItemError, code_system
 from trustcenter.store import Connection
 
-from . import batches, consent_gate, consent_study, issue, policy, removal, rows, studies
+from . import batches, consent_gate, consent_study, issue, policy, release_changes, removal, rows, studies, tagging
 from . import consent_store as store
 from .batches import Batch
 from .consent_decision import Provision, Provisions, Status, add, decide
@@ -55,6 +55,7 @@ class _Change:
     """What one transaction did."""
 
     after: dict[bytes, Status] = field(default_factory=dict)
+    results: list[tuple[int, Status]] = field(default_factory=list)  # place in the request, and what holds there
     changed: int = 0
     withdrawn: list[bytes] = field(default_factory=list)
     removed: int = 0
@@ -116,6 +117,7 @@ async def _record(
 ) -> api.ConsentAnswer:
     outcome = _Outcome([None] * len(items), [])
     batch = await _people(context, domain, items, outcome)
+    values = dict(zip(batch.tags, batch.values, strict=True))
     known = await _documents(context, domain, [item for item in items if isinstance(item, api.ConsentItem)])
     now = context.clock()
     reader = Reader(code_system(), consent_gate.today(context), int(now.timestamp()), known)
@@ -125,11 +127,13 @@ async def _record(
 
         def effect(conn: Connection, part: list[tuple[int, bytes, list[Provision]]] = part) -> _Change:
             policy.require_keys(conn, domain.id, now)
-            return _apply(context, conn, domain, part, caller.name, request, now)
+            tags = tagging.settle(context, conn, domain, [values[tag] for _, tag, _ in part], [s[1] for s in part])
+            settled = [(place, tag, said) for (place, _, said), tag in zip(part, tags, strict=True)]
+            return _apply(context, conn, domain, settled, caller.name, request, now)
 
         change = await context.db.write(effect)
-        for place, tag, _ in part:
-            outcome.results[place] = change.after[tag]
+        for place, status in change.results:
+            outcome.results[place] = status
         outcome.changed += change.changed
         outcome.withdrawn += len(change.withdrawn)
         outcome.removed += change.removed
@@ -217,6 +221,7 @@ def _apply(
         after[tag] = merged
     store.save(conn, domain.id, {tag: value for tag, value in after.items() if value != before[tag]})
     change.after = {tag: decide(system, value, required, day) for tag, value in after.items()}
+    change.results = [(place, change.after[tag]) for place, tag, _ in part]
     blocked = sorted(tag for tag, status in change.after.items() if status is Status.WITHDRAWN)
     change.withdrawn = [tag for tag in blocked if decide(system, before[tag], required, day) is not Status.WITHDRAWN]
     _withdraw(context, conn, domain, blocked, change, who, request)
@@ -253,6 +258,8 @@ def _withdraw(
     known = rows.known(context, conn, domain.id, blocked)
     serials = sorted(row.serial for found in known.values() for row in found)
     if serials:
+        if domain.study is not None:
+            release_changes.withdraw(context, conn, domain.study, domain.id, serials)
         removal.erase(context, conn, domain.id, serials, rows.DELETED)
         change.removed = len(serials)
         if domain.study is not None:

@@ -85,12 +85,9 @@ async def _query(
 ) -> api.ConsentStatuses:
     consent.require_consent(domain)
     errors: list[api.ItemError] = []
-    tags: list[bytes | None] = []
     if originals is not None:
         batch = await consent.tagged(context, domain, originals)
-        tags, errors = [None] * len(originals), list(batch.errors)
-        for place, tag in zip(batch.good, batch.tags, strict=True):
-            tags[place] = tag
+        errors = list(batch.errors)
     else:
         question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms or [])
     system, required = code_system(), domain.policy.consent
@@ -99,9 +96,11 @@ async def _query(
     def effect(conn: Connection) -> tuple[list[bytes | None], dict[bytes, Provisions], dict[int, str]]:
         now = context.clock()
         policy.require_keys(conn, domain.id, now)
-        found = (
-            tags if originals is not None else _tags_of(conn, domain, lookup.rows(context, conn, domain, question, now))
-        )
+        if originals is None:
+            found = _tags_of(conn, domain, lookup.rows(context, conn, domain, question, now))
+        else:
+            settled = dict(zip(batch.good, batch.settled(context, conn, domain).tags, strict=True))
+            found = [settled.get(at) for at in range(len(originals))]
         held = store.load(conn, domain.id, [tag for tag in found if tag is not None], only)
         names = {number: name for name, number in store.documents(conn, domain.id).items()}
         context.audit(

@@ -48,6 +48,7 @@ class DomainRow:
     state: str = policies.OPEN
     closes: str | None = None
     strings: int = 0  # stored strings, drawn and imported
+    lookup: tuple[int, ...] = (1,)  # versions of the lookup key that rows are found by, newest first (`tagging`)
 
     def __repr__(self) -> str:
         return f"DomainRow({self.name!r})"
@@ -73,7 +74,7 @@ class NewDomain:
 
 _COLUMNS = (
     "id, name, uuid, kind, site, study, recipient, h, created,"
-    " suite, format, multi, deletable, reversible, expiry_days, parent, state, closes, strings, consent"
+    " suite, format, multi, deletable, reversible, expiry_days, parent, state, closes, strings, consent, lookup"
 )
 
 
@@ -81,8 +82,10 @@ def _row(row: tuple[Any, ...]) -> DomainRow:
     suite, format_, multi, deletable, reversible, days, parent = row[9:16]
     consent = tuple(json.loads(row[19] or "[]"))
     policy = Policy(suite, format_, bool(multi), bool(deletable), bool(reversible), days, parent, consent)
+    state, closes, strings = row[16:19]
+    lookup = tuple(int(version) for version in row[20].split())
     id_, name, uuid, kind, site, study, recipient, h, created = row[:9]
-    return DomainRow(id_, name, uuid, kind, site, study, recipient, h, created, policy, *row[16:19])
+    return DomainRow(id_, name, uuid, kind, site, study, recipient, h, created, policy, state, closes, strings, lookup)
 
 
 def new_uuid() -> str:

@@ -13,7 +13,7 @@ from keys import drawn
 from trustcenter.errors import LimitError
 from trustcenter.store import Connection, select_in
 
-from . import issue, sealing
+from . import issue, retagging, sealing, tagging
 from .context import Context
 from .domains import DomainRow
 
@@ -21,10 +21,24 @@ _LABEL: Final = b"\0string\0"  # an original is printable: none begins like this
 _ATTEMPTS: Final = 64
 
 
-def tags(context: Context, domain: DomainRow, texts: Sequence[str]) -> list[bytes]:
-    """Keyed tag of each string, 16 bytes."""
+def tags(context: Context, domain: DomainRow, texts: Sequence[str], version: int | None = None) -> list[bytes]:
+    """Keyed tag of each string, 16 bytes, under the newest version or another one of the lookup key."""
     values = [_LABEL + text.encode("utf-8", "surrogatepass") for text in texts]
-    return context.keys.tags(domain.uuid, issue.LOOKUP_VERSION, values)
+    return context.keys.tags(domain.uuid, version or domain.lookup[0], values)
+
+
+def settle(
+    context: Context, conn: Connection, domain: DomainRow, texts: Sequence[str], known: Sequence[bytes]
+) -> list[bytes]:
+    """`tagging.settle` for strings: the tags by which this transaction finds and makes them."""
+    versions = tagging.in_use(conn, domain.id)
+    if versions == domain.lookup and len(versions) == 1:
+        return list(known)
+    newest = tags(context, domain, texts, versions[0])
+    for older in versions[1:]:
+        before = tags(context, domain, texts, older)
+        retagging.move_strings(context, conn, domain, dict(zip(before, newest, strict=True)))
+    return newest
 
 
 def format_of(domain: DomainRow) -> drawn.Format:
@@ -49,7 +63,7 @@ def store(
     if not entries:
         return []
     given = [text for text in texts if text is not None]
-    taken = dict(zip(tags(context, domain, given), given, strict=True))
+    taken = dict(zip(settle(context, conn, domain, given, tags(context, domain, given)), given, strict=True))
     assert len(taken) == len(given), "the caller refuses a string that comes twice"
     fresh = _draw(context, conn, domain, len(texts) - len(given), set(taken))
     by_text = {text: tag for tag, text in taken.items()}
@@ -91,7 +105,7 @@ def _draw(
     found: list[tuple[bytes, str, int]] = []
     for attempt in range(1, _ATTEMPTS + 1):
         texts = drawn.draw(form, count - len(found))
-        candidates = list(zip(tags(context, domain, texts), texts, strict=True))
+        candidates = list(zip(settle(context, conn, domain, texts, tags(context, domain, texts)), texts, strict=True))
         used_tags = taken | _used(conn, domain.id, [tag for tag, _ in candidates])
         for tag, text in candidates:
             if tag not in used_tags:
@@ -108,16 +122,17 @@ def _used(conn: Connection, domain: int, wanted: Sequence[bytes]) -> set[bytes]:
     return {tag for (tag,) in select_in(conn, query, (domain,), sorted(set(wanted)))}
 
 
-def owners(
-    conn: Connection, domain: int, wanted: Sequence[bytes]
-) -> dict[bytes, tuple[int, bytes | None, int, bytes, int | None]]:
-    """By string tag, the entry it stands for: (serial, tag of the original, status, nonce, expires)."""
+Owner = tuple[int, bytes | None, int, bytes, int | None]  # serial, tag of the original, status, nonce, expires
+
+
+def owners(conn: Connection, domain: int, wanted: Sequence[bytes]) -> dict[bytes, Owner]:
+    """By string tag, the entry that it stands for."""
     query = (
         "SELECT s.tag, e.serial, e.tag, e.status, e.nonce, e.expires FROM stored_string s"
         " JOIN entry e ON e.domain = s.domain AND e.serial = s.serial"
         " WHERE s.domain = ? AND s.tag IN {values}"
     )
-    return {tag: tuple(owner) for tag, *owner in select_in(conn, query, (domain,), sorted(set(wanted)))}
+    return {tag: (*owner,) for tag, *owner in select_in(conn, query, (domain,), sorted(set(wanted)))}
 
 
 def with_string(conn: Connection, domain: int, serials: Sequence[int]) -> set[int]:

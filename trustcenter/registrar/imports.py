@@ -57,16 +57,18 @@ async def import_pairs(
         LimitError, PolicyError: as every batch.
     """
     domain = await batches.own_domain(context, caller, domain_name, len(pairs), Operation.ISSUE)
-    batch = await batches.prepare(context, domain, [pair.original for pair in pairs])
-    texts = [pairs[place].pseudonym for place in batch.good]
+    prepared = await batches.prepare(context, domain, [pair.original for pair in pairs])
+    texts = [pairs[place].pseudonym for place in prepared.good]
     limit = context.limits.original_chars
     usable = [0 < len(text) <= limit and text.isprintable() for text in texts]
-    string_tags, parsed = await asyncio.to_thread(lambda: (drawn.tags(context, domain, texts), computed.parse(texts)))
+    tagged, parsed = await asyncio.to_thread(lambda: (drawn.tags(context, domain, texts), computed.parse(texts)))
 
     def effect(conn: Connection) -> _Plan:
         policy.require_open(conn, domain.id)
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
         now = context.clock()
+        batch = prepared.settled(context, conn, domain)
+        string_tags = drawn.settle(context, conn, domain, texts, tagged)
         known = rows.known(context, conn, domain.id, batch.tags)
         removal.expire(
             context,

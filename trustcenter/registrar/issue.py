@@ -23,12 +23,12 @@ from trustcenter.errors import LimitError, QuotaExceededError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import newrows, policy, sealing
+from . import newrows, policy, sealing, tagging
 from .context import Context
 from .domains import DomainRow
 from .head import COUNTER_BITS
 
-LOOKUP_VERSION = 1
+LOOKUP_VERSION: Final = 1  # of studies, whose originals are random numbers: their lookup keys are never rotated
 PART: Final = 10_000  # originals in one transaction
 BESIDE_SMALL: Final = 2_000  # the same while small requests arrive
 _INDEX_0 = bytes(4)  # index of the row among several pseudonyms of one original
@@ -112,7 +112,7 @@ def _prepare(
 ) -> tuple[list[int], list[api.ItemError], list[bytes], list[bytes]]:
     good, errors = check_originals(originals, context.limits.original_chars)
     values = [originals[index].encode() for index in good]
-    return good, errors, values, context.keys.tags(domain.uuid, LOOKUP_VERSION, values)
+    return good, errors, values, tagging.tags(context, domain, values)
 
 
 async def _transaction(context: Context, domain: DomainRow, count: int) -> int:
@@ -178,6 +178,7 @@ def create_or_get(
     """The rows of a batch, inserting those that are missing, with the audit entry. Runs on the writer thread."""
     version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM)
     assert version.state is KeyState.ACTIVE
+    tags = tagging.settle(context, conn, domain, values, tags)
     found = context.tags.find(conn, domain.id, tags)
     known = found.rows
     fresh = dict(zip(tags, values, strict=True))

@@ -20,7 +20,14 @@ from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import closing, domains, rotation, rotation_record, second_person
+from . import (
+    closing,
+    domains,
+    rotation,
+    rotation_record,
+    rotation_show,
+    second_person,
+)
 from .context import Context
 from .domains import DomainRow
 from .keyring import Version
@@ -49,7 +56,7 @@ async def finalize(context: Context, caller: Principal, request: str, ident: str
                 code="not_acknowledged",
                 hint="after the deadline: trustcenter keys propose finalize; an approver signs",
             )
-        return rotation.describe(context, conn, _finalize(context, conn, caller.name, request, found))
+        return rotation_show.describe(context, conn, _finalize(context, conn, caller.name, request, found))
 
     return await context.db.write(effect)
 
@@ -60,7 +67,7 @@ def _missing(conn: Connection, ident: str) -> list[str]:
 
 def _finalize(context: Context, conn: Connection, who: str, request: str, found: Rotation, **told: str) -> Rotation:
     ended = rotation_record.step(context, conn, found, Step.FINALIZE)
-    domain = rotation.by_scope(conn, ended.scope)
+    domain = rotation_show.by_scope(conn, ended.scope)
     for key in rotation.key_ids(ended):
         for old in context.ring.versions(conn, key.scope, key.purpose):
             if old.version < key.version and old.state is KeyState.SUSPENDED:
@@ -145,11 +152,11 @@ def _facts(context: Context, conn: Connection, body: api.KeyPropose) -> _Facts:
     if body.kind == "destroy":
         domain = domains.find(conn, body.domain or "")
         key = KeyId(domain.scope, Purpose(body.purpose), body.version or 1)
-        version = rotation.version_of(context, conn, key)
+        version = rotation_show.version_of(context, conn, key)
         require_destroyable(context, conn, version)
         return domain, key, None, [f"state: {version.state} since {version.since}"]
     found = rotation_record.find(conn, body.rotation or "")
-    domain = rotation.by_scope(conn, found.scope)
+    domain = rotation_show.by_scope(conn, found.scope)
     key = KeyId(found.scope, found.purpose, found.from_version or found.to_version)
     lines = [f"rotation: {found.id}"]
     if body.kind == "finalize":
@@ -190,6 +197,12 @@ def require_destroyable(context: Context, conn: Connection, version: Version) ->
             f"a key version that is {version.state} is not destroyed",
             code="key_in_use",
             hint="rotate and finalize, or deactivate it first",
+        )
+    if version.purpose is Purpose.LOOKUP and version.version in rotation_show.by_scope(conn, version.scope).lookup:
+        raise ConflictError(
+            "rows whose originals are not kept here are found by this lookup key only",
+            code="key_in_use",
+            hint="without it their originals would get a second pseudonym; closing the domain destroys all its keys",
         )
     open_one = conn.execute(
         "SELECT id FROM rotation WHERE scope = ? AND (from_version = ? AND purpose = ? OR purpose = 'lookup'"
@@ -278,7 +291,7 @@ def _carry_out(context: Context, conn: Connection, request: str, found: api.KeyP
         _finalize(context, conn, found.proposed_by, request, record, approved_by=approver)
     elif found.kind == "destroy":
         domain = domains.find(conn, found.domain)
-        version = rotation.version_of(context, conn, KeyId(domain.scope, Purpose(found.purpose), found.version))
+        version = rotation_show.version_of(context, conn, KeyId(domain.scope, Purpose(found.purpose), found.version))
         require_destroyable(context, conn, version)
         context.db.forget_soon()
         context.ring.act(conn, version, KeyAction.DESTROY)
@@ -301,7 +314,7 @@ def _describe(conn: Connection, ident: str) -> api.KeyProposal:
     return api.KeyProposal(
         proposal=row[0],
         kind=row[1],
-        domain=rotation.by_scope(conn, row[2]).name,
+        domain=rotation_show.by_scope(conn, row[2]).name,
         purpose=row[3],
         version=row[4],
         rotation=row[5],

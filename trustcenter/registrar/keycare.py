@@ -17,7 +17,14 @@ from trustcenter.errors import ConflictError, NotFoundError, PolicyError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import domains, policy, rotation, rotation_record
+from . import (
+    domains,
+    policy,
+    rotation,
+    rotation_plan,
+    rotation_record,
+    rotation_show,
+)
 from .context import Context
 from .domains import DomainRow
 from .keyring import Version
@@ -47,7 +54,7 @@ async def _alone(
         domain = _domain(conn, name, body)
         rotation_record.require_none(conn, domain.scope, Purpose.PSEUDONYM)
         version = _chosen(context, conn, domain, body, KeyState.ACTIVE)
-        mark = rotation.high_water(conn, domain.id) if version.state is KeyState.ACTIVE else None
+        mark = rotation_plan.high_water(conn, domain.id) if version.state is KeyState.ACTIVE else None
         after = context.ring.act(conn, version, action, high_water=mark)
         context.audit(
             conn,
@@ -121,7 +128,7 @@ def _chosen(context: Context, conn: Connection, domain: DomainRow, body: api.Key
     """The version that was named, or the newest one in a state."""
     purpose = Purpose(body.purpose)
     if body.version is not None:
-        return rotation.version_of(context, conn, KeyId(domain.scope, purpose, body.version))
+        return rotation_show.version_of(context, conn, KeyId(domain.scope, purpose, body.version))
     for version in reversed(context.ring.versions(conn, domain.scope, purpose)):
         if version.state is state:
             return version
@@ -144,7 +151,7 @@ def _message(context: Context, domain: DomainRow, version: Version) -> api.KeyVe
 async def _shown(context: Context, name: str, purpose: Purpose, version: int) -> api.KeyVersion:
     def query(conn: Connection) -> api.KeyVersion:
         domain = domains.find(conn, name)
-        found = rotation.version_of(context, conn, KeyId(domain.scope, purpose, version))
+        found = rotation_show.version_of(context, conn, KeyId(domain.scope, purpose, version))
         return _message(context, domain, found)
 
     return await context.db.read(query)
@@ -165,7 +172,7 @@ async def compromise(
 
     def mark(conn: Connection) -> tuple[bool, str]:
         domain = domains.find(conn, name)
-        version = rotation.version_of(context, conn, KeyId(domain.scope, purpose, body.version))
+        version = rotation_show.version_of(context, conn, KeyId(domain.scope, purpose, body.version))
         if purpose is not Purpose.PSEUDONYM and version.state is KeyState.ACTIVE:
             raise PolicyError(
                 "this key is still needed: rotate it first, then mark the old version",
@@ -174,7 +181,7 @@ async def compromise(
             )
         was_active = version.state is KeyState.ACTIVE
         until = stamp(context.clock()) if was_active else version.since
-        high = rotation.high_water(conn, domain.id) if was_active else version.high_water
+        high = rotation_plan.high_water(conn, domain.id) if was_active else version.high_water
         context.ring.act(conn, version, KeyAction.MARK_COMPROMISED, high_water=high)
         context.audit(
             conn,
@@ -221,8 +228,8 @@ def _report(
 ) -> api.CompromiseReport:
     domain = domains.find(conn, name)
     purpose = Purpose(body.purpose)
-    version = rotation.version_of(context, conn, KeyId(domain.scope, purpose, body.version))
-    mark = version.high_water if version.high_water is not None else rotation.high_water(conn, domain.id)
+    version = rotation_show.version_of(context, conn, KeyId(domain.scope, purpose, body.version))
+    mark = version.high_water if version.high_water is not None else rotation_plan.high_water(conn, domain.id)
     query = "SELECT count(*) FROM entry WHERE domain = ? AND status = 0 AND serial <= ?"
     (exposed,) = conn.execute(query, (domain.id, mark)).fetchone()
     releases = []

@@ -7,7 +7,7 @@ answer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +19,7 @@ from trustcenter.audit import Event
 from trustcenter.store import Connection
 
 from . import drawn as stored
+from . import tagging
 from .context import Context
 from .domains import DomainRow
 from .policy import DRAWN, require_keys
@@ -32,7 +33,8 @@ class Question:
     """Texts, read and tagged: what can be done without the database."""
 
     parsed: computed.Parsed
-    tags: list[bytes]  # empty: the domain stores no strings
+    texts: Sequence[str]
+    tags: list[bytes]  # of the texts as stored strings; empty: the domain stores none
     status: NDArray[np.int8]  # by the domain's suite: 0 well formed, 1 malformed, 2 wrong check characters
 
 
@@ -41,8 +43,8 @@ def read(context: Context, domain: DomainRow, texts: Sequence[str]) -> Question:
     parsed = computed.parse(list(texts))
     if domain.policy.suite == DRAWN:
         status = drawn.statuses(stored.format_of(domain), texts)
-        return Question(parsed, stored.tags(context, domain, texts), status)
-    return Question(parsed, stored.tags(context, domain, texts) if domain.strings else [], parsed.status)
+        return Question(parsed, texts, stored.tags(context, domain, texts), status)
+    return Question(parsed, texts, stored.tags(context, domain, texts) if domain.strings else [], parsed.status)
 
 
 def find(context: Context, conn: Connection, domain: DomainRow, question: Question, now: datetime) -> Found:
@@ -54,12 +56,8 @@ def find(context: Context, conn: Connection, domain: DomainRow, question: Questi
     if not question.tags:
         return found
     rows, ambiguous = found.rows, set(found.ambiguous)
-    owners = stored.owners(conn, domain.id, question.tags)
     moment = now.timestamp()
-    for index, tag in enumerate(question.tags):
-        owner = owners.get(tag)
-        if owner is None:
-            continue
+    for index, owner in _owners(context, conn, domain, question):
         serial, _, status, nonce, expires = owner
         if status != 0 or (expires is not None and expires <= moment):
             continue
@@ -69,6 +67,21 @@ def find(context: Context, conn: Connection, domain: DomainRow, question: Questi
         elif index not in ambiguous:
             rows[index] = (serial, nonce)
     return Found(rows, frozenset(ambiguous), found.above)
+
+
+def _owners(
+    context: Context, conn: Connection, domain: DomainRow, question: Question
+) -> Iterator[tuple[int, stored.Owner]]:
+    """The entry that each text stands for as a stored string, with its place; under any lookup key in use."""
+    rest = list(range(len(question.texts)))
+    for version in tagging.in_use(conn, domain.id):
+        if version == domain.lookup[0]:
+            tags = [question.tags[at] for at in rest]
+        else:
+            tags = stored.tags(context, domain, [question.texts[at] for at in rest], version)
+        owners = stored.owners(conn, domain.id, tags)
+        yield from ((at, owners[tag]) for at, tag in zip(rest, tags, strict=True) if tag in owners)
+        rest = [at for at, tag in zip(rest, tags, strict=True) if tag not in owners]
 
 
 def asked(context: Context, conn: Connection, domain: DomainRow, question: Question, who: str, request: str) -> Found:

@@ -51,7 +51,7 @@ async def pseudonymize(
 
     def create(conn: Connection) -> tuple[int, int, rows.Fetched, list[bool], Batch]:
         policy.require_open(conn, domain.id)
-        batch = consent_gate.admit(context, conn, domain, asked)
+        batch = consent_gate.admit(context, conn, domain, asked.settled(context, conn, domain))
         consent_gate.note(context, conn, domain, caller.name, request, batch.errors)
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
         known = _live(context, conn, domain, batch.tags, request)
@@ -67,7 +67,7 @@ async def pseudonymize(
     def get(conn: Connection) -> tuple[int, int, rows.Fetched, list[bool], Batch]:
         now = context.clock()
         policy.require_keys(conn, domain.id, now)
-        batch = consent_gate.admit(context, conn, domain, asked)
+        batch = consent_gate.admit(context, conn, domain, asked.found_by(context, conn, domain))
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
         known = _unexpired(rows.known(context, conn, domain.id, batch.tags), now)
         found = [known[tag][0] for tag in batch.tags if tag in known]
@@ -122,7 +122,7 @@ async def additional(
     marks = idempotency.marks(context, domain, key, msgspec.json.encode(body))
 
     def effect(conn: Connection) -> tuple[int, bool, list[tuple[int, bytes] | None], rows.Fetched, Batch]:
-        admitted = consent_gate.admit(context, conn, domain, batch)
+        admitted = consent_gate.admit(context, conn, domain, batch.settled(context, conn, domain))
         record = idempotency.find(conn, domain, marks)
         if record is not None:
             policy.require_keys(conn, domain.id, context.clock())

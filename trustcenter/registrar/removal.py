@@ -79,9 +79,10 @@ async def _remove(
             lookup.alarm(context, conn, domain, asked_for, caller.name, request)
             found = [[row[0]] if row else [] for row in asked_for.rows]
         else:
-            known = rows.known(context, conn, domain.id, batch.tags)
+            tags = batch.settled(context, conn, domain).tags
+            known = rows.known(context, conn, domain.id, tags)
             asked_for = Found([])
-            found = [[row.serial for row in known.get(tag, ()) if not row.expired(now)] for tag in batch.tags]
+            found = [[row.serial for row in known.get(tag, ()) if not row.expired(now)] for tag in tags]
         serials = sorted({serial for part in found for serial in part})
         if kind == "deleted":
             erase(context, conn, domain.id, serials, rows.DELETED)

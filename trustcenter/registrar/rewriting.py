@@ -1,8 +1,9 @@
-"""The cursor job of a data key's rotation: every sealed original and string is sealed under the new version.
+"""The cursor job of a rotation that rewrites rows: of a data key (`resealing`) or of a lookup key (`retagging`).
 
-In chunks, by serial. A chunk is read from a snapshot, sealed anew beside the writer, and written in one transaction
+In chunks, by serial. A chunk is read from a snapshot, made anew beside the writer, and written in one transaction
 with the cursor, each value only where the one that was read still stands: what was deleted meanwhile stays deleted.
-Sealing is a function of row and key, so a job that was killed anywhere ends with the same bytes as one that was not.
+Tags and seals are functions of row and keys, so a job that was killed anywhere ends with the same bytes as one that
+was not.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final, Protocol, cast
 
 from keys.errors import SealError
 from keys.ids import Purpose
@@ -24,25 +25,28 @@ from trustcenter.errors import TrustCenterError, VerificationError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import drawn, issue, rotation, rotation_record, sealing
+from . import resealing, retagging, rotation_record, rotation_show, stored_values, tagging
 from .context import Context
 from .domains import DomainRow
 from .rotation_record import Rotation
+from .stored_values import Part
 
-CHUNK: Final = 4_000  # rows in one transaction
+CHUNK = 4_000  # rows in one transaction
 BESIDE_SMALL: Final = 500  # the same while small requests arrive
+CHECKED: Final = 1_000  # rows that a verification looks at together
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Values:
-    """Sealed values of a chunk, with what they are bound to. `table` says where they lie."""
+class _Work(Protocol):
+    """What is done to the values of a chunk; modules stand for it."""
 
-    table: str
-    serials: list[int]
-    nonces: list[bytes]
-    boxes: list[bytes]
-    aads: list[bytes]
+    def make(self, context: Context, domain: DomainRow, found: Rotation, part: Part) -> Any: ...
+    def write(self, context: Context, conn: Connection, domain: DomainRow, made: Any) -> None: ...
+    def check(self, context: Context, conn: Connection, domain: DomainRow, found: Rotation, part: Part) -> bool: ...
+
+
+def _work(found: Rotation) -> _Work:
+    return cast(_Work, retagging if found.purpose is Purpose.LOOKUP else resealing)
 
 
 def start(context: Context, ident: str) -> None:
@@ -84,98 +88,65 @@ async def run(context: Context, ident: str) -> Rotation:
         StoreUnavailableError: the database cannot be written now.
     """
     found = await context.db.read(lambda conn: rotation_record.find(conn, ident))
-    domain = await context.db.read(lambda conn: rotation.by_scope(conn, found.scope))
+    domain = await context.db.read(lambda conn: rotation_show.by_scope(conn, found.scope))
     while found.stage is Stage.REWRITING:
         small, began = context.singles is not None and context.singles.busy(), time.perf_counter()
-        size = BESIDE_SMALL if small else CHUNK
-        cursor, mark = found.cursor, found.mark
-        end, count, values = await context.db.read(
-            lambda conn, cursor=cursor, mark=mark, size=size: _read(conn, domain, cursor, mark, size)  # type: ignore[misc]
-        )
-        fresh = [await asyncio.to_thread(_reseal, context, domain, found.to_version, part) for part in values]
-
-        def effect(
-            conn: Connection, end: int = end, count: int = count, values: list[_Values] = values,
-            fresh: list[list[bytes]] = fresh, cursor: int = cursor,
-        ) -> Rotation:  # fmt: skip
-            now = rotation_record.find(conn, ident)
-            if now.stage is not Stage.REWRITING or now.cursor != cursor:
-                return now  # somebody else went on
-            for part, boxes in zip(values, fresh, strict=True):
-                _write(conn, domain, part, boxes)
-            moved = replace(now, cursor=end, done=now.done + count)
-            if end < now.mark:
-                return rotation_record.save(conn, moved)
-            context.audit(
-                conn,
-                Event.KEY_REWRITE,
-                "service",
-                "",
-                domain=domain.name,
-                purpose=now.purpose.value,
-                version=now.to_version,
-                rotation=ident,
-                rows=moved.done,
-            )
-            return rotation_record.step(context, conn, moved, Step.COMPLETE)
-
-        found = await context.db.write(effect)
+        found = await _chunk(context, domain, found, BESIDE_SMALL if small else CHUNK)
         await asyncio.sleep(time.perf_counter() - began if small else 0)  # half of the time is for those who wait
     return found
 
 
-def _read(conn: Connection, domain: DomainRow, cursor: int, mark: int, size: int) -> tuple[int, int, list[_Values]]:
-    """Values of the next rows, the cursor after them, and how many rows they are."""
-    rows = conn.execute(
-        "SELECT serial, nonce, idx, tag, sealed FROM entry WHERE domain = ? AND serial > ? AND serial <= ?"
-        " ORDER BY serial LIMIT ?",
-        (domain.id, cursor, mark, size),
-    ).fetchall()
-    end = rows[-1][0] if len(rows) == size else mark
-    originals, head = _Values("entry", [], [], [], []), issue.seal_head(domain)
-    for serial, nonce, idx, tag, box in rows:
-        if box is not None:
-            ident = issue.row_id(serial, nonce)
-            _add(originals, serial, ident + b"\1", box, head + ident + idx.to_bytes(4, "big") + tag)
-    strings = _Values("stored_string", [], [], [], [])
-    query = (
-        "SELECT s.serial, e.nonce, s.tag, s.sealed FROM stored_string s JOIN entry e"
-        " ON e.domain = s.domain AND e.serial = s.serial"
-        " WHERE s.domain = ? AND s.serial > ? AND s.serial <= ? AND s.sealed IS NOT NULL"
+async def _chunk(context: Context, domain: DomainRow, found: Rotation, size: int) -> Rotation:
+    """Rewrite the next rows; the rotation afterwards, ended with the last of them."""
+    work = _work(found)
+    chunk = await context.db.read(
+        lambda conn: stored_values.read(context, conn, domain, found.cursor, found.mark, size)
     )
-    for serial, nonce, tag, box in conn.execute(query, (domain.id, cursor, end)) if domain.strings else ():
-        ident = issue.row_id(serial, nonce)
-        _add(strings, serial, ident + b"\2", box, drawn.aads(domain, [ident], [tag])[0])
-    return end, len(rows), [part for part in (originals, strings) if part.serials]
+    made = [await asyncio.to_thread(work.make, context, domain, found, part) for part in chunk.parts]
+    left = False
+    if chunk.end >= found.mark and found.purpose is Purpose.LOOKUP:
+        left = await context.db.read(lambda conn: retagging.left_behind(context, conn, domain))
+
+    def effect(conn: Connection) -> Rotation:
+        now = rotation_record.find(conn, found.id)
+        if now.stage is not Stage.REWRITING or now.cursor != found.cursor:
+            return now  # somebody else went on
+        for part in made:
+            work.write(context, conn, domain, part)
+        moved = replace(now, cursor=chunk.end, done=now.done + chunk.rows)
+        if chunk.end < now.mark:
+            return rotation_record.save(conn, moved)
+        return _complete(context, conn, domain, moved, left)
+
+    return await context.db.write(effect)
 
 
-def _add(part: _Values, serial: int, nonce: bytes, box: bytes, aad: bytes) -> None:
-    part.serials.append(serial)
-    part.nonces.append(nonce)
-    part.boxes.append(box)
-    part.aads.append(aad)
-
-
-def _reseal(context: Context, domain: DomainRow, version: int, part: _Values) -> list[bytes]:
-    plain = sealing.unseal_oldest(context, domain, part.nonces, part.boxes, part.aads)
-    return context.keys.seal(domain.uuid, version, part.nonces, plain, part.aads)
-
-
-def _write(conn: Connection, domain: DomainRow, part: _Values, boxes: list[bytes]) -> None:
-    conn.executemany(
-        f"UPDATE {part.table} SET sealed = ? WHERE domain = ? AND serial = ? AND sealed = ?",  # noqa: S608 - constants
-        [(box, domain.id, serial, before) for box, serial, before in zip(boxes, part.serials, part.boxes, strict=True)],
+def _complete(context: Context, conn: Connection, domain: DomainRow, moved: Rotation, left: bool) -> Rotation:
+    """The last chunk is written: nothing is under the old version any more, or what has no original here still is."""
+    if moved.purpose is Purpose.LOOKUP and not left:
+        tagging.set_in_use(conn, domain.id, (moved.to_version,))
+    context.audit(
+        conn,
+        Event.KEY_REWRITE,
+        "service",
+        "",
+        domain=domain.name,
+        purpose=moved.purpose.value,
+        version=moved.to_version,
+        rotation=moved.id,
+        rows=moved.done,
     )
+    return rotation_record.step(context, conn, moved, Step.COMPLETE)
 
 
 async def verify(context: Context, caller: Principal, request: str, found: Rotation) -> api.Rotation:
-    """Check that every sealed value opens under the new version, and count them.
+    """Check every sealed value, and count them: it opens under the new data key and, of a lookup key, is found.
 
     Raises:
         IllegalTransitionError: rows are still being rewritten.
         VerificationError: a value does not open; the rotation stays where it is.
     """
-    domain = await context.db.read(lambda conn: rotation.by_scope(conn, found.scope))
+    domain = await context.db.read(lambda conn: rotation_show.by_scope(conn, found.scope))
     checked = 0
     if found.stage in (Stage.CHANGED, Stage.VERIFIED):
         async with aclosing(  # type: ignore[type-var]
@@ -197,25 +168,22 @@ async def verify(context: Context, caller: Principal, request: str, found: Rotat
             purpose=Purpose(found.purpose).value,
             values=checked,
         )
-        return rotation.describe(context, conn, after)
+        return rotation_show.describe(context, conn, after)
 
     return await context.db.write(effect)
 
 
 def _check(context: Context, conn: Connection, domain: DomainRow, found: Rotation) -> Iterator[int]:
-    cursor, (top,) = (
-        0,
-        conn.execute("SELECT coalesce(max(serial), 0) FROM entry WHERE domain = ?", (domain.id,)).fetchone(),
-    )
+    work, cursor = _work(found), 0
+    (top,) = conn.execute("SELECT coalesce(max(serial), 0) FROM entry WHERE domain = ?", (domain.id,)).fetchone()
     while cursor < top:
-        cursor, _, values = _read(conn, domain, cursor, top, CHUNK)
-        for part in values:
-            try:
-                context.keys.unseal(domain.uuid, found.to_version, part.nonces, part.boxes, part.aads)
-            except SealError:
+        chunk = stored_values.read(context, conn, domain, cursor, top, CHECKED)
+        cursor = chunk.end
+        for part in chunk.parts:
+            if not work.check(context, conn, domain, found, part):
                 raise VerificationError(
-                    "a stored value does not open under the new key",
+                    "a stored value does not open under the new key, or is not found by it",
                     code="rewriting_broken",
                     hint="keep the old key version; trustcenter fsck names what is wrong",
-                ) from None
+                )
             yield len(part.serials)

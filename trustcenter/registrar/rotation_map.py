@@ -28,7 +28,13 @@ from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageE
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import domains, policy, rewriting, rotation, rotation_record
+from . import (
+    domains,
+    policy,
+    rewriting,
+    rotation_record,
+    rotation_show,
+)
 from .context import Context
 from .domains import DomainRow
 from .keyring import INSTANCE
@@ -155,7 +161,7 @@ def _deliverable(
     context: Context, conn: Connection, caller: Principal, ident: str, party: str
 ) -> tuple[DomainRow, Rotation]:
     found = rotation_record.find(conn, ident)
-    domain = domains.find(conn, rotation.by_scope(conn, found.scope).name, caller)
+    domain = domains.find(conn, rotation_show.by_scope(conn, found.scope).name, caller)
     policy.require_keys(conn, domain.id, context.clock())
     if (caller.is_site and party != f"site:{caller.name}") or party not in rotation_record.parties(conn, domain):
         raise NotFoundError(
@@ -169,7 +175,7 @@ def _deliverable(
             code="no_map",
             hint="a pseudonym key has one, from its cut-over on",
         )
-    old = rotation.version_of(context, conn, KeyId(found.scope, found.purpose, found.from_version))
+    old = rotation_show.version_of(context, conn, KeyId(found.scope, found.purpose, found.from_version))
     if old.state is KeyState.DESTROYED:
         raise ConflictError("the old key is destroyed: there is no map any more", code="key_destroyed")
     if old.state is KeyState.COMPROMISED and not _approved(conn, ident, party):
@@ -257,7 +263,7 @@ async def acknowledge(
 
     def effect(conn: Connection) -> api.Rotation:
         found = rotation_record.find(conn, ident)
-        domain = domains.find(conn, rotation.by_scope(conn, found.scope).name, caller)
+        domain = domains.find(conn, rotation_show.by_scope(conn, found.scope).name, caller)
         if (caller.is_site and party != f"site:{caller.name}") or not _is_party(conn, ident, party):
             raise NotFoundError(
                 "this rotation has no such party", code="unknown_party", hint="trustcenter keys rotation show"
@@ -285,7 +291,7 @@ async def acknowledge(
             party=party,
             map_mac=claimed,
         )
-        return rotation.describe(context, conn, found)
+        return rotation_show.describe(context, conn, found)
 
     return await context.db.write(effect)
 
@@ -306,7 +312,7 @@ async def verify(context: Context, caller: Principal, request: str, ident: str) 
     found = await context.db.read(lambda conn: rotation_record.find(conn, ident))
     if shape_of(found.purpose) is not Shape.FLIP:
         return await rewriting.verify(context, caller, request, found)
-    domain = await context.db.read(lambda conn: rotation.by_scope(conn, found.scope))
+    domain = await context.db.read(lambda conn: rotation_show.by_scope(conn, found.scope))
     seen = Pairs()
     if found.from_version and found.stage in (Stage.CHANGED, Stage.VERIFIED):
         now = int(context.clock().timestamp())
@@ -330,7 +336,7 @@ async def verify(context: Context, caller: Principal, request: str, ident: str) 
             pairs=seen.count,
             map_mac=value,
         )
-        return rotation.describe(context, conn, after)
+        return rotation_show.describe(context, conn, after)
 
     return await context.db.write(effect)
 

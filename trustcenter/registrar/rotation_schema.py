@@ -82,4 +82,12 @@ MIGRATIONS = (
         ) STRICT, WITHOUT ROWID;
         """,
     ),
+    Migration(
+        number=410,
+        name="rotation of lookup keys",
+        sql="""
+        -- Versions of the lookup key that rows of the domain may be found by, newest first, a space between them.
+        ALTER TABLE domain ADD COLUMN lookup TEXT NOT NULL DEFAULT '1';
+        """,
+    ),
 )

@@ -46,11 +46,33 @@ def unseal(
     return _unseal(context, domain, living(context, domain), nonces, boxes, aads)
 
 
-def unseal_oldest(
-    context: Context, domain: DomainRow, nonces: Sequence[bytes], boxes: Sequence[bytes], aads: Sequence[bytes]
-) -> list[bytes]:
-    """As `unseal`, for values that are probably of an older version."""
-    return _unseal(context, domain, living(context, domain)[::-1], nonces, boxes, aads)
+def unseal_older(
+    context: Context,
+    domain: DomainRow,
+    version: int,
+    nonces: Sequence[bytes],
+    boxes: Sequence[bytes],
+    aads: Sequence[bytes],
+) -> list[bytes | None]:
+    """The values that are sealed under versions before `version`; None for those that are under it already.
+
+    Raises:
+        SealError: one was changed outside the service, or its key is destroyed.
+    """
+    older = [number for number in living(context, domain)[::-1] if number < version]
+    for number in older:  # mostly all are of one version
+        try:
+            return list(context.keys.unseal(domain.uuid, number, nonces, boxes, aads))
+        except SealError:
+            continue
+    answer: list[bytes | None] = []
+    for index, (nonce, box, aad) in enumerate(zip(nonces, boxes, aads, strict=True)):
+        try:
+            context.keys.unseal(domain.uuid, version, [nonce], [box], [aad])
+            answer.append(None)
+        except SealError:
+            answer.append(_one(context, domain, older, nonce, box, aad, index))
+    return answer
 
 
 def _unseal(

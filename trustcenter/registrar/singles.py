@@ -19,7 +19,7 @@ from trustcenter.errors import QuotaExceededError, TrustCenterError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import batches, issue, newrows, policy, rows
+from . import batches, issue, newrows, policy, rows, tagging
 from .context import Context
 from .domains import DomainRow
 
@@ -146,7 +146,8 @@ def _issue(
     context: Context, conn: Connection, domain: DomainRow, version: int, asks: Sequence[_Ask]
 ) -> list[_Answer] | None:
     """Answers of requests for one domain; None if the day's quota does not suffice for all of them."""
-    tags = context.keys.tags(domain.uuid, issue.LOOKUP_VERSION, [value for ask in asks for value in ask.values])
+    values = [value for ask in asks for value in ask.values]
+    tags = tagging.settle(context, conn, domain, values, tagging.tags(context, domain, values))
     found = context.tags.find(conn, domain.id, tags)
     known = found.rows
     unseen = dict.fromkeys(tag for tag in tags if tag not in known)

@@ -118,6 +118,19 @@ class TagIndex:
             [(domain, tag, serial) for serial, tag in rows],
         )
 
+    def move(self, conn: Connection, domain: int, changes: Sequence[tuple[bytes, bytes, int]]) -> None:
+        """Let rows (old tag, new tag, serial) be found by other tags, which the caller gives to the rows themselves."""
+        old = sorted((self.key(before), domain, serial) for before, _, serial in changes)  # neighbours share pages
+        for table in ("tag_main", "tag_recent"):
+            conn.executemany(f"DELETE FROM {table} WHERE key = ? AND domain = ? AND serial = ?", old)  # noqa: S608
+        if conn.execute("SELECT 1 FROM tag_clash LIMIT 1").fetchone() is not None:
+            conn.executemany(
+                "DELETE FROM tag_clash WHERE domain = ? AND tag = ? AND serial = ?",
+                [(domain, before, serial) for before, _, serial in changes],
+            )
+        if changes:
+            self.add(conn, domain, {after: serial for _, after, serial in changes})
+
     def _clashes(self, conn: Connection, domain: int, tags: Sequence[bytes]) -> Iterator[int]:
         if conn.execute("SELECT 1 FROM tag_clash LIMIT 1").fetchone() is None:
             return
