@@ -14,6 +14,7 @@ from trustcenter.auth import Principal
 from trustcenter.comparator import uploads
 from trustcenter.instance.linking import Linking
 from trustcenter.instance.opening import Instance
+from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
 from trustcenter.registrar import records, runs, study_create
 
@@ -50,7 +51,8 @@ class Joining:
         """Rows and map of a source."""
         room, data = self.instance.comparator, source.rows
         body = api.UploadOpen(version=1, fingerprint=SCHEMA.fingerprint, rows=len(data) // 65, chunks=1)
-        upload = (await self.linking.open_upload(site, self.name, body)).upload
+        await self.linking.settle(site, self.name)
+        upload = (await uploads.open_upload(room, site.name, self.name, body)).upload
         await uploads.put_chunk(room, site.name, self.name, upload, 0, data, hashlib.sha256(data).digest())
         receipt = await uploads.complete(room, site.name, self.name, upload)
         sent = api.MapUpload(receipt=receipt, entries=source.entries())
@@ -78,9 +80,10 @@ class Joining:
 @asynccontextmanager
 async def joining(instance: Instance, name: str = "heart") -> AsyncIterator[Joining]:
     """A study that is still to be created, and the jobs of the instance around it."""
-    linking = Linking(instance)
-    await linking.start()
+    rooms = Rooms(instance)
+    await rooms.start()
+    assert rooms.linking is not None
     try:
-        yield Joining(instance, linking, name)
+        yield Joining(instance, rooms.linking, name)
     finally:
-        await linking.stop()
+        await rooms.stop()

@@ -113,6 +113,9 @@ class Event(StrEnum):
     RELEASE_APPROVE = "approver:release:approve"
     RELEASE_COMPLETE = "registrar:release:complete"
     RELEASE_EXPORT = "operator:release:export"
+    RELEASE_CHANGE = "registrar:release:change"
+    RELEASE_CHANGES_EXPORT = "operator:change:export"
+    RELEASE_ACKNOWLEDGE = "operator:change:acknowledge"
 
     LINKAGE_PROPOSE = "auditor:linkage:propose"
     LINKAGE_APPROVE = "approver:linkage:approve"
@@ -124,6 +127,8 @@ class Event(StrEnum):
     RETENTION_SET = "operator:retention:set"
     DETAIL_DELETE = "operator:detail:delete"
 
+    ROOMS_REJOIN = "registrar:rooms:reconcile"  # one of the two stores was restored alone
+
     # The comparator's own log.
     UPLOAD_OPEN = "site:upload:open"
     UPLOAD_COMPLETE = "site:upload:complete"
@@ -131,6 +136,7 @@ class Event(StrEnum):
     ROWS_ACCEPT = "comparator:rows:accept"
     ROWS_RETIRE = "comparator:rows:retire"
     ROWS_PURGE = "comparator:rows:purge"
+    ROOMS_RECONCILE = "comparator:rooms:reconcile"
     WINDOW_FREEZE = "comparator:window:freeze"
     WINDOW_COMPARE = "comparator:window:compare"
     WINDOW_DELIVER = "comparator:window:deliver"
@@ -174,6 +180,13 @@ COMPARATOR_EVENTS: Final = frozenset(
         Event.ROWS_ACCEPT,
         Event.ROWS_RETIRE,
         Event.ROWS_PURGE,
+        Event.ROOMS_RECONCILE,
+        Event.SITE_CREATE,  # of a comparator of its own, which lets clients in itself
+        Event.STAFF_CREATE,
+        Event.TOKEN_ISSUE,
+        Event.TOKEN_REVOKE,
+        Event.CERTIFICATE_BIND,
+        Event.CERTIFICATE_REVOKE,
         Event.WINDOW_FREEZE,
         Event.WINDOW_COMPARE,
         Event.WINDOW_DELIVER,

@@ -127,6 +127,7 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             return True
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # `ca` may be the service's own certificate, pinned
         try:
             context.load_verify_locations(cadata=self.ca)
         except (ssl.SSLError, ValueError):

@@ -7,6 +7,7 @@ from typing import Any
 
 from keys.store import KeyStore
 from trustcenter.audit import AuditLog, Event
+from trustcenter.auth import Directory
 from trustcenter.config import Limits
 from trustcenter.store import Connection, Database
 
@@ -19,7 +20,12 @@ class Context:
     keys: KeyStore
     log: AuditLog
     limits: Limits
+    directory: Directory | None = None  # of its clients, where the registrar is not in this process
 
     def audit(self, conn: Connection, event: Event, who: str, window: int, **fields: Any) -> int:
         """Append the entry of an effect. It carries the window instead of the clock, and no request identifier."""
         return self.log.append(conn, event, {"who": who, "window": window, **fields})
+
+    def audit_access(self, conn: Connection, event: Event, who: str, _request: str, **fields: Any) -> int:
+        """Append the entry of what was done about clients; it belongs to no window."""
+        return self.audit(conn, event, who, 0, **fields)

@@ -12,9 +12,10 @@ from trustcenter.auth import Operation, Principal
 from trustcenter.auth.certificates import fingerprint
 from trustcenter.auth.limiter import RateLimiter, network
 from trustcenter.errors import ForbiddenError, LimitError, RateLimitedError, UnauthorizedError, UnavailableError
-from trustcenter.instance.opening import Instance
+from trustcenter.instance import cards
+from trustcenter.instance.opened import Instance
 
-from .calls import Route
+from .calls import PEER, Route
 from .refusals import RefusalLog
 
 _NOBODY = Principal("", "nobody", "")
@@ -26,7 +27,8 @@ class Access:
 
     def __init__(self, instance: Instance) -> None:
         limits = instance.config.limits
-        self._registrar = instance.registrar
+        self._gate = instance.gate
+        self._peer = cards.pinned(instance.config)
         self._certificates = instance.config.server.client_certificates != "off"
         self._rates = {
             "reverse": RateLimiter(limits.reverse_per_second, limits.reverse_burst),
@@ -36,7 +38,7 @@ class Access:
         self._failures = RateLimiter(limits.failures_per_minute / 60, limits.failures_per_minute)
         self._bodies_free = limits.bodies_bytes
         self._body_bytes = limits.body_bytes
-        self.refusals = RefusalLog(instance.registrar, limits.refusal_window)
+        self.refusals = RefusalLog(instance.gate, limits.refusal_window)
 
     async def admit(self, request: web.Request, route: Route) -> Principal:
         """The caller, who has one of the route's roles and may call once more.
@@ -47,6 +49,8 @@ class Access:
             ForbiddenError: a valid credential whose role may not call this.
         """
         source = network(request.remote or "")
+        if route.roles == PEER:
+            return self._admit_peer(request, source)
         if not route.roles:
             self._rate(_NOBODY, route, source)
             return _NOBODY
@@ -61,6 +65,23 @@ class Access:
         if principal.is_site and route.path.startswith("/v1/studies/{study}"):
             principal.scope.require(Operation.STUDY)
         return principal
+
+    def _admit_peer(self, request: web.Request, source: str) -> Principal:
+        """The other room, by the certificate that was pinned when the rooms were paired.
+
+        Raises:
+            UnauthorizedError: another certificate, or none. RateLimitedError: too often another one.
+        """
+        self._require_few_failures(source)
+        shown = _shown(request)
+        if self._peer is None or shown != self._peer:
+            self._failures.take(source)
+            raise UnauthorizedError(
+                "only the paired registrar may ask this, by its certificate",
+                code="not_the_peer",
+                hint="pair the rooms anew where a certificate was renewed: trustcenter rooms pair",
+            )
+        return Principal("registrar", "peer", "")
 
     @contextmanager
     def body(self, request: web.Request) -> Iterator[None]:
@@ -102,7 +123,7 @@ class Access:
 
     async def _authenticate(self, request: web.Request, source: str) -> Principal:
         token, certificate = _token(request), self._certificate(request)
-        directory = self._registrar.directory
+        directory = self._gate.directory
         key = hashlib.sha256((certificate or b"") + b"\0" + (token or "").encode()).digest()
         principal = directory.cache.get(key)
         if principal is not None and directory.is_valid(principal):
@@ -115,7 +136,7 @@ class Access:
                 raise UnauthorizedError(
                     "a valid access token is needed", hint="send it as: Authorization: Bearer tc1_..."
                 )
-            principal = await self._registrar.db.read(lambda conn: directory.authenticate(conn, token, certificate))
+            principal = await self._gate.db.read(lambda conn: directory.authenticate(conn, token, certificate))
         except UnauthorizedError:
             self._failures.take(source)
             raise
@@ -134,11 +155,14 @@ class Access:
             )
 
     def _certificate(self, request: web.Request) -> bytes | None:
-        if not self._certificates or request.transport is None:
-            return None
-        tls = request.transport.get_extra_info("ssl_object")
-        der = tls.getpeercert(True) if tls is not None else None
-        return fingerprint(der) if der else None
+        return _shown(request) if self._certificates else None
+
+
+def _shown(request: web.Request) -> bytes | None:
+    """Fingerprint of the certificate that the TLS handshake has verified; None if none was shown."""
+    tls = request.transport.get_extra_info("ssl_object") if request.transport is not None else None
+    der = tls.getpeercert(True) if tls is not None else None
+    return fingerprint(der) if der else None
 
 
 def _token(request: web.Request) -> str | None:

@@ -7,21 +7,21 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp import web
 
-from trustcenter.instance.linking import Linking
-from trustcenter.instance.opening import Instance
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.running import Rooms
 
 from .access import Access
 from .heads import HEADS, Heads
 from .metrics import METRICS, Metrics
-from .middleware import ACCESS, INSTANCE, LINKING, bind, envelope
-from .routes import ROUTES
+from .middleware import ACCESS, INSTANCE, ROOMS, bind, envelope
+from .rooms import routes_of
 
 
 def create_app(instance: Instance) -> web.Application:
     """An application that serves `instance`. The caller opens the instance before and closes it after.
 
     Args:
-        instance: both rooms, opened by `trustcenter.instance.opening.open_instance`.
+        instance: its rooms, opened by `trustcenter.instance.opening.open_instance`.
 
     Returns:
         An application with every route of the interface; it takes up interrupted linkage runs when it starts.
@@ -33,24 +33,24 @@ def create_app(instance: Instance) -> web.Application:
     )
     app[INSTANCE] = instance
     app[ACCESS] = Access(instance)
-    app[LINKING] = Linking(instance)
+    app[ROOMS] = Rooms(instance)
     app[METRICS] = Metrics(instance)
     app[HEADS] = Heads(instance)
     # The first that fits is taken, and the pipelines' routes are asked for most; no two patterns overlap.
-    for route in sorted(ROUTES, key=lambda route: route.kind != "issue"):
+    for route in sorted(routes_of(instance.config.room), key=lambda route: route.kind != "issue"):
         app.router.add_route(route.method, route.path, bind(route), expect_handler=_expect)
-    app.cleanup_ctx.append(_linking)
+    app.cleanup_ctx.append(_rooms)
     app.cleanup_ctx.append(_refusals)
     app.cleanup_ctx.append(_heads)
     app.on_response_prepare.append(_headers)
     return app
 
 
-async def _linking(app: web.Application) -> AsyncIterator[None]:
+async def _rooms(app: web.Application) -> AsyncIterator[None]:
     await app[METRICS].start()
-    await app[LINKING].start()
+    await app[ROOMS].start()
     yield
-    await app[LINKING].stop()
+    await app[ROOMS].stop()
 
 
 async def _refusals(app: web.Application) -> AsyncIterator[None]:

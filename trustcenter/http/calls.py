@@ -12,7 +12,9 @@ import msgspec
 from trustcenter.auth import Principal
 from trustcenter.errors import NotFoundError, UsageError_
 from trustcenter.instance.linking import Linking
-from trustcenter.instance.opening import Instance
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.port import LocalComparator
+from trustcenter.instance.running import Rooms
 
 from .metrics import Metrics
 
@@ -21,6 +23,7 @@ OPERATOR = frozenset({"operator"})
 AUDITOR = frozenset({"auditor"})
 APPROVER = frozenset({"approver"})
 STEWARD = frozenset({"steward"})
+PEER = frozenset({"peer"})  # the other room, by its pinned certificate
 PUBLIC: frozenset[str] = frozenset()
 
 FHIR_TYPES = ("application/fhir+json", "application/fhir+ndjson", "application/x-ndjson")
@@ -33,7 +36,7 @@ class Call:
     """One authenticated request, its body decoded."""
 
     instance: Instance
-    linking: Linking
+    rooms: Rooms
     metrics: Metrics
     principal: Principal
     request_id: str
@@ -41,6 +44,20 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: Any
+
+    @property
+    def linking(self) -> Linking:
+        """What passes between the rooms, as the registrar sees it."""
+        _ = self.instance.registrar  # which is here, or this is refused
+        assert self.rooms.linking is not None
+        return self.rooms.linking
+
+    @property
+    def comparator(self) -> LocalComparator:
+        """The comparator, as the registrar may ask it."""
+        _ = self.instance.comparator
+        assert self.rooms.local is not None
+        return self.rooms.local
 
     def segment(self, name: str) -> str:
         """A path parameter. What cannot be a name of ours does not exist."""

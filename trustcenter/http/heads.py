@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 
 from trustcenter.errors import TrustCenterError
-from trustcenter.instance.opening import Instance
+from trustcenter.instance.opened import Instance
 
 HEAD: Final = "Trust-Log-Head"
 ENTRY: Final = "Trust-Log-Entry"
@@ -29,7 +29,7 @@ class Heads:
     """The registrar's newest signed head, kept for the answers of the next moment."""
 
     def __init__(self, instance: Instance) -> None:
-        self._registrar = instance.registrar
+        self._registrar = instance.registrar_room  # a comparator of its own tells nothing: it knows no requests
         self._note = ""
         self._made = 0.0
         self._making: asyncio.Task[None] | None = None
@@ -45,6 +45,8 @@ class Heads:
 
     def tell(self, request: web.Request, response: web.StreamResponse) -> None:
         """Put the head, and the place of the request's entry, on an answer to a site."""
+        if self._registrar is None:
+            return
         place = self._registrar.log.place_of(request.get("request_id", ""))
         if not request.get("site"):
             return
@@ -57,6 +59,8 @@ class Heads:
 
     async def _make(self) -> None:
         self._made = time.monotonic()
+        if self._registrar is None:
+            return
         try:
             note = await self._registrar.db.read(self._registrar.log.checkpoint)
         except TrustCenterError as error:  # answers go on with the head before; whoever appends is refused there

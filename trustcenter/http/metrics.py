@@ -19,9 +19,10 @@ from typing import Final
 from aiohttp import web
 
 from trustcenter.audit import Event
-from trustcenter.instance.opening import Instance
+from trustcenter.instance.opened import Instance
 from trustcenter.registrar import keycare
 from trustcenter.store import Connection
+from trustcenter.store.database import Activity
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)  # seconds
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -62,36 +63,41 @@ class Metrics:
 
     async def start(self) -> None:
         """From here on pseudonyms are counted."""
-        db = self._instance.registrar.db
-        self._seen = await db.read(lambda conn: int(conn.execute("SELECT size FROM audit_head").fetchone()[0]))
+        if self._instance.registrar_room is not None:
+            self._seen = await self._instance.registrar.db.read(_log_size)
 
     async def render(self) -> str:
         """The whole page."""
         async with self._scraping:
-            registrar, comparator = self._instance.registrar.db, self._instance.comparator.db
-            state = await registrar.read(self._read)
-            comparator_log = await comparator.read(_log_size)
             lines: list[str] = []
             lines += _family("requests_total", "counter", "Requests answered.", self._requests.items())
             lines += self._histograms()
-            issued = (((("site", site),), count) for site, count in self._issued.items())
-            lines += _family("pseudonyms_issued_total", "counter", "Pseudonyms newly issued since the start.", issued)
-            lines += _one("alarms_total", "counter", "Pseudonyms that were never issued: both stores may have leaked.",
-                          self._alarms)  # fmt: skip
-            for room, activity in (("registrar", registrar.activity()), ("comparator", comparator.activity())):
-                lines += _one(f"{room}_commits_total", "counter", "Transactions committed.", activity.commits)
-                lines += _one(f"{room}_operations_total", "counter", "Operations in them: the group size is the ratio.",
-                              activity.operations)  # fmt: skip
-                lines += _one(f"{room}_queue_length", "gauge", "Operations that wait for the writer.", activity.waiting)
-            lines += _one("registrar_log_entries", "gauge", "Entries of the registrar's log.", state.log)
-            lines += _one("comparator_log_entries", "gauge", "Entries of the comparator's log.", comparator_log)
-            lines += _family("key_age_seconds", "gauge", "Age of the oldest active pseudonym key.", state.key_ages)
-            lines += _one("keys_overdue", "gauge", "Keys whose schedule says that they should have been rotated.",
-                          state.keys_overdue)  # fmt: skip
-            lines += _family("key_versions", "gauge", "Key versions by state.", state.key_states)
+            rooms = {"registrar": self._instance.registrar_room, "comparator": self._instance.comparator_room}
+            for room, context in rooms.items():
+                if context is not None:
+                    lines += self._room(room, context.db.activity(), await context.db.read(_log_size))
+            if self._instance.registrar_room is not None:
+                lines += self._pseudonyms(await self._instance.registrar.db.read(self._read))
             lines += self._copies()
-            lines += _family("runs", "gauge", "Linkage runs by state.", state.runs)
             return "\n".join(lines) + "\n"
+
+    def _room(self, room: str, activity: Activity, log: int) -> Iterator[str]:
+        yield from _one(f"{room}_commits_total", "counter", "Transactions committed.", activity.commits)
+        group = "Operations in them: the group size is the ratio."
+        yield from _one(f"{room}_operations_total", "counter", group, activity.operations)
+        yield from _one(f"{room}_queue_length", "gauge", "Operations that wait for the writer.", activity.waiting)
+        yield from _one(f"{room}_log_entries", "gauge", f"Entries of the {room}'s log.", log)
+
+    def _pseudonyms(self, state: _State) -> Iterator[str]:
+        issued = (((("site", site),), count) for site, count in self._issued.items())
+        yield from _family("pseudonyms_issued_total", "counter", "Pseudonyms newly issued since the start.", issued)
+        alarm = "Pseudonyms that were never issued: both stores may have leaked."
+        yield from _one("alarms_total", "counter", alarm, self._alarms)
+        yield from _family("key_age_seconds", "gauge", "Age of the oldest active pseudonym key.", state.key_ages)
+        overdue = "Keys whose schedule says that they should have been rotated."
+        yield from _one("keys_overdue", "gauge", overdue, state.keys_overdue)
+        yield from _family("key_versions", "gauge", "Key versions by state.", state.key_states)
+        yield from _family("runs", "gauge", "Linkage runs by state.", state.runs)
 
     def _copies(self) -> Iterator[str]:
         copies = self._instance.copies
@@ -134,7 +140,6 @@ class Metrics:
             age = (now - datetime.fromisoformat(since)).total_seconds()
             oldest[site] = max(age, oldest.get(site, 0.0))
         return _State(
-            log=size,
             keys_overdue=sum(key.overdue for key in keycare.due(conn, now)),
             key_ages=[((("site", site),), round(age)) for site, age in sorted(oldest.items())],
             key_states=_by_outcome(conn, "SELECT state, count(*) FROM key_version GROUP BY state"),
@@ -144,7 +149,6 @@ class Metrics:
 
 @dataclass(frozen=True)
 class _State:
-    log: int
     keys_overdue: int
     key_ages: list[tuple[Labels, float]]
     key_states: list[tuple[Labels, float]]

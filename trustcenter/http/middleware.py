@@ -21,8 +21,8 @@ from trustcenter.errors import (
     UsageError_,
     http_status,
 )
-from trustcenter.instance.linking import Linking
-from trustcenter.instance.opening import Instance
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.running import Rooms
 from trustcenter.messages.api import Problem, StreamEnd
 
 from . import lines
@@ -33,7 +33,7 @@ from .metrics import METRICS, scrape
 
 INSTANCE: web.AppKey[Instance] = web.AppKey("instance", Instance)
 ACCESS: web.AppKey[Access] = web.AppKey("access", Access)
-LINKING: web.AppKey[Linking] = web.AppKey("linking", Linking)
+ROOMS: web.AppKey[Rooms] = web.AppKey("rooms", Rooms)
 _JSON = ("application/json",)
 _CONTENT_TYPES = {"bytes": ("application/octet-stream",), "fhir": FHIR_TYPES}
 _DECODE_INLINE = 64 * 2**10  # bytes; larger bodies are decoded in a thread
@@ -302,7 +302,7 @@ def bind(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]
         with access.body(request):
             call = Call(
                 instance=request.app[INSTANCE],
-                linking=request.app[LINKING],
+                rooms=request.app[ROOMS],
                 metrics=request.app[METRICS],
                 principal=principal,
                 request_id=request["request_id"],

@@ -9,7 +9,7 @@ import structlog
 
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
-from trustcenter.registrar.context import Context
+from trustcenter.instance.opened import Gate
 
 _log = structlog.get_logger()
 _Key = tuple[Event, str, str]  # event, who, code: every part from a closed list, so there are few
@@ -30,8 +30,8 @@ class RefusalLog:
     way, never the first refusal.
     """
 
-    def __init__(self, context: Context, window: float) -> None:
-        """Args: context: the registrar. window: seconds."""
+    def __init__(self, context: Gate, window: float) -> None:
+        """Args: context: the room whose clients are refused. window: seconds."""
         self._context = context
         self._seconds = window
         self._windows: dict[_Key, _Window] = {}

@@ -34,7 +34,7 @@ def token_create(kind: Literal["site", "staff"]) -> Handler:
     """Handler: a token for a site or person. Operators may renew their own: it grants nothing that they lack."""
 
     async def handle(call: Call) -> Answer:
-        context, owner = call.instance.registrar, _owner(call, kind)
+        context, owner = call.instance.gate, _owner(call, kind)
         if kind == "staff" and (call.body.domains, call.body.operations) != (None, None):
             raise UsageError_("only a site's token can serve for a part", code="scope_of_staff", where="$.operations")
 
@@ -68,7 +68,7 @@ def token_list(kind: Literal["site", "staff"]) -> Handler:
     """Handler: the tokens of a site or person."""
 
     async def handle(call: Call) -> Answer:
-        context, owner = call.instance.registrar, _owner(call, kind)
+        context, owner = call.instance.gate, _owner(call, kind)
 
         def query(conn: Connection) -> list[tuple[str, str, str, str | None, Scope]]:
             context.directory.require(conn, owner)
@@ -95,7 +95,7 @@ def token_revoke(kind: Literal["site", "staff"]) -> Handler:
     """Handler: revoke a token. Once answered, no request gets in with it."""
 
     async def handle(call: Call) -> Answer:
-        context, owner, token = call.instance.registrar, _owner(call, kind), call.segment("token_id")
+        context, owner, token = call.instance.gate, _owner(call, kind), call.segment("token_id")
 
         def effect(conn: Connection) -> None:
             context.directory.revoke_token(conn, owner, token)
@@ -116,7 +116,7 @@ def certificate_bind(kind: Literal["site", "staff"]) -> Handler:
     """Handler: bind a certificate to a site or person."""
 
     async def handle(call: Call) -> Answer:
-        context, owner = call.instance.registrar, _owner(call, kind)
+        context, owner = call.instance.gate, _owner(call, kind)
 
         def effect(conn: Connection) -> api.Certificate:
             found = context.directory.bind_certificate(conn, owner, call.body.certificate)
@@ -140,7 +140,7 @@ def certificate_list(kind: Literal["site", "staff"]) -> Handler:
     """Handler: the certificates of a site or person."""
 
     async def handle(call: Call) -> Answer:
-        context, owner = call.instance.registrar, _owner(call, kind)
+        context, owner = call.instance.gate, _owner(call, kind)
 
         def query(conn: Connection) -> list[Bound]:
             context.directory.require(conn, owner)
@@ -155,7 +155,7 @@ def certificate_revoke(kind: Literal["site", "staff"]) -> Handler:
     """Handler: revoke a certificate. Once answered, no request gets in with it."""
 
     async def handle(call: Call) -> Answer:
-        context, owner, digest = call.instance.registrar, _owner(call, kind), call.segment("fingerprint")
+        context, owner, digest = call.instance.gate, _owner(call, kind), call.segment("fingerprint")
         if not _FINGERPRINT.fullmatch(digest):
             raise NotFoundError("there is no such certificate here", hint="list them to see their fingerprints")
 

@@ -14,7 +14,7 @@ from .calls import APPROVER, OPERATOR, SITE, Answer, Binary, Call, Route
 
 
 async def site_create(call: Call) -> Answer:
-    context, body = call.instance.registrar, call.body
+    context, body = call.instance.gate, call.body
 
     def effect(conn: Connection) -> api.Site:
         created = context.directory.add_site(conn, body.name, body.kind.value, body.title)
@@ -32,12 +32,12 @@ async def site_create(call: Call) -> Answer:
 
 
 async def site_list(call: Call) -> Answer:
-    rows = await call.instance.registrar.db.read(call.instance.registrar.directory.sites)
+    rows = await call.instance.gate.db.read(call.instance.gate.directory.sites)
     return api.Sites(sites=[api.Site(name=n, kind=api.SiteKind(k), title=t, created=c) for n, k, t, c in rows])
 
 
 async def staff_add(call: Call) -> Answer:
-    context, body = call.instance.registrar, call.body
+    context, body = call.instance.gate, call.body
     if body.role is api.StaffRole.APPROVER and body.public_key is None:
         raise UsageError_(
             "an approver needs a personal key",
@@ -69,7 +69,7 @@ async def staff_add(call: Call) -> Answer:
 
 
 async def staff_list(call: Call) -> Answer:
-    rows = await call.instance.registrar.db.read(call.instance.registrar.directory.staff)
+    rows = await call.instance.gate.db.read(call.instance.gate.directory.staff)
     return api.StaffList(
         staff=[api.Staff(name=n, role=api.StaffRole(r), public_key=k, created=c) for n, r, k, c in rows]
     )

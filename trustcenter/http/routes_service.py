@@ -13,8 +13,9 @@ async def healthz(call: Call) -> Answer:
 
 
 async def readyz(call: Call) -> Answer:
-    await call.instance.registrar.db.read(lambda conn: conn.execute("SELECT 1").fetchone())
-    await call.instance.comparator.db.read(lambda conn: conn.execute("SELECT 1").fetchone())
+    for room in (call.instance.registrar_room, call.instance.comparator_room):
+        if room is not None:
+            await room.db.read(lambda conn: conn.execute("SELECT 1").fetchone())
     return api.Health(status="ready")
 
 
@@ -27,11 +28,12 @@ async def version(call: Call) -> Answer:
         encodings=["keyed-passes/1"],
         separation=call.instance.config.separation,
         instance=call.instance.id,
+        room=call.instance.config.room,
     )
 
 
 ROUTES = (
     Route("GET", "/healthz", "healthz", PUBLIC, "The process answers", healthz, None, api.Health),
-    Route("GET", "/readyz", "readyz", PUBLIC, "Both stores answer", readyz, None, api.Health),
+    Route("GET", "/readyz", "readyz", PUBLIC, "The stores of this process answer", readyz, None, api.Health),
     Route("GET", "/version", "version", PUBLIC, "What is running", version, None, api.Version),
 )

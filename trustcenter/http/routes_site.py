@@ -77,7 +77,15 @@ async def own_refs(call: Call) -> Answer:
 
 
 async def upload_open(call: Call) -> Answer:
-    return await call.linking.open_upload(call.principal, call.segment("study"), call.body)
+    study = call.segment("study")
+    if call.instance.registrar_room is not None:
+        await call.linking.settle(call.principal, study)
+    return await uploads.open_upload(call.instance.comparator, call.principal.name, study, call.body)
+
+
+async def upload_settle(call: Call) -> Answer:
+    await call.linking.settle(call.principal, call.segment("study"))
+    return None
 
 
 async def upload_chunk(call: Call) -> Answer:
@@ -151,6 +159,10 @@ ROUTES = (
     Route(
         "GET", "/v1/studies/{study}/records", "ownRecords", SITE, "The caller's mapped records with their refs",
         own_refs, None, None, api.RecordRefs,
+    ),
+    Route(
+        "POST", "/v1/studies/{study}/settlements", "settleUploads", SITE, "Give up uploads without a map, before another is opened",
+        upload_settle, status=204,
     ),
     Route("POST", _UPLOAD, "openUpload", SITE, "Announce rows", upload_open, api.UploadOpen, api.UploadOpened, status=201),
     Route(

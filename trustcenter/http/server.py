@@ -16,8 +16,9 @@ from aiohttp import web
 import trustcenter
 from trustcenter.config import Config, require_safe_address
 from trustcenter.errors import ConfigError, TrustCenterError, UnavailableError
-from trustcenter.instance import notes
-from trustcenter.instance.opening import Instance, open_instance
+from trustcenter.instance import cards, notes
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.opening import open_instance
 from trustcenter.registrar import rewriting
 
 from .app import create_app
@@ -49,6 +50,7 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
         ) from None
     if config.server.client_certificates != "off":
         _require_clients(context, config)
+    _know_peer(context, config)
     return context
 
 
@@ -70,6 +72,19 @@ def renew(context: ssl.SSLContext, config: Config) -> bool:
         return False
     _log.info("certificate renewed")
     return True
+
+
+def _know_peer(context: ssl.SSLContext, config: Config) -> None:
+    """At a comparator of its own: ask for a certificate, and accept the registrar's pinned one; others need none."""
+    card = cards.peer(config)
+    if config.room != "comparator" or card is None:
+        return
+    context.load_verify_locations(cadata=card.certificate)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # this very certificate, whoever signed it
+    if context.verify_mode == ssl.CERT_NONE:
+        context.verify_mode = ssl.CERT_OPTIONAL
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
 
 
 def _require_clients(context: ssl.SSLContext, config: Config) -> None:
@@ -152,10 +167,13 @@ async def serve(config: Config, passphrase: bytes, *, ready: Callable[[str], Non
             )
             host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
             ready(f"{scheme}://{host}:{port}")
-            await rewriting.take_up(instance.registrar)
-            noting = loop.create_task(_take_notes(instance))
-            await stopping.wait()
-            noting.cancel()
+            if instance.registrar_room is None:
+                await stopping.wait()
+            else:
+                await rewriting.take_up(instance.registrar)
+                noting = loop.create_task(_take_notes(instance))
+                await stopping.wait()
+                noting.cancel()
             _log.info("draining")
         finally:
             await runner.cleanup()

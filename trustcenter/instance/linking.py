@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import os
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,19 +21,41 @@ from typing import Final
 import structlog
 
 from trustcenter.auth import Principal
-from trustcenter.comparator import uploads
 from trustcenter.errors import ConflictError, InternalError, TrustCenterError, VerificationError
 from trustcenter.messages import api
-from trustcenter.messages.rooms import EDGE_BYTES, EdgesHeader, StudyPhase, WindowOrder, WindowState
-from trustcenter.registrar import consent, consent_study, deciding, outbox, records, runs, studies, study_moves, study_versions
+from trustcenter.messages.rooms import (
+    EDGE_BYTES,
+    EdgesHeader,
+    Envelope,
+    Settle,
+    Step,
+    StudyPhase,
+    WindowOrder,
+    WindowState,
+)
+from trustcenter.registrar import (
+    applying,
+    consent,
+    consent_study,
+    deciding,
+    ledger,
+    outbox,
+    pairs,
+    records,
+    runs,
+    studies,
+    study_moves,
+    study_versions,
+)
+from trustcenter.store import Connection
 
-from . import places
-from .comparing import Windows
-from .opening import Instance
-from .port import LocalComparator
+from . import places, reconciling
+from .opened import Instance
+from .port import Comparator
 from .workers import Workers
 
 _PATIENCE_SECONDS: Final = 1.0  # between two looks whether a run is still wanted
+_COURIER_SECONDS: Final = 5.0  # between two attempts to deliver, where the rooms are apart
 _log = structlog.get_logger()
 
 
@@ -57,13 +81,12 @@ class _Progress:
 class Linking:
     """Delivers the outbox and runs linkage jobs, one per study, in worker processes."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, comparator: Comparator, workers: Workers) -> None:
         self._instance = instance
         self._progress: dict[str, _Progress] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._workers = Workers(instance.config.workers)
-        self._windows = Windows(instance.config, instance.comparator, self._workers)
-        self._comparator = LocalComparator(instance.comparator, self._windows)
+        self._workers = workers
+        self._comparator = comparator
         self._delivery = asyncio.Lock()
         self._sources: dict[tuple[str, str], asyncio.Lock] = {}
 
@@ -73,6 +96,9 @@ class Linking:
         """Deliver what a crash left in the outbox, end versions that are over, and take up interrupted runs."""
         await study_versions.end_all_due(self._instance.registrar)
         await self.deliver()
+        if self._comparator.apart:
+            task = asyncio.create_task(self._courier())
+            self._tasks.add(task)
         for run in await runs.interrupted(self._instance.registrar):
             self._spawn(run, again=True)
 
@@ -81,30 +107,81 @@ class Linking:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._windows.stop()
-        await self._workers.stop()
 
     # --- messages ----------------------------------------------------------------------------------
 
     async def deliver(self) -> None:
-        """Carry the registrar's waiting messages to the comparator, in order, each until it is acknowledged."""
+        """Carry the registrar's waiting messages to the comparator; if it is out of reach, they wait."""
+        try:
+            await self._deliver()
+        except TrustCenterError as error:
+            if not self._comparator.apart:
+                raise
+            _log.warning("not_delivered", code=error.code)
+
+    async def _deliver(self, *, check: bool = False) -> None:
+        """Carry the waiting messages over, in order, each until it is acknowledged.
+
+        Where they do not follow what the comparator has carried out, one of the rooms was restored, and they are
+        reconciled first.
+
+        Args:
+            check: look even if nothing waits.
+
+        Raises:
+            TrustCenterError: the comparator is out of reach, or refuses.
+        """
         registrar = self._instance.registrar
         async with self._delivery, registrar.db.turn("outbox"):
-            for row_id, message in await registrar.db.read(outbox.waiting):
-                left = await self._comparator.tell(message)
-                if isinstance(message, StudyPhase) and message.purge:
-                    await study_moves.confirm_purge(registrar, message.study, left)
-                await registrar.db.write(lambda conn, row_id=row_id: outbox.done(conn, row_id))  # type: ignore[misc]
+            try:
+                await self._carry_over()
+                if not check:
+                    return
+                step = (await self._comparator.state()).step
+                if step == await registrar.db.read(ledger.step):
+                    return
+            except TrustCenterError as error:
+                if error.code != "rooms_out_of_step":
+                    raise
+            await reconciling.reconcile(registrar, self._comparator)
+            await self._carry_over()
 
-    async def open_upload(self, caller: Principal, study: str, body: api.UploadOpen) -> api.UploadOpened:
-        """Open an upload, dropping what the source left unfinished.
+    async def _carry_over(self) -> None:
+        registrar = self._instance.registrar
+        for row_id in await registrar.db.read(outbox.waiting):
+            before, (kind, payload) = await registrar.db.read(
+                lambda conn, row_id=row_id: (ledger.step(conn), outbox.get(conn, row_id))  # type: ignore[misc]
+            )
+            told = await self._comparator.tell(Envelope(before=before, kind=kind, payload=payload))
+            message = outbox.message(kind, payload)
+            if isinstance(message, StudyPhase) and message.purge:
+                await study_moves.confirm_purge(registrar, message.study, told.left)
+            await registrar.db.write(functools.partial(self._acknowledged, row_id, before.after(kind, payload)))
+
+    async def _courier(self) -> None:
+        """Where the rooms are apart, try again and again."""
+        while True:
+            await asyncio.sleep(_COURIER_SECONDS)
+            await self.deliver()
+
+    @staticmethod
+    def _acknowledged(row_id: int, step: Step, conn: Connection) -> None:
+        ledger.set_step(conn, step)
+        outbox.done(conn, row_id)
+
+    async def settle(self, caller: Principal, study: str) -> None:
+        """Drop what a source left unfinished at the comparator, and take no map for it any more.
 
         Maps and new uploads of one source take turns, and waiting acceptances go first: so the comparator never
         drops rows whose map the registrar has taken.
         """
+        registrar = self._instance.registrar
         async with self._turn(study, caller.name), self._shared_turn(study, caller.name):
-            await self.deliver()
-            return await uploads.open_upload(self._instance.comparator, caller.name, study, body)
+            await registrar.db.read(lambda conn: studies.find(conn, study, caller))
+            await self._deliver()
+            known = await registrar.db.read(lambda conn: ledger.settled(conn, study, caller.name))
+            settled = await self._comparator.settle(Settle(study=study, source=caller.name, sequence=known))
+            await registrar.db.write(lambda conn: ledger.settle(conn, study, caller.name, settled.sequence))
 
     async def accept_map(self, caller: Principal, request: str, study: str, body: api.MapUpload) -> api.MapAccepted:
         """Hand a map to the registrar and its acceptance to the comparator."""
@@ -137,10 +214,10 @@ class Linking:
 
     # --- runs --------------------------------------------------------------------------------------
 
-    async def create(self, caller: Principal, request: str, study: str) -> api.Run:
-        """Queue a run and start it."""
+    async def create(self, caller: Principal, request: str, study: str, mode: str = "window") -> api.Run:
+        """Queue a run and start it; modes: `registrar.runs.create`."""
         await study_versions.end_all_due(self._instance.registrar)
-        run = await runs.create(self._instance.registrar, caller, request, study)
+        run = await runs.create(self._instance.registrar, caller, request, study, mode)
         self._spawn(run)
         return self.describe(run)
 
@@ -177,6 +254,7 @@ class Linking:
             run=run.id,
             study=run.study,
             window=run.window,
+            mode=run.mode,
             state=run.state,
             stage=run.state if ended else progress.stage,
             done=progress.done,
@@ -225,11 +303,19 @@ class Linking:
     async def _run(self, run: runs.RunRow) -> None:
         registrar = self._instance.registrar
         progress = self._progress[run.id]
-        await self.deliver()
+        await self._deliver(check=True)
         await runs.step(registrar, run, "comparing")
         study = await registrar.db.read(lambda conn: studies.find(conn, run.study))
         comparison = studies.parameters_hash(study)
-        order = WindowOrder(study=run.study, version=study.version, window=run.window, parameters_hash=comparison)
+        last = await registrar.db.read(lambda conn: pairs.standing(conn, run.study))
+        order = WindowOrder(
+            study=run.study,
+            version=study.version,
+            window=run.window,
+            parameters_hash=comparison,
+            previous=last.link if last is not None else "",
+            full=run.mode == "full",
+        )
         window = await self._compared(run, order, progress)
         header = window.header
         if header is None or (header.study, header.window) != (run.study, run.window):
@@ -241,9 +327,12 @@ class Linking:
             progress.begin("deciding", 1)
             place = places.database(self._instance.config, "registrar")
             left_out = await registrar.db.read(lambda conn: consent_study.left_out(registrar, conn, run.study))
-            decided = await self._workers.compute(deciding.decide_study, place, run.study, edges, comparison, left_out)
+            with tempfile.TemporaryDirectory(dir=edges.parent, prefix=f"{run.study}-") as changes:
+                task = deciding.Task(run.study, edges, Path(changes), comparison, left_out, run.mode)
+                decided = await self._workers.compute(deciding.decide_study, place, task)
+                await applying.keep_edges(registrar, run, task.changes)
             rows = {source.source: source.rows for source in window.sources}
-            await runs.apply(registrar, run, decided.with_rows(rows), header.edges, header.sha256)
+            await applying.apply(registrar, run, decided.with_rows(rows), header)
         finally:
             await asyncio.to_thread(edges.unlink, missing_ok=True)
         progress.done = 1
@@ -255,12 +344,12 @@ class Linking:
         Raises:
             CancelledRun: it is not wanted any more. InternalError: the comparator could not.
         """
-        window = await self._comparator.start(order)
+        window = await self._comparator.start_window(order)
         progress.begin("comparing", window.total)
         while window.state in ("running", "unknown"):
             await self._checkpoint(run)
             if window.state == "unknown":  # the comparator was restarted, and what it was at is gone
-                window = await self._comparator.start(order)
+                window = await self._comparator.start_window(order)
             progress.done, progress.total = window.done, window.total
             window = await self._comparator.window(run.study, run.window, _PATIENCE_SECONDS)
         if window.state != "delivered":

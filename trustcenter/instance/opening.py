@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from keys.ids import Purpose
@@ -17,6 +16,7 @@ from trustcenter.audit import AuditLog, Event
 from trustcenter.clock import Clock, utc_now
 from trustcenter.comparator import compare, deliveries
 from trustcenter.comparator import context as comparator_context
+from trustcenter.comparator import ledger as comparator_ledger
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
 from trustcenter.errors import ConflictError, NotFoundError, StaleDatabaseError, VerificationError
@@ -36,16 +36,20 @@ from trustcenter.registrar import (
     secret_relay_schema,
 )
 from trustcenter.registrar import context as registrar_context
+from trustcenter.registrar import ledger as registrar_ledger
 from trustcenter.registrar import policy as registrar_policy
 from trustcenter.registrar import schema as registrar_schema
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import INSTANCE, KeyRing
-from trustcenter.store import Connection, Database, Postgres
+from trustcenter.store import Connection, Database, Migration, Postgres
 from trustcenter.store.engine import Engine, Watch
 from trustcenter.store.scrub import scrub
 
-from . import audit_key, fence, notes, places, replaying
+from . import audit_key, cards, fence, notes, places, replaying
 from .continuous import Continuous
+from .opened import Gate
+from .opened import Instance as Instance
+from .parts import keys_path
 from .places import HEAD_NAME as HEAD_NAME
 from .places import RESTORE_PENDING as RESTORE_PENDING
 
@@ -65,14 +69,23 @@ REGISTRAR_MIGRATIONS = (
     *linkage_log.MIGRATIONS,
     *rotation_schema.MIGRATIONS,
     *secret_relay_schema.MIGRATIONS,
+    *registrar_ledger.MIGRATIONS,
 )
 COMPARATOR_MIGRATIONS = (
     *AUDIT_MIGRATIONS,
     *comparator_schema.MIGRATIONS,
     *deliveries.MIGRATIONS,
+    *comparator_ledger.MIGRATIONS,
     *compare.MIGRATIONS,
     fence.COMPARATOR_MIGRATION,
 )
+
+
+def migrations(config: Config, room: str) -> tuple[Migration, ...]:
+    """The schema of a room. A comparator of its own holds its clients; else the registrar does for both."""
+    if room == "registrar":
+        return REGISTRAR_MIGRATIONS
+    return (*COMPARATOR_MIGRATIONS, *auth.MIGRATIONS) if config.room == "comparator" else COMPARATOR_MIGRATIONS
 
 
 async def open_store(config: Config, room: str, *, exclusive: bool = True) -> Database:
@@ -81,25 +94,15 @@ async def open_store(config: Config, room: str, *, exclusive: bool = True) -> Da
     Raises:
         ConflictError: it was moved, and what goes on is elsewhere.
     """
-    migrations = REGISTRAR_MIGRATIONS if room == "registrar" else COMPARATOR_MIGRATIONS
-    db = await Database.open(places.database(config, room), migrations, application=room, exclusive=exclusive)
+    db = await Database.open(
+        places.database(config, room), migrations(config, room), application=room, exclusive=exclusive
+    )
     try:
         await db.read(fence.require_none)
     except BaseException:
         await db.close()
         raise
     return db
-
-
-@dataclass
-class Instance:
-    """Both rooms of one instance, opened."""
-
-    config: Config
-    id: str
-    registrar: registrar_context.Context
-    comparator: comparator_context.Context
-    copies: Continuous
 
 
 def log_origin(instance: str, room: str, epoch: int = 0) -> str:
@@ -123,7 +126,7 @@ def make_log(
 async def open_instance(
     config: Config, passphrase: bytes, clock: Clock = utc_now, *, exclusive: bool = True
 ) -> AsyncIterator[Instance]:
-    """Open both rooms, check them, and close them in order.
+    """Open the rooms that an instance holds, check them, and close them in order.
 
     Args:
         config: of the instance.
@@ -136,68 +139,127 @@ async def open_instance(
         VerificationError: an older database or key store, or one of another instance.
         StoreError: a database that cannot be used.
     """
-    files = config.files
     require_complete(config)
     async with AsyncExitStack() as stack:
         shared = not exclusive and isinstance(places.database(config, "registrar"), Postgres)
-        keys = KeyStore.open(config.path(files.registrar_keys), passphrase, shared=shared)
-        comparator_keys = KeyStore.open(config.path(files.comparator_keys), passphrase)
+        keys = {
+            room: KeyStore.open(keys_path(config, room), passphrase, shared=shared and room == "registrar")
+            for room in config.rooms
+        }
+        card = cards.peer(config)
         copies = Continuous(config, clock)
         await asyncio.to_thread(copies.recover)
         stack.push_async_callback(asyncio.to_thread, copies.settle)
-        stack.callback(_scrub, *_files(config))  # after both are closed
+        stack.callback(_scrub, *_files(config))  # after they are closed
         stack.push_async_callback(asyncio.to_thread, copies.flush)
-        db = await open_store(config, "registrar", exclusive=exclusive)
-        stack.push_async_callback(db.close)
-        comparator_db = await open_store(config, "comparator", exclusive=exclusive)
-        stack.push_async_callback(comparator_db.close)
-
-        instance, database, epoch = await db.read(
-            lambda conn: conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
-        )
-        signs = await db.read(lambda conn: audit_key.current(keys, conn))
-        log = make_log(instance, "registrar", keys, epoch, signs, clock)
-        head = OutsideHead.load(config.path(files.registrar_keys).parent / HEAD_NAME, keys)
-        head.shared = shared
-        ring = KeyRing(keys, clock)
-        comparator_signs = await comparator_db.read(lambda conn: audit_key.current(comparator_keys, conn))
-        registrar = registrar_context.Context(
-            db=db,
-            keys=keys,
-            log=log,
-            head=head,
-            ring=ring,
-            directory=auth.Directory(clock, config.limits.credential_cache),
-            clock=clock,
-            limits=config.limits,
-            separation=config.separation,
-            comparator_key=comparator_keys.public_key(INSTANCE, Purpose.RECEIPT, 1),
-        )
-        comparator = comparator_context.Context(
-            db=comparator_db,
-            keys=comparator_keys,
-            log=make_log(instance, "comparator", comparator_keys, version=comparator_signs),
-            limits=config.limits,
-        )
-
-        _watch(db.engine, log, (instance, database, epoch))
-        await db.read(ring.check_material)
-        size, _ = await db.read(log.head)
-        roots = {head.log_size: await db.read(lambda conn: log.root_at(conn, min(head.log_size, size)))}
-        head.check(instance=instance, database=database, epoch=epoch, log_size=size, root_at=lambda at: roots[at])
-        await _check_comparator(comparator, instance)
+        stores: dict[str, Database] = {}
+        for room in config.rooms:
+            stores[room] = await open_store(config, room, exclusive=exclusive)
+            stack.push_async_callback(stores[room].close)
+        registrar = comparator = None
+        if "registrar" in stores:
+            receipts = keys.get("comparator")
+            if receipts is not None:
+                receipt_key = receipts.public_key(INSTANCE, Purpose.RECEIPT, 1)
+            else:
+                receipt_key = bytes.fromhex(card.receipt_key) if card is not None else b""
+            registrar = await _registrar(
+                config, stores["registrar"], keys["registrar"], clock, receipt_key, shared=shared
+            )
+        if "comparator" in stores:
+            comparator = await _comparator(config, stores["comparator"], keys["comparator"], clock, registrar)
+        instance, gate = await _gate(registrar, comparator, clock)
         stack.push_async_callback(asyncio.to_thread, copies.stop_copying)
-        await asyncio.to_thread(copies.attach, {"registrar": db, "comparator": comparator_db})
-        await _start(registrar)
-        await replaying.carry_out(config, registrar)
-        await notes.take_in(config, registrar)
-        await closing.destroy_due(registrar)
-        await removal.expire_due(registrar)
+        await asyncio.to_thread(copies.attach, stores)
+        if registrar is not None:
+            await _start(registrar)
+            await replaying.carry_out(config, registrar)
+            await notes.take_in(config, registrar)
+            await closing.destroy_due(registrar)
+            await removal.expire_due(registrar)
+        elif comparator is not None:
+            await _note(comparator, Event.INSTANCE_START)
         try:
-            yield Instance(config, instance, registrar, comparator, copies)
+            yield Instance(config, instance, copies, gate, registrar, comparator)
         finally:
-            await rewriting.stop(registrar)
-            await _stop(registrar)
+            if registrar is not None:
+                await rewriting.stop(registrar)
+                await _stop(registrar)
+            elif comparator is not None:
+                await _note(comparator, Event.INSTANCE_STOP)
+
+
+async def _registrar(
+    config: Config, db: Database, keys: KeyStore, clock: Clock, comparator_key: bytes, *, shared: bool
+) -> registrar_context.Context:
+    """The registrar, checked against its key store and its outside head."""
+    instance, database, epoch = await db.read(
+        lambda conn: conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
+    )
+    signs = await db.read(lambda conn: audit_key.current(keys, conn))
+    log = make_log(instance, "registrar", keys, epoch, signs, clock)
+    head = OutsideHead.load(config.path(config.files.registrar_keys).parent / HEAD_NAME, keys)
+    head.shared = shared
+    ring = KeyRing(keys, clock)
+    _watch(db.engine, log, (instance, database, epoch))
+    await db.read(ring.check_material)
+    size, _ = await db.read(log.head)
+    roots = {head.log_size: await db.read(lambda conn: log.root_at(conn, min(head.log_size, size)))}
+    head.check(instance=instance, database=database, epoch=epoch, log_size=size, root_at=lambda at: roots[at])
+    return registrar_context.Context(
+        db=db,
+        keys=keys,
+        log=log,
+        head=head,
+        ring=ring,
+        directory=auth.Directory(clock, config.limits.credential_cache),
+        clock=clock,
+        limits=config.limits,
+        separation=config.separation,
+        comparator_key=comparator_key,
+    )
+
+
+async def _comparator(
+    config: Config, db: Database, keys: KeyStore, clock: Clock, registrar: registrar_context.Context | None
+) -> comparator_context.Context:
+    """The comparator, which is of one instance with its key store, and with the registrar if that is here."""
+    instance, keystore = await db.read(lambda conn: conn.execute("SELECT instance, keystore FROM instance").fetchone())
+    known = instance if registrar is None else await registrar.db.read(_instance_id)
+    if (instance, keystore) != (known, keys.store_id):
+        raise VerificationError(
+            "the comparator's database, its key store and the registrar's belong to different instances",
+            code="foreign_comparator",
+            hint="check the paths in config.toml",
+        )
+    signs = await db.read(lambda conn: audit_key.current(keys, conn))
+    return comparator_context.Context(
+        db=db,
+        keys=keys,
+        log=make_log(instance, "comparator", keys, version=signs),
+        limits=config.limits,
+        directory=auth.Directory(clock, config.limits.credential_cache) if registrar is None else None,
+    )
+
+
+def _instance_id(conn: Connection) -> str:
+    return str(conn.execute("SELECT instance FROM instance").fetchone()[0])
+
+
+async def _gate(
+    registrar: registrar_context.Context | None, comparator: comparator_context.Context | None, clock: Clock
+) -> tuple[str, Gate]:
+    """The instance's id, and the room that lets clients in: the registrar where it is here."""
+    if registrar is not None:
+        return await registrar.db.read(_instance_id), Gate(registrar.db, registrar.directory, clock, registrar.audit)
+    assert comparator is not None
+    assert comparator.directory is not None
+    gate = Gate(comparator.db, comparator.directory, clock, comparator.audit_access)
+    return await comparator.db.read(_instance_id), gate
+
+
+async def _note(comparator: comparator_context.Context, event: Event) -> None:
+    await comparator.db.write(lambda conn: comparator.audit(conn, event, "service", 0))
 
 
 def _watch(engine: Engine, log: AuditLog, identity: tuple[str, str, int]) -> None:
@@ -239,7 +301,7 @@ def require_complete(config: Config) -> None:
 
 
 def _files(config: Config) -> list[Path]:
-    return [place for room in ("registrar", "comparator") if isinstance(place := places.database(config, room), Path)]
+    return [place for room in config.rooms if isinstance(place := places.database(config, room), Path)]
 
 
 def _scrub(*databases: Path) -> None:
@@ -247,16 +309,6 @@ def _scrub(*databases: Path) -> None:
     for database in databases:
         with contextlib.suppress(OSError):  # a full or failing disk: the next stop tries again
             scrub(database)
-
-
-async def _check_comparator(comparator: comparator_context.Context, instance: str) -> None:
-    row = await comparator.db.read(lambda conn: conn.execute("SELECT instance, keystore FROM instance").fetchone())
-    if row is None or row != (instance, comparator.keys.store_id):
-        raise VerificationError(
-            "the comparator's database, its key store and the registrar's belong to different instances",
-            code="foreign_comparator",
-            hint="check the paths in config.toml",
-        )
 
 
 async def _start(registrar: registrar_context.Context) -> None:

@@ -18,7 +18,7 @@ def database(config: Config, room: str) -> Location:
     conninfo = config.postgres.registrar if room == "registrar" else config.postgres.comparator
     if conninfo is not None:
         return Postgres(conninfo)
-    return config.path(config.files.registrar if room == "registrar" else config.files.comparator)
+    return default(config, room)
 
 
 def file(config: Config, room: str) -> Path:
@@ -38,6 +38,11 @@ def file(config: Config, room: str) -> Path:
     return location
 
 
+def default(config: Config, room: str) -> Path:
+    """Where the file of a room's store is, if it is one."""
+    return config.path(config.files.registrar if room == "registrar" else config.files.comparator)
+
+
 def spool(config: Config, room: str) -> Path:
     """Where a room keeps edges on their way: a directory beside its store, in no backup."""
-    return config.path(config.files.registrar if room == "registrar" else config.files.comparator).parent / "spool"
+    return default(config, room).parent / "spool"

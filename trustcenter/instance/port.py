@@ -10,12 +10,19 @@ from typing import Protocol
 
 import msgspec
 
-from trustcenter.comparator import instructions
+import trustcenter
+from trustcenter.comparator import instructions, ledger, reconcile
 from trustcenter.comparator.context import Context
 from trustcenter.messages.rooms import (
     KINDS,
     EdgesHeader,
     Envelope,
+    PeerState,
+    ReconciledRefs,
+    ReconciledStudy,
+    ReconcileRefs,
+    ReconcileStudy,
+    Rejoin,
     Settle,
     Settled,
     StudyPhase,
@@ -24,11 +31,16 @@ from trustcenter.messages.rooms import (
     WindowState,
 )
 
-from .comparing import Windows
+from .comparing import PART_BYTES, Windows
 
 
 class Comparator(Protocol):
     """The comparator as the registrar sees it. Every call may be repeated."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether it is in another process, and may be out of reach."""
+        ...
 
     async def tell(self, envelope: Envelope) -> Told:
         """Have a message carried out, in its place."""
@@ -38,7 +50,23 @@ class Comparator(Protocol):
         """Have what a source staged without a map dropped."""
         ...
 
-    async def start(self, order: WindowOrder) -> WindowState:
+    async def state(self) -> PeerState:
+        """What the comparator is, and how far the exchange of messages is there."""
+        ...
+
+    async def reconcile_study(self, message: ReconcileStudy) -> ReconciledStudy:
+        """Have a study learnt again (M7)."""
+        ...
+
+    async def reconcile_refs(self, message: ReconcileRefs) -> ReconciledRefs:
+        """Have the refs of a range compared (M7)."""
+        ...
+
+    async def rejoin(self, message: Rejoin) -> None:
+        """Go on from a new step (M7)."""
+        ...
+
+    async def start_window(self, order: WindowOrder) -> WindowState:
         """Have a window compared. One that is under way or delivered is described."""
         ...
 
@@ -62,9 +90,38 @@ class Comparator(Protocol):
 class LocalComparator:
     """The comparator in this process."""
 
-    def __init__(self, context: Context, windows: Windows) -> None:
+    apart = False
+
+    def __init__(self, context: Context, windows: Windows, instance: str, separation: str) -> None:
         self._context = context
         self._windows = windows
+        self._instance = instance
+        self._separation = separation
+
+    async def state(self) -> PeerState:
+        """See `Comparator`."""
+        step = await self._context.db.read(ledger.step)
+        return msgspec.convert(
+            {
+                "instance": self._instance,
+                "version": trustcenter.__version__,
+                "separation": self._separation,
+                "step": {"number": step.number, "chain": step.chain},
+            },
+            type=PeerState,
+        )
+
+    async def reconcile_study(self, message: ReconcileStudy) -> ReconciledStudy:
+        """See `Comparator`."""
+        return await reconcile.study(self._context, message)
+
+    async def reconcile_refs(self, message: ReconcileRefs) -> ReconciledRefs:
+        """See `Comparator`."""
+        return await reconcile.refs(self._context, message)
+
+    async def rejoin(self, message: Rejoin) -> None:
+        """See `Comparator`."""
+        await reconcile.rejoin(self._context, message)
 
     async def tell(self, envelope: Envelope) -> Told:
         """See `Comparator`."""
@@ -78,7 +135,7 @@ class LocalComparator:
         """See `Comparator`."""
         return await instructions.settle(self._context, message)
 
-    async def start(self, order: WindowOrder) -> WindowState:
+    async def start_window(self, order: WindowOrder) -> WindowState:
         """See `Comparator`."""
         return await self._windows.start(order)
 
@@ -92,10 +149,14 @@ class LocalComparator:
 
     async def edges(self, header: EdgesHeader) -> AsyncIterator[bytes]:
         """See `Comparator`."""
-        start = 0
-        while part := await self._windows.edges(header.study, header.window, start):
+        number = 0
+        while part := await self.part(header.study, header.window, number):
             yield part
-            start += len(part)
+            number += 1
+
+    async def part(self, study: str, window: int, number: int) -> bytes:
+        """One part of the packed edges of a window; empty after the last."""
+        return await self._windows.edges(study, window, number * PART_BYTES)
 
     async def acknowledge(self, header: EdgesHeader) -> None:
         """See `Comparator`."""

@@ -31,7 +31,7 @@ from trustcenter.store.migrations import APPLICATIONS
 from . import manifest as container
 from . import places
 from .manifest import Manifest
-from .opening import COMPARATOR_MIGRATIONS, REGISTRAR_MIGRATIONS, RESTORE_PENDING
+from .opening import RESTORE_PENDING, migrations
 from .parts import ROOMS, database_path, head_facts, head_path, keys_path, recompute_log, room_snapshot
 
 _STAGED = ".restore"
@@ -216,10 +216,10 @@ def _alone(config: Config, room: str) -> Iterator[None]:
         finally:
             lock.release()
         return
-    migrations = REGISTRAR_MIGRATIONS if room == "registrar" else COMPARATOR_MIGRATIONS
+    steps = migrations(config, room)
     with suppress(StoreUnavailableError):  # of an older schema: the service will bring it up to date
         try:
-            Database.open_sync(place, migrations, application=room, read_only=True).close_sync()
+            Database.open_sync(place, steps, application=room, read_only=True).close_sync()
         except NotFoundError:
             raise NotFoundError(
                 "the database is empty",
@@ -227,7 +227,7 @@ def _alone(config: Config, room: str) -> Iterator[None]:
                 hint="restore it first, with the server's own tools: docs/how-to/postgresql.md",
                 where=room,
             ) from None
-    db = Database.open_sync(place, migrations, application=room, exclusive=True)
+    db = Database.open_sync(place, steps, application=room, exclusive=True)
     try:
         yield
     finally:

@@ -23,28 +23,33 @@ from trustcenter.errors import ConflictError
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import INSTANCE, KeyRing
 
-from . import tls
+from . import places, tls
 from .opening import HEAD_NAME, make_log, open_store
+from .parts import keys_path
 
-REGISTRAR_KEYS = (Purpose.AUDIT, Purpose.STATE)
-COMPARATOR_KEYS = (Purpose.AUDIT, Purpose.RECEIPT)
+KEYS = {"registrar": (Purpose.AUDIT, Purpose.STATE), "comparator": (Purpose.AUDIT, Purpose.RECEIPT)}
 
-_CONFIG = """\
+_HEAD = """\
 # One instance of the trust center. Every key and its default: docs/reference/config.md
-
+{rooms}
 [server]
-host = "127.0.0.1"
+host = {host}
 port = {port}
 certificate = "tls/server.pem"
 key = "tls/server.key"
 
 [files]
-# These four must never share one backup: docs/how-to/backups.md
-registrar = "registrar/registrar.db"
-registrar_keys = "registrar-keys/registrar.keys"
-comparator = "comparator/comparator.db"
-comparator_keys = "comparator-keys/comparator.keys"
-{passphrase}{postgres}"""
+# These must never share one backup: docs/how-to/backups.md
+{files}{passphrase}{postgres}"""
+_ROOMS = """
+# The other room is elsewhere: docs/how-to/separate-rooms.md
+room = "{room}"
+separation = "{separation}"   # process: the other room has the same operator; operator: it has another
+"""
+_FILES = """\
+{room} = "{room}/{room}.db"
+{room}_keys = "{room}-keys/{room}.keys"
+"""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ async def create(
     host: str = "127.0.0.1",
     names: tuple[str, ...] = (),
     postgres: config.Postgres = config.Postgres(),  # noqa: B008 - frozen
+    room: str = "both",
+    separation: str = "process",
 ) -> Created:
     """Create an instance in `directory`, which must be empty or missing.
 
@@ -76,6 +83,8 @@ async def create(
         host: the address the service will listen on.
         names: further names or addresses in the server's certificate.
         postgres: databases in the place of files; both or none, and empty ones.
+        room: which rooms it holds: both, registrar or comparator.
+        separation: of a room of its own: process or operator.
 
     Raises:
         ConfigError: a connection string that is not safe, or the same for both rooms.
@@ -100,30 +109,34 @@ async def create(
         passphrase = secrets.token_urlsafe(32).encode()
         _write_private(passphrase_file, passphrase + b"\n")
         line = 'passphrase = "passphrase"\n'
-    _write_private(
-        directory / "config.toml",
-        _CONFIG.format(port=port, passphrase=line, postgres=_postgres(postgres)).replace("127.0.0.1", host, 1).encode(),
+    rooms = config.ROOMS if room == "both" else (room,)
+    text = _HEAD.format(
+        rooms="" if room == "both" else _ROOMS.format(room=room, separation=separation),
+        host=json.dumps(host),
+        port=port,
+        files="".join(_FILES.format(room=one) for one in rooms),
+        passphrase=line,
+        postgres=_postgres(postgres),
     )
+    _write_private(directory / "config.toml", text.encode())
     settings = config.load(directory)
-    for relative in (
-        settings.files.registrar,
-        settings.files.registrar_keys,
-        settings.files.comparator,
-        settings.files.comparator_keys,
-    ):
-        settings.path(relative).parent.mkdir(mode=0o700)
+    for one in rooms:
+        for path in (places.default(settings, one), keys_path(settings, one)):
+            path.parent.mkdir(mode=0o700)
     ca = tls.create(directory / "tls", host, names)
+    if room == "registrar":
+        tls.create_peer(directory / "tls")
 
-    instance, database = uuids.uuid4().hex, uuids.uuid4().hex
-    registrar_keys = KeyStore.create(settings.path(settings.files.registrar_keys), passphrase)
-    registrar_keys.add([KeyId(INSTANCE, purpose, 1) for purpose in REGISTRAR_KEYS])
-    comparator_keys = KeyStore.create(settings.path(settings.files.comparator_keys), passphrase)
-    comparator_keys.add([KeyId(INSTANCE, purpose, 1) for purpose in COMPARATOR_KEYS])
-
-    registrar_log = make_log(instance, "registrar", registrar_keys)
-    comparator_log = make_log(instance, "comparator", comparator_keys)
-    token = await _fill_registrar(settings, instance, database, registrar_keys, registrar_log)
-    await _fill_comparator(settings, instance, comparator_keys, comparator_log)
+    instance, token, fingerprints = uuids.uuid4().hex, "", {}
+    for one in rooms:
+        keys = KeyStore.create(keys_path(settings, one), passphrase)
+        keys.add([KeyId(INSTANCE, purpose, 1) for purpose in KEYS[one]])
+        log = make_log(instance, one, keys)
+        if one == "registrar":
+            token = await _fill_registrar(settings, instance, uuids.uuid4().hex, keys, log)
+        else:
+            token = await _fill_comparator(settings, instance, keys, log) or token
+        fingerprints[one] = fingerprint(log.vkey)
 
     operator = directory / "operator.toml"
     Connection(url=f"https://{host}:{port}", ca=ca, token=token, staff="operator").save(operator)
@@ -131,10 +144,7 @@ async def create(
         directory=directory,
         instance=instance,
         operator=operator,
-        fingerprints={
-            "registrar": fingerprint(registrar_log.vkey),
-            "comparator": fingerprint(comparator_log.vkey),
-        },
+        fingerprints=fingerprints,
         passphrase_file=passphrase_file,
     )
 
@@ -150,7 +160,7 @@ async def _fill_registrar(settings: config.Config, instance: str, database: str,
                 "INSERT INTO instance VALUES (1,?,?,0,?,?,?)",
                 (instance, database, keys.store_id, keys.generation, stamp(utc_now())),
             )
-            for purpose in REGISTRAR_KEYS:
+            for purpose in KEYS["registrar"]:
                 ring.add(conn, KeyId(INSTANCE, purpose, 1), KeyState.ACTIVE)
             directory.add_staff(conn, "operator", "operator", None)
             token = directory.issue_token(conn, staff="operator")
@@ -171,16 +181,22 @@ async def _fill_registrar(settings: config.Config, instance: str, database: str,
     return token
 
 
-async def _fill_comparator(settings: config.Config, instance: str, keys: KeyStore, log: AuditLog) -> None:
+async def _fill_comparator(settings: config.Config, instance: str, keys: KeyStore, log: AuditLog) -> str:
+    """Returns the token of the first operator, where this room lets clients in."""
     db = await open_store(settings, "comparator")
+    directory = auth.Directory()
     try:
 
-        def effect(conn: store.Connection) -> None:
-
+        def effect(conn: store.Connection) -> str:
             conn.execute("INSERT INTO instance VALUES (1,?,?)", (instance, keys.store_id))
+            token = ""
+            if settings.room == "comparator":
+                directory.add_staff(conn, "operator", "operator", None)
+                token = directory.issue_token(conn, staff="operator").token
             log.append(conn, Event.INSTANCE_INITIALISE, {"who": "service", "window": 0, "instance": instance})
+            return token
 
-        await db.write(effect)
+        return await db.write(effect)
     finally:
         await db.close()
 

@@ -71,6 +71,32 @@ def create(directory: Path, host: str, names: tuple[str, ...] = ()) -> str:
     return pem.decode()
 
 
+def create_peer(directory: Path) -> None:
+    """Make the certificate with which the registrar calls the comparator, peer.pem and peer.key: pinned, not signed.
+
+    Args:
+        directory: that of the server's certificate.
+    """
+    now = utc_now() - timedelta(minutes=5)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "trustcenter registrar")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=CA_DAYS))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(sign_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    _write(directory / "peer.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    _write(directory / "peer.key", _private(key), 0o600)
+
+
 def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=True,

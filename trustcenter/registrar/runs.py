@@ -116,7 +116,10 @@ async def create(context: Context, caller: Principal, request: str, study_name: 
                 hint="sites upload with: trustcenter study upload",
             )
         window = conn.execute(
-            "SELECT coalesce(max(window_number), 0) + 1 FROM run WHERE study = ?", (study_name,)
+            "SELECT 1 + CASE WHEN s.window_floor > coalesce(max(r.window_number), 0) THEN s.window_floor"
+            " ELSE coalesce(max(r.window_number), 0) END"
+            " FROM study s LEFT JOIN run r ON r.study = s.name WHERE s.name = ? GROUP BY s.window_floor",
+            (study_name,),
         ).fetchone()[0]
         created = stamp(context.clock())
         run = RunRow(os.urandom(16).hex(), study_name, window, "queued", None, None, None, created, None, mode)

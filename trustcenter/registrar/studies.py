@@ -56,10 +56,13 @@ def recipient_domain(study: str, recipient: str) -> str:
 
 def announce(conn: Connection, study: StudyRow) -> None:
     """Tell the comparator of a study that opens, of a source that joins, or of a new version."""
+    outbox.put(conn, "params", current_params(conn, study))
+
+
+def current_params(conn: Connection, study: StudyRow) -> Params:
+    """What the comparator is told about a study as it is now (M0)."""
     rows = conn.execute("SELECT site, left_with FROM participant WHERE study = ?", (study.name,)).fetchall()
-    outbox.put(
-        conn, "params", params(study, [site for site, _ in rows], [site for site, gone in rows if gone is not None])
-    )
+    return params(study, [site for site, _ in rows], [site for site, gone in rows if gone is not None])
 
 
 def params(study: StudyRow, sites: list[str], former: list[str]) -> Params:

@@ -28,6 +28,7 @@ class Version(Message, frozen=True, kw_only=True):
     encodings: list[str]
     separation: str
     instance: Hex16
+    room: str = "both"  # both | registrar | comparator: what this process serves
 
 
 class Health(Message, frozen=True, kw_only=True):

@@ -1,0 +1,43 @@
+"""Which operations a process offers: those of the rooms that it holds."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from . import routes_peer
+from .calls import PUBLIC, Answer, Binary, Call, Route
+from .openapi import document
+from .routes import ROUTES
+
+# A comparator of its own has clients, rows and a log; nothing else of the interface is its business.
+_COMPARATOR: Final = frozenset(
+    {
+        *("healthz", "readyz", "version", "metrics"),
+        *("createSite", "listSites", "addStaff", "listStaff"),
+        *("issueToken", "listTokens", "revokeToken", "bindCertificate", "listCertificates", "revokeCertificate"),
+        *("issueStaffToken", "listStaffTokens", "revokeStaffToken"),
+        *("bindStaffCertificate", "listStaffCertificates", "revokeStaffCertificate"),
+        *("openUpload", "putChunk", "completeUpload"),
+        *("auditCheckpoint", "auditInclusion", "auditConsistency", "auditExport"),
+    }
+)
+_ROWS: Final = frozenset({"openUpload", "putChunk", "completeUpload"})
+
+
+@cache
+def routes_of(room: str) -> tuple[Route, ...]:
+    """The operations of a process that holds "both" rooms, or one of them."""
+    if room == "both":
+        return ROUTES
+    if room == "registrar":
+        chosen = tuple(route for route in ROUTES if route.name not in _ROWS)
+    else:
+        chosen = (*(route for route in ROUTES if route.name in _COMPARATOR), *routes_peer.ROUTES)
+
+    async def openapi(_: Call) -> Answer:
+        return Binary(document(described), "application/json")
+
+    own = Route("GET", "/openapi.json", "openapi", PUBLIC, "This description", openapi, None, "bytes")
+    described = (own, *(route for route in chosen if route.name != "openapi"))
+    return described

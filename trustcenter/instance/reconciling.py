@@ -1,0 +1,131 @@
+"""M7 at the registrar: bring the two rooms together again after one of their stores was restored alone.
+
+Refs that only the registrar has belong to rows that are lost: they are dropped with all refs of their records, so that
+the site's next upload, which sends the difference, brings those records again. Rows that only the comparator has are
+dropped there. The next window compares everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+
+from trustcenter.audit import Event
+from trustcenter.messages.rooms import ReconcileRefs, ReconcileStudy, Rejoin, Retire, Step, StudyPhase
+from trustcenter.registrar import ledger, outbox, studies, study_states
+from trustcenter.registrar.context import Context
+from trustcenter.store import Connection
+
+from .port import Comparator
+
+PAGE_REFS: Final = 200_000
+_REF_BYTES: Final = 16
+_log = structlog.get_logger()
+
+
+async def reconcile(registrar: Context, comparator: Comparator) -> None:
+    """Compare what both rooms hold, study by study, and settle every difference. Begun again, it is harmless."""
+    theirs = (await comparator.state()).step
+    mine = await registrar.db.read(ledger.step)
+    names = await registrar.db.read(_announced)
+    lost = dropped = 0
+    for name in names:
+        message = await registrar.db.read(lambda conn, name=name: _study(conn, name))  # type: ignore[misc]
+        answer = await comparator.reconcile_study(message)
+        missing: list[bytes] = []
+        low = b""
+        while True:
+            page, high = await registrar.db.read(lambda conn, n=name, low=low: _page(conn, n, low))  # type: ignore[misc]
+            found = await comparator.reconcile_refs(ReconcileRefs(study=name, low=low, high=high, refs=b"".join(page)))
+            missing += _unpack(found.missing)
+            dropped += found.dropped
+            if high is None:
+                break
+            low = high
+        lost += await registrar.db.write(
+            lambda conn, n=name, m=missing, w=answer.window: _settle(conn, n, m, w)  # type: ignore[misc]
+        )
+    # A step that neither room was at before: a message of another moment never fits it.
+    step = Step(max(mine.number, theirs.number) + 1, mine.after("reconcile", theirs.chain).chain)
+    await comparator.rejoin(Rejoin(studies=names, step=step))
+
+    def effect(conn: Connection) -> None:
+        ledger.set_step(conn, step)
+        registrar.audit(
+            conn,
+            Event.ROOMS_REJOIN,
+            "service",
+            "",
+            from_step=mine.number,
+            comparator_step=theirs.number,
+            to_step=step.number,
+            records=lost,
+            rows=dropped,
+        )
+
+    await registrar.db.write(effect)
+    _log.warning("rooms_reconciled", records=lost, rows=dropped)
+
+
+def _announced(conn: Connection) -> list[str]:
+    """Studies that the comparator was told of."""
+    query = "SELECT name FROM study WHERE state <> 'draft' ORDER BY name"
+    return [name for (name,) in conn.execute(query)]
+
+
+def _study(conn: Connection, name: str) -> ReconcileStudy:
+    study = studies.find(conn, name)
+    accepted = conn.execute("SELECT upload FROM map WHERE study = ? ORDER BY upload", (name,))
+    (window,) = conn.execute("SELECT coalesce(max(window_number), 0) FROM run WHERE study = ?", (name,)).fetchone()
+    takes_rows = study.state == study_states.StudyState.OPEN
+    return ReconcileStudy(
+        params=studies.current_params(conn, study),
+        phase=StudyPhase(study=name, takes_rows=takes_rows, purge=study.purged is not None),
+        accepted=[upload for (upload,) in accepted],
+        window=window,
+    )
+
+
+def _page(conn: Connection, study: str, low: bytes) -> tuple[list[bytes], bytes | None]:
+    """The next refs of a study in their order, and the last of them if more may follow."""
+    page = [
+        bytes(ref)
+        for (ref,) in conn.execute(
+            "SELECT f.ref FROM record_ref f JOIN participant p ON p.domain = f.domain"
+            " WHERE p.study = ? AND f.ref > ? ORDER BY f.ref LIMIT ?",
+            (study, low, PAGE_REFS),
+        )
+    ]
+    return page, page[-1] if len(page) == PAGE_REFS else None
+
+
+def _settle(conn: Connection, study: str, missing: list[bytes], window: int) -> int:
+    """Drop the refs of records that lost rows; what the comparator still has of them is retired. How many records."""
+    conn.execute(
+        "UPDATE study SET window_floor = CASE WHEN window_floor < ? THEN ? ELSE window_floor END WHERE name = ?",
+        (window, window, study),
+    )
+    records: dict[tuple[int, int], None] = {}
+    for ref in missing:
+        row = conn.execute("SELECT domain, serial FROM record_ref WHERE ref = ?", (ref,)).fetchone()
+        if row is not None:  # else it was withdrawn meanwhile
+            records[row[0], row[1]] = None
+    rest: list[bytes] = []
+    gone = frozenset(missing)
+    for domain, serial in records:
+        held = conn.execute("SELECT ref FROM record_ref WHERE domain = ? AND serial = ?", (domain, serial)).fetchall()
+        rest += [bytes(ref) for (ref,) in held if bytes(ref) not in gone]
+    conn.executemany("DELETE FROM record_ref WHERE domain = ? AND serial = ?", list(records))
+    conn.executemany(
+        "UPDATE record SET state = 'unlinked' WHERE domain = ? AND serial = ? AND state = 'mapped'", list(records)
+    )
+    for start in range(0, len(rest), PAGE_REFS):
+        part = sorted(rest[start : start + PAGE_REFS])
+        outbox.put(conn, "retire", Retire(study=study, refs=b"".join(part)))
+    return len(records)
+
+
+def _unpack(packed: bytes) -> Iterable[bytes]:
+    return [packed[at : at + _REF_BYTES] for at in range(0, len(packed), _REF_BYTES)]

@@ -1,0 +1,123 @@
+"""The comparator in another process: the one connection that the registrar opens, to the paired peer and nobody else.
+
+Mutual TLS with both certificates pinned: the comparator's is the only one that this side trusts, and its side trusts
+ours. What goes over it are messages of `trustcenter.messages.rooms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final, TypeVar
+
+import msgspec
+
+from trustcenter.client.answers import decoded, quoted
+from trustcenter.client.connection import Connection
+from trustcenter.client.settings import Settings
+from trustcenter.client.transport import Transport
+from trustcenter.config import Config
+from trustcenter.errors import UnavailableError
+from trustcenter.messages import rooms
+from trustcenter.messages.common import Message
+
+from . import cards
+
+T = TypeVar("T")
+_SETTINGS: Final = Settings(retry_for=10.0)
+
+
+class RemoteComparator:
+    """`port.Comparator` over HTTPS."""
+
+    apart = True
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._http: Transport | None = None
+
+    async def start(self) -> None:
+        """Make the connection's ends ready; nothing is sent. Without a card of the peer there is none."""
+        card = cards.peer(self._config)
+        if card is None:
+            return
+        files = self._config.files
+        connection = Connection(
+            url=card.url,
+            ca=card.certificate,
+            staff="registrar",
+            certificate=str(self._config.path(files.peer_certificate)),
+            certificate_key=str(self._config.path(files.peer_key)),
+        )
+        self._http = Transport(connection, _SETTINGS)
+        await self._http.__aenter__()
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        http, self._http = self._http, None
+        if http is not None:
+            await http.__aexit__(None, None, None)
+
+    async def state(self) -> rooms.PeerState:
+        """See `port.Comparator`."""
+        return await self._call("GET", "/v1/peer/state", None, rooms.PeerState)
+
+    async def tell(self, envelope: rooms.Envelope) -> rooms.Told:
+        """See `port.Comparator`."""
+        return await self._call("POST", "/v1/peer/messages", envelope, rooms.Told)
+
+    async def settle(self, message: rooms.Settle) -> rooms.Settled:
+        """See `port.Comparator`."""
+        return await self._call("POST", "/v1/peer/settle", message, rooms.Settled)
+
+    async def reconcile_study(self, message: rooms.ReconcileStudy) -> rooms.ReconciledStudy:
+        """See `port.Comparator`."""
+        return await self._call("POST", "/v1/peer/reconcile/study", message, rooms.ReconciledStudy)
+
+    async def reconcile_refs(self, message: rooms.ReconcileRefs) -> rooms.ReconciledRefs:
+        """See `port.Comparator`."""
+        return await self._call("POST", "/v1/peer/reconcile/refs", message, rooms.ReconciledRefs)
+
+    async def rejoin(self, message: rooms.Rejoin) -> None:
+        """See `port.Comparator`."""
+        await self._send("POST", "/v1/peer/reconcile/end", message)
+
+    async def start_window(self, order: rooms.WindowOrder) -> rooms.WindowState:
+        """See `port.Comparator`."""
+        return await self._call("POST", "/v1/peer/windows", order, rooms.WindowState)
+
+    async def window(self, study: str, window: int, patience: float) -> rooms.WindowState:
+        """See `port.Comparator`."""
+        path = f"{_window(study, window)}?patience={int(patience)}"
+        return await self._call("GET", path, None, rooms.WindowState)
+
+    async def cancel(self, study: str, window: int) -> None:
+        """See `port.Comparator`."""
+        await self._send("DELETE", _window(study, window), None)
+
+    async def edges(self, header: rooms.EdgesHeader) -> AsyncIterator[bytes]:
+        """See `port.Comparator`."""
+        number = 0
+        while part := await self._send("GET", f"{_window(header.study, header.window)}/edges/{number}", None):
+            yield part
+            number += 1
+
+    async def acknowledge(self, header: rooms.EdgesHeader) -> None:
+        """See `port.Comparator`."""
+        await self._send("POST", "/v1/peer/applied", header)
+
+    async def _call(self, method: str, path: str, body: Message | None, kind: type[T]) -> T:
+        return decoded(await self._send(method, path, body), kind)
+
+    async def _send(self, method: str, path: str, body: Message | None) -> bytes:
+        if self._http is None:
+            raise UnavailableError(
+                "the registrar is not paired with a comparator",
+                code="not_paired",
+                hint="trustcenter rooms card and rooms pair, on both machines: docs/how-to/separate-rooms.md",
+            )
+        sent = msgspec.json.encode(body) if body is not None else None
+        return await self._http.call(method, path, body=sent, repeatable=True)
+
+
+def _window(study: str, window: int) -> str:
+    return f"/v1/peer/windows/{quoted(study)}/{window:d}"
