@@ -32,6 +32,24 @@ _SUITES: dict[str, tuple[str, dict[str, set[str]], set[str]]] = {
         {"valid", "invalid"},
     ),
     "note_case": ("note.json", {"*": {"name", "vkey", "note", "expect"}}, {"verified", "rejected"}),
+    "bundle2_case": (
+        "bundle2.json",
+        {"*": {"name", "fingerprint", "old_checkpoints", "witnesses", "quorum", "lines", "expect", "where"}},
+        {"verified", "rejected"},
+    ),
+    "decisions_case": (
+        "decisions.json",
+        {"*": {"name", "decisions", "lines", "fingerprint", "expect", "where"}},
+        {"verified", "rejected"},
+    ),
+    "edge_case": (
+        "tree-edges.json",
+        {
+            "inclusion": {"name", "kind", "index", "size", "hash", "path", "root", "expect"},
+            "consistency": {"name", "kind", "old", "new", "path", "old_root", "new_root", "expect"},
+        },
+        {"valid", "invalid"},
+    ),
     "cosignature_case": (
         "cosignature.json",
         {"*": {"name", "vkey", "note", "expect", "time"}},

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trustcenter.audit.entries import Entry
 
 CONTEXT: Final = "trustcenter/linkage-disclosure/1"
+SALT_BYTES: Final = 16
 PREFIX: Final = b"trustcenter/linkage-decision/1\0"
 
 
@@ -87,7 +88,7 @@ def check(decisions: Path, bundles: Sequence[Path], fingerprints: Sequence[str] 
                 erased += not found.salt
                 if found.number != number:
                     raise BundleError("decisions are missing or out of order", where=f"decision {number}")
-                if found.salt:
+                if found.salt or found.detail:
                     runs.add(_open(found))
     except (OSError, msgspec.DecodeError, ValueError):
         raise LocalFileError("the file of decisions cannot be read", code="no_input", where=decisions.name) from None
@@ -99,7 +100,10 @@ def check(decisions: Path, bundles: Sequence[Path], fingerprints: Sequence[str] 
 
 def _open(found: api.LinkageDecision) -> str:
     """The run that a decision names, once it opens its commitment."""
-    digest = hmac.digest(bytes.fromhex(found.salt), PREFIX + found.detail.encode(), "sha256")
+    salt = bytes.fromhex(found.salt)
+    if len(salt) != SALT_BYTES:  # HMAC takes a shorter key for one that ends in zeros
+        raise BundleError("a decision does not open its commitment", where=f"decision {found.number}")
+    digest = hmac.digest(salt, PREFIX + found.detail.encode(), "sha256")
     if digest.hex() != found.leaf:
         raise BundleError("a decision does not open its commitment", where=f"decision {found.number}")
     return str(msgspec.json.decode(found.detail)["run"])

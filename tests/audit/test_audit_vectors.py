@@ -1,0 +1,53 @@
+"""Vectors of bundles of version 2 and of decisions, which were put together without the program."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trustcenter.audit import Witnesses, verify_bundle, verify_log
+from trustcenter.audit.cosign import parse_witness
+from trustcenter.client.audit_decisions import check
+from trustcenter.errors import BundleError
+
+
+def test_bundle_vectors_of_version_2(bundle2_case: dict[str, Any]) -> None:
+    case = bundle2_case
+    raw = "".join(line + "\n" for line in case["lines"]).encode()
+    mark, old, quorum = case["fingerprint"], case["old_checkpoints"], case["quorum"]
+    witnesses = Witnesses(tuple(parse_witness(text) for text in case["witnesses"]), quorum)
+    single = [verify_log.read_key(text, 4) for text in case["witnesses"]]
+
+    def ours() -> None:
+        verify_bundle(io.BytesIO(raw), fingerprint=mark, old_checkpoints=old, witnesses=witnesses)
+
+    if case["expect"] == "verified":
+        ours()
+        verify_log.verify(io.BytesIO(raw), mark, old, single, quorum)
+        return
+    with pytest.raises(BundleError) as caught:
+        ours()
+    assert caught.value.where == case["where"]
+    with pytest.raises(verify_log.Broken) as broken:
+        verify_log.verify(io.BytesIO(raw), mark, old, single, quorum)
+    where = broken.value.args[0]  # that the signature is wrong, or that no known key signed, is one thing to it
+    assert where == case["where"] or {where, case["where"]} == {"signature", "checkpoint"}
+
+
+def test_decision_vectors(decisions_case: dict[str, Any], tmp_path: Path) -> None:
+    case = decisions_case
+    bundle, decisions = tmp_path / "log.ndjson", tmp_path / "decisions.ndjson"
+    bundle.write_text("".join(line + "\n" for line in case["lines"]))
+    decisions.write_text("".join(json.dumps(one) + "\n" for one in case["decisions"]))
+    if case["expect"] == "verified":
+        found = check(decisions, [bundle], [case["fingerprint"]])
+        assert found.decisions == len(case["decisions"])
+        assert found.erased == sum("salt" not in one for one in case["decisions"])
+        return
+    with pytest.raises(BundleError) as caught:
+        check(decisions, [bundle], [case["fingerprint"]])
+    assert caught.value.where == case["where"]

@@ -1,0 +1,257 @@
+"""Logs and bundles of version 2 for the vectors."""
+# ruff: noqa: E501 - one case, one line
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from vector_parts import (
+    COMPARATOR,
+    ONE,
+    ORIGIN,
+    OTHER,
+    SITE,
+    THREE,
+    TWO,
+    WITNESS,
+    Ed25519PrivateKey,
+    b64,
+    canonical,
+    cosigned,
+    head,
+    mark,
+    note,
+    root,
+    vkey,
+)
+
+
+class Log:
+    """A log as the specification describes it, with one key after the other."""
+
+    def __init__(self, origin: str = ORIGIN) -> None:
+        self.origin, self.leaves, self.handovers = origin, list[bytes](), list[str]()
+        self.first = self.key = ONE
+
+    def add(self, event: str, day: str = "2026-11-24", who: str = "anna", **data: Any) -> None:
+        seq = len(self.leaves)
+        entry = {"v": 1, "seq": seq, "event": event, "who": who, "outcome": "done", "data": data}
+        if self.origin.endswith("comparator"):
+            entry["window"] = data.pop("_window", 0)
+        else:
+            entry["time"] = f"{day}T12:00:{seq // 60:02d}.{seq % 60:06d}Z"
+        self.leaves.append(canonical(entry))
+
+    def hashes(self, end: int | None = None) -> list[bytes]:
+        return [hashlib.sha256(b"\0" + leaf).digest() for leaf in self.leaves[:end]]
+
+    def head(self, size: int | None = None) -> str:
+        count = len(self.leaves) if size is None else size
+        return head(count, root(self.hashes(count)), origin=self.origin)
+
+    def signed(self, size: int | None = None, *who: Ed25519PrivateKey) -> str:
+        return note(self.head(size), *(who or (self.key,)), name=self.origin)
+
+    def hand_over(self, new: Ed25519PrivateKey, told: bool = True, **data: Any) -> None:
+        text = self.head()[:-1] + f"\nnext-key {vkey(self.origin, new)}\n"
+        self.handovers.append(note(text, self.key, new, name=self.origin))
+        if told:
+            marks = {
+                word: mark(vkey(self.origin, k))
+                for word, k in (("from_fingerprint", self.key), ("to_fingerprint", new))
+            }
+            self.add("operator:key:rotate", purpose="audit", **{**marks, **data})
+        self.key = new
+
+    def bundle(
+        self, omit: dict[int, int] | None = None, selection: dict[str, Any] | None = None, **other: Any
+    ) -> list[str]:
+        """Lines; `omit` says at which places subtrees of which level stand for entries."""
+        chosen = selection or {}
+        header = {
+            "format": "trustcenter/audit-bundle/2", "handovers": self.handovers, "origin": self.origin,
+            "selection": chosen, "size": len(self.leaves), "vkey": vkey(self.origin, self.first),
+        }  # fmt: skip
+        lines, hashes, at = [canonical({**header, **other.get("header", {})})], self.hashes(), 0
+        while at < len(self.leaves):
+            if omit and at in omit:
+                step = 1 << omit[at]
+                top = root(hashes[at : at + step]).hex()
+                lines.append(f'{{"level":{omit[at]},"omitted":"{top}"}}'.encode())
+            else:
+                step = 1
+                lines.append(b'{"hash":"%s","leaf":%s}' % (hashes[at].hex().encode(), self.leaves[at]))
+            at += step
+        footer: dict[str, Any] = {"checkpoint": other.get("checkpoint") or self.signed()}
+        if chosen:
+            digest = hashlib.sha256(b"".join(text + b"\n" for text in lines)).digest()
+            text = f"trustcenter/audit-extract/1\n{self.origin}\n{b64(digest)}\n"
+            footer["extract"] = note(text, other.get("extractor", self.key), name=self.origin)
+        return [text.decode() for text in [*lines, canonical(footer)]]
+
+
+def rotated(*keys: Ed25519PrivateKey) -> Log:
+    log = Log()
+    log.add("instance:service:initialise", who="service", instance="0f" * 16)
+    log.add("operator:site:create", site="uk-nord")
+    for number, new in enumerate(keys):
+        log.hand_over(new)
+        log.add("site:pseudonym:issue", who="uk-nord", domain="nord", epoch=0, first=number * 10 + 1, count=5)
+    return log
+
+
+def aged(rule: str, deleted: str, **changes: Any) -> Log:
+    """A log in which details are deleted by a rule."""
+    kind, log = "site:pseudonym:reidentify", Log()
+    log.add(kind, "2026-01-01", "uk-nord", commitment="00")
+    log.add(kind, "2026-01-04", "uk-nord", commitment="11")
+    if rule:
+        log.add("operator:retention:set", rule, detail_of=kind, years=1)
+    told = {"detail_of": kind, "years": 1, "since": "", "before": "2026-01-03", "entries": 1, "details": 1, **changes}
+    log.add("operator:detail:delete", deleted, **told)
+    return log
+
+
+def bundles() -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = []
+
+    def case(name: str, lines: list[str], where: str = "", old: list[str] | None = None, **more: Any) -> None:
+        header = json.loads(lines[0])
+        told = {"fingerprint": mark(header["vkey"]), "old_checkpoints": old or [], "witnesses": [], "quorum": 0, **more}
+        cases.append(
+            {"name": name, **told, "lines": lines, "expect": "rejected" if where else "verified", "where": where}
+        )
+
+    one, two = rotated(TWO), rotated(TWO, THREE)
+    case("one handover", one.bundle())
+    case("two handovers", two.bundle())
+    case("no handover, in the form of version 2", rotated().bundle())
+    case("earlier heads by the key of their size", two.bundle(), old=[two.signed(2, ONE), two.signed(4, TWO)])
+    late = [two.signed(4, ONE)]
+    case("an earlier head by a key that had handed over", two.bundle(), "old checkpoint 1", late)
+    case("an earlier head by a key before its turn", two.bundle(), "old checkpoint 1", [two.signed(2, TWO)])
+    case("the checkpoint by the key before", two.bundle(checkpoint=two.signed(None, TWO)), "signature")
+    case("the checkpoint by a stranger", two.bundle(checkpoint=two.signed(None, OTHER)), "signature")
+    text = one.handovers[0].split("\n\n")[0] + "\n"
+    for name, by in (("old", (ONE,)), ("new", (TWO,)), ("a stranger's", (OTHER, TWO))):
+        case(
+            f"a handover with the {name} signature only",
+            one.bundle(header={"handovers": [note(text, *by)]}),
+            "handover 1",
+        )
+    case("a handover that is none", one.bundle(header={"handovers": [one.signed(2, ONE)]}), "handover 1")
+    case("the same handover twice", one.bundle(header={"handovers": one.handovers * 2}), "handover 2")
+    case("handovers in another order", two.bundle(header={"handovers": two.handovers[::-1]}), "handover 1")
+    case("a key that comes back", rotated(TWO, ONE).bundle(), "handover 2")
+    foreign = text.replace(vkey(ORIGIN, TWO), vkey(COMPARATOR, TWO))
+    case(
+        "a handover to a key of another name", one.bundle(header={"handovers": [note(foreign, ONE, TWO)]}), "handover 1"
+    )
+    untold = rotated()
+    untold.hand_over(TWO, told=False)
+    case("a handover after the end", untold.bundle(), "handover 1")
+    untold.add("operator:site:create", site="uk-sued")
+    case("a handover that no entry tells of", untold.bundle(), "entry 2")
+    case("an entry that tells of a handover that is not there", one.bundle(header={"handovers": []}), "entry 2")
+    other = rotated()
+    other.hand_over(TWO, to_fingerprint=mark(vkey(ORIGIN, THREE)))
+    case("an entry that tells of another key", other.bundle(), "entry 2")
+
+    chosen = {"events": ["site:pseudonym:issue"]}
+    case("an extract", two.bundle({0: 1, 4: 0}, chosen))
+    case("an extract of nothing, told by subtrees between handovers", two.bundle({0: 1, 2: 1, 4: 1}, chosen))
+    seven = rotated()
+    for n in range(5):
+        seven.add("operator:site:create", site=f"s{n}")
+    case("an extract over an earlier head", seven.bundle({0: 1, 2: 1, 5: 0}, chosen), old=[seven.signed(4)])
+    case("an extract that jumps over an earlier head", seven.bundle({0: 2}, chosen), "entry 0", [seven.signed(3)])
+    case("an extract that jumps over a handover", two.bundle({0: 2}, chosen), "entry 0")
+    case("entries left out of a whole log", seven.bundle({0: 2}), "entry 0")
+    for name, level in (("beyond the end", 3), ("out of place", 1)):
+        at = 0 if level == 3 else 3
+        lines = seven.bundle({at: 0}, chosen)
+        lines[at + 1] = lines[at + 1].replace('"level":0', f'"level":{level}')
+        case(f"a subtree {name}", lines, f"entry {at}")
+    for name, text in (
+        ("with a leading zero", '"level":00'),
+        ("negative", '"level":-1'),
+        ("with a space", '"level": 0'),
+    ):
+        lines = [part.replace('"level":0', text) for part in seven.bundle({3: 0}, chosen)]
+        case(f"a level {name}", lines, "entry 3")
+    for name, size in (("31", 62), ("33", 66), ("no", 0)):
+        lines = seven.bundle({3: 0}, chosen)
+        lines[4] = f'{{"level":0,"omitted":"{"a" * size}"}}'
+        case(f"a subtree's hash of {name} bytes", lines, "entry 3")
+    lines = seven.bundle({3: 0}, chosen)
+    lines[4] = f'{{"level":0,"omitted":"{"ab" * 32}"}}'
+    case("another hash of a subtree", lines, "entries 0 to 6")
+    hidden = [*seven.bundle({}, chosen)]
+    hidden[1:3] = seven.bundle({0: 1}, chosen)[1:2]
+    case("entries left out after signing", hidden, "extract")
+    case(
+        "another choice than was signed",
+        [seven.bundle({0: 1}, {"site": "s1"})[0], *seven.bundle({0: 1}, chosen)[1:]],
+        "extract",
+    )
+    case("an extract signed by the key before", two.bundle({0: 1}, chosen, extractor=TWO), "extract")
+    bare = seven.bundle({0: 1}, chosen)
+    bare[-1] = json.dumps({"checkpoint": seven.signed()}, separators=(",", ":"), ensure_ascii=False)
+    case("an extract without its note", bare, "checkpoint")
+    for name, change in (
+        ("an unknown word", {"selection": {"colour": "red"}}),
+        ("a number as site", {"selection": {"site": 7}}),
+        ("numbers as events", {"selection": {"events": [7]}}),
+        ("a list as selection", {"selection": []}),
+        ("text as handovers", {"handovers": "x"}),
+        ("a negative size", {"size": -1}),
+        ("text as size", {"size": "7"}),
+        ("the format of version 1", {"format": "trustcenter/audit-bundle/1"}),
+        ("an unknown format", {"format": "trustcenter/audit-bundle/3"}),
+    ):
+        case(f"a header with {name}", seven.bundle(header=change), "header")
+    forked = rotated()
+    forked.add("operator:site:create", site="elsewhere")
+    pair = [seven.signed(3), forked.signed(3)]
+    case("two signed heads of one size", seven.bundle(), "old checkpoint 2", pair)
+    case("an earlier head of another history", seven.bundle(), "entries 0 to 2", pair[1:])
+
+    case("details deleted by a rule", aged("2026-02-01", "2027-01-03").bundle())
+    case("details deleted without a rule", aged("", "2027-01-03").bundle(), "entry 2")
+    case("details deleted a day too early", aged("2026-02-01", "2027-01-02").bundle(), "entry 3")
+    case("details deleted 29 days after the rule", aged("2026-12-05", "2027-01-03").bundle(), "entry 3")
+    case("details deleted 30 days after the rule", aged("2026-12-04", "2027-01-03").bundle())
+    for name, changes in (
+        ("of other years", {"years": 2}), ("of more entries", {"entries": 2}), ("of an event without details", {"detail_of": "site:pseudonym:issue"}),
+        ("of days that are none", {"before": "2026-01-0x"}), ("that leaves out days", {"since": "2026-01-01"}),
+    ):  # fmt: skip
+        case(f"a deletion {name}", aged("2026-02-01", "2027-01-03", **changes).bundle(), "entry 3")
+
+    rooms = Log(COMPARATOR)
+    rooms.add("comparator:window:freeze", who="service", study="s", _window=1)
+    case("a comparator's log, in the form of version 2", rooms.bundle())
+    for word in ("time", "request", "domain", "serials", "commitment"):
+        wrong = Log(COMPARATOR)
+        wrong.add("comparator:window:freeze", who="service", study="s", _window=1, **{word: "x"})
+        case(f"a comparator's entry with {word}", wrong.bundle(), "entry 0")
+
+    seen = seven.signed(3) + cosigned(seven.head(3))
+    wanted = {"witnesses": [vkey(SITE, WITNESS, 4)], "quorum": 1}
+    case("a witness that has cosigned", seven.bundle(), old=[seen], **wanted)
+    case("a witness that has not", seven.bundle(), "witnesses", [seven.signed(3)], **wanted)
+    case(
+        "a wrong cosignature", seven.bundle(), "old checkpoint 1", [seven.signed(3) + cosigned(seven.head(2))], **wanted
+    )
+    case(
+        "a witness of another history",
+        seven.bundle(),
+        "entries 0 to 2",
+        [forked.signed(3) + cosigned(forked.head(3))],
+        **wanted,
+    )
+    case(
+        "a witness that saw nothing", seven.bundle(), "witnesses", [seven.signed(0) + cosigned(seven.head(0))], **wanted
+    )
+    return cases
