@@ -142,8 +142,8 @@ def _domains(conn: Connection, body: api.LogExtract) -> tuple[list[str], list[st
 
 
 async def _note(call: Call, **chosen: object) -> None:
-    # Who took a log out is itself logged, in the registrar's log: the comparator's knows no auditor.
-    context = call.instance.registrar
+    # Who took a log out is itself logged, in the registrar's log; in its own where the comparator is apart.
+    context = call.instance.gate
     room = call.segment("room")
     await context.db.write(
         lambda conn: context.audit(conn, Event.LOG_EXPORT, call.principal.name, call.request_id, room=room, **chosen)
