@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.errors import JoinInputError
-from linkage.rows import EDGE, ROW
+from linkage.rows import EDGE, ROW, blank
 from linkage.words import pack
 
 U8 = NDArray[np.uint8]
@@ -78,7 +78,7 @@ def join(
         progress: called with (pieces done, pieces) from the calling thread; may raise to cancel.
 
     Raises:
-        JoinInputError: wrong dtype, a pass without cap, levels that do not ascend.
+        JoinInputError: wrong dtype, a pass without cap, levels that do not ascend, a filter without or full of bits.
     """
     _check(rows_by_source, levels, caps)
     groups = [_by_pass(rows) for rows in rows_by_source]
@@ -200,6 +200,10 @@ def _check(rows_by_source: Sequence[Rows], levels: Sequence[int], caps: Sequence
         raise JoinInputError("there must be four ascending levels below 256")
     if caps is not None and any(len(r) and int(r["pass"].max()) >= len(caps) for r in rows_by_source):
         raise JoinInputError("a row has a pass that has no cap")
+    if any(blank(rows["filter"]) for rows in rows_by_source):
+        raise JoinInputError(
+            "a filter has zeros only, or ones only", hint="an encoder that works makes none; encode the source again"
+        )
 
 
 def _by_pass(rows: Rows) -> dict[int, I64]:

@@ -125,4 +125,7 @@ class RefIndex:
 
 def _words(refs: U8) -> U64:
     """(…, 16) u1 → (m, 2) u8, as they lie in memory."""
-    return np.ascontiguousarray(refs).reshape(-1, 16).view(np.uint64)
+    whole = np.ascontiguousarray(refs)
+    if not whole.flags.writeable:
+        whole = whole.copy()  # compiled loops take what can be written
+    return whole.reshape(-1, 16).view(np.uint64)

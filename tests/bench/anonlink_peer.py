@@ -25,7 +25,7 @@ def compare(part):
     """Exact comparison of some records of the left source with all of the right one → (similarity, left, right)."""
     left, right, offset = part
     sims, _, (i, j) = find_candidate_pairs([left, right], dice_coefficient_accelerated, THRESHOLDS[0])
-    return [(s, a + offset, b) for s, a, b in zip(sims, i, j)]
+    return [(s, a + offset, b) for s, a, b in zip(sims, i, j, strict=True)]
 
 
 def main() -> None:
