@@ -60,6 +60,7 @@ async def end(center: Opened, name: str, ident: str) -> api.Rotation:
     await rewriting.run(center.context, ident)
     shown = await rotation_map.verify(center.context, OPERATOR, "req", ident)
     await key_proposals.finalize(center.context, OPERATOR, "req", ident)
+    assert shown.old_key_needed == (len(await versions(center, name)) > 1)
     return shown
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trustcenter.client.keys import Step
 
 LISTED = ("rotation", "domain", "purpose", "from_version", "to_version", "stage", "done", "total", "deadline")
-_SHOWN = (*LISTED, "high_water_mark", "started_by", "started", "since", "map_mac")
+_SHOWN = (*LISTED, "high_water_mark", "started_by", "started", "since", "map_mac", "old_key_needed")
 _PARTIES = ("party", "deliveries", "acknowledged", "acknowledged_by")
 _yes = click.option("--yes", is_flag=True, help="Do not ask; for automation.")
 

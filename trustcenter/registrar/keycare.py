@@ -267,6 +267,7 @@ _CANNOT_HEAL = {
     ],
     Purpose.LOOKUP: [
         "whoever has this key and an old copy of the database can test guessed originals against it",
+        "rows without an original here keep the old tag until it is sent again: keys rotation show, old_key_needed",
         "backups of the database from before the rewriting, until they expire",
     ],
     Purpose.DATA: [

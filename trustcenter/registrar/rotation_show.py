@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keys.ids import KeyId
+from keys.ids import KeyId, Purpose
 from trustcenter.auth import Principal
 from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
@@ -51,6 +51,7 @@ def describe(context: Context, conn: Connection, rotation: Rotation) -> api.Rota
         started=rotation.started,
         since=rotation.since,
         map_mac=rotation.map_mac,
+        old_key_needed=rotation.purpose is Purpose.LOOKUP and rotation.from_version in domain.lookup,
         parties=[
             api.RotationParty(
                 party=party.name,

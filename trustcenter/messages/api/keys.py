@@ -88,6 +88,7 @@ class Rotation(Message, frozen=True, kw_only=True):
     since: str
     map_mac: str | None
     parties: list[RotationParty]
+    old_key_needed: bool = False  # of a lookup key: rows without an original here are found by it
 
 
 class Rotations(Message, frozen=True, kw_only=True):
