@@ -29,6 +29,7 @@ SECTIONS: dict[str, tuple[str, str, str]] = {
         "synthetic German sites with households; a practice with nobody in common",
     ),
     "accuracy": ("accuracy_bench", "accuracy", "FEBRL, hospitals, profiles, 48 synthetic cases, beside ECM"),
+    "attack": ("attack_bench", "attacks", "what an attacker with all plaintexts re-identifies at the comparator"),
     "scale": ("scale_bench", "scale", "row files to decided pairs, windows, bad data, Dask, the peer"),
     "keys": ("keys_bench", "keys", "rotation: cut-over, map, verification, data key; what others wait meanwhile"),
     "padding": ("practice_bench", "padding", "small uploads of a practice, alone and padded with decoys"),
