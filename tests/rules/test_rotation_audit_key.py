@@ -7,13 +7,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rules_support import OPERATOR, Files, Opened
 
 from keys.ids import KeyId, Purpose
 from keys.personal import PersonalKey
-from trustcenter.audit import fingerprint, verify_bundle
-from trustcenter.instance import audit_key, checks, reopen
-from trustcenter.instance.opening import Instance, open_instance
+from trustcenter.audit import Event, fingerprint, parse_vkey, verify_bundle
+from trustcenter.errors import BundleError, LogForkedError, StaleDatabaseError, VerificationError
+from trustcenter.instance import audit_key, checks, places, reopen
+from trustcenter.instance.opening import Instance, make_log, open_instance
 
 
 def opened(files: Files):
@@ -108,8 +110,81 @@ async def test_a_reopened_log_begins_with_the_newest_key_and_is_handed_over_agai
         done = reopen.sign(files.config, files.passphrase, name, person, statement)
     assert isinstance(done, reopen.Reopened)
     async with opened(files) as instance:
-        assert audit_key.version_of(instance.registrar.keys, instance.registrar.log._key.public) == 2
+        assert audit_key.version_of(instance.registrar.keys, parse_vkey(instance.registrar.log.vkey).public) == 2
         assert fingerprint(instance.registrar.log.vkey) == done.fingerprint
         assert (await audit_key.rotate(instance, OPERATOR, "req", "registrar")).version == 3
         verify_bundle(io.BytesIO(await bundle(instance, "registrar")))
+    assert files.failures() == []
+
+
+async def test_another_process_goes_on_with_the_key_that_was_handed_over_to(files: Files) -> None:
+    async with opened(files) as instance:
+        context = instance.registrar
+        epoch = (await context.db.read(lambda conn: conn.execute("SELECT epoch FROM instance").fetchone()))[0]
+        other = make_log(instance.id, "registrar", context.keys, epoch)  # as a second process on the same store has it
+        await audit_key.rotate(instance, OPERATOR, "req", "registrar")
+        first = await context.db.write(lambda conn: other.append(conn, Event.LOG_CHECKPOINT, {"who": "clara"}))
+        note = await context.db.read(other.checkpoint)
+        assert int(note.split("\n")[1]) > first
+        assert other.vkey == context.log.vkey
+        for raw in (
+            await context.db.read(lambda conn: b"".join(other.export(conn))),
+            await bundle(instance, "registrar"),
+        ):
+            assert len(verify_bundle(io.BytesIO(raw)).keys) == 2
+        # And the other way round: it hands over, and the first one follows.
+        context.keys.add([KeyId("instance", Purpose.AUDIT, 3)])
+        public, sign = context.keys.public_key("instance", Purpose.AUDIT, 3), audit_key.signer(context.keys, 3)
+        await context.db.write(lambda conn: other.hand_over(conn, public, sign, {"who": "olga"}))
+        assert len(verify_bundle(io.BytesIO(await bundle(instance, "registrar"))).keys) == 3
+        assert parse_vkey(context.log.vkey).public == public
+
+
+async def test_without_the_material_of_the_new_key_nothing_is_signed(files: Files) -> None:
+    async with opened(files) as instance:
+        context = instance.registrar
+        stranger = Ed25519PrivateKey.generate()
+        public = stranger.public_key().public_bytes_raw()
+        await context.db.write(lambda conn: context.log.hand_over(conn, public, stranger.sign, {"who": "olga"}))
+        await context.db.write(lambda conn: context.log.append(conn, Event.LOG_CHECKPOINT, {"who": "clara"}))
+        with pytest.raises(VerificationError):
+            await checkpoint(instance, "registrar")
+
+
+@pytest.mark.parametrize("room", ["registrar", "comparator"])
+async def test_a_backup_of_before_a_rotation_is_restored_and_goes_on(files: Files, tmp_path: Path, room: str) -> None:
+    """The database goes back to before the handover, the key store does not: the log goes on with the key it names."""
+    async with opened(files) as instance:
+        await Opened(instance.registrar).issue("plain", ["kept"])
+        before = await checkpoint(instance, room)
+    folder = places.file(files.config, room).parent
+    shutil.copytree(folder, tmp_path / "old")
+    async with opened(files) as instance:
+        await audit_key.rotate(instance, OPERATOR, "req", room)
+        after = await checkpoint(instance, room)
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "old", folder)
+    if room == "comparator":  # it has no head outside: sites and auditors who hold the later head notice
+        async with opened(files) as instance:
+            context = instance.comparator
+            await context.db.read(lambda conn: context.log.check_extends(conn, before))
+            with pytest.raises((VerificationError, LogForkedError)):
+                await context.db.read(lambda conn: context.log.check_extends(conn, after))
+            raw = await bundle(instance, room)
+            with pytest.raises(BundleError):
+                verify_bundle(io.BytesIO(raw), old_checkpoints=[after])
+            verify_bundle(io.BytesIO(raw), old_checkpoints=[before])
+            assert (await audit_key.rotate(instance, OPERATOR, "req", room)).version == 2  # the material is taken up
+        return
+    with pytest.raises(StaleDatabaseError):  # the head outside was signed with the new key, and is still believed
+        async with opened(files):
+            pass
+    statement = reopen.propose(files.config, files.passphrase).statement
+    for name in ("anna", "bernd"):
+        done = reopen.sign(files.config, files.passphrase, name, PersonalKey.load(files.dir / f"{name}.key"), statement)
+    assert isinstance(done, reopen.Reopened)
+    async with opened(files) as instance:
+        assert await Opened(instance.registrar).issue("plain", ["kept", "new"])
+        report = verify_bundle(io.BytesIO(await bundle(instance, room)))
+        assert report.events["instance:service:reopen"] == 1
     assert files.failures() == []

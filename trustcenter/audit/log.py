@@ -35,6 +35,7 @@ class AuditLog:
         sign: Callable[[bytes], bytes],
         public_key: bytes,
         *,
+        find: Callable[[bytes], Callable[[bytes], bytes] | None] = lambda public: None,
         clock: Clock = utc_now,
     ) -> None:
         """One log.
@@ -44,14 +45,16 @@ class AuditLog:
                 log never asks the clock: its entries carry a window.
             sign: makes a 64-byte Ed25519 signature.
             public_key: the 32 bytes that verify it.
+            find: what signs for another public key of this log, if its material is here: another process on the same
+                store may have handed over to it.
             clock: wall clock, UTC.
         """
         if not valid_name(origin):
             raise ValueError("the origin must not hold spaces or +")
         self.origin = origin
         self.room = entries.room_of(origin)
-        self._sign = sign
-        self._key = Key(origin, public_key)
+        self._signer = Key(origin, public_key), sign  # one object, as threads read it
+        self._find = find
         self._clock = clock
         self._second = (-1, "")
         self._places: dict[str, int] = {}
@@ -66,7 +69,7 @@ class AuditLog:
     @property
     def vkey(self) -> str:
         """The public key in C2SP text form: what an auditor is given, or compares by fingerprint."""
-        return self._key.vkey
+        return self._signer[0].vkey
 
     def hand_over(
         self, conn: Connection, public_key: bytes, sign: Callable[[bytes], bytes], fields: Mapping[str, Any]
@@ -86,29 +89,39 @@ class AuditLog:
         """
         new = Key(self.origin, public_key)
         size, blob, _ = stored.head(conn)
-        note = sign_handover(Checkpoint(self.origin, size, stored.root(blob)), self._key, self._sign, new, sign)
-        chain = self.chain(conn)
+        chain = self._follow(conn)
+        key, sign_old = self._signer
+        note = sign_handover(Checkpoint(self.origin, size, stored.root(blob)), key, sign_old, new, sign)
         open_chain(chain.first, [*(handover.note for handover in chain.handovers), note])
         # Numbers go on over origins: a log that was reopened has the handovers of the one before it in its table.
         (number,) = conn.execute("SELECT coalesce(max(number), 0) + 1 FROM audit_handover").fetchone()
-        conn.execute("INSERT INTO audit_handover VALUES (?,?,?)", (number, self._key.vkey, note))
+        conn.execute("INSERT INTO audit_handover VALUES (?,?,?)", (number, key.vkey, note))
         told = {
             "purpose": "audit",
-            "from_fingerprint": fingerprint(self._key.vkey),
+            "from_fingerprint": fingerprint(key.vkey),
             "to_fingerprint": fingerprint(new.vkey),
         }
         return self.append(conn, Event.KEY_ROTATE, {**fields, **told})
 
     def use(self, public_key: bytes, sign: Callable[[bytes], bytes]) -> None:
         """Sign with this key from now on: the one that was handed over to."""
-        self._key, self._sign = Key(self.origin, public_key), sign
+        self._signer = Key(self.origin, public_key), sign
+
+    def _follow(self, conn: Connection) -> KeyChain:
+        """The keys of this log; signs with the last of them from now on, if its material is here."""
+        chain = self.chain(conn)
+        if chain.last != self._signer[0]:
+            sign = self._find(chain.last.public)
+            if sign is not None:
+                self.use(chain.last.public, sign)
+        return chain
 
     def chain(self, conn: Connection) -> KeyChain:
         """The keys of this log under its present origin."""
         rows = conn.execute("SELECT vkey_before, note FROM audit_handover ORDER BY number").fetchall()
         found = [(parse_vkey(vkey), note) for vkey, note in rows]
         mine = [(key, note) for key, note in found if key.name == self.origin]  # a reopened log counts anew
-        return open_chain(mine[0][0], [note for _, note in mine]) if mine else KeyChain(self._key)
+        return open_chain(mine[0][0], [note for _, note in mine]) if mine else KeyChain(self._signer[0])
 
     def append(self, conn: Connection, event: Event, fields: Mapping[str, Any]) -> int:
         """Append one entry in the caller's transaction; returns its leaf index. See `append_many`."""
@@ -180,8 +193,9 @@ class AuditLog:
     def checkpoint(self, conn: Connection) -> str:
         """The signed note of the current head."""
         size, blob, _ = stored.head(conn)
-        note = sign_note(Checkpoint(self.origin, size, stored.root(blob)).text, self._key, self._sign)
-        self.chain(conn).open(note)  # never hand out what does not verify, such as after a mix-up of keys
+        chain = self._follow(conn)
+        note = sign_note(Checkpoint(self.origin, size, stored.root(blob)).text, *self._signer)
+        chain.open(note)  # never hand out what does not verify, such as after a mix-up of keys
         return note
 
     def check_extends(self, conn: Connection, checkpoint: str) -> None:
@@ -245,7 +259,8 @@ class AuditLog:
         chain = self.chain(conn)
         heads = [*through, *(handover.size for handover in chain.handovers)]
         lines = extract.pruned(start, end, size, rows, wanted, stored.subtree(conn), heads)
-        return extract_lines(chain, size, selection, lines, self.checkpoint(conn), self._sign)
+        checkpoint = self.checkpoint(conn)
+        return extract_lines(chain, size, selection, lines, checkpoint, self._signer[1])
 
     def leaf_hash(self, conn: Connection, index: int) -> bytes:
         """The leaf hash of an entry, 32 bytes.

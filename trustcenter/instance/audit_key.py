@@ -7,6 +7,7 @@ leaves a key that nothing names; the next attempt takes it up.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from keys.ids import KeyId, Purpose
@@ -30,6 +31,18 @@ def version_of(keys: KeyStore, public_key: bytes) -> int:
         if keys.public_key(INSTANCE, Purpose.AUDIT, version) == public_key:
             return version
     return 1
+
+
+def signer(keys: KeyStore, version: int) -> Callable[[bytes], bytes]:
+    """What signs with one version of the audit key."""
+    return lambda message: keys.sign(INSTANCE, Purpose.AUDIT, version, message)
+
+
+def find(keys: KeyStore, public_key: bytes) -> Callable[[bytes], bytes] | None:
+    """What signs for this public half; None if its material is not here."""
+    version = version_of(keys, public_key)
+    known = keys.public_key(INSTANCE, Purpose.AUDIT, version) == public_key
+    return signer(keys, version) if known else None
 
 
 def versions(keys: KeyStore) -> list[int]:
@@ -67,9 +80,7 @@ async def rotate(instance: Instance, caller: Principal, request: str, room: str)
         await asyncio.to_thread(keys.add, [KeyId(INSTANCE, Purpose.AUDIT, after)])
     public = keys.public_key(INSTANCE, Purpose.AUDIT, after)
 
-    def sign(message: bytes) -> bytes:
-        return keys.sign(INSTANCE, Purpose.AUDIT, after, message)
-
+    sign = signer(keys, after)
     old = fingerprint(log.vkey)
 
     def effect(conn: Connection) -> None:

@@ -116,8 +116,9 @@ def make_log(
     """The log of a room, signed with that room's audit key. `epoch` is the registrar's, 0 at the comparator."""
     return AuditLog(
         origin=log_origin(instance, room, epoch),
-        sign=lambda message: keys.sign(INSTANCE, Purpose.AUDIT, version, message),
+        sign=audit_key.signer(keys, version),
         public_key=keys.public_key(INSTANCE, Purpose.AUDIT, version),
+        find=lambda public: audit_key.find(keys, public),
         clock=clock,
     )
 
