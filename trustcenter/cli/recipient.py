@@ -66,3 +66,62 @@ def open_(
     if as_json:
         output.data({"study": study, "release": release_id, "records": lines})
     output.note(f"{lines} records")
+
+
+@recipient.command("changes")
+@click.argument("source", metavar="FILE", type=PATH)
+@click.option("--key", "key_file", type=PATH, required=True, metavar="FILE", help="The recipient's key.")
+@click.option("--study", required=True, metavar="STUDY", help="Study that the changes belong to.")
+@click.option("--map", "join_map", type=PATH, metavar="FILE", help="The opened join map, to be brought up to date.")
+@click.option("--new-map", type=PATH, metavar="FILE", help="With --map: where the map goes as it is now.")
+@click.option("--codes", type=PATH, metavar="FILE", help="Where the codes go that say you acted on withdrawals.")
+@output_option("Where the changes (CSV) go, in the order in which they happened.")
+@passphrase_option
+@force_option
+@json_option
+def changes(
+    source: Path,
+    key_file: Path,
+    study: str,
+    join_map: Path | None,
+    new_map: Path | None,
+    codes: Path | None,
+    target: Path,
+    passphrase_file: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    r"""Open changes to a join map: persons joined, records moved to another person, records withdrawn.
+
+    Delete the data of withdrawn records first, then send the codes to the operator: they are your word for it.
+
+    Example:
+      trustcenter recipient changes changes.sealed --key registry.key --study sepsis \
+        --map joinmap.csv --new-map joinmap-2.csv --codes codes.csv -o changes.csv
+    """
+    from trustcenter.client import changes as work
+    from trustcenter.client.csvstream import write_csv
+    from trustcenter.client.files import require_writable
+    from trustcenter.errors import UsageError_
+
+    from .secret_input import recipient_key
+
+    if (join_map is None) != (new_map is None):
+        raise UsageError_("--map goes with --new-map", code="usage")
+    sources = (source, key_file, *([join_map] if join_map is not None else []))
+    for place in (target, new_map, codes):
+        if place is not None:
+            require_writable(place, sources=sources, force=force)
+    opened = work.open_changes(source, recipient_key(key_file, passphrase_file), study)
+    if join_map is not None and new_map is not None:
+        write_csv(new_map, work.MAP_COLUMNS, work.apply(work.read_map(join_map), opened.changes), force=force)
+    columns = ("kind", "site", "study_pseudonym", "person", "into")
+    lines = [(c.kind, c.site, c.pseudonym, c.person, c.into) for c in opened.changes]
+    write_csv(target, columns, lines, force=force)
+    if codes is not None:
+        write_csv(codes, ("number", "code"), opened.codes, force=force)
+    if as_json:
+        output.data({"study": study, "changes": len(lines), "last": opened.last, "codes": len(opened.codes)})
+    output.note(f"{len(lines)} changes, up to batch {opened.last}")
+    if opened.codes:
+        output.hint("delete the data of withdrawn records, then give the codes to the operator")

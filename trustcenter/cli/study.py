@@ -11,6 +11,7 @@ from trustcenter.errors import UsageError_
 
 from . import output
 from .options import call, confirm, connect_option, json_option, text_or_file
+from .study_changes import changes
 from .study_clearing import clearing
 from .study_results import duplicates, result
 from .study_run import link, release
@@ -247,5 +248,5 @@ def _show(made: object, as_json: bool) -> None:
     output.hint("compare the fingerprint of the recipient's key with the recipient, over the telephone for instance")
 
 
-for command in (secret, register, upload, duplicates, link, clearing, result, release, renew, versions):
+for command in (secret, register, upload, duplicates, link, clearing, result, release, changes, renew, versions):
     study.add_command(command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
@@ -12,6 +12,9 @@ from trustcenter.messages.words import ClearingReason
 
 from . import output
 from .options import PATH, call, connect_option, force_option, json_option
+
+if TYPE_CHECKING:
+    from trustcenter.messages.api import ClearingTasks
 
 _COLUMNS = ("task", "sites", "origin", "edges", "level", "rivals", "postponed")
 
@@ -103,3 +106,10 @@ def _list(study: str, target: Path | None, force: bool, as_json: bool, connect: 
         f"{len(found.tasks)} wait for you; of {found.total} tasks {found.decided} are decided,"
         f" {found.disagreements} disagreed on"
     )
+    if found.unmet:
+        output.note(f"{len(found.unmet)} pairs called the same could not be joined: {', '.join(_unmet(found))}")
+        output.hint("a site holds two records of that person: it declares them with trustcenter study duplicates")
+
+
+def _unmet(found: ClearingTasks) -> list[str]:
+    return [f"{task.task} ({' + '.join(task.sites)})" for task in found.unmet]

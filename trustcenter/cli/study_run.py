@@ -85,6 +85,8 @@ def _say(run: Run, as_json: bool) -> None:
             ([" + ".join(p.sites), p.edges, p.matches, p.possible] for p in run.counts.pairs),
             ("sites", "edges", "matches", "possible"),
         )
+        if run.counts.unmet:
+            output.note(f"{run.counts.unmet} pairs called the same could not be joined; see trustcenter study clearing")
         without = sum(source.left_out for source in run.counts.sources)
         if without:
             output.note(f"{without} records without the consent that the study requires were left out")

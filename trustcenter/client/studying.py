@@ -38,3 +38,13 @@ class StudyOperations(Calls):
     async def study_versions(self, study: str) -> m.StudyVersions:
         """The versions of a study, and which records have rows of which."""
         return await self._get(f"/v1/studies/{quoted(study)}/versions", m.StudyVersions)
+
+    async def changes(self, study: str, recipient: str, since: int = 0) -> m.Changes:
+        """Batches of changes to a released join map, sealed to the recipient."""
+        path = f"/v1/studies/{quoted(study)}/changes?recipient={quoted(recipient)}&since={since}"
+        return await self._get(path, m.Changes)
+
+    async def acknowledge_changes(self, study: str, body: m.ChangesAcknowledge) -> m.Changes:
+        """Hand in the codes with which a recipient says that it has acted on withdrawals."""
+        path = f"/v1/studies/{quoted(study)}/changes/acknowledgements"
+        return await self._post(path, body, m.Changes, repeatable=True)

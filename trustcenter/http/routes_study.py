@@ -1,9 +1,10 @@
-"""Versions of a study."""
+"""Versions of a study, and what changes after a release."""
 
 from __future__ import annotations
 
+from trustcenter.errors import UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import study_versions
+from trustcenter.registrar import change_feed, study_versions
 
 from .calls import OPERATOR, SITE, Answer, Call, Route
 
@@ -20,11 +21,34 @@ async def versions(call: Call) -> Answer:
     return await study_versions.listing(call.instance.registrar, call.principal, call.segment("study"))
 
 
+async def changes(call: Call) -> Answer:
+    recipient = call.query.get("recipient")
+    if recipient is None:
+        raise UsageError_("name the recipient", code="recipient_needed", hint="?recipient=NAME", where="recipient")
+    after = call.integer("since", call.query.get("since", "0"), 0, 2**53)
+    context, study = call.instance.registrar, call.segment("study")
+    return await change_feed.since(context, call.principal, call.request_id, study, recipient, after)
+
+
+async def acknowledge(call: Call) -> Answer:
+    context, study = call.instance.registrar, call.segment("study")
+    return await change_feed.acknowledge(context, call.principal, call.request_id, study, call.body)
+
+
+_CHANGES = "/v1/studies/{study}/changes"
 _VERSIONS = "/v1/studies/{study}/versions"
 ROUTES = (
     Route("POST", _VERSIONS, "renewStudy", OPERATOR, "The next version of a study", renew, api.StudyRenew, api.Study),
     Route(
         "GET", _VERSIONS, "listVersions", OPERATOR | SITE, "Versions, and which records have rows of which",
         versions, None, api.StudyVersions,
+    ),
+    Route(
+        "GET", _CHANGES, "listChanges", OPERATOR, "What changed in a released join map, sealed to the recipient",
+        changes, None, api.Changes, query=("recipient", "since"),
+    ),
+    Route(
+        "POST", _CHANGES + "/acknowledgements", "acknowledgeChanges", OPERATOR,
+        "The recipient's codes: it has acted on withdrawals", acknowledge, api.ChangesAcknowledge, api.Changes,
     ),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from trustcenter.clock import stamp
 from trustcenter.messages.rooms import EdgesHeader
 from trustcenter.store import Connection, select_in
 
-from . import clearing_tasks, consent_study, linkage_log, pairs, studies
+from . import clearing_tasks, consent_study, linkage_log, pairs, release_changes, studies
 from .context import Context
 from .deciding import Decided
 from .pairs import Changes, Key
@@ -68,14 +68,17 @@ async def apply(context: Context, run: RunRow, decided: Decided, header: EdgesHe
         late = consent_study.left_out(context, conn, run.study) - decided.left_out
         left_out = decided.left_out | late
         consent_study.unlink(conn, run.id, left_out, late)
+        release_changes.after_run(context, conn, run.study)
         looked_at = None if decided.everything else {*decided.records, *decided.left}
         clearing_tasks.take_over(context, conn, run.study, run.id, study.settings.clearing, looked_at)
+        unmet = clearing_tasks.note_unmet(conn, run.study, decided.unmet, looked_at)
+        counts = msgspec.structs.replace(decided.counts, unmet=unmet)
         _settle(conn, run, decided, header)
         conn.execute(
             "UPDATE run SET state = 'applied', parameters_hash = ?, counts = ?, finished = ? WHERE id = ?",
             (
                 decided.parameters_hash,
-                msgspec.json.encode(decided.counts).decode(),
+                msgspec.json.encode(counts).decode(),
                 stamp(context.clock()),
                 run.id,
             ),
@@ -101,6 +104,7 @@ async def apply(context: Context, run: RunRow, decided: Decided, header: EdgesHe
             changes=happened,
             **linkage_log.commit(conn, run.id),
             **({"left_out": len(left_out)} if left_out else {}),
+            **({"unmet": unmet} if unmet else {}),
         )
 
     await context.db.write(effect)

@@ -23,7 +23,7 @@ from .clearing_states import TaskState, state_of
 from .context import Context
 from .studies import StudyRow
 
-_COLUMNS: Final = "id, domain_a, domain_b, origin, edges, level, rivals, state, postponed, created"
+_COLUMNS: Final = "id, domain_a, domain_b, origin, edges, level, rivals, state, postponed, created, unmet"
 
 
 def _study(conn: Connection, name: str) -> StudyRow:
@@ -39,7 +39,7 @@ def _study(conn: Connection, name: str) -> StudyRow:
 
 
 def _describe(row: tuple[Any, ...], sites: dict[int, str]) -> api.ClearingTask:
-    task, domain_a, domain_b, origin, edges, level, rivals, state, postponed, created = row
+    task, domain_a, domain_b, origin, edges, level, rivals, state, postponed, created, unmet = row
     # To the next steward a task with a first answer looks like one without: that it is the second review would say
     # that somebody has seen it, and a disagreement that they differed.
     return api.ClearingTask(
@@ -52,6 +52,7 @@ def _describe(row: tuple[Any, ...], sites: dict[int, str]) -> api.ClearingTask:
         decided=state == TaskState.DECIDED,
         postponed=postponed,
         created=created,
+        unmet=bool(unmet),
     )
 
 
@@ -77,7 +78,12 @@ async def work_list(context: Context, caller: Principal, study_name: str) -> api
             " FROM clearing_task WHERE study = ?",
             (study_name,),
         ).fetchone()
+        unmet = conn.execute(
+            f"SELECT {_COLUMNS} FROM clearing_task WHERE study = ? AND unmet = 1 ORDER BY id",  # noqa: S608 - constant
+            (study_name,),
+        ).fetchall()
         return api.ClearingTasks(
+            unmet=[_describe(row, sites) for row in unmet],
             tasks=[_describe(row, sites) for row in rows],
             total=int(total),
             decided=int(decided),
@@ -225,8 +231,9 @@ async def ask(
         task = known[0] if known else os.urandom(16).hex()
         conn.execute("DELETE FROM clearing_answer WHERE task = ?", (task,))
         conn.execute(
-            "INSERT INTO clearing_task VALUES (?,?,?,?,?,?,?,?,?,0,'open',NULL,NULL,?) ON CONFLICT (id) DO UPDATE"
-            " SET origin = excluded.origin, state = 'open', verdict = NULL, postponed = NULL",
+            "INSERT INTO clearing_task (id, study, domain_a, serial_a, domain_b, serial_b, origin, edges, level, rivals,"
+            " state, created) VALUES (?,?,?,?,?,?,?,?,?,0,'open',?) ON CONFLICT (id) DO UPDATE"
+            " SET origin = excluded.origin, state = 'open', verdict = NULL, postponed = NULL, unmet = 0",
             (task, study_name, a, s, b, t, origin, edges, level, stamp(context.clock())),
         )
         context.audit(conn, Event.CLEARING_ASK, caller.name, request, study=study_name, task=task, origin=origin)

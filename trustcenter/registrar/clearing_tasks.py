@@ -50,6 +50,15 @@ MIGRATIONS: Final = (
         ) STRICT, WITHOUT ROWID;
         """,
     ),
+    Migration(
+        number=593,
+        name="verdicts that could not be met",
+        sql="ALTER TABLE clearing_task ADD COLUMN unmet INTEGER NOT NULL DEFAULT 0;",
+    ),
+)
+_INSERT: Final = (
+    "INSERT INTO clearing_task (id, study, domain_a, serial_a, domain_b, serial_b, origin, edges, level, rivals, state,"
+    " created) VALUES (?,?,?,?,?,?,'run',?,?,?,'open',?)"
 )
 Record = tuple[int, int]  # domain row id, serial
 
@@ -91,8 +100,7 @@ def take_over(
     )
     created = stamp(context.clock())
     conn.executemany(
-        "INSERT INTO clearing_task VALUES (?,?,?,?,?,?,'run',?,?,?,'open',NULL,NULL,?)"
-        " ON CONFLICT (study, domain_a, serial_a, domain_b, serial_b) DO UPDATE"
+        _INSERT + " ON CONFLICT (study, domain_a, serial_a, domain_b, serial_b) DO UPDATE"
         " SET edges = excluded.edges, level = excluded.level, rivals = excluded.rivals",
         [
             (os.urandom(16).hex(), study, *pair, edges, level, rivals, created)
@@ -101,6 +109,33 @@ def take_over(
     )
     query = "SELECT count(*) FROM clearing_task WHERE study = ? AND state <> ?"
     return int(conn.execute(query, (study, TaskState.DECIDED.value)).fetchone()[0])
+
+
+def note_unmet(
+    conn: Connection, study: str, unmet: Sequence[tuple[Record, Record]], looked_at: Set[Record] | None = None
+) -> int:
+    """Mark the pairs that stewards called one person and that a run could not join; returns how many there are now.
+
+    Two records of one source, declared free of duplicates, would be one person: the site mends it, or declares them.
+    Marks of pairs that the run has not `looked_at` stay (None: it has looked at all).
+    """
+    now = {_pair(*pair) for pair in unmet}
+    marked = conn.execute(
+        "SELECT id, domain_a, serial_a, domain_b, serial_b FROM clearing_task WHERE study = ? AND unmet = 1", (study,)
+    ).fetchall()
+    over = [
+        (task,)
+        for task, a, s, b, t in marked
+        if (a, s, b, t) not in now and (looked_at is None or (a, s) in looked_at or (b, t) in looked_at)
+    ]
+    conn.executemany("UPDATE clearing_task SET unmet = 0 WHERE id = ?", over)
+    conn.executemany(
+        "UPDATE clearing_task SET unmet = 1 WHERE study = ? AND domain_a = ? AND serial_a = ? AND domain_b = ?"
+        " AND serial_b = ?",
+        [(study, *pair) for pair in sorted(now)],
+    )
+    query = "SELECT count(*) FROM clearing_task WHERE study = ? AND unmet = 1"
+    return int(conn.execute(query, (study,)).fetchone()[0])
 
 
 def _pair(one: Record, other: Record) -> tuple[int, int, int, int]:

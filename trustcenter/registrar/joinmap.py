@@ -25,10 +25,10 @@ Part = tuple[str, int, list[tuple[int, bytes, bytes, float | None]]]  # site, do
 
 @dataclass(frozen=True)
 class Built:
-    """A sealed map, how many records are in it, and how many withdrawals there had been in the study."""
+    """A sealed map, the records that are in it, and how many withdrawals there had been in the study."""
 
     sealed: bytes
-    records: int
+    held: list[tuple[int, int, bytes]]  # (domain row id, serial, person) of every record in it
     withdrawals: int
 
 
@@ -103,4 +103,5 @@ async def build(context: Context, request: str, study: str, recipient: str, info
         return found
 
     sealed = await asyncio.to_thread(render, await context.db.read(versions))
-    return Built(sealed, sum(len(rows) for _, _, rows in parts), withdrawals)
+    held = [(row_id, row[0], bytes(row[2])) for _, row_id, rows in parts for row in rows]
+    return Built(sealed, held, withdrawals)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from keys import hybrid
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
@@ -18,10 +17,18 @@ from trustcenter.errors import ConflictError, NotFoundError, PolicyError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import consent_study, joinmap, second_person, studies, study_moves, study_states
+from . import (
+    consent_study,
+    joinmap,
+    release_changes,
+    release_statement,
+    second_person,
+    studies,
+    study_moves,
+    study_states,
+)
 from .context import Context
-
-CONTEXT = "trustcenter/release/1"
+from .release_statement import CONTEXT
 
 
 @dataclass(frozen=True)
@@ -73,33 +80,6 @@ def _describe(conn: Connection, release: ReleaseRow) -> api.Release:
     )
 
 
-def _latest_run(conn: Connection, study: str) -> tuple[str, int, str]:
-    row = conn.execute(
-        "SELECT id, window_number, parameters_hash FROM run WHERE study = ? AND state = 'applied'"
-        " ORDER BY window_number DESC LIMIT 1",
-        (study,),
-    ).fetchone()
-    if row is None:
-        raise ConflictError(
-            "nothing was linked yet in this study",
-            code="nothing_linked",
-            hint="run trustcenter study link first",
-        )
-    return row[0], row[1], row[2]
-
-
-def _size(context: Context, conn: Connection, study: str) -> tuple[int, int]:
-    """How many records and persons the join map has today."""
-    without = consent_study.left_out(context, conn, study)
-    rows = conn.execute(
-        "SELECT r.domain, r.serial, r.person FROM record r JOIN participant p ON p.domain = r.domain"
-        " WHERE p.study = ? AND r.state = 'linked' AND r.decoy = 0",
-        (study,),
-    )
-    persons = [person for domain, serial, person in rows if (domain, serial) not in without]
-    return len(persons), len(set(persons))
-
-
 async def propose(
     context: Context, caller: Principal, request: str, study_name: str, body: api.ReleaseCreate
 ) -> api.Release:
@@ -113,7 +93,7 @@ async def propose(
     def effect(conn: Connection) -> api.Release:
         study = studies.find(conn, study_name, caller)
         study_states.require(study.state, study_states.Act.RELEASE)
-        run, window, parameters = _latest_run(conn, study_name)
+        run, window, parameters = release_statement.latest_run(conn, study_name)
         recipient = conn.execute(
             "SELECT public_key FROM recipient WHERE study = ? AND name = ?", (study_name, body.recipient)
         ).fetchone()
@@ -130,24 +110,10 @@ async def propose(
         ).fetchone()
         if open_one is not None:
             return _describe(conn, ReleaseRow(*open_one))
-        records, persons = _size(context, conn, study_name)
+        records, persons = release_statement.size(context, conn, study_name)
         release_id = os.urandom(16).hex()
-        statement = "\n".join(
-            (
-                CONTEXT,
-                f"instance: {context.head.instance}",
-                f"release: {release_id}",
-                f"study: {study.name} version {study.version}",
-                f"purpose: {study.purpose}",
-                f"permit: {study.permit}",
-                f"recipient: {body.recipient}",
-                f"recipient key: {hybrid.fingerprint(recipient[0])}",
-                f"run: {run} window {window}",
-                f"parameters: {parameters}",
-                f"records: {records}",
-                f"persons: {persons}",
-                "",
-            )
+        statement = release_statement.compose(
+            context, study, (release_id, body.recipient, recipient[0]), (run, window, parameters), (records, persons)
         )
         row = ReleaseRow(
             release_id,
@@ -243,7 +209,7 @@ async def approve(
         if current.state == "released":
             return _describe(conn, current)
         study_states.require(studies.find(conn, study_name).state, study_states.Act.RELEASE)
-        if _latest_run(conn, study_name)[0] != current.run:
+        if release_statement.latest_run(conn, study_name)[0] != current.run:
             raise ConflictError(
                 "a later linkage run has replaced the one that was proposed",
                 code="release_stale",
@@ -273,6 +239,7 @@ async def approve(
                     hint="send yours again",
                 )
             conn.execute("UPDATE release SET state = 'released', sealed = ? WHERE id = ?", (built.sealed, release_id))
+            release_changes.released(conn, study_name, current.recipient, built.held)
             context.audit(
                 conn,
                 Event.RELEASE_COMPLETE,
@@ -281,7 +248,7 @@ async def approve(
                 study=study_name,
                 release=release_id,
                 recipient=current.recipient,
-                records=built.records,
+                records=len(built.held),
             )
             study = studies.find(conn, study_name)
             if study.state == study_states.StudyState.FROZEN:  # the release of a frozen study is its final one

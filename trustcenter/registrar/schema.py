@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trustcenter.store import Migration
 
-from . import clearing_tasks, cosignatures, issue_index, own_duplicates, retention, study_schema, study_versions
+from . import clearing_tasks, cosignatures, issue_index, own_duplicates, release_changes, retention, study_schema, study_versions
 
 MIGRATIONS = (
     *study_schema.MIGRATIONS,
@@ -14,6 +14,7 @@ MIGRATIONS = (
     *issue_index.MIGRATIONS,
     *retention.MIGRATIONS,
     *study_versions.MIGRATIONS,
+    *release_changes.MIGRATIONS,
     Migration(
         number=200,
         name="instance, keys, domains and pseudonyms",

@@ -18,7 +18,7 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import StudyPhase
 from trustcenter.store import Connection
 
-from . import clearing_tasks, closing, domains, outbox, pairs, studies, study_checks, study_states
+from . import clearing_tasks, closing, domains, outbox, pairs, release_changes, studies, study_checks, study_states
 from .context import Context
 from .studies import StudyRow
 from .study_states import StudyState
@@ -157,6 +157,7 @@ def _delete(context: Context, conn: Connection, who: str, request: str, study: S
         ).rowcount
     conn.execute("DELETE FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study.name,))
     conn.execute("UPDATE release SET sealed = NULL WHERE study = ?", (study.name,))
+    release_changes.forget_study(conn, study.name)
     if study.shift_scope is not None:
         for version in context.ring.versions(conn, study.shift_scope):
             deactivated = context.ring.act(conn, version, KeyAction.DEACTIVATE)

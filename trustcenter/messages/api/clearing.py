@@ -28,15 +28,21 @@ class ClearingTask(Message, frozen=True, kw_only=True):
     decided: bool
     postponed: Day | None
     created: str
+    unmet: bool = False  # decided "same", and the latest run could not join it
 
 
 class ClearingTasks(Message, frozen=True, kw_only=True):
-    """What waits for the caller, and how far the study is."""
+    """What waits for the caller, how far the study is, and which decisions a run could not carry out.
+
+    `unmet` are pairs that were called one person although that would put two records of one source together, which the
+    source has declared not to happen.
+    """
 
     tasks: list[ClearingTask]
     total: Count
     decided: Count
     disagreements: Count
+    unmet: list[ClearingTask] = msgspec.field(default_factory=list)
 
 
 class ClearingAnswer(Message, frozen=True, kw_only=True):

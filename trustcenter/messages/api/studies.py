@@ -278,15 +278,17 @@ class PairCount(Message, frozen=True, kw_only=True):
 
 
 class RunCounts(Message, frozen=True, kw_only=True):
-    """Counts of a finished run."""
+    """Counts of a finished run: of the study, but for `edges`, `pairs` and `decided`, which are of what it looked at."""
 
     sources: list[SourceCount]
     pairs: list[PairCount]
-    edges: Count
+    edges: Count  # that the comparator brought
+    decided: Count = 0  # records that hang together with what the window brought, or all
     persons: Count
     linked_persons: Count
     largest_cluster: Count
     refused_declarations: list[Name]  # sources that declared themselves deduplicated and are not
+    unmet: Count = 0  # pairs called the same that could not be joined: two records of one source would be one person
 
 
 class Run(Message, frozen=True, kw_only=True):
@@ -339,6 +341,43 @@ class Approval(Message, frozen=True, kw_only=True):
     """The caller's signature over the statement, made with the personal key."""
 
     signature: Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class ChangeBatch(Message, frozen=True, kw_only=True):
+    """Changes to a released join map, sealed to its recipient (docs/spec/changes.md), and how many of each kind.
+
+    Of a batch with withdrawals the recipient gives back the code that is inside, when it has acted on them.
+    """
+
+    number: Positive
+    created: str
+    merged: Count
+    moved: Count
+    withdrawn: Count
+    sealed: bytes
+    acknowledge: bool
+    acknowledged: str | None
+
+
+class Changes(Message, frozen=True, kw_only=True):
+    """Batches after a number, oldest first, at most 100 at a time; `last` is the newest that there is."""
+
+    last: Count
+    batches: list[ChangeBatch]
+
+
+class ChangeCode(Message, frozen=True, kw_only=True):
+    """The code that a recipient found in a batch."""
+
+    number: Positive
+    code: Hex16
+
+
+class ChangesAcknowledge(Message, frozen=True, kw_only=True):
+    """A recipient has acted on the withdrawals of these batches."""
+
+    recipient: Name
+    codes: Annotated[list[ChangeCode], msgspec.Meta(min_length=1, max_length=1000)]
 
 
 class RecordRefs(Message, frozen=True, kw_only=True):
