@@ -200,6 +200,20 @@ def _check(config: Config) -> None:
         )
 
 
+def require_room(config: Config, room: str | None) -> None:
+    """Refuse to serve other rooms than are wanted.
+
+    Raises:
+        ConfigError: the instance holds others.
+    """
+    if room is not None and room != config.room:
+        raise ConfigError(
+            f"this instance holds {config.room}, not {room}",
+            hint="an instance of one room is made with: trustcenter init DIR --room",
+            where="room",
+        )
+
+
 def check_postgres(postgres: Postgres) -> None:
     """Refuse one database for both rooms.
 

@@ -17,6 +17,7 @@ _COMMANDS = {
     "init": ("trustcenter.cli.local:init", "Create an instance in a new directory."),
     "serve": ("trustcenter.cli.local:serve", "Run the service."),
     "doctor": ("trustcenter.cli.local:doctor", "Check an instance and say what to mend."),
+    "rooms": ("trustcenter.cli.rooms:rooms", "Registrar and comparator apart: pair them, and connect sites to both."),
     "backup": ("trustcenter.cli.operate:backup", "Back up one part of an instance, while it runs."),
     "restore": ("trustcenter.cli.operate_restore:restore", "Put backups in place, or test them."),
     "fsck": ("trustcenter.cli.operate:fsck", "Check that everything stored fits together."),

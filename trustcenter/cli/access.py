@@ -126,8 +126,8 @@ def hand_over(
     """Write a fresh token into a connection file, or show it; `answer`: what is printed as JSON, None for people."""
     if target is not None:
         own = connection(connect)
-        owner = {kind: name}
-        type(own)(url=own.url, ca=own.ca, token=made.token, **owner).save(target, force=force)
+        site, staff = (name, None) if kind == "site" else (None, name)
+        type(own)(url=own.url, ca=own.ca, token=made.token, site=site, staff=staff).save(target, force=force)
         output.note("wrote the connection file; hand it over by a safe route, then delete your copy")
     elif answer is not None:
         output.data(answer)

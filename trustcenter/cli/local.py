@@ -32,6 +32,20 @@ _PASSPHRASE = click.option(
 @click.option("--name", "names", multiple=True, help="Further name or address for the server's certificate.")
 @click.option("--postgres-registrar", metavar="CONNINFO", help="PostgreSQL database of the registrar, empty.")
 @click.option("--postgres-comparator", metavar="CONNINFO", help="PostgreSQL database of the comparator, empty.")
+@click.option(
+    "--room",
+    type=click.Choice(["both", "registrar", "comparator"]),
+    default="both",
+    show_default=True,
+    help="Which rooms it holds; one of its own is paired with the other by `trustcenter rooms`.",
+)
+@click.option(
+    "--separation",
+    type=click.Choice(["process", "operator"]),
+    default="process",
+    show_default=True,
+    help="With one room: whether the other has the same operator, or another. Declared, shown everywhere.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def init(
     directory: Path,
@@ -42,14 +56,17 @@ def init(
     names: tuple[str, ...],
     postgres_registrar: str | None,
     postgres_comparator: str | None,
+    room: str,
+    separation: str,
     as_json: bool,
 ) -> None:
     """Create a new instance in DIR: keys, stores, certificate, first operator.
 
-    Write the two fingerprints down, on paper: an auditor compares them years later.
+    Write the fingerprint of each room down, on paper: an auditor compares them years later.
 
-    Example:
+    Examples:
       trustcenter init /srv/trustcenter --passphrase-file /run/credentials/passphrase
+      trustcenter init /srv/comparator --room comparator --separation operator
     """
     from keys.passphrase import read_passphrase
     from trustcenter.config import Postgres
@@ -58,7 +75,18 @@ def init(
     own = development and passphrase_file is None
     passphrase = None if own else read_passphrase(passphrase_file, prompt=True, confirm=True)
     postgres = Postgres(postgres_registrar, postgres_comparator)
-    created = asyncio.run(setup.create(directory, passphrase, port=port, host=host, names=names, postgres=postgres))
+    created = asyncio.run(
+        setup.create(
+            directory,
+            passphrase,
+            port=port,
+            host=host,
+            names=names,
+            postgres=postgres,
+            room=room,
+            separation=separation,
+        )
+    )
     if as_json:
         click.echo(
             json.dumps(
@@ -76,11 +104,14 @@ def init(
     for room, fingerprint in created.fingerprints.items():
         click.echo(f"{room:<12} {fingerprint}")
     click.echo(f"operator     {created.operator}")
-    click.echo("Write the two fingerprints down on paper: with them an auditor verifies the logs.", err=True)
+    click.echo("Write the fingerprints down on paper: with them an auditor verifies the logs.", err=True)
     click.echo("Registrar, comparator and each one's keys must never share a backup.", err=True)
     if created.passphrase_file is not None:
         click.echo("The passphrase lies in this directory: for trying out only.", err=True)
-    click.echo(f"Next: trustcenter serve {directory}", err=True)
+    if room == "both":
+        click.echo(f"Next: trustcenter serve {directory}", err=True)
+    else:
+        click.echo(f"Next, on both machines: trustcenter rooms card {directory} -o {room}.card", err=True)
 
 
 @click.command("serve")
@@ -89,7 +120,12 @@ def init(
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Instead of server.port: for one more process on PostgreSQL."
 )
-def serve(directory: Path, passphrase_file: Path | None, port: int | None) -> None:
+@click.option(
+    "--room",
+    type=click.Choice(["both", "registrar", "comparator"]),
+    help="Refuse to start unless the instance holds exactly this; without it, serve what it holds.",
+)
+def serve(directory: Path, passphrase_file: Path | None, port: int | None, room: str | None) -> None:
     """Run the service of the instance in DIR until it is stopped (SIGTERM, Ctrl-C).
 
     Prints the address once it listens; logs go to stderr as JSON lines. Running requests are finished before it
@@ -102,6 +138,7 @@ def serve(directory: Path, passphrase_file: Path | None, port: int | None) -> No
     settings = config.load(directory)
     if port is not None:
         settings = msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, port=port))
+    config.require_room(settings, room)
     passphrase = service_passphrase(settings, passphrase_file)
 
     def ready(url: str) -> None:

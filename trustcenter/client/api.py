@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 from trustcenter.messages import api as m
-from trustcenter.messages.rooms import Receipt
 
 from .answers import as_long, decoded, quoted
 from .audit import AuditOperations
@@ -22,6 +19,7 @@ from .enrolment import EnrolmentOperations
 from .keys import KeyOperations
 from .ndjson import records
 from .operations import DomainOperations
+from .rows import RowOperations
 from .secret_calls import SecretOperations
 from .settings import DEFAULT, Settings
 from .studying import StudyOperations
@@ -36,6 +34,7 @@ class TrustCenter(
     EnrolmentOperations,
     SecretOperations,
     StudyOperations,
+    RowOperations,
 ):
     """Asynchronous client of one service, as one caller.
 
@@ -59,12 +58,15 @@ class TrustCenter(
         self.connection = connection
         self.settings = settings
         self._http = Transport(connection, settings)
+        self._rows = self._http if connection.comparator is None else Transport(connection.rows, settings)
         if heads is not None:
             self._http.heads = HeadWatch(heads, connection.log_key)
         self._queues: dict[tuple[str, str], Coalescer] = {}
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
+        if self._rows is not self._http:
+            await self._rows.__aenter__()
         return self
 
     async def __aexit__(
@@ -79,12 +81,8 @@ class TrustCenter(
                 await self._http.heads.settle(self)
         finally:
             await self._http.__aexit__(kind, error, trace)
-
-    # --- service -------------------------------------------------------------------------------------
-
-    async def version(self) -> m.Version:
-        """What is running."""
-        return await self._get("/version", m.Version)
+            if self._rows is not self._http:
+                await self._rows.__aexit__(kind, error, trace)
 
     # --- sites and staff -----------------------------------------------------------------------------
 
@@ -231,29 +229,6 @@ class TrustCenter(
         async with self._http.stream(f"/v1/studies/{quoted(study)}/records") as body:
             async for item in records(body, m.RecordRefs, self.settings.line_bytes):
                 yield item
-
-    async def open_upload(self, study: str, upload: m.UploadOpen) -> m.UploadOpened:
-        """Announce rows."""
-        return await self._post(f"/v1/studies/{quoted(study)}/uploads", upload, m.UploadOpened)
-
-    async def put_chunk(self, study: str, upload: str, index: int, rows: bytes) -> m.ChunkStored:
-        """Send one chunk; the same bytes again are harmless, so it is retried."""
-        digest = base64.b64encode(hashlib.sha256(rows).digest()).decode()
-        answer = await self._http.call(
-            "PUT",
-            f"/v1/studies/{quoted(study)}/uploads/{quoted(upload)}/chunks/{index:d}",
-            body=rows,
-            content_type="application/octet-stream",
-            headers={"Content-Digest": f"sha-256=:{digest}:"},
-            repeatable=True,
-        )
-        return decoded(answer, m.ChunkStored)
-
-    async def complete_upload(self, study: str, upload: str) -> Receipt:
-        """Close an upload; the comparator's receipt, again the same."""
-        return await self._post(
-            f"/v1/studies/{quoted(study)}/uploads/{quoted(upload)}/complete", None, Receipt, repeatable=True
-        )
 
     async def send_map(self, study: str, entries: m.MapUpload) -> m.MapAccepted:
         """Tell the registrar which refs belong to which record; the same map again is harmless."""

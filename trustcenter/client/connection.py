@@ -26,6 +26,20 @@ from .files import replacing, require_writable
 _MAX_BYTES = 64 * 2**10  # a connection file holds one certificate and three short lines
 
 
+class RowsConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the comparator is, if it is apart from the registrar, and the same site's credentials there."""
+
+    url: str
+    site: str | None = None
+    token: str = ""
+    ca: str = ""
+    certificate: str | None = None
+    certificate_key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"RowsConnection(url={self.url!r}, token=…)"
+
+
 class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the service is and who is asking."""
 
@@ -37,9 +51,25 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     certificate: str | None = None
     certificate_key: str | None = None
     log_key: str | None = None  # fingerprint of the registrar's log, from paper
+    comparator: RowsConnection | None = None  # where rows go, if the rooms are apart
 
     def __repr__(self) -> str:
         return f"Connection(url={self.url!r}, site={self.site!r}, staff={self.staff!r}, token=…)"
+
+    @property
+    def rows(self) -> Connection:
+        """The connection that rows go over: this one, or the comparator's where the rooms are apart."""
+        if self.comparator is None:
+            return self
+        apart = self.comparator
+        return Connection(
+            url=apart.url,
+            token=apart.token,
+            ca=apart.ca,
+            site=apart.site or self.site,
+            certificate=apart.certificate,
+            certificate_key=apart.certificate_key,
+        )
 
     @property
     def caller(self) -> str:
@@ -85,6 +115,14 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 certificate=str(path.parent / connection.certificate),
                 certificate_key=str(path.parent / connection.certificate_key),
             )
+        apart = connection.comparator
+        if apart is not None and apart.certificate is not None and apart.certificate_key is not None:
+            apart = msgspec.structs.replace(
+                apart,
+                certificate=str(path.parent / apart.certificate),
+                certificate_key=str(path.parent / apart.certificate_key),
+            )
+            connection = msgspec.structs.replace(connection, comparator=apart)
         connection.check()
         return connection
 
@@ -116,6 +154,12 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 hint="put the PEM text of the service's authority into ca",
                 where="ca",
             )
+        if self.comparator is not None:
+            if self.site is None or self.rows.site != self.site:
+                raise ConnectionFileError(
+                    "only a site has two addresses, and has the same name at both", where="comparator"
+                )
+            self.rows.check()
 
     def tls(self) -> ssl.SSLContext | bool:
         """A context that trusts the pinned authority and nothing else; True for http.
@@ -152,14 +196,19 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """
         self.check()
         require_writable(path, force=force)
-        lines = [f"url = {_toml(self.url)}"]
-        lines += [f"token = {_toml(self.token)}"] if self.token else []
-        names = ("site", "staff", "certificate", "certificate_key", "log_key")
-        lines += [f"{key} = {_toml(value)}" for key in names if (value := getattr(self, key)) is not None]
-        if self.ca:
-            lines.append('ca = """\n' + self.ca.strip().replace("\\", "\\\\").replace('"', '\\"') + '\n"""')
+        lines = _lines(self)
+        if self.comparator is not None:
+            lines += ["", "[comparator]", *_lines(self.comparator)]
         with replacing(path, force=force) as stream:
             stream.write(("\n".join(lines) + "\n").encode())
+
+
+def _lines(connection: Connection | RowsConnection) -> list[str]:
+    names = ("url", "token", "site", "staff", "certificate", "certificate_key", "log_key")
+    lines = [f"{name} = {_toml(value)}" for name in names if (value := getattr(connection, name, None))]
+    if connection.ca:
+        lines.append('ca = """\n' + connection.ca.strip().replace("\\", "\\\\").replace('"', '\\"') + '\n"""')
+    return lines
 
 
 def _toml(text: str) -> str:

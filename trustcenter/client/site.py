@@ -166,12 +166,13 @@ async def upload(
     with the map; where there is nothing to send, it is not sent either.
 
     Raises:
-        PolicyError: fewer new rows than a minimum batch of whole records has.
+        PolicyError: fewer new rows than a minimum batch of whole records has, or rooms that are not what they say.
         VerificationError: a receipt is not for what was sent.
         RemoteError: the service's refusal.
     """
     from .difference import new_records, parts
 
+    await center.require_rooms(study.separation)
     if study.consent:
         # Registered first: what has no consent is not even encoded.
         if len(table) < study.minimum_batch:

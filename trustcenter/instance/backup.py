@@ -59,6 +59,10 @@ def take(
         PolicyError: the directory holds another part, or is inside the instance.
         VerificationError: the part is damaged; no backup is written.
     """
+    if room not in config.rooms:
+        raise NotFoundError(
+            "this instance does not hold that room", code="other_room", hint="back it up on the other room's machine"
+        )
     require_writable(target, force=replace)
     _check_neighbours(config, room, part, target, together=together)
     with _scratch(target) as scratch:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import sqlite_utils
+from cryptography import x509
 
 from keys.ids import Purpose
 from keys.store import KeyStore
@@ -19,11 +20,13 @@ from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import INSTANCE, KeyRing
 from trustcenter.store import Postgres, snapshot
 
+from . import cards, places
 from . import checks_operate as more
-from . import places
 from .finding import Finding as Finding
 from .opening import HEAD_NAME, make_log
-from .parts import room_snapshot
+from .parts import head_path, keys_path, room_snapshot
+
+_PEER_DAYS = 30
 
 
 def run(config: Config, passphrase: Callable[[], bytes]) -> list[Finding]:
@@ -42,19 +45,17 @@ def run(config: Config, passphrase: Callable[[], bytes]) -> list[Finding]:
     }
     for name, check in checks.items():
         findings.extend(_guarded(name, lambda check=check: check(config)))  # type: ignore[misc]
-    for room in ("registrar", "comparator"):
+    for room in config.rooms:
         findings.extend(_guarded(f"{room} database", lambda room=room: _database(config, room)))  # type: ignore[misc]
     try:
         secret = passphrase()
-        stores = {
-            "registrar": KeyStore.open(config.path(config.files.registrar_keys), secret),
-            "comparator": KeyStore.open(config.path(config.files.comparator_keys), secret),
-        }
+        stores = {room: KeyStore.open(keys_path(config, room), secret) for room in config.rooms}
     except Exception as error:
         findings.append(Finding("key stores", "fail", _say(error), getattr(error, "hint", "")))
         return findings
-    findings.append(Finding("key stores", "ok", "both open with the passphrase"))
-    findings.extend(_guarded("key states", lambda: _keys(config, stores["registrar"])))
+    findings.append(Finding("key stores", "ok", f"{' and '.join(stores)}: open with the passphrase"))
+    if "registrar" in stores:
+        findings.extend(_guarded("key states", lambda: _keys(config, stores["registrar"])))
     for room, keys in stores.items():
         findings.extend(_guarded(f"{room} log", lambda room=room, keys=keys: _log(config, room, keys)))  # type: ignore[misc]
     return findings
@@ -81,15 +82,14 @@ def _permissions(config: Config) -> Iterator[Finding]:
     private = [
         config.path(path)
         for path in (
-            config.files.registrar if config.postgres.registrar is None else None,
-            config.files.registrar_keys,
-            config.files.comparator if config.postgres.comparator is None else None,
-            config.files.comparator_keys,
             config.files.passphrase,
             config.server.key,
+            config.files.peer_key if config.room == "registrar" else None,
         )
         if path is not None
     ]
+    private += [keys_path(config, room) for room in config.rooms]
+    private += [place for room in config.rooms if isinstance(place := places.database(config, room), Path)]
     open_ones = [path.name for path in private if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
     missing = [path.name for path in private if not path.exists()]
     if missing:
@@ -109,9 +109,9 @@ def _permissions(config: Config) -> Iterator[Finding]:
 
 def _key_files(config: Config) -> Iterator[Finding]:
     """Key stores and head: a file of ours each, mode 0600 exactly, in a directory of ours alone."""
-    stores = [config.path(config.files.registrar_keys), config.path(config.files.comparator_keys)]
+    stores = [keys_path(config, room) for room in config.rooms]
     wrong = []
-    for path in (*stores, stores[0].parent / HEAD_NAME):
+    for path in (*stores, *([head_path(config)] if "registrar" in config.rooms else [])):
         status, folder = path.lstat(), path.parent.stat()
         owned = status.st_uid == os.geteuid() or os.geteuid() == 0
         if not stat.S_ISREG(status.st_mode) or stat.S_IMODE(status.st_mode) != 0o600 or not owned:
@@ -126,7 +126,24 @@ def _key_files(config: Config) -> Iterator[Finding]:
 
 
 def _separation(config: Config) -> Iterator[Finding]:
-    yield Finding("separation", "ok", f"{config.separation}: both rooms in one process (docs/security/threat-model.md)")
+    if config.room == "both":
+        yield Finding("separation", "ok", "none: both rooms in one process (docs/security/threat-model.md)")
+        return
+    card = cards.peer(config)
+    if card is None:
+        text = f"{config.separation} declared, {config.room} only, not paired with the other room yet"
+        yield Finding(
+            "separation", "warn", text, "trustcenter rooms card and rooms pair: docs/how-to/separate-rooms.md"
+        )
+        return
+    ends = x509.load_pem_x509_certificate(card.certificate.encode()).not_valid_after_utc
+    days = (ends - utc_now()).days
+    text = f"{config.separation} declared, {config.room} only; paired with a {card.room} ({card.fingerprint[:16]})"
+    if days < _PEER_DAYS:
+        hint = "renew it at the other room, then exchange cards again: trustcenter rooms pair"
+        yield Finding("separation", "warn", f"{text}, whose certificate ends in {days} days", hint)
+    else:
+        yield Finding("separation", "ok", text)
 
 
 def _database(config: Config, room: str) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from . import chain as chains
 from . import places
 from .continuous import KEYS_NAME, targets
 from .finding import Finding
-from .parts import ROOMS, keys_path, room_snapshot
+from .parts import keys_path, room_snapshot
 
 _RENEW_DAYS: Final = 30
 _BEHIND_SECONDS: Final = 60
@@ -47,7 +47,7 @@ def continuous(config: Config) -> Iterator[Finding]:
     if not directories:
         return
     behind, told = [], []
-    for room in ROOMS:
+    for room in config.rooms:
         location = places.database(config, room)
         if room in directories and isinstance(location, Path):
             problem, text = _followed(location, directories[room])
@@ -100,7 +100,7 @@ def backups(config: Config) -> Iterator[Finding]:
     if config.backups.manifests is None:
         return
     now, late = datetime.now(UTC), []
-    for room in ROOMS:
+    for room in config.rooms:
         # Of a database of PostgreSQL's, only the server knows when it was backed up.
         here = isinstance(places.database(config, room), Path)
         for part in ("database", "keys") if here else ("keys",):
@@ -123,7 +123,7 @@ def disks(config: Config) -> Iterator[Finding]:
     """Free space wherever the service writes."""
     seen: dict[int, tuple[str, int]] = {}
     folders = [("instance", Path(config.base))]
-    for room in ROOMS:
+    for room in config.rooms:
         location = places.database(config, room)
         folders += [(room, location.parent)] if isinstance(location, Path) else []
         folders.append((f"{room}'s keys", keys_path(config, room).parent))

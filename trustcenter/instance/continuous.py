@@ -38,7 +38,7 @@ class Continuous:
         self._config = config
         directories = targets(config)
         self.shippers: dict[str, Shipper] = {}
-        for room in ROOMS:
+        for room in config.rooms:
             location = places.database(config, room)
             if room not in directories:
                 continue
@@ -49,7 +49,7 @@ class Continuous:
                     where=f"backups.continuous.{room}",
                 )
             self.shippers[room] = Shipper(config, room, location, directories[room], clock)
-        self._keys = {room: directories[f"{room}_keys"] for room in ROOMS if f"{room}_keys" in directories}
+        self._keys = {room: directories[f"{room}_keys"] for room in config.rooms if f"{room}_keys" in directories}
         self._copied: dict[str, tuple[object, float]] = {}
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -148,7 +148,7 @@ def targets(config: Config) -> dict[str, Path]:
     settings = config.backups.continuous
     named = {
         part: config.path(directory).resolve()
-        for room in ROOMS
+        for room in config.rooms
         for part in (room, f"{room}_keys")
         if (directory := getattr(settings, part)) is not None
     }

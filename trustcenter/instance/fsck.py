@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 from keys.ids import KeyId
 from keys.states import KeyState
@@ -39,40 +40,56 @@ def run(config: Config, passphrase: bytes) -> list[Finding]:
         NotFoundError, ConflictError: a database is missing, or a restore was interrupted.
     """
     require_complete(config)
-    keys = KeyStore.open(keys_path(config, "registrar"), passphrase)
-    comparator_keys = KeyStore.open(keys_path(config, "comparator"), passphrase)
-    before = OutsideHead.load(head_path(config), keys)
     findings: list[Finding] = []
-    with room_snapshot(config, "registrar") as conn, room_snapshot(config, "comparator") as other:
-        # The snapshots begin here: after one look at the head, before the next.
-        conn.execute("SELECT 1 FROM instance").fetchone()
-        other.execute("SELECT 1 FROM instance").fetchone()
-        after = OutsideHead.load(head_path(config), keys)
-        keys = KeyStore.open(keys_path(config, "registrar"), passphrase)
-        told: list[Entry] = []
-        checks: list[tuple[str, Check]] = [
-            ("registrar file", lambda: _file(conn)),
-            ("registrar log", lambda: _log(conn, "registrar", before, told)),
-            ("head", lambda: _head(conn, before)),
-            ("key states", lambda: _keys(conn, keys)),
-            ("counters", lambda: counters(conn, after)),
-            ("issue ranges", lambda: ranges(_issued(told))),
-            ("rows and log", lambda: domain_rows(conn, _issued(told))),
-            ("rows", lambda: blobs(conn)),
-            ("forgotten rows", lambda: forgotten(conn, [entry for entry in told if "serials" in entry.data])),
-            ("tag index", lambda: tag_index(conn)),
-            ("stored strings", lambda: strings(conn)),
-            ("idempotency", lambda: idempotency(conn)),
-            ("records", lambda: records(conn)),
-            ("comparator file", lambda: _file(other)),
-            ("comparator log", lambda: _log(other, "comparator", None, None)),
-            ("comparator instance", lambda: _comparator(conn, other, comparator_keys)),
-            ("uploads", lambda: comparator_rows(other)),
-            ("rooms", lambda: rooms(conn, other)),
-        ]
+    with ExitStack() as stack:
+        conns = {room: stack.enter_context(room_snapshot(config, room)) for room in config.rooms}
+        checks: list[tuple[str, Check]] = []
+        if "registrar" in conns:
+            checks += _registrar(config, conns["registrar"], passphrase)
+        if "comparator" in conns:
+            comparator_keys = KeyStore.open(keys_path(config, "comparator"), passphrase)
+            checks += _comparator_checks(conns["comparator"], conns.get("registrar"), comparator_keys)
         for name, check in checks:
             findings.extend(_guarded(name, check))
     return findings
+
+
+def _registrar(config: Config, conn: Connection, passphrase: bytes) -> list[tuple[str, Check]]:
+    keys = KeyStore.open(keys_path(config, "registrar"), passphrase)
+    before = OutsideHead.load(head_path(config), keys)
+    # The snapshot begins here: after one look at the head, before the next.
+    conn.execute("SELECT 1 FROM instance").fetchone()
+    after = OutsideHead.load(head_path(config), keys)
+    keys = KeyStore.open(keys_path(config, "registrar"), passphrase)
+    told: list[Entry] = []
+    return [
+        ("registrar file", lambda: _file(conn)),
+        ("registrar log", lambda: _log(conn, "registrar", before, told)),
+        ("head", lambda: _head(conn, before)),
+        ("key states", lambda: _keys(conn, keys)),
+        ("counters", lambda: counters(conn, after)),
+        ("issue ranges", lambda: ranges(_issued(told))),
+        ("rows and log", lambda: domain_rows(conn, _issued(told))),
+        ("rows", lambda: blobs(conn)),
+        ("forgotten rows", lambda: forgotten(conn, [entry for entry in told if "serials" in entry.data])),
+        ("tag index", lambda: tag_index(conn)),
+        ("stored strings", lambda: strings(conn)),
+        ("idempotency", lambda: idempotency(conn)),
+        ("records", lambda: records(conn)),
+    ]
+
+
+def _comparator_checks(other: Connection, registrar: Connection | None, keys: KeyStore) -> list[tuple[str, Check]]:
+    other.execute("SELECT 1 FROM instance").fetchone()
+    checks: list[tuple[str, Check]] = [
+        ("comparator file", lambda: _file(other)),
+        ("comparator log", lambda: _log(other, "comparator", None, None)),
+        ("comparator instance", lambda: _comparator(registrar or other, other, keys)),
+        ("uploads", lambda: comparator_rows(other)),
+    ]
+    if registrar is not None:
+        checks.append(("rooms", lambda: rooms(registrar, other)))
+    return checks
 
 
 def require_clean(findings: list[Finding]) -> None:

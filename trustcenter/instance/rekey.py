@@ -8,7 +8,7 @@ from keys.errors import WrongPassphraseError
 from keys.store import KeyStore
 from trustcenter.config import Config
 
-from .parts import ROOMS, keys_path
+from .parts import keys_path
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def rekey(config: Config, old: bytes, new: bytes, *, dry_run: bool = False) -> l
         KeyStoreConflictError, KeyStoreUnavailableError, KeyStoreDamagedError: from opening and saving.
     """
     opened: list[tuple[str, KeyStore, bool]] = []
-    for room in ROOMS:  # both, before anything is changed
+    for room in config.rooms:  # both, before anything is changed
         path = keys_path(config, room)
         try:
             opened.append((room, KeyStore.open(path, old), False))

@@ -32,7 +32,7 @@ from . import manifest as container
 from . import places
 from .manifest import Manifest
 from .opening import RESTORE_PENDING, migrations
-from .parts import ROOMS, database_path, head_facts, head_path, keys_path, recompute_log, room_snapshot
+from .parts import database_path, head_facts, head_path, keys_path, recompute_log, room_snapshot
 
 _STAGED = ".restore"
 REPLACED = ".replaced"
@@ -149,10 +149,10 @@ def install(paths: Sequence[Path], directory: Path, passphrase: bytes | None) ->
     config = _config(paths[0], directory)
     for manifest in manifests:
         _places(config, manifest)  # a database that is no file is refused before anything is touched
-    for room in ROOMS:
+    for room in config.rooms:
         keys_path(config, room).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with ExitStack() as stack:
-        for room in ROOMS:
+        for room in config.rooms:
             stack.enter_context(_alone(config, room))
         _require_same_instance(config, manifests)
         staged = stack.enter_context(_staging())
@@ -238,12 +238,16 @@ def _require_same_instance(config: Config, manifests: Sequence[Manifest]) -> Non
     """What stays in place must be of the same instance as what comes."""
     replaced = {(m.room, m.part) for m in manifests}
     found = set()
-    for room in ROOMS:
+    for room in config.rooms:
         place = places.database(config, room)
         if (room, "database") not in replaced and (not isinstance(place, Path) or place.is_file()):
             with suppress(sqlite3.Error, TypeError), room_snapshot(config, room) as conn:
                 found.add(conn.execute("SELECT instance FROM instance").fetchone()[0])
-    if ("registrar", "keys") not in replaced and (facts := head_facts(head_path(config))) is not None:
+    if (
+        "registrar" in config.rooms
+        and ("registrar", "keys") not in replaced
+        and (facts := head_facts(head_path(config))) is not None
+    ):
         found.add(facts["instance"])
     if found - {manifests[0].instance}:
         raise _foreign()

@@ -1,0 +1,100 @@
+"""Commands for rooms that are apart: cards, pairing, and connection files with two addresses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import output
+from .operate import DIRECTORY, PASSPHRASE, service_passphrase
+from .options import PATH, force_option, output_option
+
+
+@click.group("rooms")
+def rooms() -> None:
+    """Registrar and comparator apart: pair them, and connect sites to both.
+
+    Each room is an instance of its own (trustcenter init --room). Pairing exchanges cards, which hold certificates
+    and public keys: nothing secret, but whoever exchanged a card would stand between the rooms. So both operators
+    compare fingerprints by telephone.
+    """
+
+
+@rooms.command("card")
+@DIRECTORY
+@PASSPHRASE
+@click.option("--url", default="", help="Of the comparator: where the registrar reaches it, if not where it listens.")
+@output_option("File for the card.")
+@force_option
+def card(directory: Path, passphrase_file: Path | None, url: str, target: Path, force: bool) -> None:
+    """Write the card of the room in DIR, to be handed to the other room's operator.
+
+    Example:
+      trustcenter rooms card /srv/comparator --url https://comparator.example:8443 -o comparator.card
+    """
+    import msgspec
+
+    from trustcenter import config
+    from trustcenter.client.files import replacing, require_writable
+    from trustcenter.instance import cards
+
+    require_writable(target, force=force)
+    settings = config.load(directory)
+    made = cards.make(settings, service_passphrase(settings, passphrase_file), url)
+    with replacing(target, force=force) as stream:
+        stream.write(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+    click.echo(f"{made.room:<12} {made.fingerprint}")
+    output.hint("read this fingerprint to the other room's operator; never send it along with the card")
+
+
+@rooms.command("pair")
+@DIRECTORY
+@click.argument("card_file", type=click.Path(dir_okay=False, path_type=Path), metavar="CARD")
+@click.option("--fingerprint", required=True, help="Of the card, as the other room's operator read it out.")
+def pair(directory: Path, card_file: Path, fingerprint: str) -> None:
+    """Keep the other room's card in the instance in DIR; restart its service afterwards.
+
+    Repeat it on both sides when a certificate was renewed.
+
+    Example:
+      trustcenter rooms pair /srv/registrar comparator.card --fingerprint 6f9c...
+    """
+    from trustcenter import config
+    from trustcenter.instance import cards
+
+    settings = config.load(directory)
+    found = cards.read(card_file.read_bytes())
+    cards.keep(settings, found, fingerprint)
+    click.echo(f"paired with the {found.room} of instance {found.instance}")
+
+
+@rooms.command("connect")
+@click.argument("registrar", type=PATH, metavar="REGISTRAR.toml")
+@click.argument("comparator", type=PATH, metavar="COMPARATOR.toml")
+@output_option("File for the joined connection.")
+@force_option
+def connect(registrar: Path, comparator: Path, target: Path, force: bool) -> None:
+    """Join a site's two connection files, one from each room, into one for `--connect`.
+
+    Rows then go to the comparator, everything else to the registrar.
+
+    Example:
+      trustcenter rooms connect north-registrar.toml north-comparator.toml -o north.toml
+    """
+    import msgspec
+
+    from trustcenter.client import Connection
+    from trustcenter.client.connection import RowsConnection
+
+    first, second = Connection.load(registrar), Connection.load(comparator)
+    rows = RowsConnection(
+        url=second.url,
+        token=second.token,
+        ca=second.ca,
+        site=second.site,
+        certificate=second.certificate,
+        certificate_key=second.certificate_key,
+    )
+    msgspec.structs.replace(first, comparator=rows).save(target, force=force)
+    click.echo(str(target))

@@ -1,0 +1,95 @@
+"""Operations on rows: at the comparator, which may have an address of its own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trustcenter.errors import PolicyError, UsageError_
+from trustcenter.messages import api as m
+from trustcenter.messages.rooms import Receipt
+
+from .answers import decoded, quoted
+from .calls import Calls
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .transport import Transport
+
+
+class RowOperations(Calls):
+    """The part of `TrustCenter` that brings rows to the comparator."""
+
+    connection: Connection
+    _rows: Transport
+
+    async def require_rooms(self, separation: str) -> None:
+        """Refuse to send rows to other rooms than the study declares.
+
+        Args:
+            separation: of the study: none, process or operator.
+
+        Raises:
+            UsageError_: the rooms are apart, and the connection has one address only.
+            PolicyError: what answers as the comparator is not one of that separation, or is the registrar itself.
+        """
+        if self.connection.comparator is None:
+            if separation != "none":
+                raise UsageError_(
+                    "the rooms of this service are apart, and the connection file has one address only",
+                    code="comparator_needed",
+                    hint="trustcenter rooms connect joins the files of both rooms",
+                )
+            return
+        here = await self.version()
+        there = decoded(await self._rows.call("GET", "/version", repeatable=True), m.Version)
+        if (here.room, there.room) != ("registrar", "comparator") or here.instance == there.instance:
+            raise PolicyError(
+                "these two addresses are not those of a registrar and a comparator that are apart",
+                code="rooms_not_apart",
+                hint="compare the connection file with the operators of both rooms",
+            )
+        if not here.separation == there.separation == separation:
+            raise PolicyError(
+                "the two rooms declare different separation", code="separation_differs", hint="tell both operators"
+            )
+
+    async def version(self) -> m.Version:
+        """What is running."""
+        return await self._get("/version", m.Version)
+
+    async def open_upload(self, study: str, upload: m.UploadOpen) -> m.UploadOpened:
+        """Announce rows; what an earlier attempt left without a map is given up."""
+        if self.connection.comparator is not None:
+            await self._http.call("POST", f"/v1/studies/{quoted(study)}/settlements", body=b"", repeatable=True)
+        answer = await self._rows.call("POST", _uploads(study), body=_encoded(upload), repeatable=False)
+        return decoded(answer, m.UploadOpened)
+
+    async def put_chunk(self, study: str, upload: str, index: int, rows: bytes) -> m.ChunkStored:
+        """Send one chunk; the same bytes again are harmless, so it is retried."""
+        digest = base64.b64encode(hashlib.sha256(rows).digest()).decode()
+        answer = await self._rows.call(
+            "PUT",
+            f"{_uploads(study)}/{quoted(upload)}/chunks/{index:d}",
+            body=rows,
+            content_type="application/octet-stream",
+            headers={"Content-Digest": f"sha-256=:{digest}:"},
+            repeatable=True,
+        )
+        return decoded(answer, m.ChunkStored)
+
+    async def complete_upload(self, study: str, upload: str) -> Receipt:
+        """Close an upload; the comparator's receipt, again the same."""
+        path = f"{_uploads(study)}/{quoted(upload)}/complete"
+        return decoded(await self._rows.call("POST", path, body=b"", repeatable=True), Receipt)
+
+
+def _uploads(study: str) -> str:
+    return f"/v1/studies/{quoted(study)}/uploads"
+
+
+def _encoded(message: m.UploadOpen) -> bytes:
+    return msgspec.json.encode(message)
