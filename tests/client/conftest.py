@@ -46,7 +46,7 @@ async def rogue(authority: trustme.CA) -> AsyncIterator[Rogue]:
     authority.issue_cert("127.0.0.1").configure_cert(context)
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", made.answer)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)  # some handlers never end
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
     await site.start()
