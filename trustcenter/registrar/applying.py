@@ -92,7 +92,7 @@ async def apply(context: Context, run: RunRow, decided: Decided, header: EdgesHe
             run=run.id,
             window=run.window,
             mode=run.mode,
-            everything=decided.everything,
+            decided=decided.counts.decided,
             parameters=decided.parameters_hash,
             fingerprint=study.fingerprint,
             thresholds_ppm=[round(bound * 1e6) for bound in (study.settings.lower, study.settings.upper)],

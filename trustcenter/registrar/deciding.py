@@ -327,6 +327,7 @@ def _counts(
             for a, b in combinations(range(len(setting.sites)), 2)
         ],
         edges=edges,
+        decided=len(keys),
         persons=sum(sizes.values()),
         linked_persons=sum(n for size, n in sizes.items() if size > 1),
         largest_cluster=max(sizes, default=0),

@@ -23,9 +23,9 @@ from trustcenter.auth import Principal
 from trustcenter.errors import ConflictError, LimitError, UsageError_, VerificationError
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Accept, Receipt, Retire
-from trustcenter.store import Connection, IntegrityError
+from trustcenter.store import Connection, IntegrityError, select_in
 
-from . import consent_gate, issue, outbox, own_duplicates, pairs, studies
+from . import consent_gate, issue, ledger, outbox, own_duplicates, pairs, studies
 from .batches import Batch
 from .context import Context
 from .domains import DomainRow
@@ -205,6 +205,7 @@ async def accept_map(
             if earlier[0] != digest:
                 raise ConflictError("this upload has another map already", code="map_exists")
             return int(earlier[1])
+        ledger.require_newer(conn, study.name, caller.name, receipt.sequence)
         serials = _serials(context, conn, domain, tags)
         own_duplicates.require_current(conn, domain.id, serials)
         retired = _apply_refs(conn, study, domain, serials, entries, receipt)
@@ -271,8 +272,8 @@ def _apply_refs(
     Refs of an older version of the study are none of this map: they stay until that version ends.
     """
     current: dict[int, set[bytes]] = {}
-    held_now = "SELECT serial, ref FROM record_ref WHERE domain = ? AND version = ?"
-    for serial, ref in conn.execute(held_now, (domain.id, study.version)):
+    held_now = "SELECT serial, ref FROM record_ref WHERE domain = ? AND serial IN {values} AND version = ?"
+    for serial, ref in set(select_in(conn, held_now, (domain.id,), serials, (study.version,))):
         current.setdefault(serial, set()).add(ref)
     width = study.passes * REF_BYTES
     packed = entries.refs.tobytes()
