@@ -9,15 +9,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from linkage.cluster import Verdicts, agglomerate, hold_back
+from linkage.cluster import Verdicts, agglomerate
 from linkage.decide import (
     Class,
     Densities,
+    Parameters,
     RefIndex,
     Weights,
     add_up,
-    cut_for,
-    decide,
+    decide_with,
     resolve,
     shipped,
     tie_ranks,
@@ -98,9 +98,7 @@ class MatchResult:
         refused: names of the sources whose declaration of being deduplicated does not hold.
         refused_merges: matched pairs that were not joined, because they would have merged two persons.
         counts: figures for people and logs.
-        cut: posterior above which a pair is a match; by default 0.6 for two sources, 0.8 for more.
-        bounds: posteriors between which a pair is unsure.
-        densities: with which was decided.
+        parameters: with which was decided; they decide the same records the same way again.
     """
 
     pairs: NDArray[np.void]
@@ -111,9 +109,12 @@ class MatchResult:
     refused: tuple[str, ...]
     refused_merges: NDArray[np.int64]
     counts: dict[str, int]
-    cut: float
-    bounds: tuple[float, float]
-    densities: Densities
+    parameters: Parameters
+
+    @property
+    def cut(self) -> float:
+        """Posterior above which a pair is a match."""
+        return self.parameters.cut
 
 
 def match(
@@ -124,6 +125,7 @@ def match(
     bounds: tuple[float, float] = (0.05, 0.95),
     cut: float | None = None,
     careful: bool = False,
+    parameters: Parameters | None = None,
     verdicts: Verdicts | None = None,
     tie_keys: U8 | None = None,
     parts: int = 1,
@@ -138,9 +140,11 @@ def match(
         schema: under which all of them were encoded.
         densities: those of the study; by default the shipped ones of the schema's profile.
         bounds: posteriors between which a pair is unsure.
-        cut: posterior above which a pair is a match.
+        cut: posterior above which a pair is a match; by default 0.5 for two sources, 0.8 for more.
         careful: leave pairs whose given names, or surnames, differ wholly while all else agrees to people: twins at
             one address and changed surnames among them, but also many true pairs (docs/how-to/evaluate.md).
+        parameters: frozen by an earlier match (`MatchResult.parameters`); in place of densities, bounds, cut and
+            careful, which do not count then.
         verdicts: what people decided about pairs of records.
         tie_keys: (records, 16) u1; by default the record numbers.
         parts: cut the comparison into this many ranges of tokens, to bound memory.
@@ -150,13 +154,13 @@ def match(
 
     Raises:
         MatchInputError: fewer than two sources, shapes that do not fit the schema, or a ref that occurs twice.
-        DensitiesError: none ship for the schema's profile, or given ones are for other passes.
+        DensitiesError: none ship for the schema's profile.
     """
     _check(sources, schema, rows=edges is None)
-    cut = cut_for(len(sources)) if cut is None else cut
-    if densities is None:
-        densities = shipped(schema.profile)
-    if densities.passes != schema.P:
+    if parameters is None:
+        densities = densities or shipped(schema.profile)
+        parameters = Parameters.of(densities, bounds, len(sources), cut, careful=schema if careful else None)
+    if parameters.passes != schema.P:
         raise MatchInputError("the densities were made for another number of passes")
 
     def compared(done: int, total: int) -> None:
@@ -187,10 +191,9 @@ def match(
     pairs = add_up(resolved, len(owner))
     del resolved
     declared = [s.deduplicated for s in sources]
-    decision = decide(pairs, owner, declared, densities, bounds, cut=cut, ties=tie_ranks(keys))
+    names = tuple(s.name for s in sources)
+    decision, parameters = decide_with(parameters, pairs, owner, names, declared, ties=tie_ranks(keys))
     report("decide", 1)
-    if careful:
-        decision = hold_back(decision, schema)
     clusters = agglomerate(decision, owner, declared, keys, verdicts)
     report("cluster", 1)
     table = np.empty(len(pairs), PAIR)
@@ -214,14 +217,12 @@ def match(
         pairs=table,
         labels=clusters.labels,
         sources=owner,
-        names=tuple(s.name for s in sources),
+        names=names,
         weights=decision.weights,
         refused=tuple(sources[s].name for s in decision.refused),
         refused_merges=clusters.refused,
         counts=counts,
-        cut=cut,
-        bounds=bounds,
-        densities=densities,
+        parameters=parameters,
     )
 
 

@@ -3,7 +3,6 @@
 `agglomerate` forms persons; `recluster` does so again where something changed; `succession` says who is who afterwards.
 """
 
-from linkage.cluster.careful import hold_back
 from linkage.cluster.events import Event, EventKind, Succession, succession
 from linkage.cluster.forest import Clusters, Verdicts, agglomerate, cluster
 from linkage.cluster.incremental import components, recluster
@@ -17,7 +16,6 @@ __all__ = [
     "agglomerate",
     "cluster",
     "components",
-    "hold_back",
     "recluster",
     "succession",
 ]

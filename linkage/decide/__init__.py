@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from linkage.decide.aggregate import Pairs, add_up, aggregate, resolve
+from linkage.decide.careful import hold_back, other_names
 from linkage.decide.decision import CUT, Class, Decision, Limits, Weights, cut_for, decide
 from linkage.decide.densities import Counts, Densities, parse, shipped, smooth
 from linkage.decide.onetoone import tie_ranks
@@ -25,6 +26,8 @@ __all__ = [
     "cut_for",
     "decide",
     "decide_with",
+    "hold_back",
+    "other_names",
     "parse",
     "parse_parameters",
     "resolve",

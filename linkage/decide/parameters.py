@@ -18,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.decide.aggregate import Pairs
+from linkage.decide.careful import hold_back, other_names
 from linkage.decide.decision import Decision, Limits, cut_for, decide, pair_of_sources
 from linkage.decide.densities import BINS, Densities
 from linkage.decide.fit import Fitted
 from linkage.errors import ParametersError
+from linkage.schema import Schema
 
 RIPE_WINNERS = 200  # pairs: the share of matches among them is known to a few hundredths
 RIPE_MATCHES = 20  # expected matches: weights of a window in which nobody is in common would find nobody ever after
@@ -62,6 +64,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         bounds: posteriors between which a pair is unsure.
         cut: posterior above which a pair is a match.
         limits: below which a pair of sources, or a source, yields no match.
+        left: to people, whatever their posterior: pairs with so many edges (at least, at most) that are not close, as
+            of twins and of changed surnames (`linkage.decide.careful`); nothing by default.
         weights: of the pairs of sources that had pairs of records, ascending by name.
         refused: names of the sources whose declaration of being deduplicated did not hold in the last run over all
             pairs, ascending.
@@ -76,14 +80,29 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     bounds: tuple[_Share, _Share]
     cut: _Share
     limits: Limits = Limits()
+    left: tuple[tuple[int, int], ...] = ()
     weights: tuple[PairOfSources, ...] = ()
     refused: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, densities: Densities, bounds: tuple[float, float], sources: int, cut: float | None = None
+        cls,
+        densities: Densities,
+        bounds: tuple[float, float],
+        sources: int,
+        cut: float | None = None,
+        *,
+        careful: Schema | None = None,
     ) -> Parameters:
-        """Of a study before its first run, which is over so many sources; without a cut, the default one."""
+        """Of a study before its first run.
+
+        Args:
+            densities: pooled, or the shipped ones.
+            bounds: posteriors between which a pair is unsure.
+            sources: how many the first run is over.
+            cut: posterior above which a pair is a match; by default the one for so many sources.
+            careful: the study's schema, if twins and changed surnames are left to people.
+        """
         return cls(
             profile=densities.profile,
             grades=densities.grades,
@@ -92,6 +111,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             densities=np.stack((densities.table, densities.winners)).astype("<f8").tobytes(),
             bounds=bounds,
             cut=cut_for(sources) if cut is None else cut,
+            left=() if careful is None else other_names(careful),
         )
 
     def canonical(self) -> bytes:
@@ -224,4 +244,4 @@ def decide_with(
         refused=refused,
         limits=parameters.limits,
     )
-    return decision, parameters if part else parameters.after(decision, names)
+    return hold_back(decision, parameters.left), parameters if part else parameters.after(decision, names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,18 @@ def test_counts_of_two_sites_are_pooled_and_decide(cli: Cli, site: Path) -> None
         done = cli("linkage", "evaluate", site / "out", "--truth", site / "data" / "truth.csv", "--json")
         assert done.code == 0, done.err
     assert len(hashes) == 2, "what a run was decided with is in its record"
+
+    frozen = site / "out" / "parameters.json"
+    recorded = json.loads((site / "out" / "run.json").read_text("utf-8"))["parameters_sha256"]
+    assert hashlib.sha256(frozen.read_bytes()).hexdigest() == recorded
+    again = ("linkage", "match", site / "enc-north", site / "enc-south", "-o", site / "again")
+    done = cli(*again, "--parameters", frozen)
+    assert done.code == 0, done.err
+    for name in ("pairs.csv", "persons.csv", "parameters.json"):
+        assert (site / "again" / name).read_bytes() == (site / "out" / name).read_bytes(), name
+    done = cli(*again, "--force", "--parameters", frozen, "--careful")
+    assert (done.code, "in place of" in done.err) == (1, True)
+    assert cli(*again, "--force", "--parameters", site / "out" / "run.json").code == 1
 
 
 def test_the_same_seed_gives_the_same_counts(cli: Cli, site: Path) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--densities", type=PATH, metavar="FILE", help="The study's counts (linkage calibrate) instead of those that ship."
 )
+@click.option("--parameters", type=PATH, metavar="FILE", help="parameters.json of an earlier match: decide as it did.")
 @click.option("--explain", is_flag=True, help="Write explained.csv as well: why each pair was joined or not.")
 @force_option
 @json_option
@@ -41,6 +42,7 @@ def match(
     careful: bool,
     machines: Machines,
     densities: Path | None,
+    parameters: Path | None,
     explain: bool,
     force: bool,
     as_json: bool,
@@ -48,8 +50,9 @@ def match(
     """Match two or more encoded sources.
 
     Writes pairs.csv (every pair of records with an edge, its posterior and what was decided), persons.csv (the person
-    of each record) and run.json (what it was decided with). Where ids.csv lies in a DIR, the site's ids stand beside
-    the record numbers.
+    of each record), run.json (figures of the run) and parameters.json (what it was decided with; records that come
+    later are decided alike under --parameters). Where ids.csv lies in a DIR, the site's ids stand beside the record
+    numbers.
 
     Example:
       trustcenter linkage match north/ south/ practice/ -o joined/
@@ -59,6 +62,8 @@ def match(
 
     if len(directories) < 2:
         raise UsageError_("matching needs at least two directories", code="usage")
+    if parameters is not None and (densities is not None or careful):
+        raise UsageError_("--parameters stands in place of --densities and --careful", code="usage")
     schema = None
     if schema_name is not None:
         from linkage.schema import load
@@ -73,6 +78,7 @@ def match(
             careful=careful,
             machines=machines,
             densities=densities,
+            parameters=parameters,
             force=force,
             progress=lambda _, done, total: tick(done, total),
         )

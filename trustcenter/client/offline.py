@@ -18,7 +18,7 @@ from .comparing import Machines, compared
 from .csvstream import read_columns, write_csv
 from .errors import LocalFileError
 from .offline_calibrate import read_densities
-from .offline_run import write_outcome, write_run
+from .offline_run import read_parameters, write_outcome, write_run
 
 if TYPE_CHECKING:
     from linkage.encode import Secrets
@@ -143,14 +143,15 @@ def match_directories(
     careful: bool = False,
     machines: Machines | None = None,
     densities: Path | None = None,
+    parameters: Path | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> MatchResult:
-    """Match encoded sources and write `pairs.csv`, `persons.csv` and `run.json`.
+    """Match encoded sources and write `pairs.csv`, `persons.csv`, `run.json` and `parameters.json`.
 
     Without `schema` it is the shipped one of the files' fingerprint, without `densities` (a file of counts) those that
-    ship for it. Where a directory has `ids.csv`, the
-    outcome carries the site's ids.
+    ship for it. `parameters` of an earlier outcome stand in place of `densities` and `careful`. Where a directory has
+    `ids.csv`, the outcome carries the site's ids.
 
     Raises:
         ConflictError: sources of different studies, versions or schemas. LinkageError: a damaged file, a chunk.
@@ -197,7 +198,8 @@ def match_directories(
     known = schema or _schema_of(headers[0].fingerprint)
     if known.fingerprint != headers[0].fingerprint:
         raise ConflictError("the sources were encoded under another schema", code="wrong_fingerprint")
-    frozen = None if densities is None else read_densities(densities, known)
+    counted = None if densities is None else read_densities(densities, known)
+    frozen = None if parameters is None else read_parameters(parameters)
 
     def compare_tick(done: int, total: int) -> None:
         if progress is not None:
@@ -205,7 +207,7 @@ def match_directories(
 
     files = [directory / ROWS for directory in directories]
     with compared(files, known, machines or Machines(), target, compare_tick) as edges:
-        result = match(sources, known, frozen, careful=careful, edges=edges, progress=progress)
+        result = match(sources, known, counted, careful=careful, parameters=frozen, edges=edges, progress=progress)
     records = []
     for directory, one in zip(directories, sources, strict=True):
         ids = _ids(directory / IDS)

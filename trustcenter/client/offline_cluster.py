@@ -14,7 +14,7 @@ from .csvstream import read_columns, write_csv
 from .errors import LocalFileError
 from .offline import new_directory, require_directory
 from .offline_evaluate import Matched
-from .offline_run import PERSONS, read_run, save_run, write_outcome
+from .offline_run import PARAMETERS, PERSONS, read_parameters, read_run, save_parameters, save_run, write_outcome
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +101,10 @@ def cluster_directory(
         "verdicts": len(said),
         LAST: last,
     }
-    save_run(target, msgspec.structs.replace(found.run, cut=limit, counts=counts), force=force)
+    parameters = msgspec.structs.replace(read_parameters(matched / PARAMETERS), cut=limit)
+    run = msgspec.structs.replace(found.run, cut=limit, counts=counts, parameters_sha256=parameters.sha256)
+    save_run(target, run, force=force)
+    save_parameters(target, parameters, force=force)
     if events is not None:
         rows = ((e.kind.value, e.person, " ".join(map(str, e.into)), e.records) for e in events)
         write_csv(target / EVENTS, ("event", "person", "into", "records"), rows, force=force)

@@ -14,7 +14,7 @@ from trustcenter.errors import ConflictError, UsageError_
 from .csvstream import read_columns, write_csv
 from .errors import LocalFileError
 from .offline import MAP, ROWS
-from .offline_run import PAIRS, PERSONS, Run, densities_of, estimated, read_run
+from .offline_run import PAIRS, PARAMETERS, PERSONS, Run, estimated, read_parameters, read_run
 
 if TYPE_CHECKING:
     from linkage.evaluate import Evaluation, Outcome
@@ -46,6 +46,7 @@ class Matched:
         from linkage.evaluate import Outcome
         from linkage.match import PAIR
 
+        self._directory = directory
         self.run: Run = read_run(directory)
         people = read_columns(directory / PERSONS, ("source", "record_number", "id", "person"))
         self.records = [(source, number, one) for source, number, one, _ in people]
@@ -75,11 +76,17 @@ class Matched:
         )
 
     def explainer(self) -> Explainer:
-        """Explains pairs of this outcome; with evidence, if it was decided with densities that ship."""
+        """Explains pairs of this outcome.
+
+        Raises:
+            LocalFileError: its parameters are missing. LinkageError: they are damaged.
+        """
         from linkage.evaluate.explain import Explainer
 
         lowest = self.run.bounds[0]
-        return Explainer(self.outcome, estimated(self.run), densities_of(self.run), lowest=lowest)
+        return Explainer(
+            self.outcome, estimated(self.run), read_parameters(self._directory / PARAMETERS).tables(), lowest=lowest
+        )
 
     def record(self, source: str, one: str) -> int:
         """Number of a record by its id or record number.

@@ -1,8 +1,10 @@
-"""The three files of a match without a service: `pairs.csv`, `persons.csv`, and `run.json`, what it was made with."""
+"""The files of a match without a service: `pairs.csv`, `persons.csv`, `run.json` (figures), and `parameters.json`.
+
+The last one freezes what was decided with, byte for byte: a later match under it decides as this one did.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,11 +19,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from linkage.decide import Densities, Weights
+    from linkage.decide import Parameters, Weights
     from linkage.match import MatchResult
     from linkage.schema import Schema
 
 RUN: Final = "run.json"
+PARAMETERS: Final = "parameters.json"
 PAIRS: Final = "pairs.csv"
 PERSONS: Final = "persons.csv"
 _PAIR_COLUMNS: Final = (
@@ -57,6 +60,7 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         cut: posterior above which a pair is a match.
         bounds: posteriors between which a pair is unsure.
         densities_sha256: of the densities, all numbers as little-endian f8.
+        parameters_sha256: of `parameters.json`.
         sources: name → whether it was declared free of duplicates.
         refused: sources whose declaration did not hold.
         weights: per two sources.
@@ -71,6 +75,7 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     cut: float
     bounds: tuple[float, float]
     densities_sha256: str
+    parameters_sha256: str
     sources: dict[str, bool]
     refused: list[str]
     weights: list[PairWeights]
@@ -124,16 +129,17 @@ def write_outcome(
 
 
 def write_run(target: Path, result: MatchResult, schema: Schema, deduplicated: list[bool], *, force: bool) -> None:
-    """Write `run.json`: no id, no record number."""
+    """Write `run.json` and `parameters.json`: no id, no record number."""
     names = result.names
     run = Run(
         schema=schema.name,
         fingerprint=schema.fingerprint,
         profile=schema.profile,
         passes=schema.P,
-        cut=result.cut,
-        bounds=result.bounds,
-        densities_sha256=densities_hash(result.densities),
+        cut=result.parameters.cut,
+        bounds=result.parameters.bounds,
+        densities_sha256=result.parameters.tables().sha256,
+        parameters_sha256=result.parameters.sha256,
         sources=dict(zip(names, deduplicated, strict=True)),
         refused=list(result.refused),
         weights=[
@@ -154,22 +160,13 @@ def write_run(target: Path, result: MatchResult, schema: Schema, deduplicated: l
         counts=result.counts,
     )
     save_run(target, run, force=force)
+    save_parameters(target, result.parameters, force=force)
 
 
 def save_run(target: Path, run: Run, *, force: bool) -> None:
     """Write `run.json`."""
     with replacing(target / RUN, force=force) as file:
         file.write(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
-
-
-def densities_hash(densities: Densities) -> str:
-    """SHA-256 over both tables."""
-    import numpy as np
-
-    digest = hashlib.sha256()
-    for table in (densities.table, densities.winners):
-        digest.update(np.ascontiguousarray(table, dtype="<f8").tobytes())
-    return digest.hexdigest()
 
 
 def estimated(run: Run) -> list[Weights]:
@@ -193,16 +190,25 @@ def estimated(run: Run) -> list[Weights]:
     ]
 
 
-def densities_of(run: Run) -> Densities | None:
-    """The densities that ship for the run's passes, if they are those it was decided with."""
-    from linkage.decide import shipped
-    from linkage.errors import DensitiesError
+def save_parameters(target: Path, parameters: Parameters, *, force: bool) -> None:
+    """Write `parameters.json`."""
+    with replacing(target / PARAMETERS, force=force) as file:
+        file.write(parameters.canonical())
+
+
+def read_parameters(path: Path) -> Parameters:
+    """Frozen parameters.
+
+    Raises:
+        LocalFileError: the file cannot be read. LinkageError: it is not one.
+    """
+    from linkage.decide import parse_parameters
 
     try:
-        known = shipped(run.profile)
-    except DensitiesError:
-        return None
-    return known if densities_hash(known) == run.densities_sha256 else None
+        data = path.read_bytes()
+    except OSError as e:
+        raise LocalFileError("the parameters cannot be read", code="unreadable", hint=e.strerror or "") from None
+    return parse_parameters(data)
 
 
 def read_run(matched: Path) -> Run:

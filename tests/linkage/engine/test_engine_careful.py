@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from linkage import Secrets, Source, load_schema, prepare
-from linkage.cluster import hold_back
-from linkage.decide import Class, Decision, Pairs
+from linkage.decide import Class, Decision, Pairs, hold_back, other_names
 from linkage.encode import encode
 from linkage.evaluate import conflicts, pairwise
 from linkage.match import match
@@ -137,6 +136,6 @@ def test_further_values_of_a_pass_make_further_edges():
     yes, ends = np.ones(n, np.bool_), np.arange(n, dtype=np.int32)
     match_, posterior = np.full(n, Class.MATCH, np.uint8), np.full(n, 0.9)
     decision = Decision(Pairs(ends, ends + n, edges, 2 * edges), posterior, 1 - posterior, yes, match_, ~yes, (), ())
-    held = edges[hold_back(decision, schema).cls == Class.POSSIBLE].tolist()
+    held = edges[hold_back(decision, other_names(schema)).cls == Class.POSSIBLE].tolist()
     assert held == [8, 9, 10]
-    assert edges[hold_back(decision, DE).cls == Class.POSSIBLE].tolist() == [8, 9]
+    assert edges[hold_back(decision, other_names(DE)).cls == Class.POSSIBLE].tolist() == [8, 9]

@@ -23,7 +23,7 @@ def linked(encoded):
 
 def explainer(result):
     outcome = Outcome(result.pairs, result.labels, result.sources, result.names, cut=result.cut)
-    return Explainer(outcome, result.weights, result.densities)
+    return Explainer(outcome, result.weights, result.parameters.tables())
 
 
 def test_the_evidence_of_every_match_adds_up_to_its_posterior(linked):

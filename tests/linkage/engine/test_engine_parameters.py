@@ -7,8 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from linkage import load_schema
 from linkage.cluster import agglomerate, components, recluster
-from linkage.decide import Pairs, Parameters, decide_with, parse_parameters, shipped, tie_ranks
+from linkage.decide import (
+    Class,
+    Pairs,
+    Parameters,
+    decide_with,
+    other_names,
+    parse_parameters,
+    shipped,
+    tie_ranks,
+)
 from linkage.errors import ParametersError
 
 HYB15 = shipped("hyb15")
@@ -166,3 +176,18 @@ def test_a_part_is_decided_as_in_the_whole():
     assert (made.cls == whole.cls[inside]).all()
     with pytest.raises(ParametersError, match="no weights"):
         decide_with(FIRST, some, sources, ("a", "b"), [True, True], part=True)
+
+
+def test_a_careful_study_says_so_in_its_parameters():
+    """Far pairs with as many edges as twins or a changed surname have are left to people, whatever their posterior."""
+    schema = load_schema("de-person/1")
+    careful = Parameters.of(HYB15, BOUNDS, 2, careful=schema)
+    assert careful.left == other_names(schema) == ((8, 9), (8, 9))
+    assert parse_parameters(careful.canonical()) == careful
+    sources, rows = world(400, 200)
+    bold, _, _ = run(FIRST, sources, rows)
+    held, _, _ = run(careful, sources, rows)
+    changed = np.flatnonzero(bold.cls != held.cls)
+    assert 0 < len(changed) < 40
+    assert set(bold.pairs.c[changed].tolist()) <= {8, 9}
+    assert (held.cls[changed] == Class.POSSIBLE).all()

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from linkage.decide import Class, Decision
+from linkage.decide.decision import Class, Decision
 from linkage.schema import Schema
 
 _GIVEN = frozenset({"G", "g3", "{G,S}", "{g3,s3}"})
@@ -19,27 +19,29 @@ _SURNAME = frozenset({"S", "s3", "{G,S}", "{g3,s3}"})
 _FAR = (7, 4)  # mean level, as a ratio, from which a whole name differs; a slip in a name leaves rows at level 1
 
 
-def rows_without(schema: Schema, components: frozenset[str]) -> tuple[int, int]:
-    """Passes that use none of the components, and the rows of a record in them."""
-    values = [p.values for p in schema.passes if components.isdisjoint(p.parts)]
-    return len(values), sum(values)
+def other_names(schema: Schema) -> tuple[tuple[int, int], ...]:
+    """How many edges two records have that differ in the given name only, or in the surname only: at least, at most.
+
+    About as many as there are passes without the name: one less, for a cap; more, where birth names or former
+    addresses make further rows.
+    """
+    found = []
+    for parts in (_GIVEN, _SURNAME):
+        values = [p.values for p in schema.passes if parts.isdisjoint(p.parts)]
+        found.append((len(values) - 1, sum(values)))
+    return tuple(found)
 
 
-def hold_back(decision: Decision, schema: Schema) -> Decision:
-    """The decision with those matches as possible ones.
-
-    They have about as many edges as there are passes without the given name, or without the surname (one less at
-    most, for a cap; more, where birth names or former addresses make further rows), and a mean level of 1.75 or
-    farther.
+def hold_back(decision: Decision, edges: tuple[tuple[int, int], ...]) -> Decision:
+    """The decision with those matches as possible ones that have so many edges and a mean level of 1.75 or farther.
 
     Args:
         decision: of all pairs.
-        schema: whose passes say how many edges such a pair has.
+        edges: from `other_names`.
     """
     pairs = decision.pairs
     held = np.zeros(len(pairs), np.bool_)
-    for components in (_GIVEN, _SURNAME):
-        least, most = rows_without(schema, components)
-        held |= (pairs.c >= least - 1) & (pairs.c <= most)
+    for least, most in edges:
+        held |= (pairs.c >= least) & (pairs.c <= most)
     held &= (_FAR[1] * pairs.s >= _FAR[0] * pairs.c) & (decision.cls == Class.MATCH)
     return replace(decision, cls=np.where(held, np.uint8(Class.POSSIBLE), decision.cls))
