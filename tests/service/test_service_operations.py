@@ -269,7 +269,7 @@ def test_what_may_not_be_deleted_or_is_not_selected(world) -> None:
 
 
 def found_in(content: bytes, secrets: Iterable[bytes]) -> set[bytes]:
-    """The secrets, of 8 bytes at least, that occur in `content`; thousands of them in one pass over it."""
+    """The secrets whose first 8 bytes occur in `content`; thousands of them in one pass over it."""
     words = np.lib.stride_tricks.sliding_window_view(np.frombuffer(content, np.uint8), 8)
     starts = np.concatenate([words[at::8].copy().view("<u8")[:, 0] for at in range(8)])
     by_start: dict[int, set[bytes]] = {}
@@ -277,7 +277,7 @@ def found_in(content: bytes, secrets: Iterable[bytes]) -> set[bytes]:
         by_start.setdefault(int.from_bytes(secret[:8], "little"), set()).add(secret)
     wanted = np.array(sorted(by_start), "<u8")
     there = wanted[np.isin(wanted, starts, kind="sort")]
-    return {secret for start in there.tolist() for secret in by_start[start] if secret in content}
+    return {secret for start in there.tolist() for secret in by_start[start]}
 
 
 @pytest.mark.parametrize("options", [{}, {"suite": "drawn", "format": FORMAT}, {"multi": True}])
