@@ -76,8 +76,14 @@ def folder(live: Live, tmp_path: Path) -> Path:
         *("--site", "uk-nord", "--site", "uk-sued", "--recipient", f"dms={public}", *connect),
     )
     assert made.returncode == 0, made.stderr
-    secret = run_cli("linkage", "secret", "--study", "herz-1", "-o", tmp_path / "study.secret")
-    assert secret.returncode == 0, secret.stderr
+    sponsor = ("--key", tmp_path / "own.key", "--connect", tmp_path / "uk-nord.toml")
+    for command in (
+        ("recipient", "keygen", "-o", tmp_path / "own.key", "--no-passphrase"),
+        ("study", "secret", "card", "herz-1", *sponsor),
+        ("study", "secret", "share", "herz-1", "--pinned-only", "--study-secret", tmp_path / "study.secret", *sponsor),
+    ):
+        done = run_cli(*command)
+        assert done.returncode == 0, done.stderr
     (tmp_path / "operator.toml").symlink_to(live.operator)
     (tmp_path / "export.bdt").write_bytes(bdt(0, PATIENTS))
     (tmp_path / "tmp").mkdir()
@@ -111,9 +117,9 @@ def test_the_practice_page_runs(live: Live, folder: Path) -> None:
             assert "[not_admitted]" in early.stderr
             wrong = run(
                 *("trustcenter", "practice", "admit", "herz-1", "praxis-am-markt", "--fingerprint", PLACEHOLDER),
-                *("--study-secret", "study.secret", "--connect", "uk-nord.toml"),
+                *("--study-secret", "study.secret", "--key", "own.key", "--connect", "uk-nord.toml"),
             )
-            assert (wrong.returncode, "[wrong_practice_key]" in wrong.stderr) == (3, True)
+            assert (wrong.returncode, "[wrong_card]" in wrong.stderr) == (3, True)
             printed += early.stderr + wrong.stderr
     with (folder / "pseudonyms.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))

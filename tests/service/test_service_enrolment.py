@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
-import json
 import threading
 from typing import Any
 
 import pytest
 from tests_support import stored
 
-from keys.hybrid import RecipientKey, seal
+from keys.cards import make_card
+from keys.hybrid import RecipientKey
+from keys.secretfiles import StudySecret
+from keys.shares import make_share, open_share, parse_share
 
-SECRET = b"nobody at the centre reads this"
+SECRET = StudySecret.generate("enrolling", 1)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,14 @@ def key() -> RecipientKey:
     return RecipientKey.generate()
 
 
+@pytest.fixture(scope="module")
+def sponsor(world: Any, study: str) -> RecipientKey:
+    made = RecipientKey.generate()
+    published = world["north"]("PUT", study + "/card", {"card": make_card("north", made).text})
+    assert published.status == 200, published.body
+    return made
+
+
 def invite(world: Any, study: str, site: str, **more: Any) -> dict[str, Any]:
     made = world["north"]("POST", study + "/enrolments", {"site": site, "title": "Practice", **more})
     assert made.status == 201, made.body
@@ -44,8 +54,18 @@ def invite(world: Any, study: str, site: str, **more: Any) -> dict[str, Any]:
     return found
 
 
-def redeem(world: Any, code: str, key: RecipientKey) -> Any:
-    return world["nobody"]("POST", "/v1/enrolments", {"code": code, "public_key": key.public})
+def redeem(world: Any, invited: dict[str, Any], key: RecipientKey) -> Any:
+    card = make_card(invited["site"], key).text
+    return world["nobody"]("POST", "/v1/enrolments", {"code": invited["code"], "card": card})
+
+
+def share(world: Any, study: str, sponsor: RecipientKey, site: str, key: RecipientKey, issue: int) -> Any:
+    """What a sponsor seals to a practice whose card it compared."""
+    to = [make_card(site, key)]
+    made = make_share(SECRET, schema="00" * 32, issue=issue, sender="north", key=sponsor, cards=to)
+    sent = [{"member": m, "sealed": base64.b64encode(e).decode()} for m, e in made.envelopes.items()]
+    body = {"statement": made.statement.decode(), "signature": made.signature, "envelopes": sent}
+    return world["north"]("PUT", study + "/secret-share", body)
 
 
 def caller(world: Any, token: str) -> Any:
@@ -54,75 +74,89 @@ def caller(world: Any, token: str) -> Any:
     return made
 
 
-def test_a_practice_comes_in_and_gets_the_secret_that_only_it_can_open(world: Any, study: str, key: Any) -> None:
+def test_a_practice_comes_in_and_gets_the_secret_that_only_it_can_open(
+    world: Any, study: str, key: Any, sponsor: RecipientKey
+) -> None:
     invited = invite(world, study, "praxis-a")
-    came = redeem(world, invited["code"], key)
+    came = redeem(world, invited, key)
     assert came.status == 201, came.body
     practice = caller(world, came.json["token"])
-    assert practice("GET", study).json["participants"][-2:] == [
-        {"site": "praxis-a", "deduplicated": True, "kind": "practice"},
-        {"site": "south", "deduplicated": True, "kind": "diz"},
-    ]
-    assert practice("GET", study + "/secret").json["sealed"] is None
-    listed = world["north"]("GET", study + "/enrolments").json
-    (own,) = [e for e in listed["enrolments"] if e["site"] == "praxis-a"]
-    assert (own["state"], own["public_key"], listed["allowed"]) == ("used", key.public, 4)
-    sealed = base64.b64encode(seal(own["public_key"], SECRET, b"info")).decode()
-    put = world["north"]("PUT", f"{study}/enrolments/{own['enrolment']}/secret", {"sealed": sealed})
-    assert put.status == 204, put.body
-    got = practice("GET", study + "/secret").json
-    assert key.open(base64.b64decode(got["sealed"]), b"info") == SECRET
+    participants = practice("GET", study).json["participants"][-2:]
+    assert [(one["site"], one["kind"]) for one in participants] == [("praxis-a", "practice"), ("south", "diz")]
+    assert practice("GET", study + "/secret-shares").json["shares"] == []
+
+    def own() -> Any:
+        listed = world["north"]("GET", study + "/enrolments").json
+        assert listed["allowed"] == 4
+        (found,) = [e for e in listed["enrolments"] if e["site"] == "praxis-a"]
+        return found
+
+    assert (own()["state"], own()["card"], own()["sealed"]) == ("used", make_card("praxis-a", key).fingerprint, False)
+    cards = {card["site"]: card["sponsor"] for card in world["south"]("GET", study + "/cards").json["cards"]}
+    assert cards == {"north": None, "praxis-a": "north", "south": None}
+    put = share(world, study, sponsor, "praxis-a", key, 1)
+    assert put.status == 200, put.body
+    assert own()["sealed"] is True
+    (got,) = practice("GET", study + "/secret-shares").json["shares"]
+    opened = open_share(parse_share(got["statement"].encode()), "praxis-a", key, base64.b64decode(got["sealed"]))
+    assert opened.material == SECRET.material
     # The comparator takes rows of the new source.
     fingerprint = practice("GET", study).json["fingerprint"]
-    opened = practice(
+    opened_upload = practice(
         "POST", study + "/uploads", {"version": 1, "fingerprint": fingerprint, "rows": 22_000, "chunks": 1}
     )
-    assert opened.status == 201, opened.body
+    assert opened_upload.status == 201, opened_upload.body
+
+
+def test_a_code_is_for_the_practice_that_was_invited(world: Any, study: str, key: Any) -> None:
+    invited = invite(world, study, "praxis-a")
+    assert redeem(world, {**invited, "site": "south"}, key).json["code"] == "bad_card"
+    assert redeem(world, {**invited, "site": "praxis-b"}, key).json["code"] == "bad_card"
+    assert redeem(world, invited, key).status == 201, "a wrong card does not use the code up"
 
 
 def test_the_token_of_a_practice_is_for_studies_only(world: Any, study: str, key: Any) -> None:
-    practice = caller(world, redeem(world, invite(world, study, "praxis-a")["code"], key).json["token"])
+    practice = caller(world, redeem(world, invite(world, study, "praxis-a"), key).json["token"])
     refused = practice("POST", "/v1/domains/enrolling.praxis-a/pseudonyms", {"originals": ["1"]})
     assert refused.status in (403, 404)
     assert practice("POST", study + "/enrolments", {"site": "x", "title": "x"}).json["code"] == "not_a_sponsor"
 
 
 def test_a_code_works_once_even_for_two_at_the_same_time(world: Any, study: str, key: Any) -> None:
-    code = invite(world, study, "praxis-b")["code"]
+    invited = invite(world, study, "praxis-b")
     answers: list[Any] = []
-    threads = [threading.Thread(target=lambda: answers.append(redeem(world, code, key))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: answers.append(redeem(world, invited, key))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sorted(a.status for a in answers) == [201, 403, 403, 403]
-    assert redeem(world, code, key).json["code"] == "invalid_enrolment_code"
+    assert redeem(world, invited, key).json["code"] == "invalid_enrolment_code"
 
 
 def test_a_second_code_replaces_the_first_and_a_used_one_the_credentials(world: Any, study: str, key: Any) -> None:
-    first, second = invite(world, study, "praxis-c")["code"], invite(world, study, "praxis-c")["code"]
+    first, second = invite(world, study, "praxis-c"), invite(world, study, "praxis-c")
     assert redeem(world, first, key).status == 403
     old = caller(world, redeem(world, second, key).json["token"])
     assert old("GET", study).status == 200
-    new = caller(world, redeem(world, invite(world, study, "praxis-c")["code"], key).json["token"])
+    new = caller(world, redeem(world, invite(world, study, "praxis-c"), key).json["token"])
     assert (old("GET", study).status, new("GET", study).status) == (401, 200)
 
 
-def test_a_revoked_practice_is_out_at_once(world: Any, study: str, key: Any) -> None:
+def test_a_revoked_practice_is_out_at_once(world: Any, study: str, key: Any, sponsor: RecipientKey) -> None:
     invited = invite(world, study, "praxis-c")
-    practice = caller(world, redeem(world, invited["code"], key).json["token"])
+    practice = caller(world, redeem(world, invited, key).json["token"])
     path = f"{study}/enrolments/{invited['enrolment']}"
     assert world["south"]("DELETE", path).json["code"] == "unknown_enrolment"
     assert practice("GET", study).status == 200
     assert world["operator"]("DELETE", path).status == 204
     assert practice("GET", study).status == 401
-    sealed = base64.b64encode(seal(key.public, SECRET, b"info")).decode()
-    assert world["north"]("PUT", path + "/secret", {"sealed": sealed}).json["code"] == "not_enrolled"
+    assert share(world, study, sponsor, "praxis-c", key, 2).json["code"] == "unknown_member"
 
 
 @pytest.mark.parametrize("code", ["tce1-" + "a" * 26, "tce1-" + "7" * 26])
 def test_a_wrong_code_says_nothing(world: Any, study: str, key: Any, code: str) -> None:
-    answer = redeem(world, code, key)
+    answer = redeem(world, {"code": code, "site": "praxis-a"}, key)
     assert (answer.status, answer.json["code"]) == (403, "invalid_enrolment_code")
     assert code.encode() not in answer.body
 
@@ -145,25 +179,25 @@ def test_what_a_sponsor_may_not(world: Any, study: str, key: Any) -> None:
 
 def test_the_code_is_kept_as_a_hash_and_the_log_has_every_step(world: Any, study: str, key: Any) -> None:
     invited = invite(world, study, "praxis-a")
-    token = redeem(world, invited["code"], key).json["token"]
+    token = redeem(world, invited, key).json["token"]
     with stored(world.live.dir, "registrar") as conn:
         kept = [value for table in ("enrolment", "token", "site") for row in conn.execute(f"SELECT * FROM {table}")
                 for value in row]  # fmt: skip
     for secret in (invited["code"], token):
         assert not any(secret in str(value) or secret.encode() in (value if isinstance(value, bytes) else b"")
                        for value in kept)  # fmt: skip
-    assert SECRET not in b"".join(value for value in kept if isinstance(value, bytes))
     exported = world["clara"]("GET", "/v1/audit/registrar/export")
     text = exported.body.decode()
     for event in ("operator:enrolment:allow", "site:enrolment:create", "practice:enrolment:redeem",
-                  "site:enrolment:seal", "site:enrolment:revoke"):  # fmt: skip
+                  "site:secret:share", "site:enrolment:revoke"):  # fmt: skip
         assert event in text, event
     assert invited["code"] not in text
     assert token not in text
-    assert json.dumps(SECRET.decode()) not in text
+    assert SECRET.material.hex() not in text
 
 
 def test_guessing_is_slowed_down(world: Any, study: str, key: Any) -> None:
-    statuses = [redeem(world, "tce1-" + "b" * 26, key).status for _ in range(60)]
+    guess = {"code": "tce1-" + "b" * 26, "site": "praxis-a"}
+    statuses = [redeem(world, guess, key).status for _ in range(60)]
     assert statuses[-1] == 429
     assert set(statuses) == {403, 429}

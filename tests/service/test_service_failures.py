@@ -44,7 +44,10 @@ ELSEWHERE = {
     "secret_file_damaged", "untrusted_service", "wrong_receipt", "wrong_statement", "busy", "client_closed",
     "stream_cut", "unreachable", "seal_broken",
     "entry_missing", "head_not_extended", "log_origin_changed", "other_proof",  # of a site's client: verify-a-log.md
-    "not_a_map", "not_this_map", "wrong_practice_key",  # of sites and practices: rotate-keys.md, practice.md
+    "wrong_card", "card_exchanged", "share_not_from_sender", "envelope_exchanged", "secret_of_another_study",
+    "share_replayed", "secret_version_over", "secret_of_another_version", "secret_exchanged", "secret_not_as_committed",
+    "secret_for_another_schema", "secret_share_invalid",  # of sites: agree-on-a-study-secret.md
+    "not_a_map", "not_this_map",  # of sites and practices: rotate-keys.md, practice.md
     "map_broken",  # a defect of ours that the check of a map would catch: no content of the store leads to it
     "copy_differs", "schema_unknown",  # of `migrate`, which leaves the old instance as it was: postgresql.md
     "keys_verification", "verification_failed", "unavailable",  # bases of others

@@ -61,6 +61,12 @@ def passphrase_option(command: F) -> F:
     )(command)
 
 
+def key_options(command: F) -> F:
+    """`--key FILE` and its passphrase: the key of a site, to which others seal and with which it signs."""
+    option = click.option("--key", "key_file", type=PATH, required=True, metavar="FILE", help="The site's own key.")
+    return option(passphrase_option(command))
+
+
 def bare_option(command: F) -> F:
     """`--no-passphrase`."""
     return click.option(

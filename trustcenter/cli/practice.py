@@ -10,13 +10,13 @@ _COMMANDS = {
     "allow": ("trustcenter.cli.practice_sponsor:allow", "Let a site enrol practices (operator)."),
     "invite": ("trustcenter.cli.practice_sponsor:invite", "Make an invitation with a one-time code (sponsor)."),
     "list": ("trustcenter.cli.practice_sponsor:list_", "List invitations and practices (sponsor, operator)."),
-    "admit": ("trustcenter.cli.practice_sponsor:admit", "Seal the study secret to a practice (sponsor)."),
+    "admit": ("trustcenter.cli.practice_sponsor:admit", "Share the study secret with a practice (sponsor)."),
     "revoke": (
         "trustcenter.cli.practice_sponsor:revoke",
         "Take back a code, or turn a practice out.",
     ),
     "enrol": ("trustcenter.cli.practice_own:enrol", "Redeem an invitation (practice)."),
-    "show": ("trustcenter.cli.practice_own:show", "Say the fingerprint of the own key (practice)."),
+    "show": ("trustcenter.cli.practice_own:show", "Say the fingerprint of the own card (practice)."),
     "send": ("trustcenter.cli.practice_own:send", "Encode an export and send its rows (practice)."),
     "results": ("trustcenter.cli.practice_own:results", "Fetch the own study pseudonyms (practice)."),
 }

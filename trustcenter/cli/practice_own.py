@@ -68,7 +68,7 @@ def _read(
 def enrol(invitation: Path, folder: Path) -> None:
     """Redeem an INVITATION; keys and access are kept in FOLDER (practice).
 
-    Prints the fingerprint of the practice's key: say it to the sponsoring site over the telephone.
+    Prints the fingerprint of the practice's card: say it to the sponsoring site over the telephone.
 
     Example:
       trustcenter practice enrol praxis.invitation trustcenter-herz
@@ -84,10 +84,10 @@ def enrol(invitation: Path, folder: Path) -> None:
 @click.command()
 @click.argument("folder", type=PATH)
 def show(folder: Path) -> None:
-    """Print the fingerprint of the practice's own key (practice)."""
-    from trustcenter.client.practice import work
+    """Print the fingerprint of the practice's own card (practice)."""
+    from trustcenter.client.practice import home, work
 
-    click.echo(work.key_fingerprint(folder))
+    click.echo(work.card_fingerprint(home.Home(folder)))
 
 
 @click.command()

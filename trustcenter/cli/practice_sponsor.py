@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from . import output
-from .options import PATH, call, connect_option, json_option, output_option
+from .options import PATH, call, connect_option, json_option, key_options, output_option
 
 _KINDS = ["practice", "rescue", "care", "rehab", "insurer"]
 
@@ -36,7 +36,7 @@ def allow(study: str, site: str, practices: int, connect: Path | None) -> None:
 @click.option("--kind", type=click.Choice(_KINDS), default="practice", show_default=True, help="Sort of institution.")
 @click.option("--days", type=click.IntRange(1, 60), default=14, show_default=True, help="How long the code is valid.")
 @click.option("--not-deduplicated", is_flag=True, help="The practice may hold a patient twice.")
-@click.option("--study-secret", type=PATH, required=True, metavar="FILE", help="The secret that the sites share.")
+@key_options
 @output_option("The invitation. Hand it over by a safe way that is not the trust center.")
 @connect_option
 def invite(
@@ -46,25 +46,29 @@ def invite(
     kind: str,
     days: int,
     not_deduplicated: bool,
-    study_secret: Path,
+    key_file: Path,
+    passphrase_file: Path | None,
     target: Path,
     connect: Path | None,
 ) -> None:
     """Make an invitation for the practice SITE, with a one-time code (sponsor).
 
-    The study secret stays here; the invitation holds its fingerprint. Given again for a practice that enrolled before,
-    it mends a lost computer: the old access ends when the new code is used.
+    The invitation holds the fingerprint of the sponsor's card (`study secret card`), so that the practice believes
+    nobody else. Given again for a practice that enrolled before, it mends a lost computer: the old access ends when the
+    new code is used.
 
     Example:
-      trustcenter practice invite herz-1 praxis-am-markt --study-secret study.secret -o praxis-am-markt.invitation
+      trustcenter practice invite herz-1 praxis-am-markt --key own.key -o praxis-am-markt.invitation
     """
-    from keys.secretfiles import StudySecret
     from trustcenter.client.files import require_writable
     from trustcenter.client.practice import home, work
+    from trustcenter.client.secret_pins import Pins, beside
     from trustcenter.messages.api.enrolment import EnrolmentCreate
 
+    from .secret_input import recipient_key
+
     require_writable(target)
-    secret = StudySecret.load(study_secret)
+    key, pins = recipient_key(key_file, passphrase_file), Pins.load(beside(key_file))
     wanted = EnrolmentCreate(
         site=site,
         title=title or site,
@@ -72,7 +76,7 @@ def invite(
         deduplicated=not not_deduplicated,
         days=days,
     )
-    made = call(connect, lambda center: work.invite(center, study, wanted, secret))
+    made = call(connect, lambda center: work.invite(center, study, wanted, key, pins))
     home.save_invitation(target, made)
     output.note(f"the code works once, within {days} days; delete your copy when it is handed over")
 
@@ -90,22 +94,37 @@ def list_(study: str, as_json: bool, connect: Path | None) -> None:
 @click.command()
 @click.argument("study")
 @click.argument("site")
-@click.option("--fingerprint", required=True, metavar="TEXT", help="Of the practice's key, as the practice said it.")
+@click.option("--fingerprint", required=True, metavar="TEXT", help="Of the practice's card, as the practice said it.")
 @click.option("--study-secret", type=PATH, required=True, metavar="FILE", help="The secret that the sites share.")
+@key_options
 @connect_option
-def admit(study: str, site: str, fingerprint: str, study_secret: Path, connect: Path | None) -> None:
-    """Seal the study secret to the practice SITE (sponsor).
+def admit(
+    study: str,
+    site: str,
+    fingerprint: str,
+    study_secret: Path,
+    key_file: Path,
+    passphrase_file: Path | None,
+    connect: Path | None,
+) -> None:
+    r"""Share the study secret with the practice SITE, sealed to it (sponsor).
 
-    The practice says the fingerprint of its key over the telephone: the centre hands out keys, and could exchange them.
+    The practice says the fingerprint of its card over the telephone: the centre hands out cards, and could exchange
+    them. A new version of the study needs no second admission: `study secret share` reaches the practices too.
 
     Example:
-      trustcenter practice admit herz-1 praxis --fingerprint 4J2J-LU58-RLV8-7JVN-YHRA --study-secret study.secret
+      trustcenter practice admit herz-1 praxis --fingerprint 4J2J-LU58-RLV8-7JVN-YHRA \
+        --study-secret study.secret --key own.key
     """
     from keys.secretfiles import StudySecret
     from trustcenter.client.practice import work
+    from trustcenter.client.secret_pins import Pins, beside
+
+    from .secret_input import recipient_key
 
     secret = StudySecret.load(study_secret)
-    call(connect, lambda center: work.admit(center, study, site, fingerprint, secret))
+    key, pins = recipient_key(key_file, passphrase_file), Pins.load(beside(key_file))
+    call(connect, lambda center: work.admit(center, study, site, fingerprint, key, secret, pins))
     output.note("the practice can send now")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import output
-from .options import PATH, F, call, connect_option, json_option, output_option, passphrase_option
+from .options import PATH, call, connect_option, json_option, key_options, output_option
 
 if TYPE_CHECKING:
     from keys.secretfiles import StudySecret
@@ -23,12 +23,6 @@ def secret() -> None:
     fingerprints of their cards over the telephone. Then the lead site shares the study secret, sealed to each and
     signed. What was compared and opened is kept beside the key file, in FILE.pins.
     """
-
-
-def key_options(command: F) -> F:
-    """The site's own key file and its passphrase."""
-    option = click.option("--key", "key_file", type=PATH, required=True, metavar="FILE", help="The site's key.")
-    return option(passphrase_option(command))
 
 
 @secret.command("card")

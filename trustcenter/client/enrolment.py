@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from trustcenter.messages.api import enrolment as m
 
 from .answers import quoted
@@ -11,7 +9,7 @@ from .calls import Calls
 
 
 class EnrolmentOperations(Calls):
-    """Sponsors, one-time codes, and the study secret sealed to a practice."""
+    """Sponsors and one-time codes."""
 
     async def allow_sponsor(self, study: str, body: m.Sponsor) -> m.Sponsor:
         """Let a site enrol practices (operator)."""
@@ -32,12 +30,3 @@ class EnrolmentOperations(Calls):
     async def redeem_enrolment(self, body: m.EnrolmentRedeem) -> m.Enrolled:
         """Exchange a code for a token. Never repeated by itself: a code works once."""
         return await self._post("/v1/enrolments", body, m.Enrolled)
-
-    async def seal_secret(self, study: str, enrolment: str, body: m.SealedSecret) -> None:
-        """Hand in the study secret, sealed to a practice."""
-        path = f"/v1/studies/{quoted(study)}/enrolments/{quoted(enrolment)}/secret"
-        await self._http.call("PUT", path, body=msgspec.json.encode(body), repeatable=True)
-
-    async def own_secret(self, study: str) -> m.PracticeSecret:
-        """The study secret sealed to the calling practice."""
-        return await self._get(f"/v1/studies/{quoted(study)}/secret", m.PracticeSecret)

@@ -151,7 +151,7 @@ def _version(share: Share, study: Study, pins: Pins) -> None:
     if share.version != study.version:
         raise VerificationError(
             "the share is for another version than the study has",
-            code="wrong_secret_version",
+            code="secret_of_another_version",
             hint="the secret of an earlier version does not open for a new one; the lead site shares a new secret",
         )
     if share.schema != study.fingerprint:

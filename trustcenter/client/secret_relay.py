@@ -119,6 +119,8 @@ async def share(
 ) -> Shared:
     """Seal the study secret to all members whose cards were compared, and sign.
 
+    Practices that another site sponsors are left out: they get it from that site.
+
     Args:
         center: as the sender.
         study: name of the study.
@@ -146,6 +148,8 @@ async def share(
     for member in (await center.member_cards(study)).cards:
         if member.site == name:
             _require_own(member.card, name, key)
+        elif member.sponsor not in (None, name):
+            continue  # a practice: its sponsor passes the secret on
         elif pinned_only and (member.card is None or member.site not in pins.cards):
             waiting.append(member.site)
         else:
@@ -162,6 +166,17 @@ async def share(
     pins.hold(found.name, found.version, secret.fingerprint, name, issue)
     await _confirm(center, secret, name)
     return Shared(kept, waiting)
+
+
+async def require_published(center: TrustCenter, study: str, key: RecipientKey) -> None:
+    """Refuse a key whose card the caller has not published in the study.
+
+    Raises:
+        ConflictError: it has published none, or that of another key.
+    """
+    name = own_name(center)
+    texts = {card.site: card.card for card in (await center.member_cards(study)).cards}
+    _require_own(texts.get(name), name, key)
 
 
 def _require_own(text: str | None, name: str, key: RecipientKey) -> None:

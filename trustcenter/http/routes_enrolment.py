@@ -1,4 +1,4 @@
-"""Enrolment of practices: sponsors, one-time codes, the study secret sealed to a practice."""
+"""Enrolment of practices: sponsors and one-time codes."""
 
 from __future__ import annotations
 
@@ -37,22 +37,6 @@ async def enrolment_redeem(call: Call) -> Answer:
     return enrolled
 
 
-async def secret_put(call: Call) -> Answer:
-    await enrolment.put_secret(
-        call.instance.registrar,
-        call.principal,
-        call.request_id,
-        call.segment("study"),
-        call.segment("enrolment"),
-        call.body,
-    )
-    return None
-
-
-async def secret_get(call: Call) -> Answer:
-    return await enrolment.own_secret(call.instance.registrar, call.principal, call.segment("study"))
-
-
 _ALL = "/v1/studies/{study}/enrolments"
 # fmt: off
 ROUTES = (
@@ -71,14 +55,6 @@ ROUTES = (
     Route(
         "DELETE", _ALL + "/{enrolment}", "revokeEnrolment", OPERATOR | SITE,
         "Make a code worthless, and the practice's tokens", enrolment_revoke, status=204,
-    ),
-    Route(
-        "PUT", _ALL + "/{enrolment}/secret", "sealSecret", SITE, "The study secret, sealed to a practice",
-        secret_put, api.SealedSecret, status=204,
-    ),
-    Route(
-        "GET", "/v1/studies/{study}/secret", "ownSecret", SITE, "The study secret sealed to the calling practice",
-        secret_get, None, api.PracticeSecret,
     ),
     Route(
         "POST", "/v1/enrolments", "redeemEnrolment", PUBLIC, "Enrol with a one-time code", enrolment_redeem,

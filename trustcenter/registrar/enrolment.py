@@ -1,4 +1,6 @@
-"""Practices come in through a site that sponsors them: a one-time code, a key of their own, the secret sealed to it.
+"""Practices come in through a site that sponsors them: a one-time code, and a card of their own.
+
+The sponsor passes the study secret on to them as members do (`secret_relay`).
 
 The centre sees neither the study secret nor a patient. It keeps a hash of the code: 128 random bits need no slow one.
 Every refusal of a code is the same, whatever is wrong with it.
@@ -13,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from keys import hybrid
+from keys import cards
 from keys.errors import KeysError
 from trustcenter.audit import Event
 from trustcenter.auth import Operation, Principal
@@ -23,7 +25,7 @@ from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageE
 from trustcenter.messages.api import enrolment as api
 from trustcenter.store import Connection, Migration
 
-from . import domains, studies
+from . import domains, secret_relay, studies
 from . import policy as policies
 from .context import Context
 
@@ -61,10 +63,7 @@ MIGRATIONS: Final = (
 
 _TOKEN_DAYS: Final = 365
 _MARK: Final = "tce1-"
-_COLUMNS: Final = (
-    "id, study, sponsor, site, kind, title, deduplicated, created, expires, used, revoked, public_key,"
-    " sealed IS NOT NULL"
-)
+_COLUMNS: Final = "id, study, sponsor, site, kind, title, deduplicated, created, expires, used, revoked"
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,6 @@ class _Row:
     expires: str
     used: str | None
     revoked: str | None
-    public_key: str | None
-    sealed: bool
 
 
 def _digest(code: str) -> bytes:
@@ -194,12 +191,13 @@ async def listing(context: Context, caller: Principal, name: str) -> api.Enrolme
         ).fetchall()
         allowed = _allowed(conn, name, caller.name) if caller.is_site else 0
         now = stamp(context.clock())
-        return api.Enrolments(enrolments=[_describe(_Row(*row), now) for row in rows], allowed=allowed)
+        return api.Enrolments(enrolments=[_describe(conn, _Row(*row), now) for row in rows], allowed=allowed)
 
     return await context.db.read(query)
 
 
-def _describe(row: _Row, now: str) -> api.Enrolment:
+def _describe(conn: Connection, row: _Row, now: str) -> api.Enrolment:
+    card, sealed = secret_relay.reached(conn, row.study, row.site) if row.used and not row.revoked else (None, False)
     state = "revoked" if row.revoked else "used" if row.used else "expired" if row.expires <= now else "waiting"
     return api.Enrolment(
         enrolment=row.id,
@@ -211,8 +209,8 @@ def _describe(row: _Row, now: str) -> api.Enrolment:
         created=row.created,
         expires=row.expires,
         used=row.used,
-        public_key=row.public_key,
-        sealed=bool(row.sealed),
+        card=card,
+        sealed=sealed,
     )
 
 
@@ -242,9 +240,10 @@ async def revoke(context: Context, caller: Principal, request: str, name: str, e
         studies.find(conn, name, caller)
         row = _own(conn, name, caller, enrolment)
         now = stamp(context.clock())
-        conn.execute("UPDATE enrolment SET revoked = COALESCE(revoked, ?), sealed = NULL WHERE id = ?", (now, row.id))
+        conn.execute("UPDATE enrolment SET revoked = COALESCE(revoked, ?) WHERE id = ?", (now, row.id))
         if row.used and not row.revoked:
             conn.execute("UPDATE token SET revoked = ? WHERE site = ? AND revoked IS NULL", (now, row.site))
+            secret_relay.forget_member(conn, name, row.site)
         context.audit(conn, Event.ENROLMENT_REVOKE, caller.name, request, study=name, site=row.site, enrolment=row.id)
 
     try:
@@ -258,12 +257,12 @@ async def redeem(context: Context, request: str, body: api.EnrolmentRedeem) -> a
 
     Raises:
         PolicyError: no code that is valid now, or the study takes no data any more.
-        UsageError_: not a recipient's public key.
+        UsageError_: not a card, or another site's.
     """
     try:
-        key = hybrid.fingerprint(body.public_key)
+        card = cards.parse_card(body.card)
     except KeysError:
-        raise UsageError_("the public key cannot be read", code="bad_public_key", where="public_key") from None
+        raise UsageError_("the card cannot be read", code="bad_card", where="card") from None
 
     def check(conn: Connection) -> _Row:
         row = conn.execute(
@@ -277,6 +276,8 @@ async def redeem(context: Context, request: str, body: api.EnrolmentRedeem) -> a
                 hint="codes work once and expire; ask your sponsoring site for a new one",
             )
         found = _Row(*row)
+        if found.site != card.name:
+            raise UsageError_("a site publishes a card of its own name only", code="bad_card", where="card")
         studies.require_open(context, studies.find(conn, found.study))
         return found
 
@@ -306,8 +307,9 @@ async def redeem(context: Context, request: str, body: api.EnrolmentRedeem) -> a
             context.ring.note_generation(conn)
         else:
             conn.execute("UPDATE token SET revoked = ? WHERE site = ? AND revoked IS NULL", (now, row.site))
-            conn.execute("UPDATE enrolment SET sealed = NULL WHERE site = ?", (row.site,))
-        conn.execute("UPDATE enrolment SET used = ?, public_key = ? WHERE id = ?", (now, body.public_key, row.id))
+            secret_relay.forget_member(conn, row.study, row.site)
+        conn.execute("UPDATE enrolment SET used = ? WHERE id = ?", (now, row.id))
+        secret_relay.keep_card(conn, row.study, card, now)
         scope = Scope.of(None, [Operation.STUDY])
         issued = context.directory.issue_token(conn, site=row.site, days=_TOKEN_DAYS, scope=scope)
         context.audit(
@@ -318,7 +320,7 @@ async def redeem(context: Context, request: str, body: api.EnrolmentRedeem) -> a
             study=row.study,
             site=row.site,
             enrolment=row.id,
-            key=key,
+            key=card.fingerprint,
             token=issued.token_id,
         )
         return api.Enrolled(
@@ -334,57 +336,3 @@ async def redeem(context: Context, request: str, body: api.EnrolmentRedeem) -> a
         return await context.db.write(effect)
     finally:
         context.directory.cache.clear()
-
-
-async def put_secret(
-    context: Context, caller: Principal, request: str, name: str, enrolment: str, body: api.SealedSecret
-) -> None:
-    """Keep the study secret that the sponsor sealed to the practice's key. The centre cannot open it.
-
-    Raises:
-        NotFoundError: no such study or enrolment of the caller.
-        ConflictError: the practice has not come in yet, or was turned out.
-        UsageError_: not a sealed message.
-    """
-    try:
-        sealed = base64.b64decode(body.sealed, validate=True)
-    except ValueError:
-        sealed = b""
-    if not sealed.startswith(hybrid.MAGIC):
-        raise UsageError_("this is not a sealed message", code="not_sealed", where="sealed")
-
-    def effect(conn: Connection) -> None:
-        studies.find(conn, name, caller)
-        row = _own(conn, name, caller, enrolment)
-        if not row.used or row.revoked:
-            raise ConflictError(
-                "the practice has no key here",
-                code="not_enrolled",
-                hint="it redeems its code first: trustcenter practice enrol",
-            )
-        conn.execute("UPDATE enrolment SET sealed = ? WHERE id = ?", (sealed, row.id))
-        context.audit(conn, Event.ENROLMENT_SEAL, caller.name, request, study=name, site=row.site, enrolment=row.id)
-
-    await context.db.write(effect)
-
-
-async def own_secret(context: Context, caller: Principal, name: str) -> api.PracticeSecret:
-    """The study secret sealed to the caller.
-
-    Raises:
-        NotFoundError: no such study, or the caller did not come in by a code.
-    """
-
-    def query(conn: Connection) -> api.PracticeSecret:
-        study = studies.find(conn, name, caller)
-        row = conn.execute(
-            "SELECT id, sponsor, sealed FROM enrolment WHERE study = ? AND site = ? AND used IS NOT NULL"
-            " AND revoked IS NULL ORDER BY used DESC LIMIT 1",
-            (name, caller.name),
-        ).fetchone()
-        if row is None:
-            raise NotFoundError("there is no such enrolment", code="unknown_enrolment")
-        sealed = base64.b64encode(row[2]).decode() if row[2] is not None else None
-        return api.PracticeSecret(enrolment=row[0], sponsor=row[1], version=study.version, sealed=sealed)
-
-    return await context.db.read(query)

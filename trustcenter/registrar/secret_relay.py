@@ -10,6 +10,7 @@ import base64
 from typing import Final
 
 from keys import cards, hybrid, shares
+from keys.cards import Card
 from keys.errors import KeysError
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
@@ -49,15 +50,37 @@ async def set_card(context: Context, caller: Principal, request: str, name: str,
     def effect(conn: Connection) -> api.MemberCard:
         studies.require_member(conn, studies.find(conn, name, caller), caller.name)
         now = stamp(context.clock())
-        conn.execute(
-            "INSERT INTO member_card VALUES (?,?,?,?) ON CONFLICT (study, site) DO UPDATE SET"
-            " card = excluded.card, created = excluded.created",
-            (name, caller.name, card.text, now),
-        )
+        keep_card(conn, name, card, now)
         context.audit(conn, Event.CARD_PUBLISH, caller.name, request, study=name, fingerprint=card.fingerprint)
         return api.MemberCard(site=caller.name, card=card.text, created=now)
 
     return await context.db.write(effect)
+
+
+def keep_card(conn: Connection, study: str, card: Card, now: str) -> None:
+    """Keep a member's card in place of an earlier one."""
+    conn.execute(
+        "INSERT INTO member_card VALUES (?,?,?,?) ON CONFLICT (study, site) DO UPDATE SET"
+        " card = excluded.card, created = excluded.created",
+        (study, card.name, card.text, now),
+    )
+
+
+def forget_member(conn: Connection, study: str, site: str) -> None:
+    """Delete a member's card and what was sealed to it: a practice was turned out, or comes in anew."""
+    conn.execute("DELETE FROM member_card WHERE study = ? AND site = ?", (study, site))
+    conn.execute("DELETE FROM secret_envelope WHERE study = ? AND member = ?", (study, site))
+
+
+def reached(conn: Connection, study: str, site: str) -> tuple[str | None, bool]:
+    """The fingerprint of a member's card, and whether the secret of the present version is sealed to it."""
+    row = conn.execute("SELECT card FROM member_card WHERE study = ? AND site = ?", (study, site)).fetchone()
+    sealed = conn.execute(
+        "SELECT 1 FROM secret_envelope e JOIN study s ON s.name = e.study AND s.version = e.version"
+        " WHERE e.study = ? AND e.member = ?",
+        (study, site),
+    ).fetchone()
+    return None if row is None else cards.parse_card(row[0]).fingerprint, sealed is not None
 
 
 async def member_cards(context: Context, caller: Principal, name: str) -> api.MemberCards:
@@ -70,11 +93,13 @@ async def member_cards(context: Context, caller: Principal, name: str) -> api.Me
     def query(conn: Connection) -> api.MemberCards:
         study = studies.find(conn, name, caller)
         found = dict(_pairs(conn, name))
-        known = [api.MemberCard(site=site, card=card, created=created) for site, (card, created) in found.items()]
-        blank = [api.MemberCard(site=s, card=None, created=None) for s in _members(conn, name) if s not in found]
-        return api.MemberCards(
-            study=name, version=study.version, cards=sorted([*known, *blank], key=lambda card: card.site)
-        )
+        query = "SELECT site, sponsor FROM enrolment WHERE study = ? AND used IS NOT NULL"
+        sponsors: dict[str, str] = dict(conn.execute(query, (name,)).fetchall())
+        listed = []
+        for site in _members(conn, name):
+            card, created = found.get(site, (None, None))
+            listed.append(api.MemberCard(site=site, sponsor=sponsors.get(site), card=card, created=created))
+        return api.MemberCards(study=name, version=study.version, cards=listed)
 
     return await context.db.read(query)
 
@@ -188,7 +213,7 @@ def _check_before(conn: Connection, share: shares.Share) -> None:
             hint="share that one, or let an operator make a new version of the study",
         )
     if any(sender == share.sender.name and issue >= share.issue for sender, issue, _ in rows):
-        raise ConflictError("a share as new as this one is here already", code="share_replayed", hint="share again")
+        raise ConflictError("a share as new as this one is here already", code="share_exists", hint="share again")
 
 
 def forget_before(conn: Connection, study: str, version: int) -> None:

@@ -21,7 +21,7 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import Retire
 from trustcenter.store import Connection, Migration
 
-from . import outbox, studies, study_checks, study_states
+from . import outbox, secret_relay, studies, study_checks, study_states
 from .context import Context
 from .studies import StudyRow
 
@@ -100,8 +100,7 @@ async def renew(context: Context, caller: Principal, request: str, name: str, bo
         )
         new = replace(study, version=body.version, settings=settings)
         keep(context, conn, new, body.reason)
-        # The secret of the version before is of no use to a practice any more: its sponsor seals the new one.
-        conn.execute("UPDATE enrolment SET sealed = NULL WHERE study = ?", (name,))
+        secret_relay.forget_before(conn, name, body.version)
         studies.announce(conn, new)
         retired = 0 if last is not None else _end(context, conn, name, study.version)
         context.audit(

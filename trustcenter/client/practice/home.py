@@ -20,7 +20,7 @@ T = TypeVar("T", bound=Message)
 
 
 class Invitation(Message, frozen=True, kw_only=True):
-    """What a sponsor hands to a practice: where the service is, a one-time code, and how to know the study secret."""
+    """What a sponsor hands to a practice: where the service is, a one-time code, and how to know the sponsor's card."""
 
     url: str
     ca: str
@@ -28,7 +28,7 @@ class Invitation(Message, frozen=True, kw_only=True):
     site: str
     sponsor: str
     code: str
-    secret_fingerprint: str
+    sponsor_card: str
 
     def __repr__(self) -> str:
         return f"Invitation(study={self.study!r}, site={self.site!r}, code=…)"
@@ -40,7 +40,6 @@ class Membership(Message, frozen=True, kw_only=True):
     study: str
     site: str
     sponsor: str
-    secret_fingerprint: str
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,22 @@
 """Whole jobs of a practice and of its sponsor: invite, enrol, admit, send, results.
 
+The study secret comes from the sponsor as it goes between sites: docs/spec/secret-relay.md.
 The study secret is on the practice's computer only inside `send`, in memory. Nothing about a patient is written.
 """
 
 from __future__ import annotations
 
-import base64
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keys import hybrid
+from keys.cards import make_card
 from keys.hybrid import RecipientKey
 from keys.secretfiles import SiteKey, StudySecret
+from trustcenter.client import secret_relay, study_results
 from trustcenter.client import site as sites
-from trustcenter.client import study_results
 from trustcenter.client.api import TrustCenter
 from trustcenter.client.connection import Connection
-from trustcenter.errors import ConflictError, NotFoundError, VerificationError
+from trustcenter.client.secret_pins import Pins, beside
+from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages.api import enrolment as m
 
 from .home import Home, Invitation, Membership
@@ -24,43 +24,35 @@ from .home import Home, Invitation, Membership
 if TYPE_CHECKING:
     from linkage.tables import Table
 
-_LABEL = "trustcenter/practice-secret/1"
 
+async def invite(center: TrustCenter, study: str, body: m.EnrolmentCreate, key: RecipientKey, pins: Pins) -> Invitation:
+    """Make the invitation of a practice (sponsor). It says how the practice knows what the sponsor signs.
 
-def info(study: str, version: int, sponsor: str, site: str) -> bytes:
-    """The context that a sealed study secret is bound to."""
-    return "\0".join((_LABEL, study, str(version), sponsor, site)).encode()
-
-
-async def invite(center: TrustCenter, study: str, body: m.EnrolmentCreate, secret: StudySecret) -> Invitation:
-    """Make the invitation of a practice (sponsor).
+    A card of the practice that was compared before is forgotten: it may come in with a new key.
 
     Raises:
-        ConflictError: the secret is of another study or version.
+        ConflictError: the sponsor has not published the card of this key.
         RemoteError: the service's refusal.
     """
-    found = await center.study(study)
-    _require_secret(secret, found.name, found.version)
+    name = secret_relay.own_name(center)
+    await secret_relay.require_published(center, study, key)
     made = await center.create_enrolment(study, body)
+    if pins.cards.pop(made.site, None) is not None:
+        pins.save()
     own = center.connection
     return Invitation(
         url=own.url,
         ca=own.ca,
         study=study,
         site=made.site,
-        sponsor=own.caller,
+        sponsor=name,
         code=made.code,
-        secret_fingerprint=secret.fingerprint,
+        sponsor_card=make_card(name, key).fingerprint,
     )
 
 
-def _require_secret(secret: StudySecret, study: str, version: int) -> None:
-    if (secret.study, secret.version) != (study, version):
-        raise ConflictError("the study secret was made for another study or version", code="wrong_study_secret")
-
-
 async def enrol(invitation: Invitation, home: Home) -> str:
-    """Redeem an invitation: keys are made, the token is kept; returns the fingerprint of the practice's key.
+    """Redeem an invitation: keys are made, the token is kept; returns the fingerprint of the practice's card.
 
     Keys that are there already stay: with a second invitation the practice keeps its record numbers.
 
@@ -73,21 +65,19 @@ async def enrol(invitation: Invitation, home: Home) -> str:
         RecipientKey.generate().save(home.key)
     if not home.site_key.exists():
         SiteKey.generate().save(home.site_key)
-    key = RecipientKey.load(home.key)
+    card = make_card(invitation.site, RecipientKey.load(home.key))
+    pins = Pins.load(beside(home.key))
+    pins.cards[invitation.sponsor] = invitation.sponsor_card
+    pins.save()
     # The route takes no credential; a connection cannot be without one.
     asking = Connection(url=invitation.url, ca=invitation.ca, site=invitation.site, token="enrolling")  # noqa: S106
     async with TrustCenter(asking) as center:
-        got = await center.redeem_enrolment(m.EnrolmentRedeem(code=invitation.code, public_key=key.public))
+        got = await center.redeem_enrolment(m.EnrolmentRedeem(code=invitation.code, card=card.text))
     home.save(
         Connection(url=invitation.url, ca=invitation.ca, site=got.site, token=got.token),
-        Membership(
-            study=got.study,
-            site=got.site,
-            sponsor=invitation.sponsor,
-            secret_fingerprint=invitation.secret_fingerprint,
-        ),
+        Membership(study=got.study, site=got.site, sponsor=invitation.sponsor),
     )
-    return key.fingerprint
+    return card.fingerprint
 
 
 async def find(center: TrustCenter, study: str, site: str) -> m.Enrolment:
@@ -102,58 +92,48 @@ async def find(center: TrustCenter, study: str, site: str) -> m.Enrolment:
     return found[-1]
 
 
-async def admit(center: TrustCenter, study: str, site: str, said: str, secret: StudySecret) -> None:
-    """Seal the study secret to a practice (sponsor).
+async def admit(
+    center: TrustCenter, study: str, site: str, said: str, key: RecipientKey, secret: StudySecret, pins: Pins
+) -> None:
+    """Compare the card of a practice with what it said, and share the study secret with it (sponsor).
 
     Args:
         center: as the sponsor.
         study: name of the study.
         site: name of the practice.
-        said: fingerprint of the practice's key, as the practice said it.
-        secret: of the study.
+        said: fingerprint of the practice's card, as the practice said it.
+        key: of the sponsor.
+        secret: of the study's present version.
+        pins: of the sponsor.
 
     Raises:
         ConflictError: the practice has not enrolled, or the secret is of another study or version.
-        VerificationError: the service's key is not the practice's: somebody stands in between.
+        VerificationError: the service's card is not the practice's: somebody stands in between.
     """
-    found = await center.study(study)
-    _require_secret(secret, found.name, found.version)
-    enrolment = await find(center, study, site)
-    if enrolment.public_key is None:
-        raise ConflictError("the practice has not used its code yet", code="not_enrolled")
-    if _plain(hybrid.fingerprint(enrolment.public_key)) != _plain(said):
-        raise VerificationError(
-            "the key at the centre is not the one that the practice said",
-            code="wrong_practice_key",
-            hint="ask the practice again, by telephone; if it stays so, tell the operator, and seal nothing",
+    if (await find(center, study, site)).card is None:
+        raise ConflictError(
+            "the practice has not used its code yet",
+            code="not_enrolled",
+            hint="it redeems its code first: trustcenter practice enrol",
         )
-    bound = info(study, found.version, center.connection.caller, site)
-    sealed = hybrid.seal(enrolment.public_key, secret.dumps(), bound)
-    body = m.SealedSecret(sealed=base64.b64encode(sealed).decode())
-    await center.seal_secret(study, enrolment.enrolment, body)
-
-
-def _plain(fingerprint: str) -> str:
-    return "".join(c for c in fingerprint if c.isalnum()).upper()
+    # A practice that came in anew has a new key: what it says now holds.
+    await secret_relay.pin(center, study, site, said, pins, replace=True)
+    await secret_relay.share(center, study, key, secret, pins, pinned_only=True)
 
 
 async def _open_secret(center: TrustCenter, home: Home, membership: Membership) -> StudySecret:
-    own = await center.own_secret(membership.study)
-    if own.sealed is None:
+    key, pins = RecipientKey.load(home.key), Pins.load(beside(home.key))
+    try:
+        # Nothing keeps it: it is in memory for one run.
+        return await secret_relay.fetch(center, membership.study, key, pins, lambda _: None, sender=membership.sponsor)
+    except NotFoundError as error:
+        if error.code != "secret_not_shared":
+            raise
         raise ConflictError(
-            "the sponsor has not sealed the study secret to this practice yet",
+            "the sponsor has not shared the study secret with this practice yet",
             code="not_admitted",
-            hint="tell it the fingerprint of your key: trustcenter practice show",
-        )
-    bound = info(membership.study, own.version, membership.sponsor, membership.site)
-    secret = StudySecret.loads(RecipientKey.load(home.key).open(base64.b64decode(own.sealed), bound))
-    if _plain(secret.fingerprint) != _plain(membership.secret_fingerprint):
-        raise VerificationError(
-            "this is not the study secret that your sponsor named in the invitation",
-            code="wrong_study_secret",
-            hint="send nothing; tell your sponsoring site",
-        )
-    return secret
+            hint="say the fingerprint of your card to it: trustcenter practice show",
+        ) from None
 
 
 async def send(
@@ -196,6 +176,6 @@ async def results(center: TrustCenter, home: Home, ids: list[str]) -> list[study
     return await study_results.fetch(center, home.membership().study, ids, SiteKey.load(home.site_key).material)
 
 
-def key_fingerprint(home: Path) -> str:
+def card_fingerprint(home: Home) -> str:
     """What the practice says to its sponsor."""
-    return RecipientKey.load(Home(home).key).fingerprint
+    return make_card(home.membership().site, RecipientKey.load(home.key)).fingerprint

@@ -8,9 +8,9 @@ import msgspec
 
 from trustcenter.messages.common import Count, Hex16, Message, Name, Text
 
+from .secret_relay import CardText
+
 Code = Annotated[str, msgspec.Meta(pattern="^tce1-[a-z2-7]{26}$", max_length=40)]
-PublicKey = Annotated[str, msgspec.Meta(max_length=4000)]
-Sealed = Annotated[str, msgspec.Meta(max_length=16_000, pattern="^[A-Za-z0-9+/]+={0,2}$")]
 
 
 class Sponsor(Message, frozen=True, kw_only=True):
@@ -34,7 +34,11 @@ class EnrolmentCreate(Message, frozen=True, kw_only=True):
 
 
 class Enrolment(Message, frozen=True, kw_only=True):
-    """An enrolment as its sponsor sees it: waiting, used, expired or revoked."""
+    """An enrolment as its sponsor sees it: waiting, used, expired or revoked.
+
+    `card` is the fingerprint of the card that the practice published; `sealed` says whether the study secret of the
+    present version is sealed to it.
+    """
 
     enrolment: Hex16
     study: Name
@@ -45,7 +49,7 @@ class Enrolment(Message, frozen=True, kw_only=True):
     created: str
     expires: str
     used: str | None
-    public_key: str | None
+    card: str | None
     sealed: bool
 
 
@@ -69,10 +73,10 @@ class Enrolments(Message, frozen=True, kw_only=True):
 
 
 class EnrolmentRedeem(Message, frozen=True, kw_only=True):
-    """A code, and the public key to which the study secret is to be sealed."""
+    """A code, and the practice's card: to its key the study secret is to be sealed."""
 
     code: Code
-    public_key: PublicKey
+    card: CardText
 
     def __repr__(self) -> str:
         return "EnrolmentRedeem(code=…)"
@@ -90,18 +94,3 @@ class Enrolled(Message, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Enrolled(site={self.site!r}, token=…)"
-
-
-class SealedSecret(Message, frozen=True, kw_only=True):
-    """The study secret, sealed to a practice by its sponsor; base64."""
-
-    sealed: Sealed
-
-
-class PracticeSecret(Message, frozen=True, kw_only=True):
-    """The caller's sealed study secret, none before the sponsor sealed it."""
-
-    enrolment: Hex16
-    sponsor: Name
-    version: Count
-    sealed: Sealed | None

@@ -8,9 +8,8 @@ import msgspec
 
 from trustcenter.messages.common import Count, Hex32, Message, Name, Positive
 
-from .enrolment import Sealed
-
 CardText = Annotated[str, msgspec.Meta(max_length=4000)]
+Sealed = Annotated[str, msgspec.Meta(max_length=16_000, pattern="^[A-Za-z0-9+/]+={0,2}$")]
 Statement = Annotated[str, msgspec.Meta(min_length=1, max_length=2**20)]
 Signature = Annotated[str, msgspec.Meta(min_length=86, max_length=86)]
 
@@ -22,9 +21,13 @@ class CardSet(Message, frozen=True, kw_only=True):
 
 
 class MemberCard(Message, frozen=True, kw_only=True):
-    """A member of a study, and the card it published; none before it did."""
+    """A member of a study, and the card it published; none before it did.
+
+    `sponsor` is the site that enrolled a practice and passes the secret on to it.
+    """
 
     site: Name
+    sponsor: Name | None = None
     card: CardText | None
     created: str | None
 
