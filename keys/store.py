@@ -6,33 +6,29 @@ bytes", so that the keys can move behind another process or an HSM without a cha
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final
 
 from . import _content, _envelope, _persist, kdf
 from ._content import Entry
-from ._guard import Guarded
-from ._operations import BlockKey, DataKey, MessageKey, TagKey
+from ._operating import Operating
 from .errors import (
     InvalidBatchError,
-    KeyDestroyedError,
-    KeyPurposeError,
     KeyStoreConflictError,
     KeyStoreLimitError,
-    UnknownKeyError,
+    PassphraseError,
+    WrongPassphraseError,
 )
-from .ids import DOMAIN_PURPOSES, KeyId, Purpose, domain_scope
+from .ids import KeyId
 from .kdf import DEFAULT_KDF, KdfProfile
 
 _ATTEMPTS: Final = 10  # of a change to a store that other processes change as well
 
-T = TypeVar("T", BlockKey, TagKey, DataKey, MessageKey)
+Passphrase = bytes | Callable[[], bytes]  # or where it is to be read, now and after it was changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ class KeyEntry:
     destroyed: str | None
 
 
-class KeyStore(Guarded):
+class KeyStore(Operating):
     """An open key store. Threads may use it at the same time; changes are one at a time.
 
     Attributes:
@@ -68,9 +64,12 @@ class KeyStore(Guarded):
         entries: dict[KeyId, Entry],
         *,
         shared: bool = False,
+        source: Callable[[], bytes] | None = None,
     ) -> None:
         """Use `create` or `open`."""
         self._shared = shared
+        self._source = source
+        self._refused: tuple[bytes, bytes] | None = None  # salt of the file, and hash of what did not open it
         self._seen = _persist.marks(path) if shared else ()
         self._path = path
         self._header = header
@@ -90,12 +89,13 @@ class KeyStore(Guarded):
         return cls(*_persist.create(path, passphrase, kdf), {})
 
     @classmethod
-    def open(cls, path: Path, passphrase: bytes, *, shared: bool = False) -> KeyStore:
+    def open(cls, path: Path, passphrase: Passphrase, *, shared: bool = False) -> KeyStore:
         """Open a key store. Costs one Argon2id.
 
         Args:
             path: of the file.
-            passphrase: that seals it.
+            passphrase: that seals it; if it is what reads it, the store goes on by itself after `change_passphrase` in
+                another process.
             shared: other processes change the same file meanwhile; what they save is taken over before each use.
 
         Raises:
@@ -106,8 +106,10 @@ class KeyStore(Guarded):
         """
         path, file = _persist.read(path)
         header = _envelope.parse_header(file)
-        keys = _envelope.unlock(header, passphrase)
-        return cls(path, header, keys, _content.decode(_envelope.unseal(file, header, keys)), shared=shared)
+        source = passphrase if callable(passphrase) else None
+        keys = _envelope.unlock(header, passphrase() if callable(passphrase) else passphrase)
+        entries = _content.decode(_envelope.unseal(file, header, keys))
+        return cls(path, header, keys, entries, shared=shared, source=source)
 
     @property
     def store_id(self) -> str:
@@ -190,121 +192,40 @@ class KeyStore(Guarded):
         with self._saving:
             self._save(dict(self._entries), salt=salt, keys=keys, profile=kdf)
 
-    # -- operations ------------------------------------------------------------------------------------
-
-    def encipher(self, domain: str, version: int, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """C of each X under the pseudonym key; uint8 (n, 16) both.
-
-        Raises:
-            UnknownKeyError, KeyDestroyedError, InvalidKeyIdError, InvalidBatchError: see the arguments.
-        """
-        return self._operation(KeyId(domain_scope(domain), Purpose.PSEUDONYM, version), BlockKey).encipher(x)
-
-    def decipher(self, domain: str, version: int, c: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """X of each C; the inverse of `encipher`, same errors."""
-        return self._operation(KeyId(domain_scope(domain), Purpose.PSEUDONYM, version), BlockKey).decipher(c)
-
-    def tags(self, domain: str, version: int, originals: Sequence[bytes]) -> list[bytes]:
-        """Lookup tag of each original, 16 bytes.
-
-        Raises:
-            UnknownKeyError, KeyDestroyedError, InvalidKeyIdError: see the arguments.
-        """
-        return self._operation(KeyId(domain_scope(domain), Purpose.LOOKUP, version), TagKey).tags(originals)
-
-    def seal(
-        self,
-        domain: str,
-        version: int,
-        nonces: Sequence[bytes],
-        plaintexts: Sequence[bytes],
-        aads: Sequence[bytes],
-    ) -> list[bytes]:
-        """AES-256-GCM of each plaintext under the data key, 16 bytes longer.
-
-        A nonce (12 bytes) MUST NOT be given twice under one version: draw it from os.urandom.
-
-        Raises:
-            UnknownKeyError, KeyDestroyedError, InvalidKeyIdError, InvalidBatchError: see the arguments.
-        """
-        key = self._operation(KeyId(domain_scope(domain), Purpose.DATA, version), DataKey)
-        return key.seal(nonces, plaintexts, aads)
-
-    def unseal(
-        self,
-        domain: str,
-        version: int,
-        nonces: Sequence[bytes],
-        ciphertexts: Sequence[bytes],
-        aads: Sequence[bytes],
-    ) -> list[bytes]:
-        """The plaintexts; the inverse of `seal`.
-
-        Raises:
-            SealError: one does not open; names its index only, and none is returned.
-            UnknownKeyError, KeyDestroyedError, InvalidKeyIdError, InvalidBatchError: see the arguments.
-        """
-        key = self._operation(KeyId(domain_scope(domain), Purpose.DATA, version), DataKey)
-        return key.unseal(nonces, ciphertexts, aads)
-
-    def mac(self, scope: str, purpose: Purpose, version: int, message: bytes) -> bytes:
-        """HMAC-SHA-256 of a message, 32 bytes.
-
-        Raises:
-            KeyPurposeError: a pseudonym, lookup or data key was named.
-            UnknownKeyError, KeyDestroyedError, InvalidKeyIdError: see the arguments.
-        """
-        return self._message_key(scope, purpose, version).mac(message)
-
-    def verify_mac(self, scope: str, purpose: Purpose, version: int, message: bytes, mac: bytes) -> None:
-        """Compare in constant time.
-
-        Raises:
-            SignatureError: it does not fit.
-            KeyPurposeError, UnknownKeyError, KeyDestroyedError, InvalidKeyIdError: as `mac`.
-        """
-        self._message_key(scope, purpose, version).verify_mac(message, mac)
-
-    def sign(self, scope: str, purpose: Purpose, version: int, message: bytes) -> bytes:
-        """Ed25519 signature, 64 bytes; errors as `mac`."""
-        return self._message_key(scope, purpose, version).sign(message)
-
-    def public_key(self, scope: str, purpose: Purpose, version: int) -> bytes:
-        """Ed25519 public key, 32 bytes; errors as `mac`. Outlives the key in whoever kept it."""
-        return self._message_key(scope, purpose, version).public_key()
-
     # -- inside ----------------------------------------------------------------------------------------
-
-    def _message_key(self, scope: str, purpose: Purpose, version: int) -> MessageKey:
-        key_id = KeyId(scope, purpose, version)
-        if purpose in DOMAIN_PURPOSES:
-            raise KeyPurposeError("a key with this purpose signs and authenticates nothing", where="purpose")
-        return self._operation(key_id, MessageKey)
 
     def _take_over(self) -> None:
         _, file = _persist.read(self._path)
         header = _envelope.parse_header(file)
-        if (header.store_id, header.salt) != (self._header.store_id, self._header.salt):
-            raise KeyStoreConflictError(
-                "the key store on disk is another one, or has another passphrase, than this process loaded",
-                hint="restart every process of the service",
-            )
+        if header.store_id != self._header.store_id:
+            raise _other_store()
         if header.generation > self._header.generation:
-            entries = _content.decode(_envelope.unseal(file, header, self._keys))
-            self._header, self._entries = header, entries
+            keys = self._keys if header.salt == self._header.salt else self._unlock_again(header)
+            entries = _content.decode(_envelope.unseal(file, header, keys))
+            self._header, self._keys, self._entries = header, keys, entries
+        elif header.salt != self._header.salt:
+            raise _other_store()
 
-    def _operation(self, key_id: KeyId, kind: type[T]) -> T:
+    def _unlock_again(self, header: _envelope.Header) -> kdf.PassphraseKeys:
+        """The keys of a file whose passphrase was changed, if the new one is where it was read from before."""
+        if self._source is None:
+            raise _other_store()
+        try:
+            passphrase = self._source()
+        except PassphraseError:
+            raise _other_store() from None
+        tried = (header.salt, hashlib.sha256(passphrase).digest())
+        if tried == self._refused:  # another Argon2id for each request would be a way to stop the service
+            raise _other_store()
+        try:
+            return _envelope.unlock(header, passphrase)
+        except WrongPassphraseError:
+            self._refused = tried
+            raise _other_store() from None
+
+    def _entry(self, key_id: KeyId) -> Entry | None:
         self.refresh()
-        entry = self._entries.get(key_id)
-        if entry is None:
-            raise UnknownKeyError("the key store has no such key")
-        if entry.material is None:
-            raise KeyDestroyedError("the key was destroyed")
-        operation = entry.operation
-        if operation is None:  # two threads may both build it; either is good
-            operation = entry.operation = kind(entry.material)
-        assert isinstance(operation, kind), "the purpose in the id decides the kind"
-        return operation
+        return self._entries.get(key_id)
 
     def _change(self, change: Callable[[Mapping[KeyId, Entry]], dict[KeyId, Entry]]) -> None:
         """Save what `change` makes of the entries; again on those of another process that was faster."""
@@ -316,9 +237,18 @@ class KeyStore(Guarded):
                 self._save(entries)
                 return
             except KeyStoreConflictError:
-                if not self._shared or attempt == _ATTEMPTS - 1:
+                before = self._header.generation
+                if attempt == _ATTEMPTS - 1 or not (self._shared or self._was_resealed()):
                     raise
                 self._take_over()
+                if self._header.generation == before:  # an older file: it was restored beside this process
+                    raise
+
+    def _was_resealed(self) -> bool:
+        """Whether the file is this store under another passphrase, and newer: what `change_passphrase` leaves."""
+        _, file = _persist.read(self._path)
+        now, mine = _envelope.parse_header(file), self._header
+        return now.store_id == mine.store_id and now.salt != mine.salt and now.generation == mine.generation + 1
 
     def _save(
         self,
@@ -342,3 +272,10 @@ class KeyStore(Guarded):
             raise KeyStoreLimitError("the key store has become too large")
         header = _persist.save(self._path, self._header, file, keys, entries)
         self._header, self._keys, self._entries = header, keys, entries
+
+
+def _other_store() -> KeyStoreConflictError:
+    return KeyStoreConflictError(
+        "the key store on disk is another one, or has another passphrase, than this process loaded",
+        hint="put the new passphrase where the service reads it, or restart every process of the service",
+    )

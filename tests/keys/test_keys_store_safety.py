@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from keys import _files
+from keys import _files, kdf
 from keys._guard import Secret
 from keys.errors import KeyStoreConflictError, KeyStoreDamagedError, KeyStoreUnavailableError
 from keys.ids import INSTANCE, KeyId, Purpose
@@ -221,3 +221,34 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(store_path):
         assert store.generation == len(versions) + 1
     store.add([_audit(len(versions) + 1)])
     assert not list(store_path.parent.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_process_goes_on_after_rekey_as_soon_as_it_can_read_the_new_passphrase(store, store_path, shared):
+    """With several processes on one store nothing is done with keys that others may have changed meanwhile."""
+    written = [PASSPHRASE]
+    running = KeyStore.open(store_path, lambda: written[0], shared=shared)
+    store.change_passphrase(b"another good passphrase", kdf=CHEAP_FOR_TESTS)
+    with pytest.raises(KeyStoreConflictError):
+        running.add([_audit(2)])
+    if shared:
+        with pytest.raises(KeyStoreConflictError):
+            running.has(_audit(1))
+    else:
+        assert running.public_key(INSTANCE, Purpose.AUDIT, 1) == store.public_key(INSTANCE, Purpose.AUDIT, 1)
+    written[0] = b"another good passphrase"
+    running.add([_audit(2)])
+    assert KeyStore.open(store_path, written[0]).entries() == running.entries()
+
+
+def test_a_passphrase_that_does_not_open_is_not_tried_again(store, store_path, monkeypatch):
+    """Or every request would cost an Argon2id."""
+    running = KeyStore.open(store_path, lambda: PASSPHRASE, shared=True)
+    store.change_passphrase(b"another good passphrase", kdf=CHEAP_FOR_TESTS)
+    derived = []
+    real = kdf.derive
+    monkeypatch.setattr(kdf, "derive", lambda *args: derived.append(1) or real(*args))
+    for _ in range(5):
+        with pytest.raises(KeyStoreConflictError):
+            running.has(_audit(1))
+    assert len(derived) == 1

@@ -299,7 +299,6 @@ def rotate_audit(room: str, yes: bool, as_json: bool, connect: Path | None) -> N
     """Give the log of a room another signing key (operator).
 
     The old key signs the new one, and the log verifies across. Write the new fingerprint on paper beside the old.
-    Where several processes share PostgreSQL, restart the others afterwards.
     """
     confirm("The log is signed with a new key from now on.", room, yes=yes)
     done = call(connect, lambda center: center.rotate_audit_key(room))

@@ -79,9 +79,10 @@ def rekey(
 ) -> None:
     """Seal the key stores under another passphrase.
 
-    Of both rooms. Nothing else changes: no key, no state, no pseudonym. A running service keeps answering; it
-    refuses to change keys until it was restarted with the new passphrase. If it is interrupted, repeat it. Older
-    copies of the files still open with the old passphrase, until they expire.
+    Of both rooms. Nothing else changes: no key, no state, no pseudonym. A service that reads its passphrase from a file
+    goes on by itself, once the new one stands there: put it there first, and name the old one here. Where several
+    processes share PostgreSQL they refuse (key_store_conflict) until they can read it. If it is interrupted,
+    repeat it. Older copies of the files still open with the old passphrase, until they expire.
 
     Example:
       trustcenter keys rekey /srv/trustcenter --new-passphrase-file /run/credentials/new
@@ -98,7 +99,7 @@ def rekey(
     done = work.rekey(settings, old, new, dry_run=dry_run)
     output.items(done, ("room", "store", "generation", "state"), as_json=as_json)
     if not dry_run:
-        output.hint("put the new passphrase where the service reads it, and restart the service")
+        output.hint("put the new passphrase where the service reads it; one that was typed in has to be restarted")
 
 
 @click.command("inventory")

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from .operate import service_passphrase, show_findings
+from .operate import passphrase_reader, service_passphrase, show_findings
 
 _DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
 _PASSPHRASE = click.option(
@@ -139,7 +139,7 @@ def serve(directory: Path, passphrase_file: Path | None, port: int | None, room:
     if port is not None:
         settings = msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, port=port))
     config.require_room(settings, room)
-    passphrase = service_passphrase(settings, passphrase_file)
+    passphrase = passphrase_reader(settings, passphrase_file)
 
     def ready(url: str) -> None:
         click.echo(url)

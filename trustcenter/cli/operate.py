@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from . import output
 from .options import PATH, json_option
 
 if TYPE_CHECKING:
+    from keys.store import Passphrase
     from trustcenter.config import Config
     from trustcenter.instance.checks import Finding
     from trustcenter.instance.manifest import Manifest
@@ -44,6 +46,16 @@ def service_passphrase(settings: Config, given: Path | None) -> bytes:
     from keys.passphrase import read_passphrase
 
     return read_passphrase(passphrase_source(settings, given), prompt=True)
+
+
+def passphrase_reader(settings: Config, given: Path | None) -> Passphrase:
+    """As `service_passphrase` where it is typed; else what reads it, so that a change of it needs no restart."""
+    from keys.passphrase import read_passphrase
+
+    source = passphrase_source(settings, given)
+    if source is None or not source.is_file():  # a pipe is read once
+        return service_passphrase(settings, given)
+    return partial(read_passphrase, source, prompt=False)
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:

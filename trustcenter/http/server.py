@@ -14,6 +14,7 @@ import structlog
 from aiohttp import web
 
 import trustcenter
+from keys.store import Passphrase
 from trustcenter.config import Config, require_safe_address
 from trustcenter.errors import ConfigError, TrustCenterError, UnavailableError
 from trustcenter.instance import cards, notes
@@ -113,12 +114,12 @@ def event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def serve(config: Config, passphrase: bytes, *, ready: Callable[[str], None]) -> None:
+async def serve(config: Config, passphrase: Passphrase, *, ready: Callable[[str], None]) -> None:
     """Run the service until SIGTERM or SIGINT, then let running requests finish.
 
     Args:
         config: of the instance.
-        passphrase: of its key stores.
+        passphrase: of its key stores, or what reads it.
         ready: called with the service's address once it listens.
 
     Raises:

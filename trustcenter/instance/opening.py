@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from keys.ids import Purpose
-from keys.store import KeyStore
+from keys.store import KeyStore, Passphrase
 from trustcenter import auth
 from trustcenter.audit import MIGRATIONS as AUDIT_MIGRATIONS
 from trustcenter.audit import AuditLog, Event
@@ -125,13 +125,13 @@ def make_log(
 
 @asynccontextmanager
 async def open_instance(
-    config: Config, passphrase: bytes, clock: Clock = utc_now, *, exclusive: bool = True
+    config: Config, passphrase: Passphrase, clock: Clock = utc_now, *, exclusive: bool = True
 ) -> AsyncIterator[Instance]:
     """Open the rooms that an instance holds, check them, and close them in order.
 
     Args:
         config: of the instance.
-        passphrase: of its key stores.
+        passphrase: of its key stores, or what reads it; then `keys rekey` needs no restart.
         clock: wall clock, UTC.
         exclusive: refuse while another process has the stores open; the service shares PostgreSQL with others.
 
@@ -143,10 +143,7 @@ async def open_instance(
     require_complete(config)
     async with AsyncExitStack() as stack:
         shared = not exclusive and isinstance(places.database(config, "registrar"), Postgres)
-        keys = {
-            room: KeyStore.open(keys_path(config, room), passphrase, shared=shared and room == "registrar")
-            for room in config.rooms
-        }
+        keys = {room: KeyStore.open(keys_path(config, room), passphrase, shared=shared) for room in config.rooms}
         card = cards.peer(config)
         copies = Continuous(config, clock)
         await asyncio.to_thread(copies.recover)
