@@ -16,6 +16,7 @@ from trustcenter.client.connection import Connection
 from trustcenter.registrar.releases import seal_info
 
 SAME = {"answer": "same", "reason": "evidence-strong"}
+SITES = (("north", 1, 0), ("south", 2, 30))
 DIFFERENT = {"answer": "different", "reason": "evidence-weak"}
 
 
@@ -39,7 +40,7 @@ def study(world, recipient_key, name: str, clearing: str) -> dict[str, dict[str,
     """A linked study of two sites that share 30 persons; study pseudonyms by site and the site's own number."""
     assert make_study(world, recipient_key, name, settings={"clearing": clearing}).status == 201
     found = {}
-    for site, number, start in (("north", 1, 0), ("south", 2, 30)):
+    for site, number, start in SITES:
         source = Source(name, number, start, 60)
         pseudonyms = bring(world, name, site, source)
         numbers = [bytes(row).hex() for row in source.encoded.record_numbers]
@@ -156,3 +157,62 @@ def test_doubtful_pairs_of_a_run_become_tasks(world, recipient_key, stewards) ->
     moved = world["operator"]("POST", "/v1/studies/doubtful/state", {"state": "closed"})
     assert moved.json["purged"] is not None
     assert stewards["dora"]("GET", "/v1/studies/doubtful/clearing").json["code"] == "study_state"
+
+
+def test_sites_answer_about_their_own_records_among_control_questions(world, recipient_key, stewards) -> None:
+    of = study(world, recipient_key, "asked", "single")
+    dora, path = stewards["dora"], "/v1/studies/asked/questions"
+    task = ask(dora, "asked", of["north"]["3"], of["south"]["85"]).json["task"]
+    base = "/v1/studies/asked/clearing/questions"
+    assert dora("POST", base, {"tasks": ["0" * 32]}).json["code"] == "unknown_task"
+    assert dora("POST", base, {"tasks": [task]}).json == {"round": 1, "each": 12, "tasks": 1}
+    assert dora("POST", base, {"tasks": [task]}).json["code"] == "sites_asked"
+    asked = {site: world[site]("GET", path).json["record_numbers"] for site in ("north", "south")}
+    number = {site: Source("asked", n, start, 60).encoded.record_numbers for site, n, start in SITES}
+    mine = {"north": bytes(number["north"][3]).hex(), "south": bytes(number["south"][55]).hex()}
+    # Each site has as many questions, one of them about the pair; which, its place does not say.
+    for site in ("north", "south"):
+        assert len(asked[site]) == 12
+        assert mine[site] in asked[site] == sorted(asked[site])
+    # The second pair shares a record with the first: that one is not asked about again.
+    free = next(n for n in range(4, 30) if bytes(number["north"][n]).hex() not in asked["north"])
+    other = ask(dora, "asked", of["north"][str(free)], of["south"]["85"]).json["task"]
+    assert dora("POST", base, {"tasks": [other]}).json["round"] == 2
+    again = {site: set(world[site]("GET", path).json["record_numbers"]) for site in ("north", "south")}
+    assert {site: len(again[site]) for site in again} == {"north": 24, "south": 24}
+    assert world["east"]("GET", path).status == 404
+
+    def reply(site: str, numbers, word: str = "right"):
+        return world[site]("POST", path, {"replies": [{"record_number": n, "answer": word} for n in numbers]})
+
+    assert reply("north", ["0" * 32]).json["code"] == "not_asked"
+    assert reply("north", [mine["north"]], "perhaps").json["code"] == "invalid_body"
+    assert reply("north", asked["north"], "changed").json == {"answered": 12, "left": 12}
+    shown = {t["task"]: t for t in dora("GET", "/v1/studies/asked/clearing").json["tasks"]}
+    assert shown[task]["asked"] is True
+    assert shown[task]["site_answers"] is None  # one of two would say whose it is
+    assert reply("south", asked["south"]).json == {"answered": 12, "left": 12}
+    assert reply("south", asked["south"]).json == {"answered": 0, "left": 12}
+    assert reply("south", [mine["south"]], "mixed").json["code"] == "answered"
+    shown = {t["task"]: t for t in dora("GET", "/v1/studies/asked/clearing").json["tasks"]}
+    assert shown[task]["site_answers"] == ["changed", "right"]
+    assert shown[other]["site_answers"] is None
+
+
+def test_a_verdict_that_cannot_be_met_is_reported(world, recipient_key, stewards) -> None:
+    of = study(world, recipient_key, "unmet", "single")
+    dora = stewards["dora"]
+    # Person 40 is joined with the southern 40; one with the southern 85 as well, it would hold two of one site.
+    task = ask(dora, "unmet", of["north"]["40"], of["south"]["40"]).json["task"]
+    assert answer(dora, "unmet", task, SAME).status == 200
+    second = ask(dora, "unmet", of["north"]["40"], of["south"]["85"]).json["task"]
+    assert answer(dora, "unmet", second, SAME).status == 200
+    counts = link(world, "unmet")["counts"]
+    assert counts["unmet"] == 1
+    listed = dora("GET", "/v1/studies/unmet/clearing").json["unmet"]
+    assert len(listed) == 1
+    assert listed[0]["task"] in (task, second)
+    again = ask(dora, "unmet", of["north"]["40"], of["south"]["85"]).json["task"]
+    assert answer(dora, "unmet", again, DIFFERENT).status == 200
+    assert link(world, "unmet")["counts"]["unmet"] == 0
+    assert dora("GET", "/v1/studies/unmet/clearing").json["unmet"] == []

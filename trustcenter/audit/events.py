@@ -100,6 +100,8 @@ class Event(StrEnum):
     CLEARING_ASK = "steward:clearing:ask"
     CLEARING_ANSWER = "steward:clearing:answer"
     CLEARING_POSTPONE = "steward:clearing:postpone"
+    CLEARING_QUESTION = "steward:clearing:question"
+    CLEARING_REPLY = "site:clearing:reply"
 
     RUN_START = "operator:run:start"
     RUN_CANCEL = "operator:run:cancel"

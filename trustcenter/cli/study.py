@@ -13,6 +13,7 @@ from . import output
 from .options import call, confirm, connect_option, json_option, text_or_file
 from .study_changes import changes
 from .study_clearing import clearing
+from .study_questions import questions
 from .study_results import duplicates, result
 from .study_run import link, release
 from .study_secret import secret
@@ -248,5 +249,6 @@ def _show(made: object, as_json: bool) -> None:
     output.hint("compare the fingerprint of the recipient's key with the recipient, over the telephone for instance")
 
 
-for command in (secret, register, upload, duplicates, link, clearing, result, release, changes, renew, versions):
+_DAILY = (secret, register, upload, duplicates, link, clearing, questions, result, release)
+for command in (*_DAILY, changes, renew, versions):
     study.add_command(command)

@@ -16,7 +16,7 @@ from .options import PATH, call, connect_option, force_option, json_option
 if TYPE_CHECKING:
     from trustcenter.messages.api import ClearingTasks
 
-_COLUMNS = ("task", "sites", "origin", "edges", "level", "rivals", "postponed")
+_COLUMNS = ("task", "sites", "origin", "edges", "level", "rivals", "site_answers", "postponed")
 
 
 @click.command()
@@ -31,6 +31,9 @@ _COLUMNS = ("task", "sites", "origin", "edges", "level", "rivals", "postponed")
     metavar="SITE=PSEUDONYM SITE=PSEUDONYM",
     help="Make a task of this pair: to join it, or to split it where both are one person now.",
 )
+@click.option(
+    "--ask-sites", multiple=True, metavar="ID", help="Ask the two sites of this task about their own records; repeat."
+)
 @click.option("-o", "--output", "target", type=PATH, metavar="FILE", help="Export the work list as CSV.")
 @force_option
 @json_option
@@ -42,6 +45,7 @@ def clearing(
     reason: ClearingReason | None,
     postpone: str | None,
     pair: tuple[str, str] | None,
+    ask_sites: tuple[str, ...],
     target: Path | None,
     force: bool,
     as_json: bool,
@@ -57,13 +61,16 @@ def clearing(
       trustcenter study clearing sepsis
       trustcenter study clearing sepsis --task 0f3c5a… --answer same --reason evidence-strong
       trustcenter study clearing sepsis --task 0f3c5a… --postpone 2027-02-01
+      trustcenter study clearing sepsis --ask-sites 0f3c5a… --ask-sites 77ab10…
       trustcenter study clearing sepsis --pair uk-nord=ABCD… uk-sued=EFGH…
     """
     from trustcenter.messages.api import ClearingAnswer, ClearingAsk, ClearingPostpone
 
-    wanted = (answer is not None, postpone is not None, pair is not None, target is not None)
+    wanted = (answer is not None, postpone is not None, pair is not None, bool(ask_sites), target is not None)
     if sum(wanted) > 1 or (task is not None) != (answer is not None or postpone is not None):
-        raise UsageError_("give --task with --answer or --postpone, or --pair, or --output, or none", code="usage")
+        raise UsageError_(
+            "give --task with --answer or --postpone, or --pair, --ask-sites or --output, or none", code="usage"
+        )
     if (answer is None) != (reason is None):
         raise UsageError_("--answer goes with --reason", code="usage")
     if task is not None and answer is not None and reason is not None:
@@ -78,6 +85,10 @@ def clearing(
         named = [_named(text) for text in pair]
         asked = ClearingAsk(sites=[site for site, _ in named], pseudonyms=[text for _, text in named])
         output.item(call(connect, lambda center: center.ask_clearing(study, asked)), _COLUMNS, as_json=as_json)
+    elif ask_sites:
+        made = call(connect, lambda center: center.ask_sites(study, list(ask_sites)))
+        output.item(made, ("round", "each", "tasks"), as_json=as_json)
+        output.note("every site of the study is asked about as many of its records; answers show in the work list")
     else:
         _list(study, target, force, as_json, connect)
 
@@ -95,10 +106,13 @@ def _list(study: str, target: Path | None, force: bool, as_json: bool, connect: 
         from trustcenter.client.csvstream import write_csv
 
         lines = [
-            (t.task, "+".join(t.sites), t.origin, t.edges, "" if t.level is None else t.level, t.rivals, t.created)
+            (
+                *(t.task, "+".join(t.sites), t.origin, t.edges, "" if t.level is None else t.level, t.rivals),
+                *("+".join(t.site_answers or ()), t.created),
+            )
             for t in found.tasks
         ]
-        header = ("task", "sites", "origin", "edges", "level", "rivals", "created")
+        header = ("task", "sites", "origin", "edges", "level", "rivals", "site_answers", "created")
         write_csv(target, header, lines, force=force)
     else:
         output.items(found.tasks, _COLUMNS, as_json=as_json, empty="nothing waits for you")

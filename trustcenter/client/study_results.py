@@ -7,8 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from trustcenter.messages.api import Duplicate, DuplicateRequest, ResultLine
-from trustcenter.messages.words import ResultFormat
+from trustcenter.messages.api import (
+    Duplicate,
+    DuplicateRequest,
+    ResultLine,
+    SiteReplied,
+    SiteReplies,
+    SiteReply,
+)
+from trustcenter.messages.words import ResultFormat, SiteAnswer
 
 from .api import TrustCenter
 from .csvstream import write_csv
@@ -51,6 +58,34 @@ async def declare(center: TrustCenter, study: str, pairs: Sequence[tuple[str, st
         part = DuplicateRequest(duplicates=wanted[start : start + _DUPLICATES_AT_ONCE])
         new += (await center.declare_duplicates(study, part)).superseded
     return new
+
+
+async def questions(center: TrustCenter, study: str, ids: Sequence[str], site_key: bytes) -> tuple[list[str], int]:
+    """Ids that the site is asked to look at, in the order of the source, and how many questions there are.
+
+    Raises:
+        RemoteError: no such study, or the site does not take part.
+    """
+    from linkage.encode import record_numbers
+
+    asked = set(await center.questions(study))
+    numbers = [bytes(row).hex() for row in record_numbers(site_key, study, ids)]
+    return [one for one, number in zip(ids, numbers, strict=True) if number in asked], len(asked)
+
+
+async def reply(
+    center: TrustCenter, study: str, said: Sequence[tuple[str, SiteAnswer]], site_key: bytes
+) -> SiteReplied:
+    """Hand in (id, answer) of own records.
+
+    Raises:
+        RemoteError: a record that was not asked about, or was answered otherwise.
+    """
+    from linkage.encode import record_numbers
+
+    numbers = [bytes(row).hex() for row in record_numbers(site_key, study, [one for one, _ in said])]
+    replies = [SiteReply(record_number=n, answer=answer) for n, (_, answer) in zip(numbers, said, strict=True)]
+    return await center.reply(study, SiteReplies(replies=sorted(replies, key=lambda r: r.record_number)))
 
 
 def write(

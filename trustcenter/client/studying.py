@@ -31,6 +31,19 @@ class StudyOperations(Calls):
         """Hide a task until a day."""
         return await self._post(f"/v1/studies/{quoted(study)}/clearing/{quoted(task)}/postpone", until, m.ClearingTask)
 
+    async def ask_sites(self, study: str, tasks: list[str]) -> m.ClearingRound:
+        """Ask the sites of doubtful pairs about their own records, among control questions (steward)."""
+        body = m.ClearingAskSites(tasks=tasks)
+        return await self._post(f"/v1/studies/{quoted(study)}/clearing/questions", body, m.ClearingRound)
+
+    async def questions(self, study: str) -> list[str]:
+        """Record numbers of own records that the site is asked to look at."""
+        return (await self._get(f"/v1/studies/{quoted(study)}/questions", m.SiteQuestions)).record_numbers
+
+    async def reply(self, study: str, body: m.SiteReplies) -> m.SiteReplied:
+        """Say what was found of own records."""
+        return await self._post(f"/v1/studies/{quoted(study)}/questions", body, m.SiteReplied, repeatable=True)
+
     async def renew_study(self, study: str, body: m.StudyRenew) -> m.Study:
         """Make the next version of a study."""
         return await self._post(f"/v1/studies/{quoted(study)}/versions", body, m.Study, repeatable=True)

@@ -1,11 +1,11 @@
-"""Clearing: what waits for a steward, answers, postponing, pairs by hand."""
+"""Clearing: what waits for a steward, answers, postponing, pairs by hand, questions to sites."""
 
 from __future__ import annotations
 
 from trustcenter.messages import api
-from trustcenter.registrar import clearing
+from trustcenter.registrar import clearing, clearing_questions
 
-from .calls import STEWARD, Answer, Call, Route
+from .calls import SITE, STEWARD, Answer, Call, Route
 
 
 async def work_list(call: Call) -> Answer:
@@ -28,6 +28,21 @@ async def postpone(call: Call) -> Answer:
     return await clearing.postpone(call.instance.registrar, call.principal, call.request_id, study, task, call.body)
 
 
+async def ask_sites(call: Call) -> Answer:
+    context, study = call.instance.registrar, call.segment("study")
+    return await clearing_questions.ask(context, call.principal, call.request_id, study, call.body)
+
+
+async def questions(call: Call) -> Answer:
+    return await clearing_questions.questions(call.instance.registrar, call.principal, call.segment("study"))
+
+
+async def reply(call: Call) -> Answer:
+    context, study = call.instance.registrar, call.segment("study")
+    return await clearing_questions.reply(context, call.principal, call.request_id, study, call.body)
+
+
+_QUESTIONS = "/v1/studies/{study}/questions"
 _TASKS = "/v1/studies/{study}/clearing"
 ROUTES = (
     Route("GET", _TASKS, "listClearing", STEWARD, "Doubtful pairs that wait for the caller", work_list, None, api.ClearingTasks),
@@ -43,4 +58,10 @@ ROUTES = (
         "POST", _TASKS + "/{task}/postpone", "postponeClearing", STEWARD, "Hide a task until a day",
         postpone, api.ClearingPostpone, api.ClearingTask,
     ),
+    Route(
+        "POST", _TASKS + "/questions", "askSites", STEWARD, "Ask the sites about their own records, among others",
+        ask_sites, api.ClearingAskSites, api.ClearingRound, status=201,
+    ),
+    Route("GET", _QUESTIONS, "siteQuestions", SITE, "Own records to look at", questions, None, api.SiteQuestions),
+    Route("POST", _QUESTIONS, "siteReplies", SITE, "What was found of them", reply, api.SiteReplies, api.SiteReplied),
 )  # fmt: skip

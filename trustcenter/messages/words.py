@@ -14,5 +14,12 @@ ClearingReason = Literal[
     "site-denied",
     "reported-error",  # the recipient or a site reports that the two were wrongly joined or parted
 ]
+# Of a site that was asked about a record of its own.
+SiteAnswer = Literal[
+    "right",  # looked at again, and right
+    "changed",  # it was wrong; the site sends it again
+    "mixed",  # it holds the data of more than one person
+    "unsure",  # it cannot be found out
+]
 # Of a site's results.
 ResultFormat = Literal["csv", "ndjson", "parquet", "fhir"]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from datetime import date
+from types import MappingProxyType
 from typing import Any, Final
 
 from trustcenter.audit import Event
@@ -16,14 +18,15 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError_
 from trustcenter.messages import api
+from trustcenter.messages.words import SiteAnswer
 from trustcenter.store import Connection
 
-from . import domains, lookup, studies, study_states
+from . import clearing_questions, domains, lookup, studies, study_states
 from .clearing_states import TaskState, state_of
 from .context import Context
 from .studies import StudyRow
 
-_COLUMNS: Final = "id, domain_a, domain_b, origin, edges, level, rivals, state, postponed, created, unmet"
+_COLUMNS: Final = "id, domain_a, domain_b, origin, edges, level, rivals, state, postponed, created, unmet, asked"
 
 
 def _study(conn: Connection, name: str) -> StudyRow:
@@ -38,8 +41,10 @@ def _study(conn: Connection, name: str) -> StudyRow:
     return study
 
 
-def _describe(row: tuple[Any, ...], sites: dict[int, str]) -> api.ClearingTask:
-    task, domain_a, domain_b, origin, edges, level, rivals, state, postponed, created, unmet = row
+def _describe(
+    row: tuple[Any, ...], sites: dict[int, str], answers: Mapping[str, list[SiteAnswer]] = MappingProxyType({})
+) -> api.ClearingTask:
+    task, domain_a, domain_b, origin, edges, level, rivals, state, postponed, created, unmet, asked = row
     # To the next steward a task with a first answer looks like one without: that it is the second review would say
     # that somebody has seen it, and a disagreement that they differed.
     return api.ClearingTask(
@@ -53,6 +58,8 @@ def _describe(row: tuple[Any, ...], sites: dict[int, str]) -> api.ClearingTask:
         postponed=postponed,
         created=created,
         unmet=bool(unmet),
+        asked=asked is not None,
+        site_answers=answers.get(task),
     )
 
 
@@ -71,7 +78,7 @@ async def work_list(context: Context, caller: Principal, study_name: str) -> api
             " AND NOT EXISTS (SELECT 1 FROM clearing_answer a WHERE a.task = t.id AND a.steward = ?) ORDER BY id",
             (study_name, context.clock().date().isoformat(), caller.name),
         ).fetchall()
-        sites = _sites(conn, study_name)
+        sites, answers = _sites(conn, study_name), clearing_questions.answers(conn, study_name)
         total, decided, disputed = conn.execute(
             "SELECT count(*), coalesce(sum(CASE WHEN state = 'decided' THEN 1 ELSE 0 END), 0),"
             " coalesce(sum(CASE WHEN state = 'disagreement' THEN 1 ELSE 0 END), 0)"
@@ -84,7 +91,7 @@ async def work_list(context: Context, caller: Principal, study_name: str) -> api
         ).fetchall()
         return api.ClearingTasks(
             unmet=[_describe(row, sites) for row in unmet],
-            tasks=[_describe(row, sites) for row in rows],
+            tasks=[_describe(row, sites, answers) for row in rows],
             total=int(total),
             decided=int(decided),
             disagreements=int(disputed),
@@ -231,8 +238,8 @@ async def ask(
         task = known[0] if known else os.urandom(16).hex()
         conn.execute("DELETE FROM clearing_answer WHERE task = ?", (task,))
         conn.execute(
-            "INSERT INTO clearing_task (id, study, domain_a, serial_a, domain_b, serial_b, origin, edges, level, rivals,"
-            " state, created) VALUES (?,?,?,?,?,?,?,?,?,0,'open',?) ON CONFLICT (id) DO UPDATE"
+            "INSERT INTO clearing_task (id, study, domain_a, serial_a, domain_b, serial_b, origin, edges, level,"
+            " rivals, state, created) VALUES (?,?,?,?,?,?,?,?,?,0,'open',?) ON CONFLICT (id) DO UPDATE"
             " SET origin = excluded.origin, state = 'open', verdict = NULL, postponed = NULL, unmet = 0",
             (task, study_name, a, s, b, t, origin, edges, level, stamp(context.clock())),
         )

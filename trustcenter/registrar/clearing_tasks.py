@@ -157,12 +157,15 @@ def forget(conn: Connection, domain: int, serials: Sequence[int]) -> None:
         query = f"SELECT id FROM clearing_task WHERE domain_{side} = ? AND serial_{side} IN {{values}}"  # noqa: S608
         found.update(row[0] for row in select_in(conn, query, (domain,), list(serials)))
     drop(conn, sorted(found))
+    keys = [(domain, serial) for serial in serials]
+    conn.executemany("DELETE FROM clearing_question WHERE domain = ? AND serial = ?", keys)
 
 
 def forget_study(conn: Connection, study: str) -> int:
     """Remove every task of a study; returns how many there were."""
     tasks = [row[0] for row in conn.execute("SELECT id FROM clearing_task WHERE study = ?", (study,)).fetchall()]
     drop(conn, tasks)
+    conn.execute("DELETE FROM clearing_question WHERE study = ?", (study,))
     return len(tasks)
 
 

@@ -22,9 +22,15 @@ from .audit import (
 from .clearing import (
     ClearingAnswer,
     ClearingAsk,
+    ClearingAskSites,
     ClearingPostpone,
+    ClearingRound,
     ClearingTask,
     ClearingTasks,
+    SiteQuestions,
+    SiteReplied,
+    SiteReplies,
+    SiteReply,
 )
 from .closing import DomainClosing
 from .consent import (
@@ -156,7 +162,9 @@ __all__ = [
     "ChunkStored",
     "ClearingAnswer",
     "ClearingAsk",
+    "ClearingAskSites",
     "ClearingPostpone",
+    "ClearingRound",
     "ClearingTask",
     "ClearingTasks",
     "CompromiseReport",
@@ -247,6 +255,10 @@ __all__ = [
     "SiteKeySet",
     "SiteKind",
     "SiteLimits",
+    "SiteQuestions",
+    "SiteReplied",
+    "SiteReplies",
+    "SiteReply",
     "SiteUsage",
     "Sites",
     "SourceCount",

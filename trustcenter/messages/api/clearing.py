@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from trustcenter.messages.common import Count, Day, Hex16, Message, Name
-from trustcenter.messages.words import ClearingReason
+from trustcenter.messages.words import ClearingReason, SiteAnswer
 
 Two = msgspec.Meta(min_length=2, max_length=2)
 
@@ -28,6 +28,8 @@ class ClearingTask(Message, frozen=True, kw_only=True):
     decided: bool
     postponed: Day | None
     created: str
+    asked: bool = False  # whether the two sites were asked about their records
+    site_answers: list[SiteAnswer] | None = None  # sorted, when both have answered
     unmet: bool = False  # decided "same", and the latest run could not join it
 
 
@@ -63,3 +65,43 @@ class ClearingAsk(Message, frozen=True, kw_only=True):
 
     sites: Annotated[list[Name], Two]
     pseudonyms: Annotated[list[Annotated[str, msgspec.Meta(max_length=200)]], Two]
+
+
+class ClearingAskSites(Message, frozen=True, kw_only=True):
+    """Tasks about whose records the two sites are asked, among control questions."""
+
+    tasks: Annotated[list[Hex16], msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class ClearingRound(Message, frozen=True, kw_only=True):
+    """A round of questions: every site of the study is asked about `each` of its records, or all if it has fewer."""
+
+    round: Count
+    each: Count
+    tasks: Count
+
+
+class SiteQuestions(Message, frozen=True, kw_only=True):
+    """Records of the caller that it is asked to look at. Most were drawn by chance: being asked says nothing."""
+
+    record_numbers: list[Hex16]
+
+
+class SiteReply(Message, frozen=True, kw_only=True):
+    """What a site found of a record of its own."""
+
+    record_number: Hex16
+    answer: SiteAnswer
+
+
+class SiteReplies(Message, frozen=True, kw_only=True):
+    """Answers about own records."""
+
+    replies: Annotated[list[SiteReply], msgspec.Meta(min_length=1, max_length=10_000)]
+
+
+class SiteReplied(Message, frozen=True, kw_only=True):
+    """How many answers were new, and how many questions are left."""
+
+    answered: Count
+    left: Count
