@@ -63,8 +63,12 @@ def calibrate_several(
     constants = [hashlib.sha256(b"linkage/calibrate/" + s).digest() for s in (b"study", b"left", b"right")]
     left = encode(schema, original, _ids(original.n), Secrets(constants[0], constants[1], "calibrate", 1))
     secrets = Secrets(constants[0], constants[2], "calibrate", 1)
-    table = sum(_count(schema, original, left, copy, whose, secrets) for copy, whose in copies)
-    return Counts.of(np.asarray(table), (grade,), (kind,), schema.profile, provenance or {})
+    table, unseen = np.zeros((2, 3, schema.P, BINS), np.int64), 0
+    for copy, whose in copies:
+        counted = _count(schema, original, left, copy, whose, secrets)
+        table += counted
+        unseen += sum(i >= 0 for i in whose) - int(counted[0, 0].sum())
+    return Counts.of(table, (grade,), (kind,), (unseen,), schema.profile, provenance or {})
 
 
 def _count(

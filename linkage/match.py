@@ -13,11 +13,13 @@ from linkage.cluster import Verdicts, agglomerate
 from linkage.decide import (
     Class,
     Densities,
+    Expected,
     Parameters,
     RefIndex,
     Weights,
     add_up,
     decide_with,
+    expected_rates,
     resolve,
     shipped,
     tie_ranks,
@@ -95,6 +97,7 @@ class MatchResult:
         sources: (records,) i4, source of each record.
         names: of the sources.
         weights: estimated per pair of sources.
+        expected: error rates to expect, per pair of sources, at their full size.
         refused: names of the sources whose declaration of being deduplicated does not hold.
         refused_merges: matched pairs that were not joined, because they would have merged two persons.
         counts: figures for people and logs.
@@ -106,6 +109,7 @@ class MatchResult:
     sources: NDArray[np.int32]
     names: tuple[str, ...]
     weights: tuple[Weights, ...]
+    expected: tuple[Expected, ...]
     refused: tuple[str, ...]
     refused_merges: NDArray[np.int64]
     counts: dict[str, int]
@@ -219,6 +223,7 @@ def match(
         sources=owner,
         names=names,
         weights=decision.weights,
+        expected=tuple(expected_rates(decision, owner, parameters.tables())),
         refused=tuple(sources[s].name for s in decision.refused),
         refused_merges=clusters.refused,
         counts=counts,

@@ -8,6 +8,7 @@ from linkage.decide.decision import CUT, Class, Decision, Limits, Weights, cut_f
 from linkage.decide.densities import Counts, Densities, parse, shipped, smooth
 from linkage.decide.onetoone import tie_ranks
 from linkage.decide.parameters import Parameters, decide_with, parse_parameters
+from linkage.decide.rates import Expected, expected_rates
 from linkage.decide.refs import RefIndex
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Counts",
     "Decision",
     "Densities",
+    "Expected",
     "Limits",
     "Pairs",
     "Parameters",
@@ -26,6 +28,7 @@ __all__ = [
     "cut_for",
     "decide",
     "decide_with",
+    "expected_rates",
     "hold_back",
     "other_names",
     "parse",

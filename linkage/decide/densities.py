@@ -61,6 +61,7 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         passes: its number of passes.
         pairs: over all pairs with an edge.
         winners: over those that win one-to-one.
+        unseen: per grade, pairs of records of one person without any edge.
         provenance: how they were made, as text.
     """
 
@@ -69,6 +70,7 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     passes: Annotated[int, msgspec.Meta(ge=1, le=64)]
     pairs: Tables
     winners: Tables
+    unseen: dict[_Grade, Annotated[int, msgspec.Meta(ge=0, le=2**48)]]
     provenance: dict[str, str] = {}
 
     @property
@@ -91,10 +93,11 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         table: NDArray[np.int64],
         grades: Sequence[str],
         kinds: Sequence[str],
+        unseen: Sequence[int],
         profile: str,
         provenance: dict[str, str],
     ) -> Counts:
-        """From (2, K + 2N, passes, BINS)."""
+        """From (2, K + 2N, passes, BINS), and per grade the pairs without an edge."""
         k, n = len(grades), len(kinds)
         pairs, winners = (
             Tables(
@@ -104,7 +107,14 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             )
             for part in table.tolist()
         )
-        return cls(profile=profile, passes=table.shape[2], pairs=pairs, winners=winners, provenance=provenance)
+        return cls(
+            profile=profile,
+            passes=table.shape[2],
+            pairs=pairs,
+            winners=winners,
+            unseen=dict(zip(grades, unseen, strict=True)),
+            provenance=provenance,
+        )
 
     def __add__(self, other: Counts) -> Counts:
         """Pool the counts of two sites: class by class, one that only one of them has as it is.
@@ -120,7 +130,8 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         for counts in (self, other):
             places = [k + kinds.index(name) for name in counts.kinds]
             total[:, [*map(grades.index, counts.grades), *places, *(n + p for p in places)]] += counts.table()
-        return Counts.of(total, grades, kinds, self.profile, self.provenance)
+        unseen = [self.unseen.get(grade, 0) + other.unseen.get(grade, 0) for grade in grades]
+        return Counts.of(total, grades, kinds, unseen, self.profile, self.provenance)
 
     def encode(self) -> bytes:
         """As JSON in the order of the fields, one row of a table a line."""
@@ -139,7 +150,7 @@ def parse(data: bytes) -> Counts:
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise DensitiesError("not a table of densities") from None
     pairs, winners = counts.pairs, counts.winners
-    if not pairs.match or pairs.match.keys() != winners.match.keys():
+    if not pairs.match or not pairs.match.keys() == winners.match.keys() == counts.unseen.keys():
         raise DensitiesError("the grades of matches do not fit each other")
     kinds = [part.keys() for part in (pairs.relative, pairs.stranger, winners.relative, winners.stranger)]
     if not kinds[0] or any(names != kinds[0] for names in kinds):
@@ -164,6 +175,7 @@ class Densities:
             sums to 1, every cell is positive.
         winners: the same of the pairs that win one-to-one. A person has many relatives and strangers with an edge, and
             the best of them is closer than any: for non-matches the two tables differ much.
+        unseen: per grade, pairs of one person without an edge for each with one; no pair of a run shows them.
     """
 
     profile: str
@@ -171,6 +183,7 @@ class Densities:
     kinds: tuple[str, ...]
     table: NDArray[np.float64]
     winners: NDArray[np.float64]
+    unseen: tuple[float, ...]
 
     @property
     def passes(self) -> int:
@@ -179,9 +192,9 @@ class Densities:
 
     @property
     def sha256(self) -> str:
-        """Over both tables, all numbers as little-endian f8; 64 lower-case hex digits."""
+        """Over both tables and `unseen`, all numbers as little-endian f8; 64 lower-case hex digits."""
         digest = hashlib.sha256()
-        for table in (self.table, self.winners):
+        for table in (self.table, self.winners, np.array(self.unseen)):
             digest.update(np.ascontiguousarray(table, dtype="<f8").tobytes())
         return digest.hexdigest()
 
@@ -190,7 +203,9 @@ def smooth(counts: Counts) -> Densities:
     """What a study freezes: both tables of pooled counts, smoothed."""
     grades = len(counts.grades)
     pairs, winners = (_careful(smoothed(table), table, grades) for table in counts.table())
-    return Densities(counts.profile, counts.grades, counts.kinds, pairs, winners)
+    seen = counts.table()[0].sum(axis=(1, 2)).tolist()
+    unseen = tuple(counts.unseen[grade] / n for grade, n in zip(counts.grades, seen, strict=False))
+    return Densities(counts.profile, counts.grades, counts.kinds, pairs, winners, unseen)
 
 
 def _careful(density: NDArray[np.float64], counts: NDArray[np.int64], grades: int) -> NDArray[np.float64]:

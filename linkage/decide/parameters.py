@@ -61,6 +61,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         kinds: names of the N kinds of relatives and strangers.
         passes: P, rows per record.
         densities: both tables, of all pairs and of winners: (2, K + 2N, P, 12) f8, little-endian; base64 in the JSON.
+        unseen: per grade, pairs of one person without an edge for each with one.
         bounds: posteriors between which a pair is unsure.
         cut: posterior above which a pair is a match.
         limits: below which a pair of sources, or a source, yields no match.
@@ -77,6 +78,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     kinds: tuple[str, ...]
     passes: Annotated[int, msgspec.Meta(ge=1, le=64)]
     densities: bytes
+    unseen: tuple[Annotated[float, msgspec.Meta(ge=0)], ...]
     bounds: tuple[_Share, _Share]
     cut: _Share
     limits: Limits = Limits()
@@ -109,6 +111,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             kinds=densities.kinds,
             passes=densities.passes,
             densities=np.stack((densities.table, densities.winners)).astype("<f8").tobytes(),
+            unseen=densities.unseen,
             bounds=bounds,
             cut=cut_for(sources) if cut is None else cut,
             left=() if careful is None else other_names(careful),
@@ -132,7 +135,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """The densities, bit for bit as they were frozen."""
         shape = (2, self.classes, self.passes, BINS)
         table = np.frombuffer(self.densities, "<f8").reshape(shape).astype(np.float64)
-        return Densities(self.profile, self.grades, self.kinds, table[0], table[1])
+        return Densities(self.profile, self.grades, self.kinds, table[0], table[1], self.unseen)
 
     def settled(self, names: Sequence[str]) -> bool:
         """Whether the weights of every two of these sources are frozen."""
@@ -192,6 +195,8 @@ def parse_parameters(data: bytes) -> Parameters:
     classes = found.classes
     if len(found.densities) != 2 * classes * found.passes * BINS * 8:
         raise ParametersError("the tables of densities have not the size that classes and passes ask for")
+    if len(found.unseen) != len(found.grades):
+        raise ParametersError("there is not one share of unseen matches per grade")
     if any(len(w) != classes for pair in found.weights for w in (pair.won, pair.lost)):
         raise ParametersError("there is not one weight per class")
     return found

@@ -29,6 +29,7 @@ def page(e: Evaluation, title: str = "Evaluation of a linkage") -> str:
     drawn = {name: f"<figure>{chart}</figure>" for name, chart in figures(e).items()}
     sections = [
         ("In short", _short(e)),
+        *([("Errors to expect", _projected(e))] if e.projected else []),
         (
             "Scores",
             "<p>A good linkage has few pairs between the two ends. Heights are logarithmic.</p>"
@@ -91,6 +92,35 @@ def _short(e: Evaluation) -> str:
     if e.conflicts:
         said.append(f"{e.conflicts:,} records share their person with another record of their source.")
     return f"<p>{escape(' '.join(said))}</p>" + _table(head, rows)
+
+
+def _projected(e: Evaluation) -> str:
+    rows = []
+    for p in e.projected:
+        kinds = [f"{n:,} ({_rounded(same)})" for n, same in zip(p.pairs, p.same, strict=True)]
+        rates = (f"{p.false_matches:.2%}", f"{p.false_possible:.2%}", f"{p.missed:.2%}", f"{p.false_non_matches:.1e}")
+        rows.append([" + ".join(p.sources), *kinds, *rates])
+    told = (
+        "<p>All pairs of records of the two sources, and in brackets how many of one person the posteriors expect "
+        "among them; without an edge, as many as calibration says. They are right as far as the densities suit the "
+        "sources.</p>"
+    )
+    head = (
+        "",
+        "matches",
+        "possible",
+        "non-matches",
+        "no edge",
+        "wrong matches",
+        "wrong possible",
+        "missed",
+        "wrong non-matches",
+    )
+    return told + _table(head, rows)
+
+
+def _rounded(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def _candidates(e: Evaluation) -> str:

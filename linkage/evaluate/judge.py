@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from linkage.decide import CUT, Class
 from linkage.evaluate.curves import counted, curve, edge_bins, expected, from_labels, score_bins
-from linkage.evaluate.model import BySources, Candidates, Evaluation, Losses, Passes, Rates
+from linkage.evaluate.model import BySources, Candidates, Evaluation, Losses, Passes, Projected, Rates
 from linkage.evaluate.passes import Rows, pass_use, true_pairs
 from linkage.evaluate.quality import Quality, by_pair_of_sources, cluster_sizes, conflicts, pairwise
 
@@ -29,6 +29,7 @@ class Outcome:
         cut: posterior above which a pair is a match.
         comparisons: pairs of rows that were compared, if it is known.
         parameters: of the run, for the record.
+        projected: error rates to expect at the full size of the sources, if they are known.
     """
 
     pairs: NDArray[np.void]
@@ -38,6 +39,7 @@ class Outcome:
     cut: float = CUT
     comparisons: int | None = None
     parameters: Mapping[str, object] | None = None
+    projected: Sequence[Projected] = ()
 
 
 def evaluate(
@@ -83,6 +85,7 @@ def evaluate(
         overall=_rates(quality) if quality is not None else rates(matched),
         by_sources=_by_sources(outcome, who, sources) if who is not None else [],
         estimated=own(matched),
+        projected=list(outcome.projected),
         labelled=None if labels is None or persons is not None else len(labels),
         cut=outcome.cut,
         curve=curve(posterior, cls, outcome.cut, rates),

@@ -147,6 +147,28 @@ class BySources(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates
 
 
+class Projected(msgspec.Struct, frozen=True, kw_only=True):
+    """What the posteriors expect of two sources, at their full size (`linkage.decide.rates`).
+
+    Attributes:
+        sources: their names.
+        pairs: matches, possible pairs, non-matches, pairs without an edge: all that there are.
+        same: expected pairs of one person among each.
+        false_matches: share of the matches that join two people.
+        false_possible: share of the possible pairs that are two people.
+        missed: share of the pairs of one person that are neither matched nor possible.
+        false_non_matches: share of all pairs called different that are one person.
+    """
+
+    sources: tuple[str, str]
+    pairs: tuple[int, int, int, int]
+    same: tuple[float, float, float, float]
+    false_matches: float
+    false_possible: float
+    missed: float
+    false_non_matches: float
+
+
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """An outcome of `match`, judged.
 
@@ -161,6 +183,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         overall: rates of the persons joined; of the pairs at the cut unless the basis is the truth.
         by_sources: for every two sources, where the truth is known.
         estimated: rates of the pairs at the cut that the posteriors themselves expect.
+        projected: error rates that the posteriors expect, for every two sources, where they are known.
         labelled: pairs with a label, where there are labels.
         cut: posterior above which a pair is a match.
         curve: rates of pairs over thresholds.
@@ -182,6 +205,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     overall: Rates
     by_sources: list[BySources]
     estimated: Rates
+    projected: list[Projected] = []
     labelled: int | None = None
     cut: float
     curve: list[Point]

@@ -129,6 +129,15 @@ def _say(found: Evaluation, as_json: bool) -> None:
     rows = [[" + ".join(b.sources), *_row(b.rates)] for b in found.by_sources]
     output.table([*rows, ["all", *_row(found.overall)]], ("sources", "precision", "recall", "F1", "true", "found"))
     output.note(_BASIS[found.basis])
+    if found.projected:
+        click.echo()
+        output.table(
+            (
+                [" + ".join(p.sources), *(f"{rate:.2%}" for rate in (p.false_matches, p.false_possible, p.missed))]
+                for p in found.projected
+            ),
+            ("expected by the run itself", "wrong matches", "wrong possible", "missed"),
+        )
 
 
 def _figures(r: Rates) -> dict[str, float]:

@@ -14,7 +14,7 @@ from trustcenter.errors import ConflictError, UsageError_
 from .csvstream import read_columns, write_csv
 from .errors import LocalFileError
 from .offline import MAP, ROWS
-from .offline_run import PAIRS, PARAMETERS, PERSONS, Run, estimated, read_parameters, read_run
+from .offline_run import PAIRS, PARAMETERS, PERSONS, Run, estimated, projected, read_parameters, read_run
 
 if TYPE_CHECKING:
     from linkage.evaluate import Evaluation, Outcome
@@ -73,6 +73,7 @@ class Matched:
             cut=self.run.cut,
             comparisons=self.run.counts.get("rows_compared"),
             parameters=msgspec.to_builtins(self.run),
+            projected=projected(self.run),
         )
 
     def explainer(self) -> Explainer:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from linkage.decide import Parameters, Weights
+    from linkage.evaluate.model import Projected
     from linkage.match import MatchResult
     from linkage.schema import Schema
 
@@ -48,6 +49,14 @@ class PairWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     evidence: float
 
 
+class PairExpected(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is to be expected of two sources; see `linkage.decide.Expected`."""
+
+    sources: tuple[str, str]
+    pairs: tuple[int, int, int, int]
+    same: tuple[float, float, float, float]
+
+
 class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One run of a match.
 
@@ -64,6 +73,7 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         sources: name → whether it was declared free of duplicates.
         refused: sources whose declaration did not hold.
         weights: per two sources.
+        expected: per two sources, as it was decided by the match.
         counts: figures for people.
     """
 
@@ -79,6 +89,7 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     sources: dict[str, bool]
     refused: list[str]
     weights: list[PairWeights]
+    expected: list[PairExpected]
     counts: dict[str, int]
 
 
@@ -157,6 +168,10 @@ def write_run(target: Path, result: MatchResult, schema: Schema, deduplicated: l
             )
             for w in result.weights
         ],
+        expected=[
+            PairExpected(sources=(names[e.sources[0]], names[e.sources[1]]), pairs=e.pairs, same=e.same)
+            for e in result.expected
+        ],
         counts=result.counts,
     )
     save_run(target, run, force=force)
@@ -188,6 +203,28 @@ def estimated(run: Run) -> list[Weights]:
         )
         for w in run.weights
     ]
+
+
+def projected(run: Run) -> list[Projected]:
+    """The error rates of a run, for an evaluation."""
+    from linkage.decide import Expected
+    from linkage.evaluate.model import Projected
+
+    found = []
+    for pair in run.expected:
+        e = Expected((0, 1), pair.pairs, pair.same)
+        found.append(
+            Projected(
+                sources=pair.sources,
+                pairs=e.pairs,
+                same=e.same,
+                false_matches=e.false_matches,
+                false_possible=e.false_possible,
+                missed=e.missed,
+                false_non_matches=e.false_non_matches,
+            )
+        )
+    return found
 
 
 def save_parameters(target: Path, parameters: Parameters, *, force: bool) -> None:

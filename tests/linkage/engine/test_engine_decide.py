@@ -137,18 +137,19 @@ def test_estimation_ends_where_the_likelihood_is_greatest():
 
 
 def test_pooling_adds_and_refuses_other_passes():
-    one = Counts.of(np.ones((2, 3, 15, BINS), np.int64), ("own",), ("own",), "hyb15", {})
-    other = Counts.of(np.ones((2, 6, 15, BINS), np.int64), ("heavy", "own"), ("city", "own"), "hyb15", {})
+    one = Counts.of(np.ones((2, 3, 15, BINS), np.int64), ("own",), ("own",), (3,), "hyb15", {})
+    other = Counts.of(np.ones((2, 6, 15, BINS), np.int64), ("heavy", "own"), ("city", "own"), (4, 5), "hyb15", {})
     both = one + other
     assert (both.grades, both.kinds) == (("heavy", "own"), ("city", "own"))
     assert both.table()[0, :, 0, 0].tolist() == [1, 2, 1, 2, 1, 2]
+    assert both.unseen == {"heavy": 4, "own": 8}
     assert parse(both.encode()) == both
     with pytest.raises(DensitiesError):
-        one + Counts.of(np.ones((2, 3, 16, BINS), np.int64), ("own",), ("own",), "fine16", {})
+        one + Counts.of(np.ones((2, 3, 16, BINS), np.int64), ("own",), ("own",), (0,), "fine16", {})
 
 
 def test_bad_tables_are_refused():
-    good = json.loads(Counts.of(np.ones((2, 3, 2, BINS), np.int64), ("own",), ("own",), "x", {}).encode())
+    good = json.loads(Counts.of(np.ones((2, 3, 2, BINS), np.int64), ("own",), ("own",), (0,), "x", {}).encode())
     assert parse(json.dumps(good).encode()).passes == 2
     bad = [
         {**good, "passes": 3},
@@ -156,6 +157,8 @@ def test_bad_tables_are_refused():
         {**good, "format": "trustcenter/densities/1"},
         {**good, "pairs": {**good["pairs"], "match": {}}},
         {**good, "pairs": {**good["pairs"], "relative": {}}},
+        {**good, "unseen": {}},
+        {**good, "unseen": {"own": -1}},
         {**good, "pairs": {**good["pairs"], "stranger": {"other": [[1] * 12] * 2}}},
         {**good, "pairs": {**good["pairs"], "stranger": {"own": [[0] * 12] * 2}}},
         {**good, "pairs": {**good["pairs"], "stranger": {"own": [[1] * 11] * 2}}},
