@@ -70,13 +70,13 @@ class Access:
         """The other room, by the certificate that was pinned when the rooms were paired.
 
         Raises:
-            UnauthorizedError: another certificate, or none. RateLimitedError: too often another one.
+            ForbiddenError: another certificate, or none. RateLimitedError: too often another one.
         """
         self._require_few_failures(source)
         shown = _shown(request)
         if self._peer is None or shown != self._peer:
             self._failures.take(source)
-            raise UnauthorizedError(
+            raise ForbiddenError(
                 "only the paired registrar may ask this, by its certificate",
                 code="not_the_peer",
                 hint="pair the rooms anew where a certificate was renewed: trustcenter rooms pair",

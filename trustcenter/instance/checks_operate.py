@@ -139,6 +139,8 @@ def disks(config: Config) -> Iterator[Finding]:
 
 def clock(config: Config) -> Iterator[Finding]:
     """The clock is not behind what was logged, and so not behind expiry dates."""
+    if "registrar" not in config.rooms:
+        return  # the comparator's log knows no time
     with room_snapshot(config, "registrar") as conn:
         (micros,) = conn.execute("SELECT micros FROM audit_head").fetchone()
     last = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)

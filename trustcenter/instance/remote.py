@@ -23,7 +23,8 @@ from trustcenter.messages.common import Message
 from . import cards
 
 T = TypeVar("T")
-_SETTINGS: Final = Settings(retry_for=10.0)
+_SETTINGS: Final = Settings(retry_for=3.0)  # a site may wait for the answer; what is not delivered is tried again
+_PATIENT: Final = Settings(retry_for=120.0, first_retries=60.0, first_contact=60.0)  # a run outlives a restart
 
 
 class RemoteComparator:
@@ -34,6 +35,7 @@ class RemoteComparator:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._http: Transport | None = None
+        self._windows: Transport | None = None  # the same connection, with more patience
 
     async def start(self) -> None:
         """Make the connection's ends ready; nothing is sent. Without a card of the peer there is none."""
@@ -48,14 +50,15 @@ class RemoteComparator:
             certificate=str(self._config.path(files.peer_certificate)),
             certificate_key=str(self._config.path(files.peer_key)),
         )
-        self._http = Transport(connection, _SETTINGS)
-        await self._http.__aenter__()
+        self._http = await Transport(connection, _SETTINGS).__aenter__()
+        self._windows = await Transport(connection, _PATIENT).__aenter__()
 
     async def stop(self) -> None:
         """Close the connection."""
-        http, self._http = self._http, None
-        if http is not None:
-            await http.__aexit__(None, None, None)
+        ends, self._http, self._windows = (self._http, self._windows), None, None
+        for http in ends:
+            if http is not None:
+                await http.__aexit__(None, None, None)
 
     async def state(self) -> rooms.PeerState:
         """See `port.Comparator`."""
@@ -109,14 +112,15 @@ class RemoteComparator:
         return decoded(await self._send(method, path, body), kind)
 
     async def _send(self, method: str, path: str, body: Message | None) -> bytes:
-        if self._http is None:
+        http = self._windows if path.startswith("/v1/peer/windows") else self._http
+        if http is None:
             raise UnavailableError(
                 "the registrar is not paired with a comparator",
                 code="not_paired",
                 hint="trustcenter rooms card and rooms pair, on both machines: docs/how-to/separate-rooms.md",
             )
         sent = msgspec.json.encode(body) if body is not None else None
-        return await self._http.call(method, path, body=sent, repeatable=True)
+        return await http.call(method, path, body=sent, repeatable=True)
 
 
 def _window(study: str, window: int) -> str:

@@ -1,0 +1,109 @@
+"""Two rooms in two processes, paired, with sites that know both addresses."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from raw_support import Raw
+from test_service_study import SCHEMA, STUDY_SECRET, people
+from tests_support import Live, launch, make_instance, run_cli
+
+from keys import hybrid
+from linkage.encode import Secrets
+from linkage.tables import Table
+from trustcenter.client import TrustCenter
+from trustcenter.client import site as work
+from trustcenter.client.connection import Connection, RowsConnection
+from trustcenter.messages import api
+
+ROOMS = ("registrar", "comparator")
+STUDY = "heart"
+
+
+@dataclass
+class Apart:
+    """Both rooms, running."""
+
+    folder: Path
+    rooms: dict[str, Live] = field(default_factory=dict)
+    sites: dict[str, Connection] = field(default_factory=dict)
+    tokens: dict[str, list[str]] = field(default_factory=dict)
+
+    def operator(self, room: str) -> Raw:
+        return Raw(Connection.load(self.rooms[room].operator))
+
+    def restart(self, room: str) -> None:
+        self.rooms[room].kill()
+        self.rooms[room].start()
+
+    async def upload(self, site: str, start: int, count: int, **other: Any) -> work.Uploaded:
+        """Bring the centre up to date with these people of a site, as `trustcenter study upload` does."""
+        key = {"north": 1, "south": 2}[site]
+        ids = [f"{key}-{n}" for n in range(start, start + count)]
+        secrets = Secrets(study_secret=STUDY_SECRET, site_key=bytes([key] * 32), study=STUDY, version=1)
+        async with TrustCenter(self.sites[site]) as center:
+            study = await center.study(STUDY)
+            work.check_study(study, SCHEMA, secret_study=STUDY, secret_version=1, site=site, **other)
+            return await work.upload(center, study, SCHEMA, Table(ids, people(start, count)), secrets)
+
+    def link(self) -> Any:
+        """A run, to its end."""
+        operator = self.operator("registrar")
+        return self.follow(operator("POST", f"/v1/studies/{STUDY}/runs").json)
+
+    def follow(self, run: Any) -> Any:
+        operator, deadline = self.operator("registrar"), time.monotonic() + 180
+        while run["state"] in ("queued", "comparing", "deciding") and time.monotonic() < deadline:
+            time.sleep(0.2)
+            run = operator("GET", f"/v1/studies/{STUDY}/runs/{run['run']}").json
+        return run
+
+
+def make(folder: Path) -> Apart:
+    """Both instances, made and paired by the commands of the how-to, with one study of two sites."""
+    apart = Apart(folder)
+    read_out = {}
+    for room in ROOMS:
+        directory = folder / room
+        prints = make_instance(directory, ("--room", room, "--separation", "operator"))
+        assert list(prints) == [room]
+        card = run_cli("rooms", "card", directory, "-o", folder / f"{room}.card")
+        assert card.returncode == 0, card.stderr
+        read_out[room] = re.search("[0-9a-f]{64}", card.stdout)[0]
+        apart.rooms[room] = Live("", directory, directory / "operator.toml", prints, None, folder / f"{room}.log")  # type: ignore[arg-type]
+    for room, other in (ROOMS, ROOMS[::-1]):
+        paired = run_cli("rooms", "pair", folder / room, folder / f"{other}.card", "--fingerprint", read_out[other])
+        assert paired.returncode == 0, paired.stderr
+    for room in ROOMS[::-1]:
+        live = apart.rooms[room]
+        live.process, live.url = launch(live.dir, live.log, "--room", room)
+    for site in ("north", "south"):
+        found = {}
+        for room in ROOMS:
+            operator, own = apart.operator(room), Connection.load(apart.rooms[room].operator)
+            assert operator("POST", "/v1/sites", {"name": site, "kind": "diz", "title": site}).status == 201
+            issued = operator("POST", f"/v1/sites/{site}/tokens", {}).json
+            apart.tokens.setdefault(room, []).extend((issued["token"], issued["token_id"]))
+            found[room] = Connection(url=own.url, ca=own.ca, token=issued["token"], site=site)
+        files = {room: folder / f"{site}-{room}.toml" for room in ROOMS}
+        for room in ROOMS:
+            found[room].save(files[room])
+        joined = run_cli("rooms", "connect", files["registrar"], files["comparator"], "-o", folder / f"{site}.toml")
+        assert joined.returncode == 0, joined.stderr
+        apart.sites[site] = Connection.load(folder / f"{site}.toml")
+    body = {
+        "name": STUDY,
+        "purpose": "Test of rooms apart",
+        "permit": "EK 2026-1",
+        "participants": [{"site": site} for site in ("north", "south")],
+        "recipients": [{"name": "dms", "public_key": hybrid.RecipientKey.generate().public}],
+    }
+    assert apart.operator("registrar")("POST", "/v1/studies", body).status == 201
+    return apart
+
+
+__all__ = ["ROOMS", "STUDY", "Apart", "RowsConnection", "api", "make"]
