@@ -31,6 +31,7 @@ SECTIONS: dict[str, tuple[str, str, str]] = {
     "accuracy": ("accuracy_bench", "accuracy", "FEBRL, hospitals, profiles, 48 synthetic cases, beside ECM"),
     "attack": ("attack_bench", "attacks", "what an attacker with all plaintexts re-identifies at the comparator"),
     "scale": ("scale_bench", "scale", "row files to decided pairs, windows, bad data, Dask, the peer"),
+    "windows": ("window_bench", "windows", "a study in the service: registration, first window, later windows"),
     "keys": ("keys_bench", "keys", "rotation: cut-over, map, verification, data key; what others wait meanwhile"),
     "padding": ("practice_bench", "padding", "small uploads of a practice, alone and padded with decoys"),
     "audit": ("audit_bench", "audit", "what the log costs; export, verification and proofs of a long one"),
@@ -50,6 +51,9 @@ def main() -> int:
     curve.add_argument("--window", type=int, default=300_000, help="new and known originals at each size")
     curve.add_argument("--parallel", type=int, default=2, help="requests of 10,000 at a time")
     large = parser.add_argument_group("scale")
+    windows = parser.add_argument_group("windows")
+    windows.add_argument("--known", default="1e5", help="records in each of two sites before")
+    windows.add_argument("--fresh", default="2e4", help="new records, half of them in each of two windows")
     large.add_argument("--records", default="1e5", help="in each source")
     large.add_argument("--sites", type=int, default=2)
     large.add_argument("--data", help="directory where encoded sources are kept")
@@ -70,7 +74,8 @@ def main() -> int:
         run: Callable[..., list[Row] | None] = getattr(import_module(module), function)
         print(f"\n== {name}: {title}", flush=True)
         load = Load()
-        for what, ours, peer in (run(options) if name in ("pseudonyms", "scale", "audit", "keys") else run()) or ():
+        asks = name in ("pseudonyms", "scale", "windows", "audit", "keys")
+        for what, ours, peer in (run(options) if asks else run()) or ():
             print(f"   {what:<52} {ours}" + (f"\n   {'':<52} {peer}" if peer else ""), flush=True)
         print(f"   foreign load meanwhile: {load.foreign():.0%} of the machine", flush=True)
     return 0

@@ -15,6 +15,7 @@ from bench_load import cpu_ticks
 
 from trustcenter.client.connection import Connection
 
+_UNLOGGED = Path(__file__).with_name("unlogged.py")
 # One client stands for a whole house here, so its own bounds must not be what is measured.
 LIMITS = """
 [limits]
@@ -64,7 +65,8 @@ def _mb(path: Path) -> float:
     return path.stat().st_size / 1e6 if path.exists() else 0.0
 
 
-def _program(*arguments: str | Path) -> str:
+def program(*arguments: str | Path) -> str:
+    """Run a command and return what it prints."""
     return subprocess.run(
         [sys.executable, "-m", "trustcenter", *map(str, arguments)], check=True, capture_output=True, text=True
     ).stdout
@@ -94,12 +96,13 @@ def postgres() -> Iterator[Databases]:
 
 
 @contextmanager
-def service(base: Path, databases: Databases | None = None) -> Iterator[Service]:
+def service(base: Path, databases: Databases | None = None, *, logged: bool = True) -> Iterator[Service]:
     """Start the instance in `base`, which is made if it is not there. Site and domain are both called north.
 
     Args:
         base: an empty directory, or one that was used before.
         databases: for a new instance on PostgreSQL.
+        logged: False: serve without the audit log, to see what it costs.
     """
     center, connection = base / "center", base / "north.toml"
     new = not center.exists()
@@ -109,11 +112,11 @@ def service(base: Path, databases: Databases | None = None) -> Iterator[Service]
             if databases
             else ()
         )
-        _program("init", center, "--development", "--port", "0", "--json", *stores)
+        program("init", center, "--development", "--port", "0", "--json", *stores)
         with (center / "config.toml").open("a", encoding="utf-8") as file:
             file.write(LIMITS)
     process = subprocess.Popen(
-        [sys.executable, "-m", "trustcenter", "serve", center],
+        [sys.executable, *(("-m", "trustcenter") if logged else (_UNLOGGED,)), "serve", center],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -123,9 +126,9 @@ def service(base: Path, databases: Databases | None = None) -> Iterator[Service]
         assert process.stdout.readline(), "the service did not start"
         if new:
             operator = ("--connect", center / "operator.toml")
-            _program("site", "add", "north", *operator)
-            _program("domain", "create", "north", "--site", "north", *operator)
-            _program("site", "token", "north", "-o", connection, *operator)
+            program("site", "add", "north", *operator)
+            program("domain", "create", "north", "--site", "north", *operator)
+            program("site", "token", "north", "-o", connection, *operator)
         database = None if databases else center / "registrar" / "registrar.db"
         yield Service(Connection.load(connection), process.pid, database, databases.server if databases else None)
     finally:

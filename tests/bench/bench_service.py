@@ -33,14 +33,15 @@ def pseudonyms(options: Namespace) -> None:
     """The curve. `options`: rows (sizes), store (a directory that is kept), postgres, seconds, parallel, window."""
     for line in (WANTED, WANTED_STORE, WANTED_SINGLES, PUBLISHED, PUBLISHED_2):
         print(f"   {line}")
-    with _directory(options.store) as base, contextlib.ExitStack() as stack:
+    with directory(options.store) as base, contextlib.ExitStack() as stack:
         databases = stack.enter_context(postgres()) if options.postgres else None
         running = stack.enter_context(service(base, databases))
         asyncio.run(_curve(running, options))
 
 
 @contextlib.contextmanager
-def _directory(kept: str | None) -> Iterator[Path]:
+def directory(kept: str | None) -> Iterator[Path]:
+    """The directory that is kept, or one for this time."""
     if kept is not None:
         Path(kept).mkdir(parents=True, exist_ok=True)
         yield Path(kept)

@@ -24,27 +24,41 @@ _RELEASE = ("release", "study", "recipient", "run", "state", "approvals", "requi
 @click.option("--run", metavar="ID", help="Follow this run instead of starting one.")
 @click.option("--cancel", metavar="ID", help="Cancel this run instead.")
 @click.option("--no-wait", is_flag=True, help="Do not follow; print the run and end.")
+@click.option("--full", "mode", flag_value="full", help="Compare and decide everything again.")
+@click.option("--estimate", "mode", flag_value="estimate", help="Decide everything with weights estimated anew.")
 @json_option
 @connect_option
-def link(study: str, run: str | None, cancel: str | None, no_wait: bool, as_json: bool, connect: Path | None) -> None:
+def link(
+    study: str,
+    run: str | None,
+    cancel: str | None,
+    no_wait: bool,
+    mode: str | None,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
     """Link the sources of a study and follow the run (operator).
 
-    Interrupting the command does not stop the run.
+    A run is a window: new and changed records are compared with all others, and what hangs together with them is
+    decided with the study's frozen weights. Every night: docs/how-to/windows.md. Interrupting the command does not
+    stop the run.
 
     Examples:
       trustcenter study link sepsis
+      trustcenter study link sepsis --estimate
       trustcenter study link sepsis --run 0f3c5a… --json
     """
     from trustcenter.client import TrustCenter
     from trustcenter.client import operator as work
 
+    wanted = mode or "window"
     if cancel is not None:
         _say(call(connect, lambda center: center.cancel_run(study, cancel)), as_json)
         return
     if no_wait:
 
         async def once(center: TrustCenter) -> Run:
-            return await (center.start_run(study) if run is None else center.run(study, run))
+            return await (center.start_run(study, wanted) if run is None else center.run(study, run))
 
         _say(call(connect, once), as_json)
         return
@@ -58,7 +72,7 @@ def link(study: str, run: str | None, cancel: str | None, no_wait: bool, as_json
             tick(now.done, now.total)
 
         try:
-            done = call(connect, lambda center: work.link(center, study, run, follow))
+            done = call(connect, lambda center: work.link(center, study, run, follow, wanted))
         except KeyboardInterrupt:
             if seen:
                 output.hint(f"the run goes on; follow it with --run {seen[0]}, stop it with --cancel {seen[0]}")
@@ -73,7 +87,9 @@ def _say(run: Run, as_json: bool) -> None:
     pairs: dict[str, object] = {"run": run.run, "state": run.state, "window": run.window}
     if run.counts is not None:
         pairs |= {
+            "mode": run.mode,
             "edges": run.counts.edges,
+            "records decided": run.counts.decided,
             "persons": run.counts.persons,
             "linked persons": run.counts.linked_persons,
             "largest cluster": run.counts.largest_cluster,

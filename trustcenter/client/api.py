@@ -258,9 +258,9 @@ class TrustCenter(
         """One study."""
         return await self._get(f"/v1/studies/{quoted(name)}", m.Study)
 
-    async def start_run(self, study: str) -> m.Run:
-        """Start a linkage run."""
-        return await self._post(f"/v1/studies/{quoted(study)}/runs", None, m.Run)
+    async def start_run(self, study: str, mode: str = "window") -> m.Run:
+        """Start a linkage run: a window of what is new, everything ("full"), or that and its weights ("estimate")."""
+        return await self._post(f"/v1/studies/{quoted(study)}/runs?mode={quoted(mode)}", None, m.Run)
 
     async def run(self, study: str, run: str) -> m.Run:
         """How far a run is."""

@@ -18,7 +18,11 @@ _OPEN: Final = ("queued", "comparing", "deciding")
 
 
 async def link(
-    center: TrustCenter, study: str, run: str | None = None, progress: Callable[[Run], None] | None = None
+    center: TrustCenter,
+    study: str,
+    run: str | None = None,
+    progress: Callable[[Run], None] | None = None,
+    mode: str = "window",
 ) -> Run:
     """Start a linkage run, or follow one, until it is applied.
 
@@ -28,7 +32,7 @@ async def link(
         ConflictError: it was cancelled. InternalError: it failed.
         RemoteError: no such study, or another run is under way.
     """
-    now = await (center.start_run(study) if run is None else center.run(study, run))
+    now = await (center.start_run(study, mode) if run is None else center.run(study, run))
     wait = center.settings.poll_first
     while now.state in _OPEN:
         if progress is not None:

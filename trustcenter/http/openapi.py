@@ -46,6 +46,9 @@ def document(routes: tuple[Route, ...]) -> bytes:
         },
         order="deterministic",
     )
+_CHOICES: dict[str, dict[str, Any]] = {  # parameters of a query that may be left out
+    "mode": {"type": "string", "enum": ["window", "full", "estimate"], "default": "window"}
+}
 
 
 def _operation(route: Route, refs: dict[type[msgspec.Struct], dict[str, Any]]) -> dict[str, Any]:
@@ -73,8 +76,8 @@ def _operation(route: Route, refs: dict[type[msgspec.Struct], dict[str, Any]]) -
         {
             "name": name,
             "in": "query",
-            "required": True,
-            "schema": {"type": "integer", "minimum": 1, "maximum": 255},
+            "required": name not in _CHOICES,
+            "schema": _CHOICES.get(name, {"type": "integer", "minimum": 1, "maximum": 255}),
         }
         for name in route.query
     ]

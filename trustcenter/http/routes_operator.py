@@ -98,7 +98,8 @@ async def study_move(call: Call) -> Answer:
 
 
 async def run_create(call: Call) -> Answer:
-    return await call.linking.create(call.principal, call.request_id, call.segment("study"))
+    mode = call.query.get("mode", "window")
+    return await call.linking.create(call.principal, call.request_id, call.segment("study"), mode)
 
 
 async def run_list(call: Call) -> Answer:
@@ -172,8 +173,8 @@ ROUTES = (
         study_move, api.StudyMove, api.Study,
     ),
     Route(
-        "POST", "/v1/studies/{study}/runs", "startRun", OPERATOR, "Start a linkage run", run_create, None, api.Run,
-        status=202,
+        "POST", "/v1/studies/{study}/runs", "startRun", OPERATOR, "Start a linkage run: a window, full or estimate", run_create,
+        None, api.Run, status=202, query=("mode",),
     ),
     Route("GET", "/v1/studies/{study}/runs", "listRuns", OPERATOR, "The runs of a study, newest first", run_list, None, api.Runs),
     Route("GET", "/v1/studies/{study}/runs/{run}", "showRun", OPERATOR, "How far a run is", run_show, None, api.Run),

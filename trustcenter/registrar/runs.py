@@ -19,7 +19,7 @@ import msgspec
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, NotFoundError
+from trustcenter.errors import ConflictError, NotFoundError, UsageError_
 from trustcenter.messages import api
 from trustcenter.store import Connection, IntegrityError, Migration, select_in
 
@@ -34,6 +34,7 @@ MIGRATIONS = (
     ),
 )
 OPEN = ("queued", "comparing", "deciding")
+MODES = ("window", "full", "estimate")
 _NEXT = {
     "queued": ("comparing", "failed", "cancelled"),
     "comparing": ("deciding", "failed", "cancelled"),
@@ -98,8 +99,13 @@ async def create(context: Context, caller: Principal, request: str, study_name: 
 
     Raises:
         NotFoundError: no such study.
+        UsageError_: no such mode.
         ConflictError: a run of this study is under way, or fewer than two sites have mapped records.
     """
+    if mode not in MODES:
+        raise UsageError_(
+            "a run is of no such mode", code="unknown_mode", hint="one of " + ", ".join(MODES), where="mode"
+        )
 
     def effect(conn: Connection) -> RunRow:
         study = studies.find(conn, study_name, caller)

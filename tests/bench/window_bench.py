@@ -1,0 +1,201 @@
+"""Linkage in the service: registration, the first window over everything, and a window of new records.
+
+Rows are simulated (scale_rows.py), all else is real: TLS, tokens, receipts, maps, audit entries, durable commits,
+worker processes. What others wait for meanwhile is measured by single requests of pseudonyms, one every 20 ms.
+
+make bench ARGS="windows --known 1e5 --fresh 1e4"
+make bench ARGS="windows --known 1e6 --store /var/tmp/windows"     # 1 million in each of two sites; 20 GB of disk
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from bench_instance import Service, program, service
+from bench_load import Load
+from bench_service import directory
+from numpy.typing import NDArray
+from scale_rows import simulate
+
+from keys import hybrid
+from linkage import load_schema
+from linkage.maps import map_dtype
+from linkage.rows import ROW
+from trustcenter.client import TrustCenter, operator
+from trustcenter.client.connection import Connection
+from trustcenter.messages import api
+
+SITES = ("north", "south")
+SCHEMA = load_schema("de-person/1")
+PART = 50_000  # records of one upload
+CHUNK = 60_000  # rows of one chunk
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a site sends: entries of its map, and its rows by ref."""
+
+    center: TrustCenter
+    entries: NDArray[np.void]
+    rows: NDArray[np.void]
+
+    def parts(self, first: int, end: int) -> Iterator[tuple[NDArray[np.void], NDArray[np.void]]]:
+        """Entries and their rows, upload by upload."""
+        refs = np.ascontiguousarray(self.rows["ref"]).view(">u8").reshape(-1, 2)[:, 0]
+        for start in range(first, end, PART):
+            entries = self.entries[start : min(start + PART, end)]
+            wanted = np.ascontiguousarray(entries["refs"]).view(">u8").reshape(-1, 2)[:, 0]
+            yield entries, self.rows[np.sort(np.searchsorted(refs, wanted))]
+
+
+def windows(options: Namespace) -> None:
+    """The figures. `options`: known and fresh (records), store (a directory that is kept)."""
+    known, fresh = int(float(options.known)), int(float(options.fresh))
+    with directory(options.store) as base, service(base) as running:
+        folders = [base / name for name in SITES]
+        for name in SITES[1:]:
+            to = ("--connect", base / "center" / "operator.toml")
+            program("site", "add", name, *to)
+            program("site", "token", name, "-o", base / f"{name}.toml", *to)
+        simulate(SCHEMA, folders, known + fresh)
+        asyncio.run(_measure(running, base, folders, known, fresh))
+
+
+async def _measure(running: Service, base: Path, folders: list[Path], known: int, fresh: int) -> None:
+    staff = TrustCenter(Connection.load(base / "center" / "operator.toml"))
+    callers = [TrustCenter(Connection.load(base / f"{name}.toml")) for name in SITES]
+    async with staff, callers[0], callers[1]:
+        key = hybrid.RecipientKey.generate().public
+        study = api.StudyCreate(
+            name="bench",
+            purpose="bench",
+            permit="1",
+            schema="de-person/1",
+            participants=[api.Participant(site=name) for name in SITES],
+            recipients=[api.Recipient(name="dms", public_key=key)],
+        )
+        await staff.create_study(study)
+        sites = [
+            Site(
+                center,
+                *(
+                    _table(folder / name, kind)
+                    for name, kind in (("map.tcmap", map_dtype(SCHEMA.P)), ("rows.tcrows", ROW))
+                ),
+            )
+            for center, folder in zip(callers, folders, strict=True)
+        ]
+        await callers[0].pseudonymize("north", ["warm-up"])
+        numbers = [[row.tobytes().hex() for row in site.entries["record_number"]] for site in sites]
+        few = min(known, 200_000)
+        with _timed(running, f"pseudonyms of {few:,} originals", few):
+            for start in range(0, few, 10_000):
+                await callers[0].pseudonymize("north", [f"patient-{n}" for n in range(start, start + 10_000)])
+        with _timed(running, f"register {2 * known:,} record numbers", 2 * known):
+            for site, own in zip(sites, numbers, strict=True):
+                for start in range(0, known, 10_000):
+                    await site.center.register("bench", own[start : start + 10_000])
+        with _timed(running, f"upload {2 * known:,} records", 2 * known):
+            for site in sites:
+                await _upload(site, 0, known)
+        await _window(running, staff, callers[0], f"first window, 2 x {known:,}")
+        for round_ in range(2):
+            first = known + round_ * (fresh // 2)
+            end = first + fresh // 2
+            await sites[1].center.register("bench", numbers[1][first:end])
+            with _timed(running, f"upload {end - first:,} records", end - first):
+                await _upload(sites[1], first, end)
+            await _window(running, staff, callers[0], f"window of {end - first:,} against {known + first:,}")
+        await _window(running, staff, callers[0], "everything again", mode="full")
+
+
+def _table(path: Path, kind: np.dtype[np.void]) -> NDArray[np.void]:
+    """A file of rows or a map behind its two lines of head."""
+    with path.open("rb") as file:
+        file.readline()
+        file.readline()
+        return np.memmap(path, kind, "r", offset=file.tell())
+
+
+async def _upload(site: Site, first: int, end: int) -> None:
+    for entries, rows in site.parts(first, end):
+        chunks = -(-len(rows) // CHUNK)
+        wanted = api.UploadOpen(version=1, fingerprint=SCHEMA.fingerprint, rows=len(rows), chunks=chunks)
+        opened = await site.center.open_upload("bench", wanted)
+        for index in range(chunks):
+            piece = rows[index * CHUNK : (index + 1) * CHUNK].tobytes()
+            await site.center.put_chunk("bench", opened.upload, index, piece)
+        receipt = await site.center.complete_upload("bench", opened.upload)
+        await site.center.send_map("bench", api.MapUpload(receipt=receipt, entries=entries.tobytes()))
+
+
+async def _window(running: Service, staff: TrustCenter, site: TrustCenter, title: str, mode: str = "window") -> None:
+    """One run, with what a request of the pseudonym service waits meanwhile, and the memory of all processes."""
+    waits: list[float] = []
+    memory = [0.0]
+    ended = asyncio.Event()
+
+    async def others() -> None:
+        while not ended.is_set():
+            started = time.perf_counter()
+            await site.get_pseudonyms("north", ["patient-1"])
+            waits.append(time.perf_counter() - started)
+            await asyncio.sleep(0.02)
+
+    async def watch() -> None:
+        while not ended.is_set():
+            memory[0] = max(memory[0], sum(map(_resident, [running.pid, *_children(running.pid)])))
+            await asyncio.sleep(0.2)
+
+    beside = [asyncio.create_task(others()), asyncio.create_task(watch())]
+    with _timed(running, title):
+        done = await operator.link(staff, "bench", mode=mode)
+    ended.set()
+    await asyncio.gather(*beside)
+    assert done.counts is not None
+    p50, p99 = np.quantile(waits, [0.5, 0.99]) * 1000
+    print(
+        f"      {done.counts.edges:,} edges, {done.counts.decided:,} records decided, {done.counts.persons:,} persons;"
+        f" others waited {p50:.0f} ms (p50), {p99:.0f} ms (p99), {max(waits) * 1000:.0f} ms at most;"
+        f" all processes {memory[0]:,.0f} MB",
+        flush=True,
+    )
+
+
+@contextmanager
+def _timed(running: Service, title: str, items: int = 0) -> Iterator[None]:
+    load, cpu, started = Load(running.pids), running.cpu(), time.perf_counter()
+    yield
+    seconds = time.perf_counter() - started
+    rate = f", {items / seconds:,.0f} a second" if items else ""
+    print(
+        f"   {title}: {seconds:.1f} s{rate} (service {running.cpu() - cpu:.1f} s of processor time,"
+        f" peak {running.peak():,.0f} MB; {load.told()})",
+        flush=True,
+    )
+
+
+def _children(pid: int) -> list[int]:
+    """All processes that a process has started, and those that they have."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in path.read_text().split():
+            found += [int(child), *_children(int(child))]
+    return found
+
+
+def _resident(pid: int) -> float:
+    """MB."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # it ended
+        return 0.0
+    lines = [line for line in text.splitlines() if line.startswith("RssAnon")]
+    return int(lines[0].split()[1]) / 1024 if lines else 0.0
