@@ -170,3 +170,26 @@ def test_a_site_that_lost_its_machine_goes_on_from_its_site_key(
     ok(*fetch)
     done = anew.upload(patients)
     assert (done["records"], done["sent"]) == (70, 10), "only what the centre does not hold yet"
+
+
+def test_results_come_sealed_to_the_key_that_the_operator_registered(
+    shared: dict[str, Machine], live: Any, tmp_path: Path
+) -> None:
+    north = shared["north"]
+    patients = north.folder.parent / "data" / "north.csv"
+    ok("linkage", "secret", "--site-key", "-o", north.folder / "site.key")
+    north.upload(patients)
+    fetch = ("study", "result", "sepsis", "--input", patients, "--id-column", "id")
+    own = (*fetch, "--site-key", north.folder / "site.key")
+    ok(*north(*own, "-o", tmp_path / "plain.csv", key=False))
+    assert "[no_public_key]" in run(*north(*own, "-o", tmp_path / "sealed.csv")).stderr
+    key = ok("recipient", "keygen", "-o", tmp_path / "other.key", "--no-passphrase")
+    said = key.stderr.split("fingerprint ")[1].split(":")[0]
+    register = ("site", "set-key", "north", "--connect", live.operator)
+    ok(*register, "--public", key.stdout.strip(), "--fingerprint", said)
+    assert "[sealed_to_another_key]" in run(*north(*own, "-o", tmp_path / "sealed.csv")).stderr
+    assert not (tmp_path / "sealed.csv").exists()
+    opened = ("--key", tmp_path / "other.key", "-o", tmp_path / "sealed.csv")
+    ok(*north(*own, *opened, key=False))
+    assert (tmp_path / "sealed.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
+    assert len((tmp_path / "plain.csv").read_text().splitlines()) == 61

@@ -10,7 +10,16 @@ import click
 from trustcenter.messages.words import ResultFormat
 
 from . import output
-from .options import PATH, call, connect_option, force_option, json_option, output_option, separator
+from .options import (
+    PATH,
+    call,
+    connect_option,
+    force_option,
+    json_option,
+    output_option,
+    passphrase_option,
+    separator,
+)
 from .study_site import own_records
 
 
@@ -26,6 +35,8 @@ from .study_site import own_records
     show_default=True,
     help="Of the output.",
 )
+@click.option("--key", "key_file", type=PATH, metavar="FILE", help="Have the results sealed to the site's key.")
+@passphrase_option
 @output_option("The site's id, study pseudonym, successor and date shift of each record.")
 @force_option
 @json_option
@@ -37,6 +48,8 @@ def result(
     site_key: Path,
     delimiter: str | None,
     kind: ResultFormat,
+    key_file: Path | None,
+    passphrase_file: Path | None,
     target: Path,
     force: bool,
     as_json: bool,
@@ -47,6 +60,8 @@ def result(
     Pseudonyms; successors of own duplicates; and, in a study that shifts dates, after a release the days to add to
     each person's dates. Only these depend on other sites: records of one person have the same offset everywhere.
 
+    With --key they come sealed to the site's key, as an operator registered it (`site set-key`).
+
     Examples:
       trustcenter study result sepsis --input patients.csv --id-column pid --site-key site.key -o result.csv
       trustcenter study result sepsis --input patients.csv --id-column pid --site-key site.key --format fhir -o r.json
@@ -56,10 +71,13 @@ def result(
     from trustcenter.client.csvstream import read_ids
     from trustcenter.client.files import require_writable
 
+    from .secret_input import recipient_key
+
     require_writable(target, sources=(source, site_key), force=force)
     key = SiteKey.load(site_key).material
     ids = read_ids(source, id_column, separator(delimiter))
-    rows = call(connect, lambda center: work.fetch(center, study, ids, key))
+    sealed_to = None if key_file is None else recipient_key(key_file, passphrase_file)
+    rows = call(connect, lambda center: work.fetch(center, study, ids, key, sealed_to))
     work.write(target, kind, id_column, rows, study, force=force)
     unknown = len(ids) - len(rows)
     if as_json:

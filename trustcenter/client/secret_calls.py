@@ -1,6 +1,8 @@
-"""Calls about the relay of study secrets."""
+"""Calls about what goes sealed to sites: study secrets and results."""
 
 from __future__ import annotations
+
+from collections.abc import AsyncIterator
 
 import msgspec
 
@@ -11,7 +13,7 @@ from .calls import Calls
 
 
 class SecretOperations(Calls):
-    """Cards of members, shares of the study secret, confirmations."""
+    """Cards of members, shares of the study secret, confirmations; sealed results."""
 
     async def set_card(self, study: str, card: str) -> m.MemberCard:
         """Publish the own card."""
@@ -43,3 +45,7 @@ class SecretOperations(Calls):
     async def secret_state(self, study: str) -> m.SecretState:
         """Shares and confirmations, as the centre says."""
         return await self._get(f"/v1/studies/{quoted(study)}/secret-state", m.SecretState)
+
+    def sealed_results(self, study: str) -> AsyncIterator[bytes]:
+        """The caller's results, sealed to its registered key, streamed."""
+        return self._stream(f"/v1/studies/{quoted(study)}/results/sealed")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from keys.hybrid import RecipientKey
 from trustcenter.messages.api import (
     Duplicate,
     DuplicateRequest,
@@ -17,6 +18,7 @@ from trustcenter.messages.api import (
 )
 from trustcenter.messages.words import ResultFormat, SiteAnswer
 
+from . import sealed_results
 from .api import TrustCenter
 from .csvstream import write_csv
 from .files import replacing
@@ -27,15 +29,26 @@ _DUPLICATES_AT_ONCE: Final = 1_000
 Row = tuple[str, ResultLine]
 
 
-async def fetch(center: TrustCenter, study: str, ids: Sequence[str], site_key: bytes) -> list[Row]:
+async def fetch(
+    center: TrustCenter, study: str, ids: Sequence[str], site_key: bytes, sealed_to: RecipientKey | None = None
+) -> list[Row]:
     """(id, result) of every id that is registered in the study.
+
+    Args:
+        center: as the site.
+        study: name of the study.
+        ids: of the site's records.
+        site_key: 32 bytes.
+        sealed_to: with it the results come sealed to the site's registered key, of which this is the private half.
 
     Raises:
         RemoteError: no such study, or the site does not take part.
+        SealError: what came is not sealed to that key.
     """
     from linkage.encode import record_numbers
 
-    held = {line.record_number: line async for line in center.results(study)}
+    given = center.results(study) if sealed_to is None else sealed_results.lines(center, study, sealed_to)
+    held = {line.record_number: line async for line in given}
     numbers = [bytes(row).hex() for row in record_numbers(site_key, study, ids)]
     return [(one, held[number]) for one, number in zip(ids, numbers, strict=True) if number in held]
 

@@ -169,6 +169,7 @@ class SyncTrustCenter:
     own_secret_shares = _blocking(TrustCenter.own_secret_shares)
     confirm_secret = _blocking(TrustCenter.confirm_secret)
     secret_state = _blocking(TrustCenter.secret_state)
+    sealed_results = _streaming(TrustCenter.sealed_results)
     register = _blocking(TrustCenter.register)
     own_records = _streaming(TrustCenter.own_records)
     open_upload = _blocking(TrustCenter.open_upload)

@@ -1,11 +1,11 @@
-"""The relay of study secrets: members' cards, shares sealed to them, confirmations."""
+"""What goes sealed to sites: study secrets (members' cards, shares, confirmations), and results."""
 
 from __future__ import annotations
 
 from trustcenter.messages.api import secret_relay as api
-from trustcenter.registrar import secret_relay
+from trustcenter.registrar import sealed_results, secret_relay
 
-from .calls import OPERATOR, SITE, Answer, Call, Route
+from .calls import OPERATOR, SITE, Answer, Call, Lines, Route
 
 
 async def card_set(call: Call) -> Answer:
@@ -39,6 +39,12 @@ async def state(call: Call) -> Answer:
     return await secret_relay.state(call.instance.registrar, call.principal, call.segment("study"))
 
 
+async def results(call: Call) -> Answer:
+    return Lines(
+        sealed_results.sealed(call.instance.registrar, call.principal, call.request_id, call.segment("study")), raw=True
+    )
+
+
 _STUDY = "/v1/studies/{study}"
 # fmt: off
 ROUTES = (
@@ -65,6 +71,10 @@ ROUTES = (
     Route(
         "GET", _STUDY + "/secret-state", "secretState", OPERATOR | SITE, "Who shared the study secret, and who holds it",
         state, None, api.SecretState,
+    ),
+    Route(
+        "GET", _STUDY + "/results/sealed", "ownResultsSealed", SITE, "Own results, sealed to the site's registered key",
+        results, None, "bytes",
     ),
 )
 # fmt: on
