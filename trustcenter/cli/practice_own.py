@@ -4,62 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from . import output
 from .linkage_source import warn
-from .options import PATH, F, call, force_option, json_option, output_option, separator
+from .options import PATH, call, force_option, json_option, output_option
+from .practice_export import Reading, export_options
 from .progress import progress
-
-if TYPE_CHECKING:
-    from trustcenter.client.practice import Export
-
-
-def _export_options(command: F) -> F:
-    """How an export is read."""
-    for option in (
-        click.option("--scene", is_flag=True, help="Addresses are of a scene, not of a dwelling: leave them out."),
-        click.option("--delimiter", metavar="CHAR", help="CSV: separator; found from the header if not given."),
-        click.option("--map", "mapping", multiple=True, metavar="FIELD=COLUMN", help="CSV: column of a field; repeat."),
-        click.option("--id-column", metavar="COLUMN", help="CSV: column with the own patient number."),
-        click.option("--id-system", metavar="URL", help="FHIR: system of the own patient number."),
-        click.option("--charset", metavar="NAME", help="xDT, CSV: where the file does not say it (cp437, cp1252)."),
-        click.option(
-            "--format",
-            "kind",
-            type=click.Choice(["xdt", "csv", "fhir"]),
-            help="Found from the file if not given.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def _read(
-    source: Path,
-    kind: str | None,
-    charset: str | None,
-    id_system: str | None,
-    id_column: str | None,
-    mapping: tuple[str, ...],
-    delimiter: str | None,
-    scene: bool,
-) -> Export:
-    from linkage.tables import parse_mapping
-    from trustcenter.client.practice import read_export
-
-    return read_export(
-        source,
-        format=kind,
-        charset=charset,
-        id_column=id_column,
-        id_system=id_system,
-        mapping=parse_mapping(mapping) if mapping else None,
-        delimiter=separator(delimiter),
-        scene=scene,
-    )
 
 
 @click.command()
@@ -93,7 +45,7 @@ def show(folder: Path) -> None:
 @click.command()
 @click.argument("folder", type=PATH)
 @click.argument("export", metavar="EXPORT", type=PATH)
-@_export_options
+@export_options
 @click.option(
     "--require-separation",
     type=click.Choice(["none", "process", "operator"]),
@@ -105,13 +57,7 @@ def show(folder: Path) -> None:
 def send(
     folder: Path,
     export: Path,
-    kind: str | None,
-    charset: str | None,
-    id_system: str | None,
-    id_column: str | None,
-    mapping: tuple[str, ...],
-    delimiter: str | None,
-    scene: bool,
+    reading: Reading,
     require_separation: str,
     as_json: bool,
 ) -> None:
@@ -125,7 +71,7 @@ def send(
     """
     from trustcenter.client.practice import home, work
 
-    found = _read(export, kind, charset, id_system, id_column, mapping, delimiter, scene)
+    found = reading.read(export)
     place = home.Home(folder)
     with progress("sending") as tick:
         done = call(
@@ -152,7 +98,7 @@ def send(
 @click.command()
 @click.argument("folder", type=PATH)
 @click.argument("export", metavar="EXPORT", type=PATH)
-@_export_options
+@export_options
 @click.option(
     "--as",
     "written",
@@ -166,13 +112,7 @@ def send(
 def results(
     folder: Path,
     export: Path,
-    kind: str | None,
-    charset: str | None,
-    id_system: str | None,
-    id_column: str | None,
-    mapping: tuple[str, ...],
-    delimiter: str | None,
-    scene: bool,
+    reading: Reading,
     written: str,
     target: Path,
     force: bool,
@@ -189,7 +129,7 @@ def results(
     from trustcenter.client.practice import home, work
 
     require_writable(target, sources=(export,), force=force)
-    ids = _read(export, kind, charset, id_system, id_column, mapping, delimiter, scene).table.ids
+    ids = reading.read(export).table.ids
     place = home.Home(folder)
     rows = call(place.connection, lambda center: work.results(center, place, ids))
     study_results.write(target, written, "id", rows, place.membership().study, force=force)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trustcenter.messages.api import enrolment as api
 from trustcenter.registrar import enrolment
+from trustcenter.registrar.enrolment_redeem import redeem
 
 from .calls import OPERATOR, PUBLIC, SITE, Answer, Call, Route
 
@@ -32,7 +33,7 @@ async def enrolment_revoke(call: Call) -> Answer:
 
 
 async def enrolment_redeem(call: Call) -> Answer:
-    enrolled = await enrolment.redeem(call.instance.registrar, call.request_id, call.body)
+    enrolled = await redeem(call.instance.registrar, call.request_id, call.body)
     await call.linking.deliver()  # the comparator learns of the new source
     return enrolled
 

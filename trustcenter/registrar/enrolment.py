@@ -11,22 +11,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from keys import cards
-from keys.errors import KeysError
 from trustcenter.audit import Event
-from trustcenter.auth import Operation, Principal
-from trustcenter.auth.scopes import Scope
+from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError_
+from trustcenter.errors import ConflictError, NotFoundError, PolicyError
 from trustcenter.messages.api import enrolment as api
 from trustcenter.store import Connection, Migration
 
-from . import domains, secret_relay, studies
-from . import policy as policies
+from . import secret_cards, studies
 from .context import Context
 
 MIGRATIONS: Final = (
@@ -61,13 +57,14 @@ MIGRATIONS: Final = (
     ),
 )
 
-_TOKEN_DAYS: Final = 365
 _MARK: Final = "tce1-"
-_COLUMNS: Final = "id, study, sponsor, site, kind, title, deduplicated, created, expires, used, revoked"
+COLUMNS: Final = "id, study, sponsor, site, kind, title, deduplicated, created, expires, used, revoked"
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
+    """An enrolment as stored, without the hash of its code."""
+
     id: str
     study: str
     sponsor: str
@@ -81,7 +78,8 @@ class _Row:
     revoked: str | None
 
 
-def _digest(code: str) -> bytes:
+def digest(code: str) -> bytes:
+    """What is kept of a code."""
     return hashlib.sha256(code.encode()).digest()
 
 
@@ -93,7 +91,8 @@ async def allow(context: Context, caller: Principal, request: str, name: str, bo
     """
 
     def effect(conn: Connection) -> api.Sponsor:
-        studies.find(conn, name)
+        study = studies.find(conn, name)
+        studies.require_member(conn, study, body.site)
         if conn.execute("SELECT 1 FROM participant WHERE study = ? AND site = ?", (name, body.site)).fetchone() is None:
             raise NotFoundError("this site does not take part in the study", code="unknown_participant", where="site")
         conn.execute(
@@ -149,7 +148,7 @@ async def create(
             " VALUES (?,?,?,?,?,?,?,?,?,?)",
             (
                 *(enrolment, name, caller.name, body.site, body.kind, body.title, int(body.deduplicated)),
-                *(_digest(code), stamp(now), expires),
+                *(digest(code), stamp(now), expires),
             ),
         )
         context.audit(
@@ -186,18 +185,18 @@ async def listing(context: Context, caller: Principal, name: str) -> api.Enrolme
         studies.find(conn, name, caller)
         clause, values = (" AND sponsor = ?", (caller.name,)) if caller.is_site else ("", ())
         rows = conn.execute(
-            f"SELECT {_COLUMNS} FROM enrolment WHERE study = ?{clause} ORDER BY created, id",  # noqa: S608 - constants
+            f"SELECT {COLUMNS} FROM enrolment WHERE study = ?{clause} ORDER BY created, id",  # noqa: S608 - constants
             (name, *values),
         ).fetchall()
         allowed = _allowed(conn, name, caller.name) if caller.is_site else 0
         now = stamp(context.clock())
-        return api.Enrolments(enrolments=[_describe(conn, _Row(*row), now) for row in rows], allowed=allowed)
+        return api.Enrolments(enrolments=[_describe(conn, Row(*row), now) for row in rows], allowed=allowed)
 
     return await context.db.read(query)
 
 
-def _describe(conn: Connection, row: _Row, now: str) -> api.Enrolment:
-    card, sealed = secret_relay.reached(conn, row.study, row.site) if row.used and not row.revoked else (None, False)
+def _describe(conn: Connection, row: Row, now: str) -> api.Enrolment:
+    card, sealed = secret_cards.reached(conn, row.study, row.site) if row.used and not row.revoked else (None, False)
     state = "revoked" if row.revoked else "used" if row.used else "expired" if row.expires <= now else "waiting"
     return api.Enrolment(
         enrolment=row.id,
@@ -214,19 +213,19 @@ def _describe(conn: Connection, row: _Row, now: str) -> api.Enrolment:
     )
 
 
-def _own(conn: Connection, study: str, caller: Principal, enrolment: str) -> _Row:
+def _own(conn: Connection, study: str, caller: Principal, enrolment: str) -> Row:
     """An enrolment that the caller sponsors; an operator's are all.
 
     Raises:
         NotFoundError: there is none that the caller may see.
     """
     row = conn.execute(
-        f"SELECT {_COLUMNS} FROM enrolment WHERE study = ? AND id = ?",  # noqa: S608 - a constant
+        f"SELECT {COLUMNS} FROM enrolment WHERE study = ? AND id = ?",  # noqa: S608 - a constant
         (study, enrolment),
     ).fetchone()
     if row is None or (caller.is_site and row[2] != caller.name):
         raise NotFoundError("there is no such enrolment", code="unknown_enrolment")
-    return _Row(*row)
+    return Row(*row)
 
 
 async def revoke(context: Context, caller: Principal, request: str, name: str, enrolment: str) -> None:
@@ -243,96 +242,10 @@ async def revoke(context: Context, caller: Principal, request: str, name: str, e
         conn.execute("UPDATE enrolment SET revoked = COALESCE(revoked, ?) WHERE id = ?", (now, row.id))
         if row.used and not row.revoked:
             conn.execute("UPDATE token SET revoked = ? WHERE site = ? AND revoked IS NULL", (now, row.site))
-            secret_relay.forget_member(conn, name, row.site)
+            secret_cards.forget_member(conn, name, row.site)
         context.audit(conn, Event.ENROLMENT_REVOKE, caller.name, request, study=name, site=row.site, enrolment=row.id)
 
     try:
         await context.db.write(effect)
-    finally:
-        context.directory.cache.clear()
-
-
-async def redeem(context: Context, request: str, body: api.EnrolmentRedeem) -> api.Enrolled:
-    """A practice comes in: it becomes a site of the study, and gets its token.
-
-    Raises:
-        PolicyError: no code that is valid now, or the study takes no data any more.
-        UsageError_: not a card, or another site's.
-    """
-    try:
-        card = cards.parse_card(body.card)
-    except KeysError:
-        raise UsageError_("the card cannot be read", code="bad_card", where="card") from None
-
-    def check(conn: Connection) -> _Row:
-        row = conn.execute(
-            f"SELECT {_COLUMNS} FROM enrolment WHERE hash = ? AND used IS NULL AND revoked IS NULL AND expires > ?",  # noqa: S608 - a constant
-            (_digest(body.code), stamp(context.clock())),
-        ).fetchone()
-        if row is None:
-            raise PolicyError(
-                "this is no valid enrolment code",
-                code="invalid_enrolment_code",
-                hint="codes work once and expire; ask your sponsoring site for a new one",
-            )
-        found = _Row(*row)
-        if found.site != card.name:
-            raise UsageError_("a site publishes a card of its own name only", code="bad_card", where="card")
-        studies.require_open(context, studies.find(conn, found.study))
-        return found
-
-    first = await context.db.read(check)  # before keys are made: strangers must not fill the key store
-    study = await context.db.read(lambda conn: studies.find(conn, first.study))
-    new = domains.NewDomain(
-        studies.site_domain(first.study, first.site),
-        domains.new_uuid(),
-        "study-site",
-        first.site,
-        first.study,
-        policy=replace(policies.ORDINARY, consent=study.consent),
-    )
-    await context.make_keys(list(domains.key_ids(new.uuid)))
-
-    def effect(conn: Connection) -> api.Enrolled:
-        row = check(conn)  # again: two requests with one code may be under way
-        now = stamp(context.clock())
-        if conn.execute("SELECT 1 FROM site WHERE name = ?", (row.site,)).fetchone() is None:
-            context.directory.add_site(conn, row.site, row.kind, row.title)
-            domain = domains.insert(context, conn, new)
-            conn.execute(
-                "INSERT INTO participant (study, site, deduplicated, domain) VALUES (?,?,?,?)",
-                (row.study, row.site, row.deduplicated, domain),
-            )
-            studies.announce(conn, studies.find(conn, row.study))
-            context.ring.note_generation(conn)
-        else:
-            conn.execute("UPDATE token SET revoked = ? WHERE site = ? AND revoked IS NULL", (now, row.site))
-            secret_relay.forget_member(conn, row.study, row.site)
-        conn.execute("UPDATE enrolment SET used = ? WHERE id = ?", (now, row.id))
-        secret_relay.keep_card(conn, row.study, card, now)
-        scope = Scope.of(None, [Operation.STUDY])
-        issued = context.directory.issue_token(conn, site=row.site, days=_TOKEN_DAYS, scope=scope)
-        context.audit(
-            conn,
-            Event.ENROLMENT_REDEEM,
-            row.site,
-            request,
-            study=row.study,
-            site=row.site,
-            enrolment=row.id,
-            key=card.fingerprint,
-            token=issued.token_id,
-        )
-        return api.Enrolled(
-            enrolment=row.id,
-            site=row.site,
-            study=row.study,
-            sponsor=row.sponsor,
-            token=issued.token,
-            expires=issued.expires,
-        )
-
-    try:
-        return await context.db.write(effect)
     finally:
         context.directory.cache.clear()
