@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from linkage.check.report import FEW, FieldReport, PassReport, ProfileReport, Report, advise, recommend
 from linkage.decide import shipped
+from linkage.encode.values import alternatives
 from linkage.errors import DensitiesError
-from linkage.normalise import prepare
+from linkage.normalise import Prepared, prepare
 from linkage.readers import Chunk
 from linkage.schema import COMPONENTS, PROFILES, Pass, Schema
 
@@ -45,34 +46,38 @@ def check(schema: Schema, chunks: Iterable[Chunk], *, progress: Callable[[int], 
     passes = list(dict.fromkeys(p for group in profiles.values() for p in group))
     wide = msgspec.structs.replace(schema, profile="check", passes=tuple(passes))
     names = [f.name for f in schema.fields]
+    wanted = {*names, *schema.columns}
     key = os.urandom(32)
     missing: Counter[str] = Counter()
     noticed: Counter[str] = Counter()
+    further: Counter[str] = Counter()
     n = empty = 0
     with ExitStack() as stack:
         spools = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(len(passes) + 3)]
         for chunk in chunks:
-            columns = {k: v for k, v in chunk.columns.items() if k in names} or {names[0]: [""] * len(chunk.ids)}
+            columns = {k: v for k, v in chunk.columns.items() if k in wanted} or {names[0]: [""] * len(chunk.ids)}
             made = prepare(wide, columns)
             n += made.n
             empty += chunk.ids.count("")
             noticed.update(made.warnings)
             for name in names:
                 missing[name] += made.values[name].count("")
+            further.update({group.group: len(set(group.record)) for group in made.further})
             hashed = {name: _hashes(made.components[name], key) for name in wide.components}
             for spool, rule in zip(spools, passes, strict=False):
-                spool.write(_combined([hashed[part] for part in rule.parts]).tobytes())
+                own = _combined([hashed[part] for part in rule.parts])
+                spool.write((own if rule.values == 1 else _several(rule, made, key)).tobytes())
             values = [_hashes(made.values[name], key) for name in names]
             spools[-3].write(_hashes(chunk.ids, key).tobytes())
             spools[-2].write(_combined(values, all_needed=False).tobytes())
             spools[-1].write(_person(schema, made.values, names, values).tobytes())
             if progress is not None:
                 progress(n)
-        live: dict[str, NDArray[np.bool_]] = {}
+        live: dict[str, NDArray[np.uint8]] = {}
         reports = []
         for spool, rule in zip(spools, passes, strict=False):
             alive, told = _pass(rule, _back(spool))
-            live[rule.name] = alive
+            live[rule.name] = alive.reshape(n, rule.values).sum(axis=1, dtype=np.uint8)
             reports.append(told)
         repeated, in_all, person = (_repeats(_back(spool)) for spool in spools[-3:])
     told_profiles = [_profile(name, group, live, n, name == schema.profile) for name, group in profiles.items()]
@@ -94,6 +99,7 @@ def check(schema: Schema, chunks: Iterable[Chunk], *, progress: Callable[[int], 
         same_person=person,
         same_in_all=in_all,
         fields=fields,
+        further=dict(sorted(further.items())),
         passes=reports,
         profiles=told_profiles,
         recommended=chosen,
@@ -107,7 +113,8 @@ _OFFERED = ("hyb15", "fine16")
 
 def _profiles(schema: Schema) -> dict[str, tuple[Pass, ...]]:
     """The schema's own passes first; of the known profiles those that its fields allow, each pass under one name."""
-    known = {p.parts: p for p in schema.passes}
+    known = {p.parts: p for p in schema.passes if p.values == 1}
+    taken = {p.name for p in schema.passes}
     kinds = {f.kind for f in schema.fields}
     out = {schema.profile: schema.passes}
     for name in _OFFERED:
@@ -115,7 +122,9 @@ def _profiles(schema: Schema) -> dict[str, tuple[Pass, ...]]:
         if name in out or any(kind not in kinds for p in parts for part in p for kind in COMPONENTS[part]):
             continue
         for one in parts:
-            known.setdefault(one, Pass(name="+".join(one), parts=one, cap=_CAPS["coarse" if len(one) == 1 else "fine"]))
+            named = "+".join(one)
+            named += " (one value)" if named in taken else ""
+            known.setdefault(one, Pass(name=named, parts=one, cap=_CAPS["coarse" if len(one) == 1 else "fine"]))
         out[name] = tuple(known[one] for one in parts)
     return out
 
@@ -129,6 +138,13 @@ def _hashes(column: Sequence[str], key: bytes) -> U64:
             digest = new(value.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
             seen[value] = int.from_bytes(digest, "little") or 1
     return np.fromiter(map(seen.__getitem__, column), np.uint64, len(column))
+
+
+def _several(rule: Pass, made: Prepared, key: bytes) -> U64:
+    """(n, values) u8: one hash per block value of each record, 0 where it has none."""
+    own = [made.components[part] for part in rule.parts]
+    rows = [parts for parts, _ in alternatives(rule, own, made.components, made.further)]
+    return np.stack([_combined([_hashes(part, key) for part in parts]) for parts in rows], axis=1)
 
 
 def _combined(parts: Sequence[U64], *, all_needed: bool = True) -> U64:
@@ -163,7 +179,7 @@ def _back(spool: IO[bytes]) -> U64:
 
 
 def _parts(hashes: U64) -> Iterator[NDArray[np.int64]]:
-    """Indices of the present records, in parts that keep equal hashes together."""
+    """Indices of the present rows, in parts that keep equal hashes together."""
     parts = np.uint64(max(1, -(-len(hashes) // _PART)))
     for part in range(int(parts)):
         yield np.flatnonzero((hashes != 0) & (hashes % parts == np.uint64(part)))
@@ -185,6 +201,7 @@ def _pass(rule: Pass, hashes: U64) -> tuple[NDArray[np.bool_], PassReport]:
     return live, PassReport(
         name=rule.name,
         cap=rule.cap,
+        values=rule.values,
         missing=len(hashes) - present,
         capped=present - alive,
         live=alive,
@@ -200,12 +217,12 @@ def _repeats(hashes: U64) -> int:
 
 
 def _profile(
-    name: str, group: tuple[Pass, ...], live: dict[str, NDArray[np.bool_]], n: int, own: bool
+    name: str, group: tuple[Pass, ...], live: dict[str, NDArray[np.uint8]], n: int, own: bool
 ) -> ProfileReport:
     total = np.zeros(n, np.uint8)
     for rule in group:
         total += live[rule.name]
-    spread = np.bincount(total, minlength=len(group) + 1)
+    spread = np.bincount(total, minlength=sum(rule.values for rule in group) + 1)
     try:
         shipped(name)
         densities = True

@@ -32,6 +32,7 @@ def page(report: Report, title: str = "Source check") -> str:
             bars("Fields", [(f.name, (n - f.missing, f.missing)) for f in report.fields], ("usable", "missing")),
         ),
         ("What was noticed", _noticed(report)),
+        *([("Further values", _further(report))] if report.further else []),
         (
             f"Passes of {own.profile}",
             bars(
@@ -55,6 +56,12 @@ def page(report: Report, title: str = "Source check") -> str:
         f"{report.same_in_all:,} records equal another in every value, {report.same_person:,} in names and birth date."
         f" Counts only: this page holds no value of a record.</p>{body}</body></html>\n"
     )
+
+
+def _further(report: Report) -> str:
+    """Records with birth names and the like, which make rows of their own."""
+    rows = [(what.replace("_", " "), (count, report.records - count)) for what, count in report.further.items()]
+    return bars("Records with further values", rows, ("has", "has none"))
 
 
 def _size(bucket: int) -> str:

@@ -36,16 +36,18 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: of the pass.
         cap: of the pass.
-        missing: records that lack a component.
-        capped: records whose block is over the cap.
-        live: records with a live row.
+        values: rows of a record in the pass.
+        missing: rows for which there is no block value: a component or a further value is missing.
+        capped: rows whose block is over the cap.
+        live: rows that live.
         blocks: different block values.
-        largest: records in the largest block.
-        sizes: records in blocks of 1, 2, 3-4, 5-8, 9-16, … records.
+        largest: rows in the largest block.
+        sizes: rows in blocks of 1, 2, 3-4, 5-8, 9-16, … rows.
     """
 
     name: str
     cap: int
+    values: int
     missing: int
     capped: int
     live: int
@@ -61,7 +63,7 @@ class ProfileReport(msgspec.Struct, frozen=True, kw_only=True):
         profile: its name.
         own: whether it is the profile of the schema.
         passes: names of its passes.
-        live: live passes → records, from 0 to all.
+        live: live rows → records, from 0 to all.
         few: records with fewer than three.
         densities: whether densities ship for it; without them a study calibrates its own.
     """
@@ -86,13 +88,15 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         same_in_all: records that equal an earlier one in every normalised value.
         same_person: records that equal an earlier one in both names and the full date of birth.
         fields: of the schema.
+        further: further surnames (birth names, parts of double names), given names and addresses → records with any,
+            where a pass of the schema takes them.
         passes: of all profiles that were looked at.
         profiles: the schema's own first.
         recommended: the profile that suits the source best.
         advice: sentences for a person.
     """
 
-    format: str = "trustcenter/source-check/1"
+    format: str = "trustcenter/source-check/2"
     schema: str
     records: int
     ids_empty: int
@@ -100,6 +104,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     same_in_all: int
     same_person: int
     fields: list[FieldReport]
+    further: dict[str, int]
     passes: list[PassReport]
     profiles: list[ProfileReport]
     recommended: str
@@ -116,7 +121,8 @@ def recommend(profiles: list[ProfileReport], passes: list[PassReport], records: 
 
     def works(profile: ProfileReport) -> float:
         own = [by_name[name] for name in profile.passes]
-        return sum(p.live for p in own if p.capped <= _COARSE_DEAD * records) / (len(own) * records)
+        rows = sum(p.values for p in own)
+        return sum(p.live for p in own if p.capped <= _COARSE_DEAD * p.values * records) / (rows * records)
 
     # Densities that ship were measured; a profile without them must be better, not equal.
     return max(good, key=lambda p: (round(works(p), 2), p.densities, p.own)).profile

@@ -34,7 +34,7 @@ def test_check_tells_counts_in_three_forms(cli: Cli, source: Path, tmp_path: Pat
     page = tmp_path / "report.html"
     done = cli("linkage", "check", source, *OPTIONS, "--html", page)
     assert done.code == 0
-    assert "fewer than 3 live passes" in done.out
+    assert "fewer than 3 live rows" in done.out
     assert "linkage dedupe" in done.err
     assert page.read_text(encoding="utf-8").count("<svg") >= 5
     told = json.loads(cli("linkage", "check", source, *OPTIONS, "--json").out)

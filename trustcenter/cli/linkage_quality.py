@@ -110,8 +110,9 @@ def _say(report: Report) -> None:
             "records": n,
             "equal in every value": report.same_in_all,
             "equal in names and birth date": report.same_person,
-            "fewer than 3 live passes": own.few,
+            "fewer than 3 live rows": own.few,
             "recommended profile": report.recommended,
+            **{f"with further {what.replace('_', ' ')}s": count for what, count in report.further.items()},
         }
     )
     click.echo()
@@ -122,15 +123,15 @@ def _say(report: Report) -> None:
     click.echo()
     output.table(
         (
-            [p.name, p.cap, p.live, p.capped, p.missing, p.largest, _bar(p.live, n)]
+            [p.name, p.cap, p.values, p.live, p.capped, p.missing, p.largest, _bar(p.live, n * p.values)]
             for p in report.passes
             if p.name in own.passes
         ),
-        ("pass", "cap", "live", "over cap", "missing", "largest", "share live"),
+        ("pass", "cap", "values", "live rows", "over cap", "missing", "largest", "share live"),
     )
     click.echo()
     output.table(
-        ([k, count, _bar(count, n)] for k, count in enumerate(own.live) if count), ("live passes", "records", "share")
+        ([k, count, _bar(count, n)] for k, count in enumerate(own.live) if count), ("live rows", "records", "share")
     )
     for sentence in report.advice:
         output.note(sentence)

@@ -15,7 +15,7 @@ from linkage.readers import Chunk
 from linkage.schema import load
 from linkage.synth import SiteSpec, SynthConfig, generate
 
-DE, FEBRL = load("de-person/1"), load("febrl/1")
+DE, WIDE, FEBRL = load("de-person/1"), load("de-person/2"), load("febrl/1")
 FIELDS = [f.name for f in DE.fields]
 
 
@@ -23,6 +23,13 @@ FIELDS = [f.name for f in DE.fields]
 def source():
     made = generate(SynthConfig("tests/check", (SiteSpec("one", 1500),), errors="heavy", catchment=3))
     return {f: made.sites["one"].columns[f] for f in FIELDS}
+
+
+@pytest.fixture(scope="module")
+def further():
+    sites = (SiteSpec("one", 800),)
+    config = SynthConfig("tests/check/further", sites, catchment=3, moves=0.3, marriages=0.2, history=0.7, insured=0.5)
+    return generate(config).sites["one"].columns
 
 
 def chunks(columns, size=400, ids=None):
@@ -53,6 +60,29 @@ def test_the_counts_are_those_of_the_encoder(source, monkeypatch, part):
     told = own[1]
     assert (told.largest, told.blocks, sum(told.sizes)) == (max(pairs.values()), len(pairs), sum(pairs.values()))
     assert told.sizes[0] == sum(1 for c in pairs.values() if c == 1)
+
+
+def test_further_values_make_rows_and_are_counted(further):
+    """Birth names, double names, former addresses: the counts of passes of two values are those of the encoder."""
+    report = check(WIDE, chunks(further))
+    prepared = prepare(WIDE, further)
+    truth = plan(WIDE, prepared.components, prepared.n, prepared.further)
+    own = report.passes[: len(WIDE.passes)]
+    assert [(p.name, p.values) for p in own] == [(p.name, p.values) for p in WIDE.passes]
+    assert (tuple(p.missing for p in own), tuple(p.capped for p in own)) == (truth.missing, truth.capped)
+    assert report.profiles[0].live == np.bincount(truth.live.sum(axis=0), minlength=WIDE.P + 1).tolist()
+    assert report.further == {group.group: len(set(group.record)) for group in prepared.further}
+    assert report.further["surname"] > 50
+    assert report.further["address"] > 50
+    assert check(WIDE, chunks(further, 37)) == report
+    without = check(WIDE, chunks({k: v for k, v in further.items() if not k.startswith(("birth_n", "former"))}))
+    assert without.further["surname"] < report.further["surname"]
+    assert "address" not in without.further or not without.further["address"]
+    # The offered profiles have passes of one value, also where the schema's own ones have two.
+    narrow = check(DE, chunks({k: v for k, v in further.items() if k in FIELDS}))
+    assert [p.live for p in report.profiles if p.profile == "hyb15"] == [narrow.profiles[0].live]
+    assert "Further values" in page(report)
+    assert "Further values" not in page(narrow)
 
 
 def test_chunks_do_not_count(source):
