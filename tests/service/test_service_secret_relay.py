@@ -17,7 +17,7 @@ from keys.cards import make_card
 from keys.hybrid import RecipientKey
 from keys.secretfiles import StudySecret
 from keys.shares import make_share, parse_share
-from trustcenter.client import TrustCenter
+from trustcenter.client import TrustCenter, secret_status
 from trustcenter.client import secret_relay as work
 from trustcenter.client.connection import Connection
 from trustcenter.client.secret_pins import Pins, beside
@@ -118,13 +118,13 @@ def test_the_secret_arrives_and_the_centre_holds_nothing_that_opens_it(world: An
     north, south = acquainted(members, study)
     secret = StudySecret.generate(study, 1)
     north.share(study, secret)
-    status = north.run(lambda center: work.status(center, study, north.pins, secret))
+    status = north.run(lambda center: secret_status.status(center, study, north.pins, secret))
     assert {m.site: (m.compared, m.holds) for m in status.members} == {"north": ("own", "yes"), "south": ("yes", "no")}
     assert south.fetch(study).material == secret.material
     assert north.fetch(study).material == secret.material, "the lead can get it again too"
-    status = north.run(lambda center: work.status(center, study, north.pins, secret))
+    status = north.run(lambda center: secret_status.status(center, study, north.pins, secret))
     assert [m.holds for m in status.members] == ["yes", "yes"]
-    untested = north.run(lambda center: work.status(center, study, north.pins, None))
+    untested = north.run(lambda center: secret_status.status(center, study, north.pins, None))
     assert [m.holds for m in untested.members] == ["said", "said"]
     with stored(world.live.dir, "registrar") as conn:
         tables = [name for (name,) in conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -212,7 +212,7 @@ def test_a_substituted_card_is_found_before_and_after_it_was_compared(world: Any
     with pytest.raises(TrustCenterError) as caught:
         north.share(study, StudySecret.generate(study, 1))
     assert caught.value.code == "card_exchanged"
-    status = north.run(lambda center: work.status(center, study, north.pins, None))
+    status = north.run(lambda center: secret_status.status(center, study, north.pins, None))
     assert {m.site: m.compared for m in status.members}["south"] == "exchanged"
     centre.lies["cards"] = lambda answer: {**answer, "cards": [  # under another's name
         {**c, "card": make_card("north", mallory).text} for c in answer["cards"]]}  # fmt: skip
@@ -344,13 +344,13 @@ def test_a_member_that_was_given_another_secret_shows(world: Any, members: Any) 
     other = StudySecret.generate(study, 1)
     body = {"version": 1, "confirmation": other.confirmation("south")}
     assert world["south"]("PUT", f"/v1/studies/{study}/secret-confirmation", body).status == 204
-    status = north.run(lambda center: work.status(center, study, north.pins, secret))
+    status = north.run(lambda center: secret_status.status(center, study, north.pins, secret))
     assert {m.site: m.holds for m in status.members} == {"north": "yes", "south": "another"}
     # A centre that repeats somebody else's confirmation is found as well.
     mine = secret.confirmation("north")
     north.centre.lies["secret-state"] = lambda answer: {**answer, "confirmations": [
         {**one, "confirmation": mine} for one in answer["confirmations"]]}  # fmt: skip
-    status = north.run(lambda center: work.status(center, study, north.pins, secret))
+    status = north.run(lambda center: secret_status.status(center, study, north.pins, secret))
     assert {m.site: m.holds for m in status.members} == {"north": "yes", "south": "another"}
 
 

@@ -188,7 +188,7 @@ def status(study: str, study_secret: Path | None, key_file: Path | None, as_json
       trustcenter study secret status sepsis --study-secret study.secret --key uk-nord.key
     """
     from keys.secretfiles import StudySecret
-    from trustcenter.client import secret_relay as work
+    from trustcenter.client import secret_status as work
     from trustcenter.client.secret_pins import Pins, beside
 
     held = None if study_secret is None else StudySecret.load(study_secret)

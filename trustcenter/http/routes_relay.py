@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from trustcenter.messages.api import secret_relay as api
-from trustcenter.registrar import sealed_results, secret_relay
+from trustcenter.registrar import sealed_results, secret_cards, secret_relay
 
 from .calls import OPERATOR, SITE, Answer, Call, Lines, Route
 
 
 async def card_set(call: Call) -> Answer:
-    return await secret_relay.set_card(
+    return await secret_cards.set_card(
         call.instance.registrar, call.principal, call.request_id, call.segment("study"), call.body
     )
 
 
 async def card_list(call: Call) -> Answer:
-    return await secret_relay.member_cards(call.instance.registrar, call.principal, call.segment("study"))
+    return await secret_cards.member_cards(call.instance.registrar, call.principal, call.segment("study"))
 
 
 async def share_set(call: Call) -> Answer:

@@ -10,7 +10,6 @@ import base64
 from typing import Final
 
 from keys import cards, hybrid, shares
-from keys.cards import Card
 from keys.errors import KeysError
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
@@ -19,95 +18,10 @@ from trustcenter.errors import ConflictError, UsageError_
 from trustcenter.messages.api import secret_relay as api
 from trustcenter.store import Connection
 
-from . import studies
+from . import secret_cards, studies
 from .context import Context
 
 _TABLES: Final = ("secret_envelope", "secret_share", "secret_confirmation")
-
-
-def _members(conn: Connection, study: str) -> list[str]:
-    """The present members of a study, by name."""
-    query = "SELECT site FROM participant WHERE study = ? AND left_with IS NULL ORDER BY site"
-    rows = conn.execute(query, (study,))
-    return [site for (site,) in rows]
-
-
-async def set_card(context: Context, caller: Principal, request: str, name: str, body: api.CardSet) -> api.MemberCard:
-    """Keep the caller's card for a study, in place of an earlier one.
-
-    Raises:
-        NotFoundError: no such study, or the caller does not take part.
-        PolicyError: the caller was removed.
-        UsageError_: not a card that signs itself, or another member's.
-    """
-    try:
-        card = cards.parse_card(body.card)
-    except KeysError:
-        raise UsageError_("the card cannot be read", code="bad_card", where="card") from None
-    if card.name != caller.name:
-        raise UsageError_("a site publishes a card of its own name only", code="bad_card", where="card")
-
-    def effect(conn: Connection) -> api.MemberCard:
-        studies.require_member(conn, studies.find(conn, name, caller), caller.name)
-        now = stamp(context.clock())
-        keep_card(conn, name, card, now)
-        context.audit(conn, Event.CARD_PUBLISH, caller.name, request, study=name, fingerprint=card.fingerprint)
-        return api.MemberCard(site=caller.name, card=card.text, created=now)
-
-    return await context.db.write(effect)
-
-
-def keep_card(conn: Connection, study: str, card: Card, now: str) -> None:
-    """Keep a member's card in place of an earlier one."""
-    conn.execute(
-        "INSERT INTO member_card VALUES (?,?,?,?) ON CONFLICT (study, site) DO UPDATE SET"
-        " card = excluded.card, created = excluded.created",
-        (study, card.name, card.text, now),
-    )
-
-
-def forget_member(conn: Connection, study: str, site: str) -> None:
-    """Delete a member's card and what was sealed to it: a practice was turned out, or comes in anew."""
-    conn.execute("DELETE FROM member_card WHERE study = ? AND site = ?", (study, site))
-    conn.execute("DELETE FROM secret_envelope WHERE study = ? AND member = ?", (study, site))
-
-
-def reached(conn: Connection, study: str, site: str) -> tuple[str | None, bool]:
-    """The fingerprint of a member's card, and whether the secret of the present version is sealed to it."""
-    row = conn.execute("SELECT card FROM member_card WHERE study = ? AND site = ?", (study, site)).fetchone()
-    sealed = conn.execute(
-        "SELECT 1 FROM secret_envelope e JOIN study s ON s.name = e.study AND s.version = e.version"
-        " WHERE e.study = ? AND e.member = ?",
-        (study, site),
-    ).fetchone()
-    return None if row is None else cards.parse_card(row[0]).fingerprint, sealed is not None
-
-
-async def member_cards(context: Context, caller: Principal, name: str) -> api.MemberCards:
-    """The cards of a study's members.
-
-    Raises:
-        NotFoundError: no such study, or the caller does not take part.
-    """
-
-    def query(conn: Connection) -> api.MemberCards:
-        study = studies.find(conn, name, caller)
-        found = dict(_pairs(conn, name))
-        query = "SELECT site, sponsor FROM enrolment WHERE study = ? AND used IS NOT NULL"
-        sponsors: dict[str, str] = dict(conn.execute(query, (name,)).fetchall())
-        listed = []
-        for site in _members(conn, name):
-            card, created = found.get(site, (None, None))
-            listed.append(api.MemberCard(site=site, sponsor=sponsors.get(site), card=card, created=created))
-        return api.MemberCards(study=name, version=study.version, cards=listed)
-
-    return await context.db.read(query)
-
-
-def _pairs(conn: Connection, study: str) -> list[tuple[str, tuple[str, str]]]:
-    members = set(_members(conn, study))
-    rows = conn.execute("SELECT site, card, created FROM member_card WHERE study = ?", (study,)).fetchall()
-    return [(site, (card, created)) for site, card, created in rows if site in members]
 
 
 async def put_share(
@@ -182,7 +96,7 @@ def _sealed(envelope: api.Envelope) -> bytes:
 
 
 def _check_members(conn: Connection, share: shares.Share, body: api.SecretShare) -> None:
-    found = dict(_pairs(conn, share.study))
+    found = dict(secret_cards.published(conn, share.study))
     missing = [party for party in share.members if party.name not in found]
     if missing:
         raise ConflictError(
@@ -307,7 +221,7 @@ async def state(context: Context, caller: Principal, name: str) -> api.SecretSta
         return api.SecretState(
             study=name,
             version=study.version,
-            members=_members(conn, name),
+            members=secret_cards.members(conn, name),
             shares=[
                 api.ShareState(sender=s, issue=issue, secret=secret, created=created, members=sealed.get(s, []))
                 for s, issue, secret, created in rows
