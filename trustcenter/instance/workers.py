@@ -1,12 +1,13 @@
 """Worker processes for what computes: the event loop never does.
 
-Each worker has a pipe of its own. `concurrent.futures` shares locks between its workers, and one that is killed while it
-holds a lock may leave the others, and the service, waiting for ever; here a death is seen on one pipe and hurts nobody.
+Each worker has a pipe of its own. `concurrent.futures` shares locks between its workers, and one that is killed while
+it holds a lock may leave the others, and the service, waiting for ever; here a death is seen on one pipe only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import signal
 from collections.abc import Callable
@@ -50,10 +51,11 @@ class _Worker:
         return found
 
     def end(self) -> None:
-        """End it, whatever it is at; what it computes is pure."""
-        self.process.kill()
-        self.process.join()
-        self.process.close()
+        """End it, whatever it is at; what it computes is pure. Twice is harmless."""
+        with contextlib.suppress(ValueError):  # it was closed before
+            self.process.kill()
+            self.process.join()
+            self.process.close()
         self.pipe.close()
 
 
@@ -89,7 +91,8 @@ class Workers:
                 if whole:
                     self._idle.append(one)
                 else:
-                    one.process.kill()  # the thread that waits for its answer sees the end of the pipe
+                    with contextlib.suppress(ValueError):
+                        one.process.kill()  # the thread that waits for its answer sees the end of the pipe
                     await asyncio.shield(loop.run_in_executor(self._threads, one.end))
         if good:
             found: T = value
