@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,12 @@ def pack_map(record_numbers: U8, refs: U8) -> NDArray[np.void]:
 
 def write_map(path: Path, record_numbers: U8, refs: U8, header: dict[str, str | int]) -> Header:
     """Write a map file (0600, replaced in one step); arguments as `pack_map`, header as `write_rows`."""
-    return write_file(path, _MAGIC, pack_map(record_numbers, refs).tobytes(), len(record_numbers), header)
+    return write_file(path, _MAGIC, [pack_map(record_numbers, refs).tobytes()], len(record_numbers), header)
+
+
+def write_map_parts(path: Path, parts: Iterable[NDArray[np.void]], n: int, header: dict[str, str | int]) -> Header:
+    """As `write_map`, of n entries of `pack_map` in parts that follow each other in order; nobody looks whether."""
+    return write_file(path, _MAGIC, (part.tobytes() for part in parts), n, header)
 
 
 def read_map(path: Path) -> tuple[Header, NDArray[np.void]]:

@@ -6,12 +6,14 @@ What is wrong with a file is said by position and by our own field names, never 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from linkage.errors import EncodingError, MissingExtraError, RowError, TableError
 from linkage.tables import FURTHER, Places, place_columns
@@ -39,6 +41,30 @@ class Chunk:
 
     def __repr__(self) -> str:
         return f"Chunk({len(self.ids)} records from {self.first}, fields={sorted(self.columns)})"
+
+
+def ids_once(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """The chunks as they are, and an error if an id is empty, or at the end if one occurs twice; 8 bytes an id.
+
+    Raises:
+        RowError: with the number of the row.
+    """
+    seen: list[NDArray[np.int64]] = []
+    for chunk in chunks:
+        if "" in chunk.ids:
+            raise RowError("the id is empty", where=f"row {chunk.first + chunk.ids.index('')}")
+        seen.append(np.fromiter(map(hash, chunk.ids), np.int64, len(chunk.ids)))
+        yield chunk
+    every = np.concatenate([np.empty(0, np.int64), *seen])
+    order = np.argsort(every, kind="stable")
+    again = np.flatnonzero(every[order][1:] == every[order][:-1])
+    if len(again):
+        at = again[np.argmin(order[again + 1])]
+        raise RowError(
+            f"the id is the same as in row {order[at] + 1}",
+            hint="one row per patient: remove duplicates first",
+            where=f"row {order[at + 1] + 1}",
+        )
 
 
 def kind_of(path: Path) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Annotated
@@ -98,7 +98,12 @@ def write_rows(path: Path, rows: NDArray[np.void], header: dict[str, str | int])
     """
     if rows.dtype != ROW or not ascending(rows["ref"]):
         raise RowsFileError("rows must be of dtype ROW, sorted by ref, each ref once")
-    return write_file(path, _ROWS_MAGIC, rows.tobytes(), len(rows), header)
+    return write_file(path, _ROWS_MAGIC, [rows.tobytes()], len(rows), header)
+
+
+def write_row_parts(path: Path, parts: Iterable[NDArray[np.void]], n: int, header: dict[str, str | int]) -> Header:
+    """As `write_rows`, of n rows in parts that follow each other in order; nobody looks whether they do."""
+    return write_file(path, _ROWS_MAGIC, (part.tobytes() for part in parts), n, header)
 
 
 def read_rows(path: Path) -> tuple[Header, NDArray[np.void]]:
@@ -160,19 +165,23 @@ def stream_rows(path: Path, size: int = SLAB) -> Iterator[NDArray[np.void]]:
             raise RowsFileDamagedError("the file was cut or changed", hint="transfer or make it again")
 
 
-def write_file(path: Path, magic: bytes, body: bytes, n: int, header: dict[str, str | int]) -> Header:
-    """Magic, header, body; 0600, in one step."""
+def write_file(path: Path, magic: bytes, parts: Iterable[bytes], n: int, header: dict[str, str | int]) -> Header:
+    """Magic, header, body in parts; 0600, in one step."""
     try:
-        made = msgspec.convert({**header, "n": n, "sha256": hashlib.sha256(body).hexdigest()}, Header)
+        made = msgspec.convert({**header, "n": n, "sha256": "0" * 64}, Header)
     except msgspec.ValidationError:
         raise RowsFileError("the header lacks a key or has a value out of range") from None
-    line = msgspec.json.encode(made, order="sorted") + b"\n"
+    digest = hashlib.sha256()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix="." + path.name)  # mkstemp creates 0600
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(magic)
-            file.write(line)
-            file.write(body)
+            file.write(magic + _line(made))
+            for part in parts:
+                digest.update(part)
+                file.write(part)
+            made = msgspec.structs.replace(made, sha256=digest.hexdigest())
+            file.seek(0)
+            file.write(magic + _line(made))  # of the same length
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
@@ -180,6 +189,10 @@ def write_file(path: Path, magic: bytes, body: bytes, n: int, header: dict[str, 
         Path(temporary).unlink(missing_ok=True)
         raise
     return made
+
+
+def _line(header: Header) -> bytes:
+    return msgspec.json.encode(header, order="sorted") + b"\n"
 
 
 @contextmanager

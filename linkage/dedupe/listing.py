@@ -11,7 +11,7 @@ import hashlib
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -20,6 +20,7 @@ import msgspec
 from linkage.dedupe.find import Duplicates
 from linkage.dedupe.model import CUT, LEVELS
 from linkage.errors import DuplicatesError
+from linkage.readers import Chunk
 from linkage.schema import Schema
 from linkage.spreadsheet import guarded, unguarded
 from linkage.tables import Table
@@ -106,6 +107,19 @@ class Removed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return Table(
             [table.ids[i] for i in keep], {name: [column[i] for i in keep] for name, column in table.columns.items()}
         )
+
+    def apply_to(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """As `apply`, of a table that comes in chunks; what is not there is known at the end only."""
+        unseen = {*self.ids.keys(), *self.ids.values()}
+        for chunk in chunks:
+            unseen.difference_update(chunk.ids)
+            keep = [i for i, one in enumerate(chunk.ids) if one not in self.ids]
+            columns = {name: [column[i] for i in keep] for name, column in chunk.columns.items()}
+            yield Chunk(chunk.first, [chunk.ids[i] for i in keep], columns)
+        if unseen:
+            raise DuplicatesError(
+                "the list of duplicates names records that the source does not have", hint="was it made of this file?"
+            )
 
 
 def rows(table: Table, found: Duplicates, *, values: bool) -> Iterator[list[str]]:

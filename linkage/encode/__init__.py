@@ -1,8 +1,9 @@
-"""Keyed-pass encoding: secrets, record numbers, rows. numba is loaded by the first call of `encode`."""
+"""Keyed-pass encoding: secrets, record numbers, rows. numba is loaded by the first call that encodes."""
 
 from __future__ import annotations
 
 from linkage.encode.encoder import Columns, Encoded, encode
+from linkage.encode.large import Sizes, encode_pieces
 from linkage.encode.secrets import Secrets, record_numbers
 
-__all__ = ["Columns", "Encoded", "Secrets", "encode", "record_numbers"]
+__all__ = ["Columns", "Encoded", "Secrets", "Sizes", "encode", "encode_pieces", "record_numbers"]

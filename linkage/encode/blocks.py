@@ -54,15 +54,27 @@ class Plan:
         return np.array([r.live for r in self.rows])
 
 
-def plan(schema: Schema, components: Mapping[str, Sequence[str]], n: int, further: Sequence[Further] = ()) -> Plan:
-    """Look at the whole source, so that the answer depends neither on the order of records nor on chunks."""
-    coded = {name: codes(components[name]) for name in schema.components}
+def values_of(
+    schema: Schema, components: Mapping[str, Sequence[str]], n: int, further: Sequence[Further]
+) -> list[tuple[int, int, list[Sequence[str]], I64]]:
+    """(pass, number of the value in it, parts, variant) of each of the P values that n records have."""
     own = np.full(n, OWN, np.int64)
-    rows: list[Rows] = []
-    missing, capped = [], []
+    found: list[tuple[int, int, list[Sequence[str]], I64]] = []
     for at, rule in enumerate(schema.passes):
         columns: list[Sequence[str]] = [components[part] for part in rule.parts]
         several = alternatives(rule, columns, components, further) if rule.values > 1 else [(columns, own)]
+        found += [(at, nth, parts, variant) for nth, (parts, variant) in enumerate(several)]
+    return found
+
+
+def plan(schema: Schema, components: Mapping[str, Sequence[str]], n: int, further: Sequence[Further] = ()) -> Plan:
+    """Look at the whole source, so that the answer depends neither on the order of records nor on chunks."""
+    coded = {name: codes(components[name]) for name in schema.components}
+    all_values = values_of(schema, components, n, further)
+    rows: list[Rows] = []
+    missing, capped = [], []
+    for at, rule in enumerate(schema.passes):
+        several = [(parts, variant) for number, _, parts, variant in all_values if number == at]
         if rule.values == 1:
             present, live = _live(rule, [coded[part] for part in rule.parts], n)
         else:

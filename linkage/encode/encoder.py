@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from linkage.encode.blocks import plan
+from linkage.encode.blocks import Plan, plan
 from linkage.encode.grams import BaseFilters
 from linkage.encode.secrets import Secrets, record_numbers
 from linkage.encode.streams import Streams
@@ -113,38 +113,56 @@ def encode(
     if len(set(ids)) != n:
         raise EncodeInputError("an id occurs twice", hint="one row per patient and site")
     numbers = record_numbers(secrets, secrets.study, ids)
-    work = _Work(schema, prepared, secrets, numbers)
-    rows = np.empty((n, schema.P), ROW)
-    for start in range(0, n, _CHUNK):
-        stop = min(start + _CHUNK, n)
-        work.chunk(rows[start:stop], start, stop)
-        if progress is not None:
-            progress(stop, n)
-    refs = np.sort(rows["ref"].view("S16")[..., 0], axis=1).view(np.uint8).reshape(n, schema.P, 16)
+    which = plan(schema, prepared.components, n, prepared.further)
+    rows = Work(schema, Keyed(schema, secrets), prepared, which, numbers).rows(progress)
     flat = rows.reshape(-1)
     return Encoded(
         rows=flat[sort_order(flat["ref"])],
         record_numbers=numbers,
-        refs=refs,
-        live_passes=work.plan.live.sum(axis=0, dtype=np.uint8),
-        missing=work.plan.missing,
-        capped=work.plan.capped,
+        refs=refs_of(rows),
+        live_passes=which.live.sum(axis=0, dtype=np.uint8),
+        missing=which.missing,
+        capped=which.capped,
     )
 
 
-class _Work:
-    """Keyed functions of one run of `encode`, and which rows live."""
+def refs_of(rows: NDArray[np.void]) -> U8:
+    """(n, P, 16) u1: the refs of (n, P) ROW, sorted within each record."""
+    n, passes = rows.shape
+    return np.sort(rows["ref"].view("S16")[..., 0], axis=1).view(np.uint8).reshape(n, passes, 16)
 
-    def __init__(self, schema: Schema, prepared: Columns, secrets: Secrets, numbers: U8) -> None:
-        self.schema = schema
-        self.columns = prepared
-        self.plan = plan(schema, prepared.components, prepared.n, prepared.further)
+
+class Keyed:
+    """Keyed functions of one site in one study."""
+
+    def __init__(self, schema: Schema, secrets: Secrets) -> None:
         self.base = BaseFilters(schema, secrets.shared("gram"))
         self.streams = Streams(schema, secrets.shared("stream"))
         self.token, self.nonce = Prf(secrets.shared("token")), Prf(secrets.shared("row"))
         self.ref, self.dummy = Prf(secrets.own("ref")), Prf(secrets.own("dummy"))
+
+
+class Work:
+    """Some records to encode: a source, or a part of one whose plan is known."""
+
+    def __init__(self, schema: Schema, keyed: Keyed, prepared: Columns, which: Plan, numbers: U8) -> None:
+        self.schema = schema
+        self.keyed = keyed
+        self.columns = prepared
+        self.plan = which
         self.numbers = numbers
         self.names = [lp(p.name.encode()) for p in schema.passes]
+
+    def rows(self, progress: Progress | None = None) -> NDArray[np.void]:
+        """(n, P) ROW in the order of the records."""
+        n = self.columns.n
+        rows = np.empty((n, self.schema.P), ROW)
+        for start in range(0, n, _CHUNK):
+            stop = min(start + _CHUNK, n)
+            self.chunk(rows[start:stop], start, stop)
+            if progress is not None:
+                progress(stop, n)
+        return rows
 
     def chunk(self, out: NDArray[np.void], start: int, stop: int) -> None:
         """Write the rows of the records start..stop-1 into `out`, (stop - start, P) ROW."""
@@ -165,18 +183,18 @@ class _Work:
                         coded[id(values_of)] = _each_once(lambda value: lp(value.encode()), values_of[start:stop])
                 parts = [list(compress(coded[id(values_of)], alive)) for values_of in rows.parts]
                 blocks = _packed([name + b"".join(value) for value in zip(*parts, strict=True)])
-                tokens[which] = self.token.batch(*blocks)[:, :16]
-                nonces = np.ascontiguousarray(self.nonce.batch(*blocks)[:, :8])
-                filters[which] = self.streams.filters(at, nonces, base, place(rows.variant[start:stop])[which])
+                tokens[which] = self.keyed.token.batch(*blocks)[:, :16]
+                nonces = np.ascontiguousarray(self.keyed.nonce.batch(*blocks)[:, :8])
+                filters[which] = self.keyed.streams.filters(at, nonces, base, place(rows.variant[start:stop])[which])
             dead = np.flatnonzero(~alive)
             if len(dead):
                 tail = name if rows.nth == 0 else name + lp(rows.nth.to_bytes(4, "big"))
-                filler = [self.dummy.rows(_joined(numbers[dead], tail + bytes([i]))) for i in (0, 1)]
+                filler = [self.keyed.dummy.rows(_joined(numbers[dead], tail + bytes([i]))) for i in (0, 1)]
                 tokens[dead], filters[dead, :16] = filler[0][:, :16], filler[0][:, 16:]
                 filters[dead, 16:] = filler[1][:, :16]
             # lp(record number) ‖ lp(pass) ‖ lp(token) ‖ lp(filter)
             column = out[:, slot]
-            column["ref"] = self.ref.rows(_joined(numbers, name + _SIZE16, tokens, _SIZE32, filters))[:, :16]
+            column["ref"] = self.keyed.ref.rows(_joined(numbers, name + _SIZE16, tokens, _SIZE32, filters))[:, :16]
             column["pass"] = at
             column["token"] = tokens
             column["filter"] = filters
@@ -190,7 +208,9 @@ class _Work:
         variants = np.unique(np.concatenate(used)) if used else np.empty(0, np.int64)
         variants = variants[variants != OWN]
         more = replaced_fields(self.schema.fields, self.columns.values, self.columns.further, variants.tolist())
-        base = self.base.make([[*a, *b] for a, b in zip(columns, more, strict=True)] if len(variants) else columns)
+        base = self.keyed.base.make(
+            [[*a, *b] for a, b in zip(columns, more, strict=True)] if len(variants) else columns
+        )
         own = np.arange(stop - start)
 
         def place(variant: I64) -> I64:

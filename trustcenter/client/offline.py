@@ -6,8 +6,11 @@ registrar, and `ids.csv`, which stays at the site. Formats: docs/spec/rows-file.
 
 from __future__ import annotations
 
+import csv
+import io
+import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,19 +18,27 @@ from typing import TYPE_CHECKING, Final
 from trustcenter.errors import ConflictError, UsageError_
 
 from .comparing import Machines, compared
-from .csvstream import read_columns, write_csv
+from .csvstream import read_columns
 from .errors import LocalFileError
+from .files import replacing
 from .offline_calibrate import read_densities
 from .offline_run import read_parameters, write_outcome, write_run
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from linkage.encode import Secrets
+    from linkage.normalise import Prepared
+
+    Piece = tuple[list[str], Prepared]
     from linkage.match import MatchResult
     from linkage.schema import Schema
 
 ROWS: Final = "rows.tcrows"
 MAP: Final = "map.tcmap"
 IDS: Final = "ids.csv"
+_KEPT: Final = 200_000  # records that are kept in memory rather than read and normalised again
 Progress = Callable[[str, int, int], None]
 
 
@@ -92,23 +103,24 @@ def encode_source(
         LinkageError: the table or the mapping. LocalFileError: the output directory.
     """
     from linkage.dedupe.listing import load_removed
-    from linkage.encode import encode
-    from linkage.maps import write_map
+    from linkage.encode import encode_pieces
     from linkage.normalise import prepare
-    from linkage.rows import write_rows
-    from linkage.tables import read_csv
+    from linkage.readers import ids_once, read_chunks
 
     require_directory(target, force=force)
-    table = read_csv(source, id_column=id_column, mapping=mapping, delimiter=delimiter)
-    if duplicates is not None:
-        table = load_removed(duplicates)[0].apply(table)
-    prepared = prepare(schema, table.select(schema.columns))
+    removed = None if duplicates is None else load_removed(duplicates)[0]
+
+    def read() -> Iterator[Piece]:
+        chunks = ids_once(read_chunks(source, id_column=id_column, mapping=mapping, delimiter=delimiter))
+        for chunk in chunks if removed is None else removed.apply_to(chunks):
+            columns = {f: chunk.columns[f] for f in schema.columns if f in chunk.columns}
+            yield chunk.ids, prepare(schema, columns)
 
     def tick(done: int, total: int) -> None:
         if progress is not None:
             progress("encode", done, total)
 
-    encoded = encode(schema, prepared, table.ids, secrets, progress=tick)
+    pieces = _Pieces(read)
     header: dict[str, str | int] = {
         "study": secrets.study,
         "version": secrets.version,
@@ -116,22 +128,66 @@ def encode_source(
         "fingerprint": schema.fingerprint,
         "passes": schema.P,
     }
+    was_there = target.is_dir()
     new_directory(target, force=force)
-    write_rows(target / ROWS, encoded.rows, header)
-    write_map(target / MAP, encoded.record_numbers, encoded.refs, header)
-    numbers = [bytes(row).hex() for row in encoded.record_numbers]
-    write_csv(target / IDS, ("id", "record_number"), zip(table.ids, numbers, strict=True), force=force)
+    try:
+        with replacing(target / IDS, force=force) as stream:
+            text = io.TextIOWrapper(stream, "utf-8", newline="", write_through=True)
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(("id", "record_number"))
+
+            def each(ids: Sequence[str], numbers: NDArray[np.uint8]) -> None:
+                writer.writerows(zip(ids, (bytes(number).hex() for number in numbers), strict=True))
+
+            made = encode_pieces(schema, pieces, secrets, target / ROWS, target / MAP, header, each=each, progress=tick)
+            text.detach()
+    except BaseException:
+        if not was_there:
+            shutil.rmtree(target, ignore_errors=True)
+        raise
     names = [p.name for p in schema.passes]
     return EncodedSource(
         name,
-        len(table),
-        len(encoded.rows),
-        int((encoded.live_passes < 3).sum()),
-        dict(zip(names, encoded.missing, strict=True)),
-        dict(zip(names, encoded.capped, strict=True)),
-        Counter(prepared.warnings),
+        made.records,
+        made.records * schema.P,
+        made.few_passes,
+        dict(zip(names, made.missing, strict=True)),
+        dict(zip(names, made.capped, strict=True)),
+        pieces.warnings,
         schema.fingerprint,
     )
+
+
+class _Pieces:
+    """The records of a file, normalised, as often as they are wanted; a small file is kept, a large one read again.
+
+    Attributes:
+        warnings: of the first time.
+    """
+
+    def __init__(self, read: Callable[[], Iterator[Piece]]) -> None:
+        self.warnings: Counter[str] = Counter()
+        self._read = read
+        self._kept: list[Piece] | None = None
+        self._large = False
+
+    def __call__(self) -> Iterator[Piece]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        first, kept, n = not self._large, [], 0
+        for piece in self._read():
+            n += len(piece[0])
+            if n <= _KEPT:
+                kept.append(piece)
+            elif kept:
+                kept.clear()
+            if first:
+                self.warnings += piece[1].warnings
+            yield piece
+        self._large = n > _KEPT
+        if not self._large:
+            self._kept = kept
 
 
 def match_directories(
