@@ -118,6 +118,7 @@ def errors_page() -> str:
 
 def http_page() -> str:
     """The page of HTTP operations, from the table that dispatches."""
+    from trustcenter.http import routes_peer
     from trustcenter.http.routes import ROUTES
 
     lines = [
@@ -128,11 +129,12 @@ def http_page() -> str:
         "`GET /openapi.json` has every field. Send `Authorization: Bearer TOKEN`; bodies are JSON in UTF-8 unless it says",
         'bytes; unknown fields are refused. A stream is NDJSON and ends with `{"done": true, "count": n}`: without that line it',
         "was cut. Requests may be repeated: create-or-get, uploads of the same bytes and maps give the same answer again.",
+        "Where the rooms are apart, each answers its own part; `peer` is the registrar, by its pinned certificate.",
         "",
         "| operation | who | takes | gives | what |",
         "|---|---|---|---|---|",
     ]
-    for route in ROUTES:
+    for route in (*ROUTES, *routes_peer.ROUTES):
         takes = route.takes if isinstance(route.takes, str) else getattr(route.takes, "__name__", "")
         gives = route.gives if isinstance(route.gives, str) else getattr(route.gives, "__name__", "")
         gives = f"stream of {route.line.__name__}" if route.line is not None else gives

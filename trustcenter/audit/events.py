@@ -187,6 +187,7 @@ COMPARATOR_EVENTS: Final = frozenset(
         Event.STAFF_CREATE,
         Event.TOKEN_ISSUE,
         Event.TOKEN_REVOKE,
+        Event.TOKEN_RECOVER,
         Event.CERTIFICATE_BIND,
         Event.CERTIFICATE_REVOKE,
         Event.WINDOW_FREEZE,

@@ -176,7 +176,7 @@ async def open_instance(
             await closing.destroy_due(registrar)
             await removal.expire_due(registrar)
         elif comparator is not None:
-            await _note(comparator, Event.INSTANCE_START)
+            await _note(comparator, Event.INSTANCE_START, separation=config.separation)
         try:
             yield Instance(config, instance, copies, gate, registrar, comparator)
         finally:
@@ -256,8 +256,8 @@ async def _gate(
     return await comparator.db.read(_instance_id), gate
 
 
-async def _note(comparator: comparator_context.Context, event: Event) -> None:
-    await comparator.db.write(lambda conn: comparator.audit(conn, event, "service", 0))
+async def _note(comparator: comparator_context.Context, event: Event, **told: str) -> None:
+    await comparator.db.write(lambda conn: comparator.audit(conn, event, "service", 0, **told))
 
 
 def _watch(engine: Engine, log: AuditLog, identity: tuple[str, str, int]) -> None:
@@ -325,7 +325,7 @@ async def _start(registrar: registrar_context.Context) -> None:
                     " SET next = CASE WHEN counter.next < excluded.next THEN excluded.next ELSE counter.next END",
                     (row_id, registrar.head.epoch, reserved),
                 )
-        registrar.audit(conn, Event.INSTANCE_START, "service", "")
+        registrar.audit(conn, Event.INSTANCE_START, "service", "", separation=registrar.separation)
         return registrar.log.head(conn)
 
     registrar.head.remember(*await registrar.db.write(effect))

@@ -39,11 +39,11 @@ async def operator_token(
         KeysError, VerificationError: see `open_instance`.
     """
     async with open_instance(config, passphrase) as instance:
-        registrar = instance.registrar
+        gate = instance.gate
         owner = Owner("staff", name)
 
         def effect(conn: Connection) -> Recovered:
-            registrar.directory.require(conn, owner)
+            gate.directory.require(conn, owner)
             role = conn.execute("SELECT role FROM staff WHERE name = ?", (name,)).fetchone()[0]
             if role != "operator":
                 raise PolicyError(
@@ -51,14 +51,14 @@ async def operator_token(
                     code="not_an_operator",
                     hint="an operator issues tokens of others: trustcenter staff token",
                 )
-            valid = [row[0] for row in registrar.directory.tokens(conn, owner) if row[3] is None]
+            valid = [row[0] for row in gate.directory.tokens(conn, owner) if row[3] is None]
             revoked = valid if revoke_others else []
             for token_id in revoked:
-                registrar.directory.revoke_token(conn, owner, token_id)
-            issued = registrar.directory.issue_token(conn, staff=name, days=days)
-            registrar.audit(
+                gate.directory.revoke_token(conn, owner, token_id)
+            issued = gate.directory.issue_token(conn, staff=name, days=days)
+            gate.audit(
                 conn, Event.TOKEN_RECOVER, "service", "", staff=name, token=issued.token_id, revoked=len(revoked)
             )
             return Recovered(issued, len(revoked))
 
-        return await registrar.db.write(effect)
+        return await gate.db.write(effect)
