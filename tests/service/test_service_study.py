@@ -305,6 +305,27 @@ def test_maps_that_do_not_fit_are_refused_whole(world, recipient_key) -> None:
     assert changed.json["code"] == "map_exists"
 
 
+def test_rows_of_another_study_are_refused_whole(world, recipient_key) -> None:
+    for study in ("left-lung", "right-lung"):
+        assert create_study(world, recipient_key, study).status == 201
+    left, right = Source("left-lung", 4, 1000, 60), Source("right-lung", 4, 1000, 60)
+    assert register(world, "north", "left-lung", left).status == 200
+    receipt = send_rows(world, "north", "left-lung", left)
+    assert send_map(world, "north", "left-lung", receipt, left.entries()).status == 200
+    assert register(world, "north", "right-lung", right).status == 200
+    moved = send_rows(world, "north", "right-lung", left)  # the comparator cannot know whose rows they are
+    entries = b"".join(n.tobytes() + b"\0" + refs.tobytes() for n, refs in zip(right.numbers, left.refs, strict=True))
+    refused = send_map(world, "north", "right-lung", moved, entries)
+    assert (refused.status, refused.json["code"]) == (409, "foreign_ref")
+    assert world["north"]("GET", "/v1/studies/right-lung/records").lines == [{"done": True, "count": 0}]
+    held = world["north"]("GET", "/v1/studies/left-lung/records").lines
+    assert {line["record_number"] for line in held[:-1]} == set(left.hex_numbers)
+    assert (
+        send_map(world, "north", "right-lung", send_rows(world, "north", "right-lung", right), right.entries()).status
+        == 200
+    )
+
+
 def test_hospital_ids_never_enter_a_study_domain(world, study: str) -> None:
     answer = world["north"]("POST", f"/v1/domains/{study}.north/pseudonyms", {"originals": ["4711"]})
     assert (answer.status, answer.json["code"]) == (403, "study_domain")

@@ -48,6 +48,8 @@ def test_persons_have_one_shift_at_every_site_after_the_release(world, recipient
     every = [value for values in shifts.values() for value in values]
     assert all(-365 <= value <= 365 for value in every)
     assert len(set(every)) > 60
+    for path in ("results", "records", "versions", "questions"):  # nobody reads what is another site's
+        assert world["east"]("GET", f"/v1/studies/shifted/{path}").json["code"] == "unknown_study"
     again = {site: results(world, site, "shifted") for site in ("north", "south")}
     assert again == found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from studies_support import bring, link, make_study, move, release
-from test_service_study import Source, open_upload, register
+from test_service_study import Source, open_upload, put, register, send_map, send_rows
 from tests_support import stored
 
 from keys import hybrid
@@ -48,14 +48,22 @@ def test_a_draft_takes_nothing_until_it_opens(world, recipient_key) -> None:
 def test_a_frozen_study_links_but_takes_no_data(world, recipient_key) -> None:
     assert make_study(world, recipient_key, "frozen-study").status == 201
     north, south = Source("frozen-study", 1, 0, 60), Source("frozen-study", 2, 30, 60)
-    bring(world, "frozen-study", "north", north)
+    assert register(world, "north", "frozen-study", north).status == 200
+    receipt = send_rows(world, "north", "frozen-study", north)
+    assert send_map(world, "north", "frozen-study", receipt, north.entries()).status == 200
     bring(world, "frozen-study", "south", south)
     started = open_upload(world, "north", "frozen-study", 900).json["upload"]
     assert move(world, "frozen-study", "frozen").json["state"] == "frozen"
     assert register(world, "north", "frozen-study", north).json["code"] == "study_closed"
-    assert open_upload(world, "north", "frozen-study", 900).json["code"] == "study_closed"
     late = world["north"]("POST", f"/v1/studies/frozen-study/uploads/{started}/complete")
     assert (late.status, late.json["code"]) == (403, "study_closed")
+    refused = put(world, "north", "frozen-study", started, 0, north.rows)
+    assert (refused.status, refused.json["code"]) == (403, "study_closed")
+    assert open_upload(world, "north", "frozen-study", 900).json["code"] == "study_closed"
+    assert send_map(world, "north", "frozen-study", receipt, north.entries()).json["code"] == "study_closed"
+    pair = {"record_number": north.hex_numbers[0], "successor": north.hex_numbers[1]}
+    declared = world["north"]("POST", "/v1/studies/frozen-study/duplicates", {"duplicates": [pair]})
+    assert declared.json["code"] == "study_closed"
     assert link(world, "frozen-study")["counts"]["persons"] == 90
     assert move(world, "frozen-study", "open").json["state"] == "open"
     assert register(world, "north", "frozen-study", north).status == 200
