@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Final
 from trustcenter.errors import ConflictError, UsageError_
 
 from .comparing import Machines, compared
-from .csvstream import read_columns
 from .errors import LocalFileError
 from .files import replacing
 from .offline_calibrate import read_densities
+from .offline_records import Records, read_ids_of
 from .offline_run import read_parameters, write_outcome, write_run
 
 if TYPE_CHECKING:
@@ -264,12 +264,10 @@ def match_directories(
     files = [directory / ROWS for directory in directories]
     with compared(files, known, machines or Machines(), target, compare_tick) as edges:
         result = match(sources, known, counted, careful=careful, parameters=frozen, edges=edges, progress=progress)
-    records = []
-    for directory, one in zip(directories, sources, strict=True):
-        ids = _ids(directory / IDS)
-        records += [(one.name, number, ids.get(number, "")) for number in (bytes(r).hex() for r in one.record_numbers)]
+    numbers = [one.record_numbers for one in sources]
+    ids = [read_ids_of(directory / IDS, own) for directory, own in zip(directories, numbers, strict=True)]
     new_directory(target, force=force)
-    write_outcome(target, records, result.pairs, result.labels.tolist(), force=force)
+    write_outcome(target, Records(result.names, numbers, ids), result.pairs, result.labels, force=force)
     write_run(target, result, known, [s.deduplicated for s in sources], force=force)
     return result
 
@@ -285,9 +283,3 @@ def _schema_of(fingerprint: str) -> Schema:
         code="unknown_schema",
         hint="give its file with --schema",
     )
-
-
-def _ids(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
-    return {number: one for number, one in read_columns(path, ("record_number", "id"))}  # noqa: C416 - tuples of str

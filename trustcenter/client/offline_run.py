@@ -5,7 +5,7 @@ The last one freezes what was decided with, byte for byte: a later match under i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +28,7 @@ RUN: Final = "run.json"
 PARAMETERS: Final = "parameters.json"
 PAIRS: Final = "pairs.csv"
 PERSONS: Final = "persons.csv"
+_AT_ONCE: Final = 1 << 16  # pairs
 _PAIR_COLUMNS: Final = (
     *("source_a", "record_a", "id_a", "source_b", "record_b", "id_b"),
     *("edges", "distance", "posterior", "class", "joined"),
@@ -97,7 +98,7 @@ def write_outcome(
     target: Path,
     records: Sequence[tuple[str, str, str]],
     pairs: NDArray[np.void],
-    persons: Sequence[int],
+    persons: Sequence[int] | NDArray[np.int32],
     *,
     force: bool,
 ) -> None:
@@ -107,7 +108,7 @@ def write_outcome(
         target: directory.
         records: (source, record number, id or "") of each record.
         pairs: PAIR.
-        persons: of each record.
+        persons: number of each record's person.
         force: overwrite.
     """
     from linkage.decide import Class
@@ -119,12 +120,21 @@ def write_outcome(
         ((*record, person) for record, person in zip(records, persons, strict=True)),
         force=force,
     )
-    fields = [pairs[name].tolist() for name in ("a", "b", "edges", "closeness", "posterior", "class")]
-    write_csv(
-        target / PAIRS,
-        _PAIR_COLUMNS,
-        (
-            (
+    write_csv(target / PAIRS, _PAIR_COLUMNS, _lines(records, pairs, persons, words), force=force)
+
+
+def _lines(
+    records: Sequence[tuple[str, str, str]],
+    pairs: NDArray[np.void],
+    persons: Sequence[int] | NDArray[np.int32],
+    words: dict[int, str],
+) -> Iterator[tuple[object, ...]]:
+    """The lines of `pairs.csv`; some pairs at a time become objects of Python."""
+    for start in range(0, len(pairs), _AT_ONCE):
+        part = pairs[start : start + _AT_ONCE]
+        fields = [part[name].tolist() for name in ("a", "b", "edges", "closeness", "posterior", "class")]
+        for a, b, edges, distance, posterior, kind in zip(*fields, strict=True):
+            yield (
                 *records[a],
                 *records[b],
                 edges,
@@ -133,10 +143,6 @@ def write_outcome(
                 words[kind],
                 int(persons[a] == persons[b]),
             )
-            for a, b, edges, distance, posterior, kind in zip(*fields, strict=True)
-        ),
-        force=force,
-    )
 
 
 def write_run(target: Path, result: MatchResult, schema: Schema, deduplicated: list[bool], *, force: bool) -> None:
