@@ -73,6 +73,9 @@ def study() -> None:
     help="How many stewards decide a doubtful pair.",
 )
 @click.option(
+    "--careful", is_flag=True, help="Twins at one address and changed surnames are doubtful, whatever their posterior."
+)
+@click.option(
     "--purge",
     type=click.Choice(("released", "closed")),
     default="closed",
@@ -104,6 +107,7 @@ def create(
     retain_until: str | None,
     doubtful: tuple[float, float],
     clearing: Literal["none", "single", "double"],
+    careful: bool,
     purge: Literal["released", "closed"],
     approvers: tuple[str, ...],
     approvals: int,
@@ -136,6 +140,7 @@ def create(
             lower=doubtful[0],
             upper=doubtful[1],
             clearing=clearing,
+            careful=careful,
             purge=purge,
             approvals=approvals,
             approvers=list(approvers),
@@ -227,6 +232,7 @@ def _show(made: object, as_json: bool) -> None:
             "valid from": made.settings.valid_from,
             "doubtful": f"{made.settings.lower} to {made.settings.upper}",
             "clearing": made.settings.clearing,
+            "careful": made.settings.careful,
             "approvals": made.settings.approvals,
             "approvers": ", ".join(made.settings.approvers) or "any",
             "date shift days": made.settings.date_shift_days,

@@ -131,17 +131,22 @@ def decide_study(place: Location, task: Task) -> Decided:
 
 def _basis(setting: Setting, comparison_hash: str) -> str:
     """What a decision rests on besides records and parameters: if it changes, everything is decided again."""
-    rests = [comparison_hash, setting.schema, setting.bounds, setting.sites, setting.deduplicated, setting.versions]
+    rests = [comparison_hash, setting.schema, setting.bounds, setting.careful]
+    rests += [setting.sites, setting.deduplicated, setting.versions]
     return hashlib.sha256(json.dumps(rests).encode()).hexdigest()
 
 
 def _parameters(setting: Setting, before: Standing | None, *, anew: bool) -> Parameters:
+    """Those of the run before; what the study settles goes before what they say."""
     from linkage import schema as schemas
-    from linkage.decide import Parameters, parse_parameters, shipped
+    from linkage.decide import Parameters, other_names, parse_parameters, shipped
 
+    schema = schemas.load(setting.schema)
     if before is None or anew:
-        return Parameters.of(shipped(schemas.load(setting.schema).profile), setting.bounds, len(setting.sites))
-    return parse_parameters(before.parameters)
+        careful = schema if setting.careful else None
+        return Parameters.of(shipped(schema.profile), setting.bounds, len(setting.sites), careful=careful)
+    left = other_names(schema) if setting.careful else ()
+    return msgspec.structs.replace(parse_parameters(before.parameters), bounds=setting.bounds, left=left)
 
 
 def _linked(conn: Connection, setting: Setting) -> int:

@@ -31,6 +31,7 @@ class Setting:
     schema: str
     passes: int
     bounds: tuple[float, float]  # posteriors between which a pair goes to clearing
+    careful: bool  # twins and changed surnames go there as well
     sites: tuple[str, ...]
     domains: tuple[int, ...]
     deduplicated: tuple[bool, ...]
@@ -52,6 +53,7 @@ class Setting:
             schema=schema,
             passes=passes,
             bounds=(settings.lower, settings.upper),
+            careful=settings.careful,
             sites=tuple(row[0] for row in participants),
             domains=tuple(row[1] for row in participants),
             deduplicated=tuple(bool(row[2]) for row in participants),

@@ -36,14 +36,17 @@ class StudySettings(Message, frozen=True, kw_only=True):
     """What a study settles for its version beside the encoding; frozen when it opens.
 
     `lower` and `upper` are the posteriors between which a pair is doubtful. With `clearing` "none" doubtful pairs are
-    not joined and nobody is asked; "double" asks two stewards, each blind to the other. `purge` says with which state
-    rows, refs and edges go. `date_shift_days` is the greatest offset of a person's dates; 0: none are handed out.
+    not joined and nobody is asked; "double" asks two stewards, each blind to the other. With `careful` pairs that look
+    like twins at one address, or like one person under another surname, are doubtful whatever their posterior.
+    `purge` says with which state rows, refs and edges go. `date_shift_days` is the greatest offset of a person's
+    dates; 0: none are handed out.
     """
 
     valid_from: Day | None = None
     lower: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
     upper: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.95
     clearing: Literal["none", "single", "double"] = "single"
+    careful: bool = False
     purge: Literal["released", "closed"] = "closed"
     approvals: Annotated[int, msgspec.Meta(ge=2, le=9)] = 2
     approvers: Annotated[list[Name], msgspec.Meta(max_length=50)] = msgspec.field(default_factory=list)  # empty: any
