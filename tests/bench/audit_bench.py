@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_instance import service
+from bench_singles import singles
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from keys.passphrase import read_passphrase
@@ -38,7 +39,11 @@ def audit(options: argparse.Namespace) -> list[Row]:
     """All figures of the log."""
     with tempfile.TemporaryDirectory(prefix="audit-bench-", dir="/var/tmp") as folder:
         base = Path(folder)
-        return [*_appending(base / "instance"), *_long_log(base, int(float(options.entries)))]
+        return [
+            *_appending(base / "instance"),
+            *_over_http(base / "instance"),
+            *_long_log(base, int(float(options.entries))),
+        ]
 
 
 # --- what appending costs ------------------------------------------------------------------------
@@ -82,6 +87,30 @@ async def _compare(center: Path) -> list[Row]:
             )
         )
     return rows
+
+
+def _over_http(base: Path) -> list[Row]:
+    """Single requests a second of the whole service, with the log and without, in turns."""
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for turn in range(6):
+        logged = turn % 2 == 0
+        with service(base, logged=logged) as running:
+            asyncio.run(singles(running.connection, secrets.token_hex(8), 2))  # warms up
+            before = running.cpu()
+            found = asyncio.run(singles(running.connection, secrets.token_hex(8), 8))
+            times[logged].append((running.cpu() - before) / found.requests * 1e6)
+            rates[logged].append(found.requests / found.seconds)
+            assert not found.failed
+    with_log, without = (statistics.median(rates[logged]) for logged in (True, False))
+    cpu_with, cpu_without = (statistics.median(times[logged]) for logged in (True, False))
+    return [
+        (
+            "the same over HTTP, single requests",
+            f"{with_log:,.0f} a second with, {without:,.0f} without the log: {1 - with_log / without:.1%}",
+            f"processor: {cpu_with:.1f} and {cpu_without:.1f} µs each, {1 - cpu_without / cpu_with:.1%}",
+        )
+    ]
 
 
 def _nothing(conn: Any, items: Any) -> int:
