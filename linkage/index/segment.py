@@ -23,6 +23,7 @@ ENTRY = 8 * WORDS
 HEAD = 32  # bytes: magic, passes, bits, entries
 _PER_PREFIX = 64  # entries on average: 4.6 KB, what a disk reads at once
 _MOST_BITS = 20
+_TOGETHER = 1024  # entries whose tokens may begin alike; more are somebody's choice, and are sorted in another way
 _GAP = 64 * 1024 // ENTRY  # entries that are read along rather than jumped over
 _ONCE = 1 << 18  # entries read at a time: 19 MB
 
@@ -34,7 +35,15 @@ def bits_for(rows: int, passes: int) -> int:
 
 def in_order(entries: U64) -> U64:
     """Entries of one pass sorted by token, then ref."""
-    order = np.lexsort((entries[:, 7], entries[:, 6], entries[:, 1], entries[:, 0]))
+    from linkage.kernels.join import group_rows, order_runs
+
+    entries = np.ascontiguousarray(entries)
+    order, starts = np.empty(len(entries), np.int64), np.empty(len(entries) + 1, np.int64)
+    runs = group_rows(entries, _TOGETHER, order, starts)
+    if runs < 0:
+        order = np.lexsort((entries[:, 7], entries[:, 6], entries[:, 1], entries[:, 0]))
+    else:
+        order_runs(entries, order, starts[: runs + 1])
     done: U64 = np.ascontiguousarray(entries[order])
     return done
 

@@ -32,7 +32,7 @@ def group_rows(words: U64, most: int, order: I64, starts: I64) -> int:
     Tokens are uniform unless somebody chose them, so their next bits say nearly where each row belongs.
 
     Args:
-        words: (n, 8) u8, rows as `linkage.words` packs them.
+        words: (n, at least 8) u8, rows as `linkage.words` packs them.
         most: rows that may fall together by these bits; more are somebody's choice.
         order: (n,) i8, filled with row numbers.
         starts: (n + 1,) i8, filled with where in `order` each run of equal first halves starts, and the end.
@@ -78,6 +78,34 @@ def group_rows(words: U64, most: int, order: I64, starts: I64) -> int:
         first = end
     starts[runs] = n
     return runs
+
+
+@compiled("b1(u8[:,::1], i8, i8)")
+def _behind(entries: U64, i: int, j: int) -> bool:
+    """Whether entry i stands behind entry j, whose token begins alike: by the rest of the token, then by ref."""
+    for word in (1, 6, 7):
+        if entries[i, word] != entries[j, word]:
+            return bool(entries[i, word] > entries[j, word])
+    return False
+
+
+@compiled("void(u8[:,::1], i8[::1], i8[::1])")
+def order_runs(entries: U64, order: I64, starts: I64) -> None:
+    """Put each run of `group_rows` in order: by token, then by ref.
+
+    Args:
+        entries: (n, at least 8) u8, packed rows.
+        order: (n,) i8 of `group_rows`, changed.
+        starts: (runs + 1,) i8 of `group_rows`.
+    """
+    for run in range(starts.shape[0] - 1):
+        for k in range(starts[run] + 1, starts[run + 1]):
+            entry = order[k]
+            at = k - 1
+            while at >= starts[run] and _behind(entries, order[at], entry):
+                order[at + 1] = order[at]
+                at -= 1
+            order[at + 1] = entry
 
 
 @compiled("Tuple((i8[::1], i8[::1], u1[::1]))(i8[::1], i8[::1], u8[:,::1], i8[::1], i8[::1], i8, i8, i8[::1], i8[::1])")

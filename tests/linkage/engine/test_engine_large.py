@@ -11,6 +11,7 @@ from linkage.decide import Class, Decision, Pairs, RefIndex, add_up, resolve, ti
 from linkage.decide.onetoone import one_to_one, ranking, winners
 from linkage.decide.weights import cells
 from linkage.errors import MatchInputError
+from linkage.index.segment import in_order
 from linkage.join import join_words, sort_edges
 from linkage.kernels.join import group_rows
 from linkage.kernels.radix import sort_numbers
@@ -71,6 +72,18 @@ def _together(tokens):
     for row, token in enumerate(tokens):
         rows.setdefault(token, []).append(row)
     return rows.values()
+
+
+@pytest.mark.parametrize("alike", [1, 40, 3000], ids=["tokens of one", "tokens of some", "tokens of thousands"])
+def test_entries_of_an_index_are_in_order(alike):
+    draw = drawn(alike)
+    entries = draw.integers(0, 2**64, (6000, 9), np.uint64)
+    entries[:, :2] = entries[draw.integers(0, 6000 // alike, 6000), :2]
+    entries[::5, 1] = 3
+    entries[::3, 6] = 4
+    expected = sorted(entries.tolist(), key=lambda e: (e[0], e[1], e[6], e[7]))
+    assert in_order(entries).tolist() == expected
+    assert in_order(entries[:0]).tolist() == []
 
 
 @pytest.mark.parametrize("many", [1, 40], ids=["usual", "edges without end"])
