@@ -1,8 +1,11 @@
 """Frozen parameters: exact in JSON, kept from run to run, and the partition a function of the records alone."""
 
+import base64
 import hashlib
 import json
+import struct
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,3 +194,18 @@ def test_a_careful_study_says_so_in_its_parameters():
     assert 0 < len(changed) < 40
     assert set(bold.pairs.c[changed].tolist()) <= {8, 9}
     assert (held.cls[changed] == Class.POSSIBLE).all()
+
+
+def test_vector():
+    """The bytes that are hashed, read by other means: a writer that spells numbers in another way would be found."""
+    vector = json.loads((Path(__file__).parents[2] / "vectors/linkage/parameters-1.json").read_text("utf-8"))
+    data = vector["canonical"].encode()
+    assert hashlib.sha256(data).hexdigest() == vector["sha256"]
+    told = json.loads(data)
+    assert list(told) == sorted(told)
+    numbers = struct.unpack("<72d", base64.b64decode(told["densities"]))
+    assert list(numbers) == [x for table in vector["densities"] for x in table]
+    read = parse_parameters(data)
+    assert read.canonical() == data
+    assert (read.unseen, read.weights[0].lost) == ((0.00001234,), (1.5e-7, 1e-18, 0.99999985))
+    assert read.tables().winners.ravel().tolist() == vector["densities"][1]
