@@ -16,7 +16,6 @@ from bench_load import cpu_ticks
 from trustcenter.client.connection import Connection
 
 _UNLOGGED = Path(__file__).with_name("unlogged.py")
-_UNLOGGED = Path(__file__).with_name("unlogged.py")
 # One client stands for a whole house here, so its own bounds must not be what is measured.
 LIMITS = """
 [limits]
