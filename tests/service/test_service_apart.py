@@ -20,7 +20,7 @@ from tests_support import ON_POSTGRES, everything, run_cli, stored
 
 from trustcenter.client import RemoteError, TrustCenter
 from trustcenter.client.connection import Connection
-from trustcenter.errors import PolicyError, TrustCenterError
+from trustcenter.errors import PolicyError, TrustCenterError, VerificationError
 from trustcenter.instance import tls
 from trustcenter.messages import api
 
@@ -127,18 +127,24 @@ def test_only_the_paired_registrar_is_let_in(apart: Apart) -> None:
 
 async def test_a_site_with_one_address_or_false_rooms_is_told(apart: Apart) -> None:
     both = apart.sites["north"]
+    async with TrustCenter(both) as center:
+        study = await center.study(STUDY)
+        assert len(await center.require_rooms(study)) == 32
     async with TrustCenter(msgspec.structs.replace(both, comparator=None)) as center:
         with pytest.raises(TrustCenterError) as caught:
-            await center.require_rooms("operator")
+            await center.require_rooms(study)
         assert caught.value.code == "comparator_needed"
     async with TrustCenter(both) as center:
+        with pytest.raises(VerificationError) as differs:  # as if the registrar showed the site another schema
+            await center.require_rooms(msgspec.structs.replace(study, fingerprint="0" * 64))
+        assert differs.value.code == "rooms_differ"
         with pytest.raises(PolicyError) as refused:
-            await center.require_rooms("process")
+            await center.require_rooms(msgspec.structs.replace(study, separation="process"))
         assert refused.value.code == "separation_differs"
     same = msgspec.structs.replace(both.comparator, url=both.url, ca=both.ca, token=both.token)
     async with TrustCenter(msgspec.structs.replace(both, comparator=same)) as center:
         with pytest.raises(PolicyError) as refused:
-            await center.require_rooms("operator")
+            await center.require_rooms(study)
         assert refused.value.code == "rooms_not_apart"
 
 

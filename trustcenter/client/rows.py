@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trustcenter.errors import PolicyError, UsageError_
+from keys.errors import SignatureError
+from keys.personal import verify_ed25519
+from trustcenter.errors import PolicyError, UsageError_, VerificationError
 from trustcenter.messages import api as m
-from trustcenter.messages.rooms import Receipt
+from trustcenter.messages.rooms import Receipt, RoomParameters
 
 from .answers import decoded, quoted
 from .calls import Calls
@@ -26,16 +28,47 @@ class RowOperations(Calls):
     connection: Connection
     _rows: Transport
 
-    async def require_rooms(self, separation: str) -> None:
-        """Refuse to send rows to other rooms than the study declares.
+    async def require_rooms(self, study: m.Study) -> bytes:
+        """Refuse to send rows unless both rooms say the same of a study, each signed (M0), and are what they declare.
 
         Args:
-            separation: of the study: none, process or operator.
+            study: as the registrar shows it.
+
+        Returns:
+            The comparator's public key, which signs its receipts.
 
         Raises:
             UsageError_: the rooms are apart, and the connection has one address only.
             PolicyError: what answers as the comparator is not one of that separation, or is the registrar itself.
+            VerificationError: the rooms say different things, or a signature does not hold.
         """
+        await self._require_apart(study.separation)
+        path = f"/v1/studies/{quoted(study.name)}/parameters"
+        said = [
+            decoded(await http.call("GET", f"{path}/{room}", repeatable=True), RoomParameters)
+            for http, room in ((self._http, "registrar"), (self._rows, "comparator"))
+        ]
+        for one, room in zip(said, ("registrar", "comparator"), strict=True):
+            try:
+                if one.room != room:
+                    raise ValueError
+                signature = base64.b64decode(one.signature, validate=True)
+                verify_ed25519(bytes.fromhex(one.public_key), one.signed_bytes(), signature)
+            except (SignatureError, ValueError):
+                raise VerificationError(
+                    "a room's word for the parameters of this study is not signed by it", code="bad_parameters"
+                ) from None
+        here, there = said
+        shown = (study.name, study.version, study.fingerprint, study.passes, study.levels)
+        if here.parameters != there.parameters or here.parameters[: len(shown)] != shown:
+            raise VerificationError(
+                "registrar and comparator say different things of this study",
+                code="rooms_differ",
+                hint="if it was changed a moment ago, try again; else tell both operators",
+            )
+        return bytes.fromhex(there.public_key)
+
+    async def _require_apart(self, separation: str) -> None:
         if self.connection.comparator is None:
             if separation != "none":
                 raise UsageError_(

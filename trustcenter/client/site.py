@@ -7,6 +7,7 @@ each run. Order of the file never shows: whatever is sent is sorted first.
 from __future__ import annotations
 
 import asyncio
+import base64
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -172,7 +173,7 @@ async def upload(
     """
     from .difference import new_records, parts
 
-    await center.require_rooms(study.separation)
+    receipt_key = await center.require_rooms(study)
     if study.consent:
         # Registered first: what has no consent is not even encoded.
         if len(table) < study.minimum_batch:
@@ -191,7 +192,7 @@ async def upload(
     if 0 < rows < study.minimum_batch * study.passes:
         raise _too_small(study)
     for part in parts(encoded, held, center.settings.upload_records):
-        done.receipts.append(await _send(center, study, schema, part, deduplication, progress))
+        done.receipts.append(await _send(center, study, schema, part, receipt_key, deduplication, progress))
         done.rows += len(part.rows)
     return done
 
@@ -244,6 +245,7 @@ async def _send(
     study: Study,
     schema: Schema,
     part: Part,
+    receipt_key: bytes,
     deduplication: Deduplication | None,
     progress: Progress | None,
 ) -> Receipt:
@@ -262,7 +264,7 @@ async def _send(
         if progress is not None:
             progress("upload", min(rows, (index + 1) * per_chunk), rows)
     receipt = await center.complete_upload(study.name, opened.upload)
-    await asyncio.to_thread(_verify, receipt, study, center.connection.site, opened.upload, part)
+    await asyncio.to_thread(_verify, receipt, receipt_key, study, center.connection.site, opened.upload, part)
     wanted_map = MapUpload(receipt=receipt, entries=part.entries, deduplication=deduplication)
     accepted = await center.send_map(study.name, wanted_map)
     if not accepted.accepted or accepted.mapped != part.records:
@@ -270,10 +272,20 @@ async def _send(
     return receipt
 
 
-def _verify(receipt: Receipt, study: Study, site: str | None, upload_id: str, part: Part) -> None:
-    """The receipt is for exactly the rows that were sent: same number, same Merkle root, this upload."""
+def _verify(receipt: Receipt, receipt_key: bytes, study: Study, site: str | None, upload_id: str, part: Part) -> None:
+    """The receipt is the comparator's, for exactly the rows that were sent: same number, Merkle root and upload."""
+    from keys.errors import SignatureError
+    from keys.personal import verify_ed25519
     from trustcenter.audit import merkle_root
 
+    try:
+        verify_ed25519(receipt_key, receipt.signed_bytes(), base64.b64decode(receipt.signature, validate=True))
+    except (SignatureError, ValueError):
+        raise VerificationError(
+            "this receipt was not signed by the comparator",
+            code="bad_receipt",
+            hint="nothing counts yet; tell the operator",
+        ) from None
     said = (receipt.study, receipt.version, receipt.source, receipt.upload, receipt.rows, receipt.root)
     sent = (study.name, study.version, site, upload_id, len(part.rows), merkle_root(part.refs).hex())
     if said != sent:

@@ -18,7 +18,7 @@ _COMPARATOR: Final = frozenset(
         *("issueToken", "listTokens", "revokeToken", "bindCertificate", "listCertificates", "revokeCertificate"),
         *("issueStaffToken", "listStaffTokens", "revokeStaffToken"),
         *("bindStaffCertificate", "listStaffCertificates", "revokeStaffCertificate"),
-        *("openUpload", "putChunk", "completeUpload"),
+        *("openUpload", "putChunk", "completeUpload", "signedParameters"),
         *("auditCheckpoint", "auditInclusion", "auditConsistency", "auditExport"),
     }
 )

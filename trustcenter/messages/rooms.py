@@ -5,7 +5,9 @@ The names M0, M2, M5 and M6 are those of the protocol (docs/spec/rooms.md).
 
 from __future__ import annotations
 
+import base64
 import hashlib
+from collections.abc import Callable
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -28,6 +30,78 @@ class Params(Message, frozen=True, kw_only=True):
     minimum_rows: Count
     sources: list[Name]
     former: list[Name] = msgspec.field(default_factory=list)  # sources that were removed: they send no more
+
+
+class RoomParameters(Message, frozen=True, kw_only=True):
+    """M0 for a site: what one room knows of a study version, signed by that room. Both rooms say the same.
+
+    `public_key` is the room's, Ed25519: at the comparator that of its receipts, at the registrar that of its log.
+    """
+
+    room: Literal["registrar", "comparator"]
+    study: Name
+    version: int
+    fingerprint: Hex32
+    passes: int
+    levels: list[int]
+    caps: list[int]
+    minimum_rows: Count
+    separation: Literal["none", "process", "operator"]
+    public_key: Hex32
+    signature: str
+
+    @property
+    def parameters(self) -> tuple[object, ...]:
+        """What both rooms have to agree on."""
+        return (
+            self.study,
+            self.version,
+            self.fingerprint,
+            self.passes,
+            self.levels,
+            self.caps,
+            self.minimum_rows,
+            self.separation,
+        )
+
+    def signed_bytes(self) -> bytes:
+        """The bytes under the signature: one field per line, lists joined by spaces."""
+        lines = (
+            "trustcenter/parameters/1",
+            self.room,
+            self.study,
+            str(self.version),
+            self.fingerprint,
+            str(self.passes),
+            " ".join(map(str, self.levels)),
+            " ".join(map(str, self.caps)),
+            str(self.minimum_rows),
+            self.separation,
+            self.public_key,
+        )
+        return ("\n".join(lines) + "\n").encode()
+
+    @classmethod
+    def sign(
+        cls, room: str, params: Params, separation: str, public_key: bytes, sign: Callable[[bytes], bytes]
+    ) -> RoomParameters:
+        """Say and sign it."""
+        told = {
+            "room": room,
+            "study": params.study,
+            "version": params.version,
+            "fingerprint": params.fingerprint,
+            "passes": params.passes,
+            "levels": params.levels,
+            "caps": params.caps,
+            "minimum_rows": params.minimum_rows,
+            "separation": separation,
+            "public_key": public_key.hex(),
+            "signature": "",
+        }
+        unsigned = msgspec.convert(told, type=cls)
+        signature = base64.b64encode(sign(unsigned.signed_bytes())).decode()
+        return msgspec.structs.replace(unsigned, signature=signature)
 
 
 class Receipt(Message, frozen=True, kw_only=True):
@@ -157,6 +231,16 @@ class WindowOrder(Message, frozen=True, kw_only=True):
     parameters_hash: Hex32
     previous: Link = ""
     full: bool = False
+
+
+class WindowEstimate(Message, frozen=True, kw_only=True):
+    """What a window would compare, from a sample of its rows."""
+
+    study: Name
+    rows: Count
+    fresh_rows: Count
+    comparisons: Count
+    reads_everything: bool
 
 
 class SourceRows(Message, frozen=True):
