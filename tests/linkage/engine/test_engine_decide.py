@@ -1,7 +1,5 @@
 """Aggregation, densities, weights, classes: small cases whose answer is known."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -13,14 +11,12 @@ from linkage.decide import (
     aggregate,
     cut_for,
     decide,
-    parse,
     shipped,
     smooth,
     tie_ranks,
 )
-from linkage.decide.densities import BINS, Counts, shipped_counts, smoothed
-from linkage.decide.weights import cells, estimate, groups
-from linkage.errors import DensitiesError
+from linkage.decide.densities import BINS, shipped_counts
+from linkage.decide.weights import cells
 from linkage.rows import EDGE
 
 HYB15 = shipped("hyb15")
@@ -96,89 +92,6 @@ def test_cells_are_whole_numbers():
             expected = min(11, int((p - 0.05) / 0.025 + 1e-9))
             assert cells(np.array([c]), np.array([s]), 15).tolist() == [(c - 1) * BINS + expected]
     assert cells(np.array([99]), np.array([99]), 15).tolist() == [14 * BINS]
-
-
-def test_smoothing_keeps_what_is_well_counted_and_fills_the_rest():
-    table = np.zeros((3, 15, BINS), np.int64)
-    table[0, 7, 3] = 100
-    table[1, 7, 3] = 1_000_000
-    table[2, 0, 0] = 1
-    density = smoothed(table)
-    assert density.sum(axis=(1, 2)).tolist() == pytest.approx([1, 1, 1])
-    assert (density > 0).all()
-    assert density[0, 7, 3] < 0.4 < 0.99 < density[1, 7, 3]
-    assert density[0, 6, 3] == pytest.approx(density[0, 8, 3]) == pytest.approx(density[0, 7, 2])
-
-
-def test_weights_are_recovered():
-    """A population drawn from the densities themselves: 300 matches, 500 relatives, 9,200 strangers."""
-    grades = len(HYB15.grades)
-    match, relative, stranger = groups(len(HYB15.winners), grades)
-    true = np.zeros(len(HYB15.winners))
-    true[0], true[relative.start], true[stranger.start] = 0.03, 0.05, 0.92
-    counts = np.rint(1e6 * np.tensordot(true, HYB15.winners, 1)).astype(np.int64).reshape(-1)
-    weights, likelihood = estimate(counts, HYB15.winners, grades)
-    assert [weights[part].sum() for part in (match, relative, stranger)] == pytest.approx([0.03, 0.05, 0.92], abs=0.005)
-    without, lower = estimate(counts, HYB15.winners, grades, matches=False)
-    assert without[match].tolist() == [0] * grades
-    assert likelihood - lower > 10_000
-
-
-def test_estimation_ends_where_the_likelihood_is_greatest():
-    """At a maximum no class would gain: density over mixture is 1 on average where there is weight, at most 1 else."""
-    grades = len(HYB15.grades)
-    true = np.arange(1.0, len(HYB15.winners) + 1)
-    counts = np.rint(2000 * np.tensordot(true / true.sum(), HYB15.winners, 1)).astype(np.int64).reshape(-1)
-    weights, _ = estimate(counts, HYB15.winners, grades)
-    table = HYB15.winners.reshape(len(weights), -1)
-    gain = (counts * table / (weights @ table)).sum(axis=1) / counts.sum()
-    assert gain.max() < 1.001
-    assert gain[weights > 0.01] == pytest.approx(1, abs=1e-3)
-
-
-def test_pooling_adds_and_refuses_other_passes():
-    one = Counts.of(np.ones((2, 3, 15, BINS), np.int64), ("own",), ("own",), (3,), "hyb15", {})
-    other = Counts.of(np.ones((2, 6, 15, BINS), np.int64), ("heavy", "own"), ("city", "own"), (4, 5), "hyb15", {})
-    both = one + other
-    assert (both.grades, both.kinds) == (("heavy", "own"), ("city", "own"))
-    assert both.table()[0, :, 0, 0].tolist() == [1, 2, 1, 2, 1, 2]
-    assert both.unseen == {"heavy": 4, "own": 8}
-    assert parse(both.encode()) == both
-    with pytest.raises(DensitiesError):
-        one + Counts.of(np.ones((2, 3, 16, BINS), np.int64), ("own",), ("own",), (0,), "fine16", {})
-
-
-def test_bad_tables_are_refused():
-    good = json.loads(Counts.of(np.ones((2, 3, 2, BINS), np.int64), ("own",), ("own",), (0,), "x", {}).encode())
-    assert parse(json.dumps(good).encode()).passes == 2
-    bad = [
-        {**good, "passes": 3},
-        {**good, "more": 1},
-        {**good, "format": "trustcenter/densities/1"},
-        {**good, "pairs": {**good["pairs"], "match": {}}},
-        {**good, "pairs": {**good["pairs"], "relative": {}}},
-        {**good, "unseen": {}},
-        {**good, "unseen": {"own": -1}},
-        {**good, "pairs": {**good["pairs"], "stranger": {"other": [[1] * 12] * 2}}},
-        {**good, "pairs": {**good["pairs"], "stranger": {"own": [[0] * 12] * 2}}},
-        {**good, "pairs": {**good["pairs"], "stranger": {"own": [[1] * 11] * 2}}},
-        {**good, "pairs": {**good["pairs"], "stranger": {"own": [[-1] * 12] * 2}}},
-    ]
-    for data in (*bad, None, []):
-        with pytest.raises(DensitiesError):
-            parse(json.dumps(data).encode())
-    for profile in ("none", "../x", ""):
-        with pytest.raises(DensitiesError):
-            shipped(profile)
-
-
-def test_shipped_tables_say_where_they_come_from():
-    from importlib import resources
-
-    counts = parse((resources.files("linkage") / "data/densities/hyb15.json").read_bytes())
-    assert counts.provenance["command"] == "python -m linkage.ship_densities de-person/1"
-    assert counts.table()[0].sum(axis=(1, 2)).min() > 5000
-    assert smooth(counts).passes == 15
 
 
 # Ten records a side, records 0-9 of source 0 and 10-19 of source 1.
