@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import output
+from .keys_options import yes_option
 from .options import PATH, call, confirm, connect_option, force_option, json_option, output_option, passphrase_option
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 LISTED = ("rotation", "domain", "purpose", "from_version", "to_version", "stage", "done", "total", "deadline")
 _SHOWN = (*LISTED, "high_water_mark", "started_by", "started", "since", "map_mac", "old_key_needed")
 _PARTIES = ("party", "deliveries", "acknowledged", "acknowledged_by")
-_yes = click.option("--yes", is_flag=True, help="Do not ask; for automation.")
 
 
 @click.group()
@@ -50,61 +51,48 @@ def _shown(found: Any, *, as_json: bool) -> None:
         output.items(found.parties, _PARTIES, as_json=False)
 
 
-def _step(ident: str, step: Step, question: str, *, yes: bool, as_json: bool, connect: Path | None) -> None:
-    if question:
-        confirm(question, ident[:8], yes=yes)
-    _shown(call(connect, lambda center: center.rotation_step(ident, step)), as_json=as_json)
+def _step(name: Step, question: str = "") -> Callable[[Callable[[], None]], click.Command]:
+    """A command that takes one step of a rotation; with a question it asks first. The function gives its help."""
+
+    def run(ident: str, as_json: bool, connect: Path | None, yes: bool = True) -> None:
+        if question:
+            confirm(question, ident[:8], yes=yes)
+        _shown(call(connect, lambda center: center.rotation_step(ident, name)), as_json=as_json)
+
+    def decorate(described: Callable[[], None]) -> click.Command:
+        command = json_option(connect_option(run))
+        command = click.argument("ident", metavar="ROTATION")(yes_option(command) if question else command)
+        return rotation.command(name, help=described.__doc__)(command)
+
+    return decorate
 
 
-@rotation.command("resume")
-@click.argument("ident", metavar="ROTATION")
-@json_option
-@connect_option
-def resume(ident: str, as_json: bool, connect: Path | None) -> None:
+@_step("resume")
+def resume() -> None:
     """Go on where a crash stopped a rotation (operator). Repeating it changes nothing."""
-    _step(ident, "resume", "", yes=True, as_json=as_json, connect=connect)
 
 
-@rotation.command("verify")
-@click.argument("ident", metavar="ROTATION")
-@json_option
-@connect_option
-def verify(ident: str, as_json: bool, connect: Path | None) -> None:
+@_step("verify")
+def verify() -> None:
     """Check everything that the rotation changed (operator); a keyed hash of the map goes into the log."""
-    _step(ident, "verify", "", yes=True, as_json=as_json, connect=connect)
 
 
-@rotation.command("finalize")
-@click.argument("ident", metavar="ROTATION")
-@_yes
-@json_option
-@connect_option
-def finalize(ident: str, yes: bool, as_json: bool, connect: Path | None) -> None:
+@_step("finalize", "No way back afterwards.")
+def finalize() -> None:
     """Deactivate the old key (operator): verified, and every party has its map.
 
     Past the deadline two people can do it without: `keys propose finalize`.
     """
-    _step(ident, "finalize", "No way back afterwards.", yes=yes, as_json=as_json, connect=connect)
 
 
-@rotation.command("abort")
-@click.argument("ident", metavar="ROTATION")
-@_yes
-@json_option
-@connect_option
-def abort(ident: str, yes: bool, as_json: bool, connect: Path | None) -> None:
+@_step("abort", "The prepared key version is destroyed.")
+def abort() -> None:
     """End a rotation before its cut-over (operator); the prepared version is destroyed."""
-    _step(ident, "abort", "The prepared key version is destroyed.", yes=yes, as_json=as_json, connect=connect)
 
 
-@rotation.command("rollback")
-@click.argument("ident", metavar="ROTATION")
-@_yes
-@json_option
-@connect_option
-def rollback(ident: str, yes: bool, as_json: bool, connect: Path | None) -> None:
+@_step("rollback", "Pseudonyms get their old form again.")
+def rollback() -> None:
     """Make the old key the active one again (operator), while it is suspended."""
-    _step(ident, "rollback", "Pseudonyms get their old form again.", yes=yes, as_json=as_json, connect=connect)
 
 
 @rotation.command("map")

@@ -28,6 +28,9 @@ from .logs import configure
 
 _log = structlog.get_logger()
 _NOTES_SECONDS: Final = 20.0
+# How long a thread that computes keeps the interpreter while others wait for it. A small request asks for it a dozen
+# times, on two threads; with Python's 5 ms it waits for tens of milliseconds beside a verification or a map.
+SWITCH_SECONDS: Final = 0.0005
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:
@@ -128,6 +131,7 @@ async def serve(config: Config, passphrase: Passphrase, *, ready: Callable[[str]
     """
     context = tls_context(config)
     configure()
+    sys.setswitchinterval(SWITCH_SECONDS)
     async with open_instance(config, passphrase, exclusive=False) as instance:
         limits = config.limits
         runner = web.AppRunner(

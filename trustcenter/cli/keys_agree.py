@@ -1,0 +1,56 @@
+"""`trustcenter keys propose` and `approve`: what takes two people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import output
+from .keys_options import PROPOSAL
+from .options import PATH, call, connect_option, json_option
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command("propose")
+@click.argument("kind", type=click.Choice(("finalize", "deliver")))
+@click.argument("rotation")
+@click.option("--party", metavar="PARTY", help="For deliver: site:NAME or recipient:STUDY/NAME.")
+@json_option
+@connect_option
+def propose(kind: str, rotation: str, party: str | None, as_json: bool, connect: Path | None) -> None:
+    """Propose what takes two people in a rotation (operator).
+
+    finalize: a verified rotation whose deadline has passed, without every acknowledgement. deliver: the map of a
+    compromised key to a party.
+    """
+    from trustcenter.messages.api import KeyPropose
+
+    body = KeyPropose(kind=kind, rotation=rotation, party=party)  # type: ignore[arg-type]
+    made = call(connect, lambda center: center.propose_for_key(body))
+    output.item(made, PROPOSAL, as_json=as_json)
+    output.hint(f"an approver signs it next: trustcenter keys approve {made.proposal} --key FILE")
+
+
+@click.command("approve")
+@click.argument("proposal")
+@click.option("--key", type=PATH, required=True, metavar="FILE", help="The approver's personal key.")
+@click.option("--key-passphrase-file", type=PATH, metavar="FILE", help="File with the passphrase of that key.")
+@click.option("--yes", is_flag=True, help="Do not ask after showing the statement.")
+@json_option
+@connect_option
+def approve(
+    proposal: str, key: Path, key_passphrase_file: Path | None, yes: bool, as_json: bool, connect: Path | None
+) -> None:
+    """Sign a proposal; it is carried out at once (approver). What is signed is shown first."""
+    from trustcenter.client import keys as jobs
+
+    from .secret_input import personal_key
+    from .signing import signer
+
+    sign = signer(personal_key(key, key_passphrase_file), jobs.CONTEXT, yes=yes)
+    done = call(connect, lambda center: jobs.approve(center, proposal, sign))
+    output.item(done, PROPOSAL, as_json=as_json)
