@@ -168,10 +168,10 @@ def decide(
     return Decision(pairs, posterior, relative, winner, cls, band, tuple(weights), tuple(refused))
 
 
-def pair_of_sources(pairs: Pairs, sources: NDArray[np.int32], count: int) -> I64:
-    """(m,) i8: smaller number of the two sources times their count, plus the larger."""
-    x, y = sources[pairs.a].astype(np.int64), sources[pairs.b].astype(np.int64)
-    key: I64 = np.minimum(x, y) * count + np.maximum(x, y)
+def pair_of_sources(pairs: Pairs, sources: NDArray[np.int32], count: int) -> NDArray[np.int32]:
+    """(m,) i4: smaller number of the two sources times their count, plus the larger."""
+    x, y = sources[pairs.a], sources[pairs.b]
+    key: NDArray[np.int32] = np.minimum(x, y) * np.int32(count) + np.maximum(x, y)
     return key
 
 
@@ -180,9 +180,13 @@ def _per_pair_of_sources(pairs: Pairs, sources: NDArray[np.int32], count: int) -
     if not len(pairs):
         return []
     key = pair_of_sources(pairs, sources, count)
-    order = np.argsort(key, kind="stable")
-    names, starts = np.unique(key[order], return_index=True)
-    groups = np.split(order, starts[1:])
+    sizes = np.bincount(key)
+    names = np.flatnonzero(sizes)
+    if len(names) == 1:
+        order = np.arange(len(key))
+    else:  # numbers of 16 bits are sorted digit by digit
+        order = np.argsort(key.astype(np.uint16) if count <= 256 else key, kind="stable")
+    groups = np.split(order, np.cumsum(sizes[names])[:-1])
     return [((int(k) // count, int(k) % count), g) for k, g in zip(names, groups, strict=True)]
 
 

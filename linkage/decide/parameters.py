@@ -233,7 +233,7 @@ def decide_with(
     known = parameters.known(names, frozen=not part)
     refused = None
     if part:
-        key = np.unique(pair_of_sources(pairs, sources, len(names))).tolist()
+        key = np.flatnonzero(np.bincount(pair_of_sources(pairs, sources, len(names)))).tolist()
         if any((k // len(names), k % len(names)) not in known for k in key):
             raise ParametersError("two of the sources have no weights yet", hint="decide all pairs, not a part of them")
         refused = [names.index(name) for name in parameters.refused if name in names]
