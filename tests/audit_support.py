@@ -6,6 +6,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,8 +17,11 @@ NEXT = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
 EVIL = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
 
 
-def fill(log: AuditLog, conn: sqlite3.Connection) -> list[str]:
-    """Write a log with a change of the audit key in it; returns checkpoints of some earlier heads."""
+def fill(log: AuditLog, conn: sqlite3.Connection, clock: Any = None) -> list[str]:
+    """Write a log with a change of the audit key in it; returns checkpoints of some earlier heads.
+
+    With the clock of the log in hand, details are deleted by a rule as well.
+    """
     old = []
     if log.room == "comparator":
         for window in (1, 2, 3):
@@ -48,8 +52,20 @@ def fill(log: AuditLog, conn: sqlite3.Connection) -> list[str]:
     log.append(conn, Event.PSEUDONYM_REFUSED, {"who": "uk-nord", "code": "forbidden", "domain": "nord"})
     log.append(conn, Event.KEY_DESTROY, {**key, "version": 1})
     old.append(log.checkpoint(conn))
+    if clock is not None:
+        _delete_details(log, conn, clock)
     log.append(conn, Event.INSTANCE_STOP, {})
     return old
+
+
+def _delete_details(log: AuditLog, conn: sqlite3.Connection, clock: Any) -> None:
+    kind = Event.PSEUDONYM_REIDENTIFY
+    log.append(conn, kind, {"who": "uk-nord", "domain": "nord", "commitment": "ab" * 32})
+    log.append(conn, Event.RETENTION_SET, {"who": "anna", "detail_of": kind.value, "years": 1})
+    clock.now += timedelta(days=400)
+    before = (clock.now - timedelta(days=370)).date().isoformat()
+    told = {"detail_of": kind.value, "years": 1, "since": "", "before": before, "entries": 1, "details": 1}
+    log.append(conn, Event.DETAIL_DELETE, {"who": "anna", **told})
 
 
 def issue(log: AuditLog, conn: sqlite3.Connection, first: int, count: int, version: int = 1) -> None:
@@ -76,11 +92,11 @@ def rehash(leaf: bytes) -> bytes:
     return b'{"hash":"%s","leaf":%s}\n' % (hashlib.sha256(b"\0" + leaf).hexdigest().encode(), leaf)
 
 
-def mutations(lines: list[bytes]) -> Iterator[tuple[str, list[bytes]]]:
-    """Everything that is done to one line, one at a time: its kind, and the lines after it."""
+def mutations(lines: list[bytes], flips: int) -> Iterator[tuple[str, list[bytes]]]:
+    """Everything that is done to one line, one at a time: its kind, and the lines after it; so many flips a line."""
     for at, line in enumerate(lines):
         before, after = lines[:at], lines[at + 1 :]
-        for spot in sorted({*range(0, len(line), max(1, len(line) // 40)), len(line) - 1}):
+        for spot in sorted({*range(0, len(line), max(1, len(line) // flips)), len(line) - 1}):
             yield "flip", [*before, line[:spot] + bytes([line[spot] ^ 1]) + line[spot + 1 :], *after]
         yield "flip high", [*before, line[:12] + bytes([line[12] ^ 0x80]) + line[13:], *after]
         yield "drop", [*before, *after]
