@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from linkage.decide import Class, Densities, Weights
+from linkage.decide import Class, Parameters, Weights
 from linkage.decide.densities import BINS
 from linkage.evaluate.judge import Outcome
 
@@ -101,22 +101,20 @@ class Explainer:
         self,
         outcome: Outcome,
         weights: Sequence[Weights] = (),
-        densities: Densities | None = None,
-        *,
-        lowest: float = 0.05,
+        parameters: Parameters | None = None,
     ) -> None:
         """Prepare the look-ups.
 
         Args:
             outcome: of `match`.
             weights: that were estimated.
-            densities: with which was decided.
-            lowest: posterior below which a pair is a non-match.
+            parameters: with which was decided; without them there is no evidence, and the bounds are the default ones.
         """
         self._outcome = outcome
-        self._densities = densities
+        self._parameters = parameters
+        self._densities = None if parameters is None else parameters.tables()
         self._weights = {w.sources: w for w in weights}
-        self._lowest = lowest
+        self._lowest = 0.05 if parameters is None else parameters.bounds[0]
         n = len(outcome.labels)
         ends = np.concatenate([outcome.pairs["a"], outcome.pairs["b"]]).astype(np.int64)
         self._order = np.argsort(ends, kind="stable")
@@ -162,7 +160,9 @@ class Explainer:
             evidence=self._evidence(a, b, int(row["edges"]), closeness, posterior),
             rivals_a=rivals_a,
             rivals_b=rivals_b,
-            reason=self._reason(cls, posterior, joined, [*rivals_a, *rivals_b]),
+            reason=self._left(a, b, int(row["edges"]))
+            if cls == Class.POSSIBLE and posterior > o.cut and not joined
+            else self._reason(cls, posterior, joined, [*rivals_a, *rivals_b]),
         )
 
     def _pairs(self, record: int) -> list[int]:
@@ -192,8 +192,7 @@ class Explainer:
         return sorted(rivals, key=lambda r: (-r.posterior, -r.edges, r.closeness, r.record))
 
     def _evidence(self, a: int, b: int, edges: int, closeness: float, posterior: float) -> Evidence | None:
-        sources = sorted((int(self._outcome.sources[a]), int(self._outcome.sources[b])))
-        weights = self._weights.get((sources[0], sources[1]))
+        weights = self._weights.get(self._pair(a, b))
         if weights is None or self._densities is None or not 0 < weights.match < 1:
             return None
         table = self._densities.winners
@@ -208,6 +207,24 @@ class Explainer:
             return None
         return Evidence(before=before, edges=by_edges - before, closeness=whole - by_edges)
 
+    def _left(self, a: int, b: int, edges: int) -> str:
+        """Why a pair above the cut was left to people."""
+        weights = self._weights.get(self._pair(a, b))
+        if self._parameters is not None:
+            needed = self._parameters.limits.evidence
+            if weights is not None and weights.fitted.evidence < needed:
+                return (
+                    f"possible: the two sources show {weights.fitted.evidence:.1f} bits of evidence that anybody is in "
+                    f"common, {needed:g} are needed"
+                )
+            if any(least <= edges <= most for least, most in self._parameters.left):
+                return "possible: one name differs wholly, as of twins or a changed surname: the study asks people"
+        return "possible: a source that is not free of duplicates yields no match"
+
+    def _pair(self, a: int, b: int) -> tuple[int, int]:
+        x, y = int(self._outcome.sources[a]), int(self._outcome.sources[b])
+        return min(x, y), max(x, y)
+
     def _reason(self, cls: Class, posterior: float, joined: bool, rivals: list[Rival]) -> str:
         cut = self._outcome.cut
         if cls == Class.MATCH:
@@ -218,8 +235,6 @@ class Explainer:
             return "joined through other records of the person, not by this pair"
         better = [r for r in rivals if r.posterior > posterior or r.joined]
         if cls == Class.POSSIBLE:
-            if posterior > cut:
-                return "possible: a source that is not free of duplicates yields no match"
             return f"possible: the posterior lies between {self._lowest:g} and {cut:g}"
         if posterior < self._lowest:
             return f"not joined: the posterior is below {self._lowest:g}"

@@ -45,7 +45,11 @@ def test_the_whole_report(cli: Cli, joined: Path) -> None:
     assert done.json["passes"]["of"] == "true pairs"
     assert done.json["parameters"]["schema"] == "de-person/1"
     assert len(done.json["parameters"]["densities_sha256"]) == 64
+    (expected,) = done.json["projected"]
+    assert expected["pairs"][0] == done.json["parameters"]["counts"]["matches"]
+    assert 0 < expected["missed"] < 0.1
     text = report.read_text(encoding="utf-8")
+    assert "Errors to expect" in text
     assert text.count("<svg") == 8
     with (joined / "data" / "north.csv").open(encoding="utf-8", newline="") as file:
         assert not [row["id"] for row in csv.DictReader(file) if row["id"] in text]

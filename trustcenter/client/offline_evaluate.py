@@ -84,10 +84,7 @@ class Matched:
         """
         from linkage.evaluate.explain import Explainer
 
-        lowest = self.run.bounds[0]
-        return Explainer(
-            self.outcome, estimated(self.run), read_parameters(self._directory / PARAMETERS).tables(), lowest=lowest
-        )
+        return Explainer(self.outcome, estimated(self.run), read_parameters(self._directory / PARAMETERS))
 
     def record(self, source: str, one: str) -> int:
         """Number of a record by its id or record number.

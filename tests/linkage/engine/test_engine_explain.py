@@ -1,10 +1,13 @@
 """Explanations: evidence adds up to the posterior, sentences fit what happened, fields stand side by side."""
 
+import re
+
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from linkage import load_schema
-from linkage.decide import Class
+from linkage.decide import Class, Limits
 from linkage.evaluate import Outcome
 from linkage.evaluate.explain import Explainer
 from linkage.evaluate.fields import side_by_side
@@ -23,7 +26,7 @@ def linked(encoded):
 
 def explainer(result):
     outcome = Outcome(result.pairs, result.labels, result.sources, result.names, cut=result.cut)
-    return Explainer(outcome, result.weights, result.parameters.tables())
+    return Explainer(outcome, result.weights, result.parameters)
 
 
 def test_the_evidence_of_every_match_adds_up_to_its_posterior(linked):
@@ -111,3 +114,21 @@ def test_side_by_side():
     assert "S+pc" in side.missing
     assert "Anna" not in repr(side)
     assert "anna" not in repr(side).lower()
+
+
+def test_what_is_left_to_people_says_why(linked):
+    """Too little evidence, a careful study, and a source that is not free of duplicates."""
+    result, _ = linked
+    at = int(np.flatnonzero(result.pairs["class"] == Class.MATCH)[0])
+    a, b = int(result.pairs["a"][at]), int(result.pairs["b"][at])
+    edges = int(result.pairs["edges"][at])
+    pairs, labels = result.pairs.copy(), result.labels.copy()
+    pairs["class"][at], labels[b] = Class.POSSIBLE, labels.max() + 1
+    left = Outcome(pairs, labels, result.sources, result.names, cut=result.cut)
+
+    def reason(**other):
+        return Explainer(left, result.weights, replace(result.parameters, **other)).explain(a, b).reason
+
+    assert "free of duplicates" in reason()
+    assert "twins or a changed surname" in reason(left=((edges, edges),))
+    assert re.search(r"show \d+\.\d bits of evidence .* 1e\+06 are needed", reason(limits=Limits(evidence=1e6)))
