@@ -21,6 +21,7 @@ from linkage.tables import Table
 from trustcenter import config
 from trustcenter.auth import Principal
 from trustcenter.comparator import uploads
+from trustcenter.errors import UsageError_
 from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
@@ -177,7 +178,7 @@ ORDERS = [
 ]
 
 
-@pytest.mark.parametrize("order", ORDERS[:2])
+@pytest.mark.parametrize("order", [ORDERS[0], *(pytest.param(order, marks=pytest.mark.soak) for order in ORDERS[1:])])
 async def test_windows_come_to_what_a_run_over_everything_comes_to(
     instance: tuple[Instance, Rooms], tables: dict[str, Table], order: Sequence[str]
 ) -> None:
@@ -202,3 +203,40 @@ async def test_windows_come_to_what_a_run_over_everything_comes_to(
     assert await study.partition() == windows
     assert await study.persons() == before
     assert (everything.persons, everything.linked_persons) == (counts.persons, counts.linked_persons)
+
+
+async def test_a_dry_run_and_a_cancelled_one_change_nothing(
+    instance: tuple[Instance, Rooms], tables: dict[str, Table]
+) -> None:
+    study = Study(*instance, "lungs", tables)
+    await study.create(SITES)
+    for name in SITES:
+        await study.send(name, range(BASE))
+    plan = await study.linking.plan(OPERATOR, "lungs", "window")
+    assert (plan.everything, plan.rows, plan.fresh_rows) == (True, 2 * BASE * 15, 2 * BASE * 15)
+    assert plan.comparisons > 1000
+    assert (await study.linking.list_runs("lungs")).runs == []
+    await study.link()
+    plan = await study.linking.plan(OPERATOR, "lungs", "window")
+    assert (plan.everything, plan.fresh_rows, plan.comparisons) == (False, 0, 0)
+    await study.send("north", REST)
+    plan = await study.linking.plan(OPERATOR, "lungs", "window")
+    assert (plan.everything, plan.fresh_rows) == (False, len(REST) * 15)
+    assert 100 < plan.comparisons < 5000
+    assert (await study.linking.plan(OPERATOR, "lungs", "full")).fresh_rows == (2 * BASE + len(REST)) * 15
+    with pytest.raises(UsageError_):
+        await study.linking.plan(OPERATOR, "lungs", "half")
+
+    before = await study.persons()
+    run = await study.linking.create(OPERATOR, "req", "lungs")
+    await study.linking.cancel(OPERATOR, "lungs", run.run)
+    while run.state in runs.OPEN:
+        await asyncio.sleep(0.02)
+        run = await study.linking.show("lungs", run.run)
+    assert run.state == "cancelled"
+    assert await study.persons() == before
+    spool = study.instance.config.path("registrar") / "spool"
+    assert not spool.exists() or not list(spool.iterdir())
+    counts = await study.link()
+    assert counts.sources[0].records == BASE + len(REST)
+    assert (await study.link("full")).linked_persons == counts.linked_persons

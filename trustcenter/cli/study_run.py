@@ -24,6 +24,7 @@ _RELEASE = ("release", "study", "recipient", "run", "state", "approvals", "requi
 @click.option("--run", metavar="ID", help="Follow this run instead of starting one.")
 @click.option("--cancel", metavar="ID", help="Cancel this run instead.")
 @click.option("--no-wait", is_flag=True, help="Do not follow; print the run and end.")
+@click.option("--dry-run", is_flag=True, help="Say what a run would compare and how long it would take.")
 @click.option("--full", "mode", flag_value="full", help="Compare and decide everything again.")
 @click.option("--estimate", "mode", flag_value="estimate", help="Decide everything with weights estimated anew.")
 @json_option
@@ -33,6 +34,7 @@ def link(
     run: str | None,
     cancel: str | None,
     no_wait: bool,
+    dry_run: bool,
     mode: str | None,
     as_json: bool,
     connect: Path | None,
@@ -45,6 +47,7 @@ def link(
 
     Examples:
       trustcenter study link sepsis
+      trustcenter study link sepsis --dry-run
       trustcenter study link sepsis --estimate
       trustcenter study link sepsis --run 0f3c5a… --json
     """
@@ -54,6 +57,21 @@ def link(
     wanted = mode or "window"
     if cancel is not None:
         _say(call(connect, lambda center: center.cancel_run(study, cancel)), as_json)
+        return
+    if dry_run:
+        plan = call(connect, lambda center: center.plan_run(study, wanted))
+        if as_json:
+            output.data(plan)
+            return
+        output.fields(
+            {
+                "rows": plan.rows,
+                "new rows": plan.fresh_rows,
+                "comparisons, about": plan.comparisons,
+                "decides": "everything" if plan.everything else "what hangs together with new rows",
+                "seconds, about": plan.seconds,
+            }
+        )
         return
     if no_wait:
 

@@ -262,6 +262,10 @@ class TrustCenter(
         """Start a linkage run: a window of what is new, everything ("full"), or that and its weights ("estimate")."""
         return await self._post(f"/v1/studies/{quoted(study)}/runs?mode={quoted(mode)}", None, m.Run)
 
+    async def plan_run(self, study: str, mode: str = "window") -> m.RunPlan:
+        """What a run would compare, and how long it would take; none is started."""
+        return await self._get(f"/v1/studies/{quoted(study)}/run-plan?mode={quoted(mode)}", m.RunPlan)
+
     async def run(self, study: str, run: str) -> m.Run:
         """How far a run is."""
         return await self._get(f"/v1/studies/{quoted(study)}/runs/{quoted(run)}", m.Run)

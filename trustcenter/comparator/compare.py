@@ -89,7 +89,7 @@ async def freeze(context: Context, order: WindowOrder) -> Frozen:
             " (SELECT applied_window FROM study WHERE name = ?))",
             (order.window, order.study, order.study),
         )
-        frozen = look(conn, order.study, order.window)
+        frozen = look(conn, order)
         if conn.execute(
             "UPDATE study SET window_number = ? WHERE name = ? AND window_number <= ?",
             (order.window + 1, order.study, order.window),
@@ -108,20 +108,21 @@ async def freeze(context: Context, order: WindowOrder) -> Frozen:
     return await context.db.write(effect)
 
 
-def look(conn: Connection, study: str, window: int) -> Frozen:
-    """What a window compares that is frozen, or what the next one would."""
-    number, passes, levels, caps, sources, applied = conn.execute(
-        "SELECT number, passes, levels, caps, sources, applied_window FROM study WHERE name = ?", (study,)
+def look(conn: Connection, order: WindowOrder) -> Frozen:
+    """What a window compares, or would compare now. Changes nothing."""
+    number, passes, levels, caps, sources = conn.execute(
+        "SELECT number, passes, levels, caps, sources FROM study WHERE name = ?", (order.study,)
     ).fetchone()
-    names = tuple(json.loads(sources))
+    names, applied = tuple(json.loads(sources)), _applied(conn, order)
     live = conn.execute(
-        "SELECT number, source, held, compared FROM upload WHERE study = ? AND state = 'live' ORDER BY number", (study,)
+        "SELECT number, source, held, compared FROM upload WHERE study = ? AND state = 'live' ORDER BY number",
+        (order.study,),
     ).fetchall()
     fresh = {upload: held for upload, _, held, compared in live if compared is None or compared > applied}
     return Frozen(
-        study=study,
+        study=order.study,
         number=number,
-        window=window,
+        window=order.window,
         passes=passes,
         levels=tuple(json.loads(levels)),
         caps=tuple(json.loads(caps)),
@@ -133,29 +134,30 @@ def look(conn: Connection, study: str, window: int) -> Frozen:
     )
 
 
-def _catch_up(conn: Connection, order: WindowOrder) -> None:
-    """Learn from an order which delivery was applied last; start anew where it is not one of ours."""
+def _applied(conn: Connection, order: WindowOrder) -> int:
+    """The window that the registrar applied last; 0: none, or one that is not known here, or everything is wanted."""
     query = "SELECT applied_window, applied_link FROM study WHERE name = ?"
     window, link = conn.execute(query, (order.study,)).fetchone()
-    if order.previous != link:
-        found = deliveries.find_link(conn, order.study, order.previous)
-        if found is None or found.window <= window:
-            compare_all_again(conn, order.study)
-            return
-        _note_applied(conn, found)
     if order.full:
+        return 0
+    if order.previous == link:
+        return int(window)
+    found = deliveries.find_link(conn, order.study, order.previous)
+    return found.window if found is not None and found.window > window else 0
+
+
+def _catch_up(conn: Connection, order: WindowOrder) -> None:
+    """Take what the registrar applied as compared, or start anew."""
+    window = _applied(conn, order)
+    if window == 0:
         compare_all_again(conn, order.study)
-
-
-def _note_applied(conn: Connection, header: EdgesHeader) -> None:
-    """The registrar has applied these edges: what the window compared is fresh no more."""
+        return
     conn.execute(
-        "UPDATE study SET applied_window = ?, applied_link = ? WHERE name = ?",
-        (header.window, header.link, header.study),
+        "UPDATE study SET applied_window = ?, applied_link = ? WHERE name = ?", (window, order.previous, order.study)
     )
     conn.execute(
         "DELETE FROM chunk WHERE upload IN (SELECT number FROM upload WHERE study = ? AND compared <= ?)",
-        (header.study, header.window),
+        (order.study, window),
     )
 
 

@@ -102,6 +102,10 @@ async def run_create(call: Call) -> Answer:
     return await call.linking.create(call.principal, call.request_id, call.segment("study"), mode)
 
 
+async def run_plan(call: Call) -> Answer:
+    return await call.linking.plan(call.principal, call.segment("study"), call.query.get("mode", "window"))
+
+
 async def run_list(call: Call) -> Answer:
     return await call.linking.list_runs(call.segment("study"))
 
@@ -175,6 +179,10 @@ ROUTES = (
     Route(
         "POST", "/v1/studies/{study}/runs", "startRun", OPERATOR, "Start a linkage run: a window, full or estimate", run_create,
         None, api.Run, status=202, query=("mode",),
+    ),
+    Route(
+        "GET", "/v1/studies/{study}/run-plan", "planRun", OPERATOR, "What a run would compare and take",
+        run_plan, None, api.RunPlan, query=("mode",),
     ),
     Route("GET", "/v1/studies/{study}/runs", "listRuns", OPERATOR, "The runs of a study, newest first", run_list, None, api.Runs),
     Route("GET", "/v1/studies/{study}/runs/{run}", "showRun", OPERATOR, "How far a run is", run_show, None, api.Run),

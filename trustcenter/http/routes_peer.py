@@ -38,6 +38,10 @@ async def window_start(call: Call) -> Answer:
     return await call.comparator.start_window(call.body)
 
 
+async def window_estimate(call: Call) -> Answer:
+    return await call.comparator.estimate(call.body)
+
+
 def _window(call: Call) -> int:
     return call.integer("window", call.path["window"], 1, 999_999_999)
 
@@ -77,6 +81,10 @@ ROUTES = (
     ),
     Route("POST", "/v1/peer/reconcile/end", "peerRejoin", PEER, "Go on after reconciling (M7)", rejoin, rooms.Rejoin, status=204),
     Route("POST", "/v1/peer/windows", "peerStart", PEER, "Compare a window", window_start, rooms.WindowOrder, rooms.WindowState),
+    Route(
+        "POST", "/v1/peer/windows/estimate", "peerEstimate", PEER, "What a window would compare",
+        window_estimate, rooms.WindowOrder, rooms.WindowEstimate,
+    ),
     Route("GET", _WINDOW, "peerWindow", PEER, "How far a window is", window_show, None, rooms.WindowState, query=("patience",)),
     Route("DELETE", _WINDOW, "peerCancel", PEER, "Stop comparing a window", window_cancel, status=204),
     Route(

@@ -15,11 +15,11 @@ from typing import Final
 import msgspec
 import structlog
 
-from trustcenter.comparator import compare, deliveries, pieces
+from trustcenter.comparator import compare, deliveries, estimating, pieces
 from trustcenter.comparator.context import Context
 from trustcenter.config import Config
 from trustcenter.errors import ConflictError, NotFoundError
-from trustcenter.messages.rooms import EDGE_BYTES, WindowOrder, WindowState
+from trustcenter.messages.rooms import EDGE_BYTES, WindowEstimate, WindowOrder, WindowState
 
 from . import places
 from .workers import Workers
@@ -78,6 +78,16 @@ class Windows:
         job = self._jobs[order.study, order.window] = _Job(order)
         job.task = asyncio.create_task(self._guard(job, order))
         return job.state
+
+    async def estimate(self, order: WindowOrder) -> WindowEstimate:
+        """What a window would compare; nothing is changed.
+
+        Raises:
+            NotFoundError: the comparator does not know the study.
+        """
+        await self._comparator.db.read(lambda conn: compare.require_study(conn, order.study))
+        frozen = await self._comparator.db.read(lambda conn: compare.look(conn, order))
+        return await self._workers.compute(estimating.estimate, self._place, frozen)
 
     async def show(self, study: str, window: int, patience: float) -> WindowState:
         """How far a window is, once it has ended or `patience` seconds have passed."""

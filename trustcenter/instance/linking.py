@@ -9,38 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import hashlib
-import os
-import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import structlog
 
 from trustcenter.auth import Principal
-from trustcenter.errors import ConflictError, InternalError, TrustCenterError, VerificationError
+from trustcenter.errors import ConflictError, TrustCenterError
 from trustcenter.messages import api
 from trustcenter.messages.rooms import (
-    EDGE_BYTES,
-    EdgesHeader,
     Envelope,
     Settle,
     Step,
     StudyPhase,
-    WindowOrder,
-    WindowState,
 )
 from trustcenter.registrar import (
-    applying,
     consent,
-    consent_study,
-    deciding,
     ledger,
     outbox,
-    pairs,
     records,
     runs,
     studies,
@@ -49,7 +35,8 @@ from trustcenter.registrar import (
 )
 from trustcenter.store import Connection
 
-from . import places, reconciling
+from . import reconciling
+from .carrying import Carrying, Progress
 from .opened import Instance
 from .port import Comparator
 from .workers import Workers
@@ -59,33 +46,14 @@ _COURIER_SECONDS: Final = 5.0  # between two attempts to deliver, where the room
 _log = structlog.get_logger()
 
 
-@dataclass
-class _Progress:
-    """How far a running job is; lives in memory only, since a restarted run begins anew."""
-
-    stage: str = "queued"
-    done: int = 0
-    total: int = 0
-    started: float = 0.0
-
-    def begin(self, stage: str, total: int) -> None:
-        self.stage, self.done, self.total, self.started = stage, 0, total, time.monotonic()
-
-    @property
-    def eta(self) -> float | None:
-        if self.done == 0 or self.total == 0:
-            return None
-        return (time.monotonic() - self.started) / self.done * (self.total - self.done)
-
-
 class Linking:
     """Delivers the outbox and runs linkage jobs, one per study, in worker processes."""
 
     def __init__(self, instance: Instance, comparator: Comparator, workers: Workers) -> None:
         self._instance = instance
-        self._progress: dict[str, _Progress] = {}
+        self._progress: dict[str, Progress] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._workers = workers
+        self._carrying = Carrying(instance, comparator, workers)
         self._comparator = comparator
         self._delivery = asyncio.Lock()
         self._sources: dict[tuple[str, str], asyncio.Lock] = {}
@@ -248,7 +216,7 @@ class Linking:
 
     def describe(self, run: runs.RunRow) -> api.Run:
         """A run as a message, with its live progress."""
-        progress = self._progress.get(run.id, _Progress(stage=run.state))
+        progress = self._progress.get(run.id, Progress(stage=run.state))
         ended = run.state not in runs.OPEN
         return api.Run(
             run=run.id,
@@ -267,8 +235,17 @@ class Linking:
             error=run.error,
         )
 
+    async def plan(self, caller: Principal, study: str, mode: str) -> api.RunPlan:
+        """What a run would do, without starting one.
+
+        Raises:
+            NotFoundError: no such study, or none of whom rows are known.
+        """
+        await self.deliver()
+        return await self._carrying.plan(caller, study, mode)
+
     def _spawn(self, run: runs.RunRow, *, again: bool = False) -> None:
-        self._progress[run.id] = _Progress()
+        self._progress[run.id] = Progress()
         task = asyncio.create_task(self._mine(run, again))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -286,7 +263,8 @@ class Linking:
         """Run a job; whatever goes wrong ends the job with a code, never the service."""
         registrar = self._instance.registrar
         try:
-            await self._run(run)
+            await self._deliver(check=True)
+            await self._carrying.carry_out(run, self._progress[run.id])
         except asyncio.CancelledError:
             raise
         except runs.CancelledRun as cancelled:
@@ -299,83 +277,3 @@ class Linking:
             _log.error("run_failed", run=run.id, code=code, error_type=type(error).__name__)
             with contextlib.suppress(ConflictError):
                 await runs.step(registrar, run, "failed", error=code)
-
-    async def _run(self, run: runs.RunRow) -> None:
-        registrar = self._instance.registrar
-        progress = self._progress[run.id]
-        await self._deliver(check=True)
-        await runs.step(registrar, run, "comparing")
-        study = await registrar.db.read(lambda conn: studies.find(conn, run.study))
-        comparison = studies.parameters_hash(study)
-        last = await registrar.db.read(lambda conn: pairs.standing(conn, run.study))
-        order = WindowOrder(
-            study=run.study,
-            version=study.version,
-            window=run.window,
-            parameters_hash=comparison,
-            previous=last.link if last is not None else "",
-            full=run.mode == "full",
-        )
-        window = await self._compared(run, order, progress)
-        header = window.header
-        if header is None or (header.study, header.window) != (run.study, run.window):
-            raise InternalError("the comparator delivered another window", code="foreign_edges")
-        edges = await self._fetch(header)
-        try:
-            await self._checkpoint(run)
-            await runs.step(registrar, run, "deciding")
-            progress.begin("deciding", 1)
-            place = places.database(self._instance.config, "registrar")
-            left_out = await registrar.db.read(lambda conn: consent_study.left_out(registrar, conn, run.study))
-            with tempfile.TemporaryDirectory(dir=edges.parent, prefix=f"{run.study}-") as changes:
-                task = deciding.Task(run.study, edges, Path(changes), comparison, left_out, run.mode)
-                decided = await self._workers.compute(deciding.decide_study, place, task)
-                await applying.keep_edges(registrar, run, task.changes)
-            rows = {source.source: source.rows for source in window.sources}
-            await applying.apply(registrar, run, decided.with_rows(rows), header)
-        finally:
-            await asyncio.to_thread(edges.unlink, missing_ok=True)
-        progress.done = 1
-        await self._comparator.acknowledge(header)
-
-    async def _compared(self, run: runs.RunRow, order: WindowOrder, progress: _Progress) -> WindowState:
-        """Order a window and follow it until its edges lie ready.
-
-        Raises:
-            CancelledRun: it is not wanted any more. InternalError: the comparator could not.
-        """
-        window = await self._comparator.start_window(order)
-        progress.begin("comparing", window.total)
-        while window.state in ("running", "unknown"):
-            await self._checkpoint(run)
-            if window.state == "unknown":  # the comparator was restarted, and what it was at is gone
-                window = await self._comparator.start_window(order)
-            progress.done, progress.total = window.done, window.total
-            window = await self._comparator.window(run.study, run.window, _PATIENCE_SECONDS)
-        if window.state != "delivered":
-            raise InternalError("the comparator could not compare", code=window.code or "window_failed")
-        return window
-
-    async def _fetch(self, header: EdgesHeader) -> Path:
-        """The packed edges of a window as a file of the registrar's own, checked against their header.
-
-        Raises:
-            VerificationError: they are others.
-        """
-        folder = places.spool(self._instance.config, "registrar")
-        folder.mkdir(mode=0o700, exist_ok=True)
-        path = folder / f"{header.study}-{header.window}.edges"
-        digest, size = hashlib.sha256(), 0
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            async for part in self._comparator.edges(header):
-                digest.update(part)
-                size += len(part)
-                await asyncio.to_thread(file.write, part)
-        if digest.hexdigest() != header.sha256 or size != header.edges * EDGE_BYTES:
-            path.unlink()
-            raise VerificationError("the edges are not those that were announced", code="edges_damaged")
-        return path
-
-    async def _checkpoint(self, run: runs.RunRow) -> None:
-        await self._instance.registrar.db.read(lambda conn: runs.require_wanted(conn, run))

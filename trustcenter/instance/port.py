@@ -27,6 +27,7 @@ from trustcenter.messages.rooms import (
     Settled,
     StudyPhase,
     Told,
+    WindowEstimate,
     WindowOrder,
     WindowState,
 )
@@ -68,6 +69,10 @@ class Comparator(Protocol):
 
     async def start_window(self, order: WindowOrder) -> WindowState:
         """Have a window compared. One that is under way or delivered is described."""
+        ...
+
+    async def estimate(self, order: WindowOrder) -> WindowEstimate:
+        """What a window would compare; nothing is changed."""
         ...
 
     async def window(self, study: str, window: int, patience: float) -> WindowState:
@@ -138,6 +143,10 @@ class LocalComparator:
     async def start_window(self, order: WindowOrder) -> WindowState:
         """See `Comparator`."""
         return await self._windows.start(order)
+
+    async def estimate(self, order: WindowOrder) -> WindowEstimate:
+        """See `Comparator`."""
+        return await self._windows.estimate(order)
 
     async def window(self, study: str, window: int, patience: float) -> WindowState:
         """See `Comparator`."""

@@ -88,6 +88,10 @@ class RemoteComparator:
         """See `port.Comparator`."""
         return await self._call("POST", "/v1/peer/windows", order, rooms.WindowState)
 
+    async def estimate(self, order: rooms.WindowOrder) -> rooms.WindowEstimate:
+        """See `Comparator`."""
+        return await self._call("POST", "/v1/peer/windows/estimate", order, rooms.WindowEstimate)
+
     async def window(self, study: str, window: int, patience: float) -> rooms.WindowState:
         """See `port.Comparator`."""
         path = f"{_window(study, window)}?patience={int(patience)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -21,8 +21,11 @@ from .pairs import Changes, Key
 from .runs import RunRow, find, require_step, require_wanted
 
 
-async def keep_edges(context: Context, run: RunRow, folder: Path) -> None:
+async def keep_edges(context: Context, run: RunRow, folder: Path) -> AsyncIterator[tuple[int, int]]:
     """Write the edges that a run brought, in several transactions, so that others have their turn. Twice is harmless.
+
+    Yields:
+        After each transaction how many there were, and how many there are.
 
     Raises:
         ConflictError: the run has ended meanwhile. CancelledRun: it is not to be applied.
@@ -37,8 +40,10 @@ async def keep_edges(context: Context, run: RunRow, folder: Path) -> None:
 
         return effect
 
-    for start in changes.slices():
+    slices = changes.slices()
+    for done, start in enumerate(slices, 1):
         await context.db.write(slice_at(start))
+        yield done, len(slices)
 
 
 async def apply(context: Context, run: RunRow, decided: Decided, header: EdgesHeader) -> None:

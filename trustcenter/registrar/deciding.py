@@ -105,13 +105,7 @@ def decide_study(place: Location, task: Task) -> Decided:
         reader, edges = Reader(conn, setting, task.left_out), Edges()
         edges.add_fresh(table)
         seen = components.touched(conn, setting)
-        everything = (
-            before is None
-            or task.mode != "window"
-            or before.basis != basis
-            or (bool(seen) and not all(pair.frozen for pair in parameters.weights))
-            or _linked(conn, setting) > _GROWTH * before.records
-        )
+        everything = wants_everything(conn, task.study, task.comparison_hash, task.mode)
         found = None
         if not everything:
             component = components.Component(reader, edges, table, parameters)
@@ -127,6 +121,17 @@ def decide_study(place: Location, task: Task) -> Decided:
         sizes = _sizes(conn, setting, inside, reader.records)
     _keep(Changes(task.changes), found, reader.records)
     return _decide(setting, task, reader.records, found, inside, parameters, basis, everything, seen, sizes, len(table))
+
+
+def wants_everything(conn: Connection, study: str, comparison_hash: str, mode: str) -> bool:
+    """Whether a run has to decide all records, as far as can be told before its edges are there."""
+    setting, before = Setting.read(conn, study), standing(conn, study)
+    if before is None or mode != "window" or before.basis != _basis(setting, comparison_hash):
+        return True
+    ripe = all(pair.frozen for pair in _parameters(setting, before, anew=False).weights)
+    if not ripe and components.touched(conn, setting):
+        return True
+    return _linked(conn, setting) > _GROWTH * before.records
 
 
 def _basis(setting: Setting, comparison_hash: str) -> str:

@@ -87,6 +87,17 @@ def _row(values: tuple[object, ...]) -> RunRow:
     return RunRow(**{**run.__dict__, "counts": counts})
 
 
+def require_mode(mode: str) -> None:
+    """Check the mode of a run.
+
+    Raises:
+        UsageError_: there is no such mode.
+    """
+    if mode not in MODES:
+        hint = "one of " + ", ".join(MODES)
+        raise UsageError_("a run is of no such mode", code="unknown_mode", hint=hint, where="mode")
+
+
 async def create(context: Context, caller: Principal, request: str, study_name: str, mode: str = "window") -> RunRow:
     """Queue a run over what is live now.
 
@@ -102,10 +113,7 @@ async def create(context: Context, caller: Principal, request: str, study_name: 
         UsageError_: no such mode.
         ConflictError: a run of this study is under way, or fewer than two sites have mapped records.
     """
-    if mode not in MODES:
-        raise UsageError_(
-            "a run is of no such mode", code="unknown_mode", hint="one of " + ", ".join(MODES), where="mode"
-        )
+    require_mode(mode)
 
     def effect(conn: Connection) -> RunRow:
         study = studies.find(conn, study_name, caller)

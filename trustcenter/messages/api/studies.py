@@ -313,6 +313,18 @@ class Run(Message, frozen=True, kw_only=True):
     error: str | None
 
 
+class RunPlan(Message, frozen=True, kw_only=True):
+    """What a run would do now. The numbers of comparisons and seconds are estimates."""
+
+    study: Name
+    mode: str
+    rows: Count
+    fresh_rows: Count  # that no applied run has compared
+    comparisons: Count
+    everything: bool  # whether all records would be decided
+    seconds: float  # on two free cores
+
+
 class Runs(Message, frozen=True, kw_only=True):
     """The runs of a study, newest first."""
 
