@@ -31,6 +31,11 @@ class Party:
         return self.home / "site.key"
 
     @property
+    def key(self) -> Path:
+        """The key that others seal to, and whose card it publishes."""
+        return self.home / "own.key"
+
+    @property
     def secret(self) -> Path:
         """Its copy of the study secret."""
         return self.home / "study.secret"

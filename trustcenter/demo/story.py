@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import outcome, program
+from .agreeing import agree
 from .party import Party
 from .program import call, call_all
 from .report import Story
@@ -49,6 +50,9 @@ def play(base: Path, *, records: int, seed: str, story: Story) -> dict[str, Any]
 
         story.chapter("Onboarding: three sites, two approvers, an auditor, a data recipient, a study")
         _onboard(base, center, operator, parties, study_desk, story)
+
+        story.chapter("The sites agree on a study secret, which the centre carries and cannot open")
+        agree(STUDY, parties, story)
 
         story.chapter("Pseudonyms over HTTPS: every site replaces its hospital ids in its own domain")
         figures["pseudonyms_per_second"] = _pseudonymize(parties, story)
@@ -144,15 +148,6 @@ def _onboard(base: Path, center: Path, operator: Path, parties: list[Party], stu
     )
     story.command("operator", *arguments)
     call(*arguments, *connect)
-    # The sites agree on the study secret among themselves; the lead site makes it, the centre never sees it.
-    lead = parties[0]
-    story.command(lead.name, "linkage", "secret", "--study", STUDY, "-o", lead.secret)
-    call("linkage", "secret", "--study", STUDY, "-o", lead.secret)
-    for party in parties[1:]:
-        party.secret.touch(mode=0o600)
-        party.secret.write_bytes(lead.secret.read_bytes())
-    call_all([("linkage", "secret", "--site-key", "-o", party.site_key) for party in parties])
-    story.tell("the lead site hands the study secret to the other sites; every site makes a site key of its own")
 
 
 def _passphrase(path: Path) -> Command:
