@@ -126,11 +126,12 @@ def _scan(conn: Connection) -> tuple[int, list[_Range], int]:
     (size,) = conn.execute("SELECT size FROM audit_head").fetchone()
     end = min(size // BLOCK, start + _STEP)
     ranges: dict[tuple[str, int, int], tuple[int, int]] = {}
-    for seq, leaf in _leaves(conn, start * BLOCK, end * BLOCK):
-        issue = _issue(bytes(leaf))
-        if issue is None or not issue.count:
-            continue
-        place = issue.domain, issue.epoch, seq // BLOCK
-        first, past = ranges.get(place, (issue.first, 0))
-        ranges[place] = min(first, issue.first), max(past, issue.first + issue.count)
+    for block in range(start, end):
+        for _, leaf in _leaves(conn, block * BLOCK, (block + 1) * BLOCK):
+            issue = _issue(bytes(leaf))
+            if issue is None or not issue.count:
+                continue
+            place = issue.domain, issue.epoch, block
+            first, past = ranges.get(place, (issue.first, 0))
+            ranges[place] = min(first, issue.first), max(past, issue.first + issue.count)
     return start, [(*place, *span) for place, span in ranges.items()], end - start

@@ -31,6 +31,7 @@ MIGRATIONS: Final = (
         """,
     ),
 )
+_PART: Final = 10_000  # entries
 
 
 async def set_rule(context: Context, caller: Principal, request: str, body: api.RetentionSet) -> api.RetentionRules:
@@ -130,8 +131,12 @@ def _entries(context: Context, conn: Connection, rule: api.RetentionRule, before
     start = context.log.first_from(conn, day_start(rule.deleted_before)) if rule.deleted_before else 0
     end = context.log.first_from(conn, day_start(before))
     wanted = matcher(Selection(events=(rule.event,)))
-    rows = conn.execute("SELECT leaf FROM audit_entry WHERE seq >= ? AND seq < ?", (start, end))
-    return sum(wanted(bytes(leaf)) for (leaf,) in rows)
+    count = 0
+    for first in range(start, end, _PART):  # in parts, so that no store holds all of them in memory
+        part = (first, min(first + _PART, end))
+        rows = conn.execute("SELECT leaf FROM audit_entry WHERE seq >= ? AND seq < ?", part)
+        count += sum(wanted(bytes(leaf)) for (leaf,) in rows)
+    return count
 
 
 def _decisions(context: Context, conn: Connection, before: str) -> int:
