@@ -10,11 +10,8 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from keys.errors import SignatureError
 from keys.personal import verify_ed25519
@@ -29,30 +26,8 @@ from . import consent_gate, issue, ledger, outbox, own_duplicates, pairs, studie
 from .batches import Batch
 from .context import Context
 from .domains import DomainRow
+from .map_entries import REF_BYTES, Entries, parse_entries, require_strictly_sorted
 from .studies import StudyRow
-
-NUMBER_BYTES = 16
-REF_BYTES = 16
-_HEADER = NUMBER_BYTES + 1
-DECOY = 1
-
-
-def _require_strictly_sorted(numbers: Sequence[bytes]) -> None:
-    for position in range(1, len(numbers)):
-        if numbers[position - 1] == numbers[position]:
-            raise UsageError_(
-                "a record number occurs twice in one upload",
-                code="duplicate_record_number",
-                hint="one person is one record of a source: deduplicate at the site first",
-                where=f"record {position + 1}",
-            )
-        if numbers[position - 1] > numbers[position]:
-            raise UsageError_(
-                "record numbers must be sorted",
-                code="not_sorted",
-                hint="sort them before sending: file order would tie them to hospital ids",
-                where=f"record {position + 1}",
-            )
 
 
 async def register(
@@ -72,7 +47,7 @@ async def register(
             hint=f"send at most {context.limits.batch_items} at a time",
         )
     values = [bytes.fromhex(number) for number in body.record_numbers]
-    _require_strictly_sorted(values)
+    require_strictly_sorted(values)
 
     def look(conn: Connection) -> DomainRow:
         study = studies.find(conn, study_name, caller)
@@ -109,41 +84,6 @@ async def register(
     for place, string in zip(batch.good, await issue.strings_of(context, domain, issued), strict=True):
         answer[place] = string
     return api.RegisterAnswer(pseudonyms=answer, key_version=issued.version, errors=batch.errors)
-
-
-@dataclass(frozen=True)
-class _Entries:
-    """A parsed map: record numbers (n), decoy flags (n) and refs (n, P, 16)."""
-
-    numbers: list[bytes]
-    decoys: list[int]
-    refs: NDArray[np.uint8]
-
-
-def parse_entries(packed: bytes, passes: int) -> _Entries:
-    """Unpack the entries of a map.
-
-    Raises:
-        UsageError_: wrong length, unsorted or repeated record numbers or refs, unknown flags.
-    """
-    width = _HEADER + passes * REF_BYTES
-    if len(packed) == 0 or len(packed) % width:
-        raise UsageError_(
-            "the map's length does not fit the number of passes of this study",
-            code="malformed_map",
-            hint="every record has exactly one ref per pass; make the map with trustcenter study upload",
-        )
-    table = np.frombuffer(packed, dtype=np.uint8).reshape(-1, width)
-    numbers = [row.tobytes() for row in table[:, :NUMBER_BYTES]]
-    _require_strictly_sorted(numbers)
-    flags = table[:, NUMBER_BYTES]
-    if bool((flags > DECOY).any()):
-        raise UsageError_(
-            "the map has an unknown flag",
-            code="malformed_map",
-            where=f"record {int((flags > 1).argmax()) + 1}",
-        )
-    return _Entries(numbers, flags.tolist(), table[:, _HEADER:].reshape(len(table), passes, REF_BYTES))
 
 
 def _check_receipt(context: Context, receipt: Receipt, study: StudyRow, caller: Principal) -> None:
@@ -264,7 +204,7 @@ def _apply_refs(
     study: StudyRow,
     domain: DomainRow,
     serials: Sequence[int],
-    entries: _Entries,
+    entries: Entries,
     receipt: Receipt,
 ) -> list[bytes]:
     """Check the refs against receipt and store, then make them current; returns the refs they replace.
