@@ -65,18 +65,18 @@ def expected_rates(decision: Decision, sources: NDArray[np.int32], densities: De
         densities: with which was decided.
     """
     sizes = np.bincount(sources).tolist()
-    key = pair_of_sources(decision.pairs, sources, len(sizes))
+    cell = pair_of_sources(decision.pairs, sources, len(sizes)) * np.int32(len(Class)) + decision.cls
+    cells = len(sizes) ** 2 * len(Class)
+    counts = np.bincount(cell, minlength=cells).reshape(-1, len(Class))
+    sums = np.bincount(cell, weights=decision.posterior, minlength=cells).reshape(-1, len(Class))
     found = []
     for weights in decision.weights:
         x, y = weights.sources
-        inside = key == x * len(sizes) + y
-        cls, posterior = decision.cls[inside], decision.posterior[inside]
-        chosen = [cls == c for c in (Class.MATCH, Class.POSSIBLE, Class.NON_MATCH)]
-        same = [float(posterior[part].sum()) for part in chosen]
-        pairs = [int(part.sum()) for part in chosen]
+        apart, possible, match = counts[x * len(sizes) + y].tolist()
+        same = sums[x * len(sizes) + y].tolist()
         unseen = sum(same) * _unseen(weights.fitted.won, densities.unseen)
-        rest = sizes[x] * sizes[y] - len(cls)
-        found.append(Expected((x, y), (pairs[0], pairs[1], pairs[2], rest), (same[0], same[1], same[2], unseen)))
+        rest = sizes[x] * sizes[y] - match - possible - apart
+        found.append(Expected((x, y), (match, possible, apart, rest), (same[2], same[1], same[0], unseen)))
     return found
 
 
