@@ -52,15 +52,7 @@ def make(context: Context, domain: DomainRow, found: Rotation, part: Part) -> Ma
 
 def write(context: Context, conn: Connection, domain: DomainRow, made: Made) -> None:
     """Put new tags and boxes in the place of those that were read, wherever these still stand."""
-    part = made.part
-    if part.table == ORIGINALS:
-        query = "SELECT serial, sealed FROM entry WHERE domain = ? AND tag IS NOT NULL AND serial IN {values}"
-        now = dict(select_in(conn, query, (domain.id,), sorted(part.serials)))
-        places = [at for at, serial in enumerate(part.serials) if now.get(serial) == part.boxes[at]]
-    else:
-        places = list(range(len(part.serials)))  # the statement compares
-    picked = [made.boxes[at] for at in places]
-    _replace(context, conn, domain, part.pick(places), [made.tags[at] for at in places], picked)
+    _replace(context, conn, domain, made.part, made.tags, made.boxes)
 
 
 def _replace(
@@ -71,24 +63,24 @@ def _replace(
     tags: Sequence[bytes],
     boxes: Sequence[bytes | None],
 ) -> None:
-    if not part.serials:
-        return
+    rows = list(zip(part.serials, part.boxes, tags, boxes, part.tags, strict=True))
     if part.table != ORIGINALS:
         conn.executemany(
             "UPDATE stored_string SET tag = ?, sealed = ? WHERE domain = ? AND tag = ? AND (sealed = ? OR ? = 0)",
-            [
-                (tag, box, domain.id, old, before, int(before is not None))
-                for tag, box, old, before in zip(tags, boxes, part.tags, part.boxes, strict=True)
-            ],
+            [(tag, box, domain.id, old, before, int(before is not None)) for _, before, tag, box, old in rows],
         )
         return
-    moves = zip(part.tags, tags, part.serials, part.idx, strict=True)
-    context.tags.move(conn, domain.id, [(old, new, serial) for old, new, serial, idx in moves if idx == 0])
+    query = "SELECT serial, sealed FROM entry WHERE domain = ? AND tag IS NOT NULL AND serial IN {values}"
+    now = dict(select_in(conn, query, (domain.id,), sorted(part.serials)))
+    rows = [row for row in rows if row[0] in now and now[row[0]] == row[1]]
     conn.executemany(
         "UPDATE entry SET tag = ?, sealed = ? WHERE domain = ? AND serial = ?",
-        [(tag, box, domain.id, serial) for tag, box, serial in zip(tags, boxes, part.serials, strict=True)],
+        [(tag, box, domain.id, serial) for serial, _, tag, box, _ in rows],
     )
-    _consent(conn, domain, dict(zip(part.tags, tags, strict=True)))
+    idx = dict(zip(part.serials, part.idx, strict=True))
+    changed = [(old, tag, serial) for serial, _, tag, _, old in rows]
+    context.tags.move(conn, domain.id, [change for change in changed if idx[change[2]] == 0])
+    _consent(conn, domain, {old: tag for old, tag, _ in changed})
 
 
 def _consent(conn: Connection, domain: DomainRow, tags: Mapping[bytes, bytes]) -> None:

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trustcenter.store import Connection, insert, select_in
+
+_MOVED: Final = 100  # rows in one statement
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,14 @@ class TagIndex:
 
     def move(self, conn: Connection, domain: int, changes: Sequence[tuple[bytes, bytes, int]]) -> None:
         """Let rows (old tag, new tag, serial) be found by other tags, which the caller gives to the rows themselves."""
-        old = sorted((self.key(before), domain, serial) for before, _, serial in changes)  # neighbours share pages
-        for table in ("tag_main", "tag_recent"):
-            conn.executemany(f"DELETE FROM {table} WHERE key = ? AND domain = ? AND serial = ?", old)  # noqa: S608
+        for start in range(0, len(changes), _MOVED):
+            some = changes[start : start + _MOVED]
+            keys, serials = [self.key(before) for before, _, _ in some], [serial for *_, serial in some]
+            marks = ",".join("?" * len(some))
+            for table in ("tag_main", "tag_recent"):
+                # Of two rows with one key only one is in the table: whichever it is, both are here.
+                query = f"DELETE FROM {table} WHERE key IN ({marks}) AND domain = ? AND serial IN ({marks})"  # noqa: S608
+                conn.execute(query, (*keys, domain, *serials))
         if conn.execute("SELECT 1 FROM tag_clash LIMIT 1").fetchone() is not None:
             conn.executemany(
                 "DELETE FROM tag_clash WHERE domain = ? AND tag = ? AND serial = ?",
