@@ -148,6 +148,11 @@ def test_changes_reach_the_recipient_only_and_withdrawals_are_acknowledged(
         "unknown_recipient"
     )
 
+    pair = {"record_number": numbers["north"]["5"], "successor": numbers["north"]["6"]}
+    assert world["north"]("POST", f"/v1/studies/{study}/duplicates", {"duplicates": [pair]}).json == {"superseded": 1}
+    found = world["operator"]("GET", f"/v1/studies/{study}/changes?recipient=dms&since=0").json
+    assert [(b["number"], b["merged"], b["moved"]) for b in found["batches"]] == [(1, 1, 1), (2, 0, 0), (3, 1, 0)]
+
     sealed = [changes.SealedBatch(number=b["number"], sealed=_bytes(b["sealed"])) for b in found["batches"]]
     opened = _open(tmp_path / "changes.sealed", sealed, recipient_key, study)
     after = changes.apply(before, opened.changes)
@@ -155,9 +160,12 @@ def test_changes_reach_the_recipient_only_and_withdrawals_are_acknowledged(
     assert now[of["north"]["0"]] == now[of["south"]["80"]]
     assert now[of["north"]["40"]] != now[of["south"]["40"]]
     assert gone not in now
+    assert now[of["north"]["5"]] == now[of["north"]["6"]]
     assert changes.apply(after, opened.changes) == after  # again, nothing changes
-    # The map of a new release says the same.
-    assert persons(opened_map(world, recipient_key, study, release(world, study))) == now
+    # The map of a new release says the same, but for the record that another stands for.
+    assert persons(opened_map(world, recipient_key, study, release(world, study))) == {
+        pseudonym: person for pseudonym, person in now.items() if pseudonym != of["north"]["5"]
+    }
     with pytest.raises(VerificationError, match="missing"):
         _open(tmp_path / "gap.sealed", sealed[::-1], recipient_key, study)
 
@@ -175,7 +183,7 @@ def test_changes_reach_the_recipient_only_and_withdrawals_are_acknowledged(
     assert last["acknowledged"] is not None
     # The centre keeps nothing of it that could be read.
     with stored(world.live.dir, "registrar") as conn:
-        assert conn.execute("SELECT count(*) FROM released_record WHERE study = ?", (study,)).fetchone()[0] == 119
+        assert conn.execute("SELECT count(*) FROM released_record WHERE study = ?", (study,)).fetchone()[0] == 118
 
 
 def _bytes(text: str) -> bytes:

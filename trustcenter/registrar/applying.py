@@ -73,10 +73,10 @@ async def apply(context: Context, run: RunRow, decided: Decided, header: EdgesHe
         late = consent_study.left_out(context, conn, run.study) - decided.left_out
         left_out = decided.left_out | late
         consent_study.unlink(conn, run.id, left_out, late)
-        release_changes.after_run(context, conn, run.study)
         looked_at = None if decided.everything else {*decided.records, *decided.left}
         clearing_tasks.take_over(context, conn, run.study, run.id, study.settings.clearing, looked_at)
         unmet = clearing_tasks.note_unmet(conn, run.study, decided.unmet, looked_at)
+        release_changes.after_run(context, conn, run.study, None if looked_at is None else looked_at | left_out)
         counts = msgspec.structs.replace(decided.counts, unmet=unmet)
         _settle(conn, run, decided, header)
         conn.execute(

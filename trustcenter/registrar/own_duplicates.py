@@ -18,7 +18,7 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import Retire
 from trustcenter.store import Connection, Migration, select_in
 
-from . import clearing_tasks, issue, outbox, studies
+from . import clearing_tasks, issue, outbox, release_changes, studies
 from . import pairs as pairs_kept
 from .context import Context
 from .domains import DomainRow
@@ -156,6 +156,8 @@ def _supersede(context: Context, conn: Connection, domain: DomainRow, new: Mappi
     conn.executemany(
         "INSERT INTO successor VALUES (?,?,?,?)", [(domain.id, serial, end, day) for serial, end in new.items()]
     )
+    assert domain.study is not None
+    release_changes.after_duplicates(context, conn, domain.study, domain.id, list(new))
     return refs
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
 from keys import hybrid
@@ -79,30 +79,61 @@ def forget_study(conn: Connection, study: str) -> None:
     conn.execute("DELETE FROM change_batch WHERE study = ?", (study,))
 
 
-def after_run(context: Context, conn: Connection, study: str) -> None:
-    """Tell every recipient of a released map what a run that was just applied did to it. In the run's transaction."""
+def after_run(context: Context, conn: Connection, study: str, looked_at: Set[Record] | None) -> None:
+    """Tell every recipient of a released map what a run that was just applied did to it. In the run's transaction.
+
+    Args:
+        context: the registrar.
+        conn: of the writing transaction.
+        study: its name.
+        looked_at: records whose person may be another now; None: all.
+    """
     for recipient in _recipients(conn, study):
-        _after_run(context, conn, study, recipient)
+        _compare(context, conn, study, recipient, _changed(conn, study, recipient, looked_at))
 
 
-def _after_run(context: Context, conn: Connection, study: str, recipient: str) -> None:
+def after_duplicates(context: Context, conn: Connection, study: str, domain: int, serials: Sequence[int]) -> None:
+    """Tell recipients of records that their site declared duplicates. In the transaction of the declaration."""
+    after_run(context, conn, study, {(domain, serial) for serial in serials})
+
+
+_Changed = list[tuple[int, int, bytes, bytes | None]]  # domain, serial, person before and now
+
+
+def _changed(conn: Connection, study: str, recipient: str, looked_at: Set[Record] | None) -> _Changed:
+    """Records of a recipient's map that have another person now, or none."""
     # A record that its site declared a duplicate stands where its successor does. One that has no person and no
     # successor is in nobody's map any more: its consent has lapsed. A successor without a person yet is waited for.
-    changed = conn.execute(
-        "SELECT s.domain, s.serial, s.person, CASE WHEN x.serial IS NULL THEN r.person ELSE n.person END, x.serial"
+    query = (
+        "SELECT s.domain, s.serial, s.person, CASE WHEN x.serial IS NULL THEN r.person ELSE n.person END"
         " FROM released_record s"
         " LEFT JOIN record r ON r.domain = s.domain AND r.serial = s.serial"
         " LEFT JOIN successor x ON x.domain = s.domain AND x.serial = s.serial"
         " LEFT JOIN record n ON n.domain = x.domain AND n.serial = x.successor"
         " WHERE s.study = ? AND s.recipient = ?"
         " AND ((x.serial IS NULL AND (r.person IS NULL OR r.person <> s.person))"
-        "  OR (n.person IS NOT NULL AND n.person <> s.person)) ORDER BY s.domain, s.serial",
-        (study, recipient),
-    ).fetchall()
+        "  OR (n.person IS NOT NULL AND n.person <> s.person))"
+    )
+    if looked_at is None:
+        found = conn.execute(query, (study, recipient)).fetchall()
+    else:
+        found = []
+        of: dict[int, list[int]] = defaultdict(list)
+        for domain, serial in looked_at:
+            of[domain].append(serial)
+        for domain, serials in of.items():
+            for column in ("s.serial", "x.successor"):
+                part = f"{query} AND s.domain = ? AND {column} IN {{values}}"
+                found.extend(select_in(conn, part, (study, recipient, domain), serials))
+    rows = {(d, s): (bytes(old), None if new is None else bytes(new)) for d, s, old, new in found}
+    return [(d, s, old, new) for (d, s), (old, new) in sorted(rows.items())]
+
+
+def _compare(context: Context, conn: Connection, study: str, recipient: str, changed: _Changed) -> None:
     if not changed:
         return
-    moved = [(d, s, bytes(old), bytes(new)) for d, s, old, new, _ in changed if new is not None]
-    gone = [(d, s, bytes(old)) for d, s, old, new, _ in changed if new is None]
+    moved = [(d, s, old, new) for d, s, old, new in changed if new is not None]
+    gone = [(d, s, old) for d, s, old, new in changed if new is None]
     conn.executemany(
         "UPDATE released_record SET person = ? WHERE study = ? AND recipient = ? AND domain = ? AND serial = ?",
         [(new, study, recipient, d, s) for d, s, _, new in moved],
