@@ -134,7 +134,7 @@ def check_study(
         raise ConflictError(
             "the study secret was made for another study or version",
             code="wrong_study_secret",
-            hint="ask the lead site for the secret of this version, and compare fingerprints",
+            hint="fetch the secret of this version from the lead site: trustcenter study secret fetch",
         )
     if SEPARATIONS.index(study.separation) < SEPARATIONS.index(require_separation):
         raise PolicyError(
