@@ -60,6 +60,8 @@ def test_the_tutorial_of_a_week_runs(cli: Cli, live: Any, tmp_path: Path, monkey
             said["TASK"] = re.findall("[0-9a-f]{32}", done.out)[0]
         if "--recipient dms" in before and "release" in before:
             said["RELEASE"] = re.findall("[0-9a-f]{32}", done.out)[0]
+        if "state hearts frozen" in before:
+            _renew(cli, tmp_path)
     uploads = [text for command, text in printed if " upload " in command]
     assert len(uploads) == 7
     assert "holds all of this already" in uploads[-1]  # a lost machine goes on
@@ -75,3 +77,20 @@ def test_the_tutorial_of_a_week_runs(cli: Cli, live: Any, tmp_path: Path, monkey
     assert "merged" in kinds or "moved" in kinds  # what the steward decided
     assert len(table(tmp_path / "joinmap-2.csv")) == len(table(tmp_path / "joinmap.csv")) - 1
     assert re.search(r"purged +20", printed[-1][1])
+
+
+def _renew(cli: Cli, folder: Path) -> None:
+    """Before the study ends: a new version, with other settings, that one site has not sent anything under yet."""
+    renewed = ("study", "renew", "hearts", "--to", "2", "--reason", "member_removed", "--remove", "practice", "--yes")
+    assert cli(*renewed, "--doubtful", "0.9", "0.1").code != 0
+    done = cli(*renewed, "--doubtful", "0.1", "0.9", "--clearing", "double", "--json")
+    assert done.code == 0, done.err
+    listed = cli("study", "versions", "hearts", "--json").json
+    assert [(v["version"], v["settings"]["clearing"], v["settings"]["upper"]) for v in listed["versions"]] == [
+        (2, "double", 0.9),
+        (1, "single", 0.95),
+    ]
+    assert all(s["dormant"] > 0 == s["current"] + s["older"] for s in listed["sources"])
+    mine = cli("study", "versions", "hearts", "--connect", folder / "south.toml")
+    assert "practice" not in mine.out
+    assert "member_removed" in mine.out

@@ -24,6 +24,13 @@ _VERSIONS = ("version", "created", "reason", "linkable_until", "ended")
     metavar="YYYY-MM-DD",
     help="Last day on which rows of the old version are compared. Without it they are retired at once.",
 )
+@click.option(
+    "--doubtful",
+    type=(click.FloatRange(0, 1, True, True), click.FloatRange(0, 1, True, True)),
+    metavar="LOW HIGH",
+    help="Other bounds of doubtful pairs.",
+)
+@click.option("--clearing", type=click.Choice(("none", "single", "double")), help="Another mode of clearing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @connect_option
@@ -33,6 +40,8 @@ def renew(
     reason: Literal["member_removed", "secret_compromised", "scheduled"],
     remove: tuple[str, ...],
     linkable_until: str | None,
+    doubtful: tuple[float, float] | None,
+    clearing: Literal["none", "single", "double"] | None,
     yes: bool,
     as_json: bool,
     connect: Path | None,
@@ -41,16 +50,30 @@ def renew(
 
     Record numbers, pseudonyms and persons stay; every site encodes and uploads again. Rows of the old version stay
     linkable until the day you name. A record that is not sent again by then keeps its person, but is compared no more:
-    `study versions` counts those.
+    `study versions` counts those. Settings go on as they were, but for those that you give.
 
     Example:
       trustcenter study renew sepsis --to 2 --reason member_removed --remove uk-ost --linkable-until 2027-03-31
     """
-    from trustcenter.messages.api import StudyRenew
+    import msgspec
+
+    from trustcenter.client import TrustCenter
+    from trustcenter.messages.api import Study, StudyRenew
 
     confirm(f"{study} gets version {version}; all of its sites need a new study secret.", study, yes=yes)
-    wanted = StudyRenew(version=version, reason=reason, remove=list(remove), linkable_until=linkable_until)
-    made = call(connect, lambda center: center.renew_study(study, wanted))
+
+    async def job(center: TrustCenter) -> Study:
+        settings = None
+        if doubtful is not None or clearing is not None:
+            now = (await center.study(study)).settings
+            lower, upper = doubtful or (now.lower, now.upper)
+            settings = msgspec.structs.replace(now, lower=lower, upper=upper, clearing=clearing or now.clearing)
+        wanted = StudyRenew(
+            version=version, reason=reason, remove=list(remove), linkable_until=linkable_until, settings=settings
+        )
+        return await center.renew_study(study, wanted)
+
+    made = call(connect, job)
     output.item(made, ("name", "version", "state"), as_json=as_json)
     output.hint("the lead site makes and shares the secret of this version next: trustcenter study secret --help")
 
