@@ -18,6 +18,7 @@ from raw_support import Raw
 from test_service_study import SCHEMA, Source
 from tests_support import ON_POSTGRES, everything, run_cli, stored
 
+from keys.personal import PersonalKey
 from trustcenter.client import RemoteError, TrustCenter
 from trustcenter.client.connection import Connection
 from trustcenter.errors import PolicyError, TrustCenterError, VerificationError
@@ -227,3 +228,18 @@ def test_doctor_names_the_separation(apart: Apart) -> None:
     checked = run_cli("doctor", apart.rooms["comparator"].dir)
     assert checked.returncode == 0, checked.stdout
     assert "operator declared, comparator only; paired with a registrar" in checked.stdout
+
+
+def test_each_room_keeps_what_sites_cosigned_of_its_own_log(apart: Apart, tmp_path: Path) -> None:
+    connect, key = tmp_path / "north.toml", tmp_path / "north.key"
+    apart.sites["north"].save(connect)
+    PersonalKey.generate().save(key)
+    made = run_cli("audit", "cosign", "--key", key, "--connect", connect)
+    assert made.returncode == 0, made.stderr
+    for room in ROOMS:
+        vkey = run_cli("audit", "witness-key", room, "--key", key, "--connect", connect).stdout.strip()
+        shown = run_cli("audit", "cosigned", room, "--witness", vkey, "--connect", connect)
+        assert shown.returncode == 0, shown.stderr
+        assert "site/north" in shown.stdout
+        with stored(apart.rooms[room].dir, room) as conn:
+            assert conn.execute("SELECT room, site FROM audit_cosignature").fetchall() == [(room, "north")]

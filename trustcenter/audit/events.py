@@ -195,6 +195,7 @@ COMPARATOR_EVENTS: Final = frozenset(
         Event.WINDOW_DELIVER,
         Event.LOG_EXPORT,
         Event.LOG_CHECKPOINT,
+        Event.LOG_COSIGN,
         Event.REQUEST_REFUSED,
         Event.SITE_REFUSED,
         Event.STAFF_REFUSED,

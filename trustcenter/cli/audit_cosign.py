@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,7 +23,9 @@ from .options import (
 
 if TYPE_CHECKING:
     from trustcenter.audit import Key, Witnesses
+    from trustcenter.client import TrustCenter
 
+T = TypeVar("T")
 _ROOM = click.Choice(["registrar", "comparator"])
 
 
@@ -58,13 +62,15 @@ def demanded(witnesses: tuple[str, ...], quorum: int | None) -> Witnesses:
 
 
 @click.command("witness-key")
+@click.argument("room", type=_ROOM, default="registrar")
 @click.option("--key", type=PATH, required=True, metavar="FILE", help="The site's key: trustcenter staff keygen.")
 @click.option("--key-passphrase-file", type=PATH, metavar="FILE", help="File with the passphrase of that key.")
 @connect_option
-def witness_key(key: Path, key_passphrase_file: Path | None, connect: Path | None) -> None:
+def witness_key(room: str, key: Path, key_passphrase_file: Path | None, connect: Path | None) -> None:
     """Print the verifier key with which others check this site's cosignatures (site).
 
-    Give it to auditors and to other sites yourself, not through the centre: they demand it with --witness.
+    Give it to auditors and to other sites yourself, not through the centre: they demand it with --witness. Where the
+    rooms are apart, each of them has its own: name the room.
 
     Example:
       trustcenter staff keygen --no-passphrase -o north.witness.key
@@ -77,7 +83,7 @@ def witness_key(key: Path, key_passphrase_file: Path | None, connect: Path | Non
     from .secret_input import personal_key
 
     own = personal_key(key, key_passphrase_file)
-    origin = claimed(call(connect, lambda center: center.audit_checkpoint("registrar"))).origin
+    origin = claimed(_at(connect, room, lambda center: center.audit_checkpoint(room))).origin
     vkey = made(origin, connection(connect).caller, own.public_bytes).vkey
     click.echo(vkey)
     output.note(f"fingerprint {fingerprint(vkey)}: read it to those who will demand it")
@@ -110,8 +116,9 @@ def cosign(
     path, mark = connect, found.log_key
     made = []
     for room in rooms or ROOMS:
-        head, witness = call(
+        head, witness = _at(
             connect,
+            room,
             lambda center, room=room: cosign_head(  # type: ignore[misc]
                 center,
                 room,
@@ -163,7 +170,9 @@ def cosigned(
     from trustcenter.client.files import replacing, require_writable
 
     wanted = demanded(witnesses, quorum)
-    shown, seen = call(connect, lambda center: require(center, room, wanted.keys, wanted.quorum, days, fingerprint))
+    shown, seen = _at(
+        connect, room, lambda center: require(center, room, wanted.keys, wanted.quorum, days, fingerprint)
+    )
     if target is not None:
         target.mkdir(parents=True, exist_ok=True)
         for head in shown.heads:
@@ -186,6 +195,20 @@ def cosigned(
         output.note(f"{wanted.quorum} of the named witnesses saw the first {agreed(seen, wanted.quorum)} entries")
     else:
         output.hint("give --witness KEY, from the site: without it the centre could have cosigned in its name")
+
+
+def _at(connect: Path | None, room: str, job: Callable[[TrustCenter], Coroutine[Any, Any, T]]) -> T:
+    """Run a job where the log of a room is: at the comparator's own address if the rooms are apart."""
+    found = connection(connect)
+    if room != "comparator" or found.comparator is None:
+        return call(connect, job)
+    from trustcenter.client import TrustCenter
+
+    async def run() -> T:
+        async with TrustCenter(found.rows) as center:
+            return await job(center)
+
+    return asyncio.run(run())
 
 
 def _time(seconds: int) -> str:

@@ -19,7 +19,7 @@ _COMPARATOR: Final = frozenset(
         *("issueStaffToken", "listStaffTokens", "revokeStaffToken"),
         *("bindStaffCertificate", "listStaffCertificates", "revokeStaffCertificate"),
         *("openUpload", "putChunk", "completeUpload", "signedParameters"),
-        *("auditCheckpoint", "auditInclusion", "auditConsistency", "auditExport"),
+        *("auditCheckpoint", "auditInclusion", "auditConsistency", "auditExport", "auditCosign", "auditCosigned"),
     }
 )
 _ROWS: Final = frozenset({"openUpload", "putChunk", "completeUpload"})

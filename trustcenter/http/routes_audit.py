@@ -85,15 +85,14 @@ def _within(proof: Callable[[Connection], T], conn: Connection) -> T:
 async def cosign(call: Call) -> Answer:
     db, log = _room(call)
     body: api.Cosignature = call.body
-    head = await db.read(
-        lambda conn: cosignatures.checked(conn, log, call.principal.name, body, call.instance.registrar.clock())
-    )
-    return await cosignatures.keep(call.instance.registrar, call.principal, call.request_id, log.room, head)
+    gate, site = call.instance.gate, call.principal.name
+    head = await db.read(lambda conn: cosignatures.checked(conn, log, site, body, gate.clock()))
+    return await cosignatures.keep(gate.db, gate.audit, site, call.request_id, log.room, head)
 
 
 async def cosigned(call: Call) -> Answer:
     _, log = _room(call)
-    return await call.instance.registrar.db.read(lambda conn: cosignatures.heads(conn, log))
+    return await call.instance.gate.db.read(lambda conn: cosignatures.heads(conn, log))
 
 
 async def export(call: Call) -> Answer:

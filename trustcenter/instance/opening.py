@@ -24,6 +24,7 @@ from trustcenter.registrar import (
     closing,
     closing_proposals,
     consent_store,
+    cosignatures,
     enrolment,
     grants,
     linkage_log,
@@ -77,6 +78,7 @@ COMPARATOR_MIGRATIONS = (
     *deliveries.MIGRATIONS,
     *comparator_ledger.MIGRATIONS,
     *compare.MIGRATIONS,
+    *cosignatures.MIGRATIONS,
     fence.COMPARATOR_MIGRATION,
 )
 

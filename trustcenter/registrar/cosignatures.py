@@ -6,18 +6,16 @@ head of each site is enough: it binds all before it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from trustcenter.audit import AuditLog, Event, fingerprint
 from trustcenter.audit.cosign import cosigned_by, merged, only, parse_witness, witness_name
 from trustcenter.audit.note import parse_checkpoint, parse_note
-from trustcenter.auth import Principal
 from trustcenter.errors import ConflictError, PolicyError, VerificationError
 from trustcenter.messages import api
-from trustcenter.store import Connection, Migration
-
-from .context import Context
+from trustcenter.store import Connection, Database, Migration
 
 MIGRATIONS: Final = (
     Migration(
@@ -72,8 +70,18 @@ def checked(conn: Connection, log: AuditLog, site: str, body: api.Cosignature, n
     return Head(size, only(body.note, [log.chain(conn).at(size), witness]), witness.vkey)
 
 
-async def keep(context: Context, caller: Principal, request: str, room: str, head: Head) -> api.CosignedHead:
+async def keep(
+    db: Database, audit: Callable[..., int], site: str, request: str, room: str, head: Head
+) -> api.CosignedHead:
     """Keep what a site has cosigned instead of what it cosigned before.
+
+    Args:
+        db: of the room that lets sites in.
+        audit: appends to that room's log; takes connection, event, who, request and fields.
+        site: who has cosigned.
+        request: its id.
+        room: whose log it is.
+        head: as checked.
 
     Raises:
         ConflictError: a larger head of the same log is kept.
@@ -81,7 +89,7 @@ async def keep(context: Context, caller: Principal, request: str, room: str, hea
 
     def effect(conn: Connection) -> api.CosignedHead:
         before = conn.execute(
-            "SELECT size, note FROM audit_cosignature WHERE room = ? AND site = ?", (room, caller.name)
+            "SELECT size, note FROM audit_cosignature WHERE room = ? AND site = ?", (room, site)
         ).fetchone()
         if before is not None and before[0] > head.size and _origin(before[1]) == _origin(head.note):
             raise ConflictError(
@@ -92,14 +100,12 @@ async def keep(context: Context, caller: Principal, request: str, room: str, hea
         conn.execute(
             "INSERT INTO audit_cosignature VALUES (?,?,?,?,?) ON CONFLICT (room, site)"
             " DO UPDATE SET vkey = excluded.vkey, size = excluded.size, note = excluded.note",
-            (room, caller.name, head.vkey, head.size, head.note),
+            (room, site, head.vkey, head.size, head.note),
         )
-        context.audit(
-            conn, Event.LOG_COSIGN, caller.name, request, room=room, size=head.size, witness=fingerprint(head.vkey)
-        )
+        audit(conn, Event.LOG_COSIGN, site, request, room=room, size=head.size, witness=fingerprint(head.vkey))
         return api.CosignedHead(size=head.size, note=head.note, witnesses=[head.vkey])
 
-    return await context.db.write(effect)
+    return await db.write(effect)
 
 
 def heads(conn: Connection, log: AuditLog) -> api.CosignedHeads:
