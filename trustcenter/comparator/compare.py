@@ -196,8 +196,8 @@ async def deliver(context: Context, frozen: Frozen, joined: Joined, order: Windo
             study=frozen.study,
             edges=header.edges,
             sha256=header.sha256,
-            previous=header.previous,
             parameters=order.parameters_hash,
+            **({"previous": header.previous} if header.previous else {}),
             over_cap=joined.over_cap,
             blocks_skipped=joined.blocks_skipped,
         )

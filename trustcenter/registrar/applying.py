@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
+import math
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Final
 
 import msgspec
+import numpy as np
 
 from trustcenter.audit import Event
 from trustcenter.clock import stamp
 from trustcenter.messages.rooms import EdgesHeader
-from trustcenter.store import Connection, select_in
+from trustcenter.store import Connection
 
 from . import clearing_tasks, consent_study, linkage_log, pairs, release_changes, studies
 from .context import Context
-from .deciding import Decided
-from .pairs import Changes, Key
+from .outcome import CLASSES, Decided
+from .pairs import Changes
 from .runs import RunRow, find, require_step, require_wanted
+
+_SLICE: Final = 20_000  # rows made ready at a time
 
 
 async def keep_edges(context: Context, run: RunRow, folder: Path) -> AsyncIterator[tuple[int, int]]:
@@ -59,21 +62,13 @@ async def apply(context: Context, run: RunRow, decided: Decided, header: EdgesHe
         require_step(find(conn, run.study, run.id).state, "applied")
         require_wanted(conn, run)
         study = studies.find(conn, run.study)
-        before = _before(conn, decided)
-        persons, happened = _persons(before, decided)
-        _write_records(conn, before, decided, persons)
-        conn.executemany(
-            "INSERT INTO link VALUES (?,?,?,?,?,?,?,?,?)",
-            [
-                (run.id, *decided.records[a], *decided.records[b], count, level, posterior, cls)
-                for a, b, count, level, posterior, cls in decided.links
-            ],
-        )
+        _write_records(conn, decided)
+        _write_links(conn, run.id, decided)
         # Asked once more: since it was decided a withdrawal may have come, or the last day of a consent have passed.
         late = consent_study.left_out(context, conn, run.study) - decided.left_out
         left_out = decided.left_out | late
         consent_study.unlink(conn, run.id, left_out, late)
-        looked_at = None if decided.everything else {*decided.records, *decided.left}
+        looked_at = None if decided.everything else {*map(tuple, decided.records.tolist()), *decided.left}
         clearing_tasks.take_over(context, conn, run.study, run.id, study.settings.clearing, looked_at)
         unmet = clearing_tasks.note_unmet(conn, run.study, decided.unmet, looked_at)
         release_changes.after_run(context, conn, run.study, None if looked_at is None else looked_at | left_out)
@@ -106,7 +101,7 @@ async def apply(context: Context, run: RunRow, decided: Decided, header: EdgesHe
             sources=[{"site": s.site, "records": s.records} for s in decided.counts.sources],
             pairs=[{"sites": p.sites, "matches": p.matches, "possible": p.possible} for p in decided.counts.pairs],
             persons=decided.counts.persons,
-            changes=happened,
+            changes=decided.happened,
             **linkage_log.commit(conn, run.id),
             **({"left_out": len(left_out)} if left_out else {}),
             **({"unmet": unmet} if unmet else {}),
@@ -115,45 +110,36 @@ async def apply(context: Context, run: RunRow, decided: Decided, header: EdgesHe
     await context.db.write(effect)
 
 
-_Before = dict[Key, tuple[bytes | None, float | None]]  # person and quality
-
-
-def _before(conn: Connection, decided: Decided) -> _Before:
-    """Of all records that were looked at and are still there."""
-    found: _Before = {}
-    wanted: dict[int, list[int]] = {}
-    for domain, serial in (*decided.records, *decided.left):
-        wanted.setdefault(domain, []).append(serial)
-    for domain, serials in wanted.items():
-        query = "SELECT serial, person, quality FROM record WHERE domain = ? AND serial IN {values}"
-        for serial, person, quality in select_in(conn, query, (domain,), serials):
-            found[domain, serial] = (bytes(person) if person is not None else None, quality)
-    return found
-
-
-def _persons(before: _Before, decided: Decided) -> tuple[dict[int, bytes], dict[str, int]]:
-    """The person of every cluster, and what happened to how many; records are senior in the order of their keys."""
-    from linkage.cluster import succession
-
-    members: dict[int, list[Key]] = {}
-    for key, label in zip(decided.records, decided.labels, strict=True):
-        members.setdefault(label, []).append(key)
-    held = {key: person for key, (person, _) in before.items() if person is not None}
-    made = succession(held, list(members.values()), lambda key: key, lambda _: os.urandom(16))
-    happened = Counter(event.kind.value for event in made.events)
-    return dict(zip(members, made.persons, strict=True)), dict(sorted(happened.items()))
-
-
-def _write_records(conn: Connection, before: _Before, decided: Decided, persons: dict[int, bytes]) -> None:
+def _write_records(conn: Connection, decided: Decided) -> None:
     """Person and quality of the records with which one of them is another now."""
-    conn.executemany(
-        "UPDATE record SET state = 'linked', person = ?, quality = ? WHERE domain = ? AND serial = ?",
-        [
-            (persons[label], quality, *key)
-            for key, label, quality in zip(decided.records, decided.labels, decided.quality, strict=True)
-            if before.get(key) != (persons[label], quality)
-        ],
-    )
+    chosen = np.flatnonzero(decided.changed)
+    for start in range(0, len(chosen), _SLICE):
+        part = chosen[start : start + _SLICE]
+        packed = decided.persons[part].tobytes()
+        quality = [None if math.isnan(value) else value for value in decided.quality[part].tolist()]
+        conn.executemany(
+            "UPDATE record SET state = 'linked', person = ?, quality = ?"
+            " WHERE domain = ? AND serial = ? AND state <> 'unlinked'",
+            [
+                (packed[16 * at : 16 * at + 16], value, domain, serial)
+                for at, (value, (domain, serial)) in enumerate(
+                    zip(quality, decided.records[part].tolist(), strict=True)
+                )
+            ],
+        )
+
+
+def _write_links(conn: Connection, run: str, decided: Decided) -> None:
+    for start in range(0, len(decided.links), _SLICE):
+        part = decided.links[start : start + _SLICE]
+        sides = (decided.records[part[side]].tolist() for side in ("a", "b"))
+        conn.executemany(
+            "INSERT INTO link VALUES (?,?,?,?,?,?,?,?,?)",
+            [
+                (run, *a, *b, edges, level, posterior, CLASSES[kind])
+                for a, b, (_, _, edges, level, posterior, kind) in zip(*sides, part.tolist(), strict=True)
+            ],
+        )
 
 
 def _settle(conn: Connection, run: RunRow, decided: Decided, header: EdgesHeader) -> None:

@@ -7,7 +7,6 @@ token, no filter, no field. What is decided holds for every later run of the stu
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence, Set
 from typing import Final
 
@@ -73,16 +72,15 @@ def take_over(
     """
     if mode == "none":
         return 0
-    rows = conn.execute(
-        "SELECT domain_a, serial_a, domain_b, serial_b, edges, level, class FROM link WHERE run = ?", (run,)
-    ).fetchall()
-    busy: Counter[Record] = Counter()
-    for a, s, b, t, *_ in rows:
-        busy.update(((a, s), (b, t)))
+    links = "SELECT domain_a, serial_a, domain_b, serial_b, edges, level FROM link WHERE run = ?"
+    possible = conn.execute(f"{links} AND class = 'possible'", (run,)).fetchall()
+    busy = dict.fromkeys({key for row in possible for key in (row[:2], row[2:4])}, 0)
+    for a, s, b, t, *_ in conn.execute(links, (run,)):  # of a first run there may be millions
+        for key in ((a, s), (b, t)):
+            if key in busy:
+                busy[key] += 1
     wanted = {
-        _pair((a, s), (b, t)): (edges, level, busy[a, s] + busy[b, t] - 2)
-        for a, s, b, t, edges, level, kind in rows
-        if kind == "possible"
+        _pair((a, s), (b, t)): (edges, level, busy[a, s] + busy[b, t] - 2) for a, s, b, t, edges, level in possible
     }
     waiting = conn.execute(
         "SELECT id, domain_a, serial_a, domain_b, serial_b FROM clearing_task"

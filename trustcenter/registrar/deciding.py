@@ -12,58 +12,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from trustcenter.messages import api
 from trustcenter.store import Connection, Location, snapshot
 
 from . import components
+from .outcome import Decided, counts_of, links_of
 from .pairs import Changes, Key, Standing, standing
 from .reading import Edges, Reader, Records, Resolved, Setting, count, resolve
+from .succeeding import successors
 
 if TYPE_CHECKING:
     from linkage.cluster import Verdicts
     from linkage.decide import Decision, Parameters
 
-_CLASSES = ("", "possible", "match")
 _GROWTH: Final = 1.25  # times the records of the last full decision: then declarations are looked at again
-
-
-@dataclass(frozen=True)
-class Decided:
-    """A decided window. `labels[i]` is the cluster of `records[i]`; links name records by position.
-
-    Attributes:
-        everything: whether all records were decided, or only what the window touches.
-        settled: those among the touched records that the run has seen.
-    """
-
-    records: list[Key]  # (domain row id, serial)
-    labels: list[int]
-    quality: list[float | None]  # greatest posterior that holds the record in its cluster; None if alone
-    links: list[tuple[int, int, int, float, float, str]]  # a, b, edges, mean level, posterior, class
-    counts: api.RunCounts
-    parameters_hash: str
-    bounds: tuple[float, float]  # posteriors between which a pair is doubtful
-    parameters: bytes
-    basis: str
-    everything: bool
-    settled: list[tuple[int, int, bytes]]
-    left: frozenset[Key]  # looked at, and take part no more
-    unmet: list[tuple[Key, Key]]  # called one person by people, and not joined
-    left_out: frozenset[Key] = frozenset()  # records without the consent that the study requires
-
-    def with_rows(self, rows: Mapping[str, int]) -> Decided:
-        """The same, with the comparator's row counts per site."""
-        sources = [msgspec.structs.replace(s, rows=rows.get(s.site, 0)) for s in self.counts.sources]
-        return replace(self, counts=msgspec.structs.replace(self.counts, sources=sources))
 
 
 @dataclass(frozen=True)
@@ -236,16 +205,23 @@ def _decide(
         decision = _restrict(decision, near(parameters, pairs, sources, setting.sites))
     keys = [records.keys[n] for n in numbers]
     clusters = agglomerate(decision, sources, setting.deduplicated, tags, _verdicts(setting, keys))
-    labels = clusters.labels.tolist()
-    quality, links, tally = _links(decision, labels, set(clusters.refused.tolist()), sources)
+    quality, links = links_of(decision, clusters)
+    held = {key: person for key in inside if (person := records.persons[records.numbers[key]]) is not None}
+    persons, happened = successors(held, keys, clusters.labels)
+    before = b"".join(records.persons[n] or bytes(16) for n in numbers)
+    qualities = np.array([records.qualities[n] for n in numbers], np.float64)  # None becomes NaN
+    changed = (persons != np.frombuffer(before, np.uint8).reshape(-1, 16)).any(axis=1)
+    changed |= ~((quality == qualities) | (np.isnan(quality) & np.isnan(qualities)))
     digest = hashlib.sha256(json.dumps([task.comparison_hash, parameters.sha256]).encode()).hexdigest()
     left = frozenset(key for key in inside if not records.part[records.numbers[key]])
     return Decided(
-        records=keys,
-        labels=labels,
+        records=np.array(keys, np.int64).reshape(-1, 2),
+        persons=persons,
         quality=quality,
+        changed=changed,
         links=links,
-        counts=_counts(setting, task, keys, labels, tally, decision, others, edges),
+        happened=happened,
+        counts=counts_of(setting, task.left_out, keys, clusters.labels, links, decision, sources, others, edges),
         parameters_hash=digest,
         bounds=setting.bounds,
         parameters=parameters.canonical(),
@@ -258,7 +234,7 @@ def _decide(
     )
 
 
-def _restrict(decision: Decision, chosen: np.typing.NDArray[np.bool_]) -> Decision:
+def _restrict(decision: Decision, chosen: NDArray[np.bool_]) -> Decision:
     """About those pairs only that can matter: that is what a window sees of a study, and both come to the same."""
     from linkage.decide.near import only
 
@@ -279,67 +255,3 @@ def _verdicts(setting: Setting, keys: list[Key]) -> Verdicts:
     place = {key: position for position, key in enumerate(keys)}
     said = setting.verdicts
     return Verdicts.of((place[a], place[b], same) for a, b, same in said if a in place and b in place)
-
-
-def _links(
-    decision: Decision, labels: list[int], unjoined: set[int], sources: np.typing.NDArray[np.int32]
-) -> tuple[list[float | None], list[tuple[int, int, int, float, float, str]], dict[tuple[int, int], Counter[str]]]:
-    """Quality of each record, the links, and counts by pair of sources."""
-    pairs = decision.pairs
-    quality: list[float | None] = [None] * len(labels)
-    links = []
-    tally: dict[tuple[int, int], Counter[str]] = {}
-    means = pairs.p
-    for index in range(len(pairs)):
-        a, b, posterior = int(pairs.a[index]), int(pairs.b[index]), float(decision.posterior[index])
-        key = (int(sources[a]), int(sources[b]))
-        counter = tally.setdefault((min(key), max(key)), Counter())
-        counter["edges"] += int(pairs.c[index])
-        name = _CLASSES[int(decision.cls[index])]
-        if labels[a] == labels[b]:
-            for record in (a, b):
-                quality[record] = max(posterior, quality[record] or 0.0)
-        elif index in unjoined:
-            name = "possible"  # matched, but joining it would have merged two persons: a steward decides
-        if name:
-            counter[name] += 1
-            links.append((a, b, int(pairs.c[index]), float(means[index]), posterior, name))
-    return quality, links, tally
-
-
-def _counts(
-    setting: Setting,
-    task: Task,
-    keys: list[Key],
-    labels: list[int],
-    tally: dict[tuple[int, int], Counter[str]],
-    decision: Decision,
-    others: tuple[Counter[int], Counter[int]],
-    edges: int,
-) -> api.RunCounts:
-    """Records and persons of the whole study; edges, matches and possible matches of what was decided."""
-    sizes, linked = others
-    sizes = sizes + Counter(Counter(labels).values())
-    linked = linked + Counter(domain for domain, _ in keys)
-    without = Counter(domain for domain, _ in task.left_out)
-    return api.RunCounts(
-        sources=[
-            api.SourceCount(site=site, records=linked[domain], rows=0, left_out=without[domain])
-            for site, domain in zip(setting.sites, setting.domains, strict=True)
-        ],
-        pairs=[
-            api.PairCount(
-                sites=[setting.sites[a], setting.sites[b]],
-                edges=tally.get((a, b), Counter())["edges"],
-                matches=tally.get((a, b), Counter())["match"],
-                possible=tally.get((a, b), Counter())["possible"],
-            )
-            for a, b in combinations(range(len(setting.sites)), 2)
-        ],
-        edges=edges,
-        decided=len(keys),
-        persons=sum(sizes.values()),
-        linked_persons=sum(n for size, n in sizes.items() if size > 1),
-        largest_cluster=max(sizes, default=0),
-        refused_declarations=[setting.sites[index] for index in decision.refused],
-    )

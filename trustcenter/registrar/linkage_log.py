@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 from trustcenter.audit import merkle_root
@@ -18,6 +19,7 @@ from trustcenter.messages import api
 from trustcenter.store import Connection, Migration
 
 SALT_BYTES: Final = 16
+_AT_ONCE: Final = 20_000  # decisions
 PREFIX: Final = b"trustcenter/linkage-decision/1\0"
 MIGRATIONS: Final = (
     Migration(
@@ -61,18 +63,16 @@ MIGRATIONS: Final = (
 
 def commit(conn: Connection, run: str) -> dict[str, Any]:
     """Commit to the links of a run, in the transaction that writes them; returns what the log's entry says of them."""
+    leaves: list[bytes] = []
     links = _links(conn, run)
-    noise = os.urandom(SALT_BYTES * len(links))
-    salts = [noise[at : at + SALT_BYTES] for at in range(0, len(noise), SALT_BYTES)]
-    leaves = [commitment(salt, detail) for salt, (_, detail) in zip(salts, links, strict=True)]
-    conn.executemany(
-        "INSERT INTO linkage_decision VALUES (?,?,?,?,?,?,?,?)",
-        [
-            (run, number, leaf, salt, *pair)
-            for number, (leaf, salt, (pair, _)) in enumerate(zip(leaves, salts, links, strict=True))
-        ],
-    )
-    return {"decisions": len(links), "decisions_root": merkle_root(leaves).hex()}
+    while part := list(islice(links, _AT_ONCE)):  # of a first run there may be millions
+        rows = []
+        for pair, detail in part:
+            salt = os.urandom(SALT_BYTES)
+            leaves.append(commitment(salt, detail))
+            rows.append((run, len(leaves) - 1, leaves[-1], salt, *pair))
+        conn.executemany("INSERT INTO linkage_decision VALUES (?,?,?,?,?,?,?,?)", rows)
+    return {"decisions": len(leaves), "decisions_root": merkle_root(leaves).hex()}
 
 
 def commitment(salt: bytes, detail: bytes) -> bytes:
@@ -96,7 +96,7 @@ def decisions(conn: Connection, run: str) -> Iterator[api.LinkageDecision]:
             yield api.LinkageDecision(number=number, leaf=leaf.hex(), salt=salt.hex(), detail=detail.decode())
 
 
-def _links(conn: Connection, run: str) -> Sequence[tuple[tuple[int, ...], bytes]]:
+def _links(conn: Connection, run: str) -> Iterator[tuple[tuple[int, ...], bytes]]:
     """Pair and canonical detail of each link, in the order of the pairs."""
     names = dict(conn.execute("SELECT id, name FROM domain").fetchall())
     rows = conn.execute(
@@ -104,8 +104,7 @@ def _links(conn: Connection, run: str) -> Sequence[tuple[tuple[int, ...], bytes]
         " ORDER BY domain_a, serial_a, domain_b, serial_b",
         (run,),
     )
-    found = []
-    for domain_a, serial_a, domain_b, serial_b, edges, level, posterior, kind in rows.fetchall():
+    for domain_a, serial_a, domain_b, serial_b, edges, level, posterior, kind in rows:
         detail = {
             "run": run,
             "a": [names[domain_a], serial_a],
@@ -116,5 +115,4 @@ def _links(conn: Connection, run: str) -> Sequence[tuple[tuple[int, ...], bytes]
             "class": kind,
             "by": "service",
         }
-        found.append(((domain_a, serial_a, domain_b, serial_b), encode(detail)))
-    return found
+        yield (domain_a, serial_a, domain_b, serial_b), encode(detail)

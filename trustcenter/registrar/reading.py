@@ -77,6 +77,7 @@ class Records:
         tags: keyed lookup tag of each one's record number; empty where the record takes no part.
         part: whether each takes part: has refs, is no decoy, alive, permitted.
         persons: of each, as it stands.
+        qualities: of each, as it stands.
         numbers: of keys.
         owners: record of each group of P refs.
         versions: of the study, of each group: a record may have refs of two versions at a time.
@@ -88,6 +89,7 @@ class Records:
     tags: list[bytes] = field(default_factory=list)
     part: list[bool] = field(default_factory=list)
     persons: list[bytes | None] = field(default_factory=list)
+    qualities: list[float | None] = field(default_factory=list)
     numbers: dict[Key, int] = field(default_factory=dict)
     owners: list[int] = field(default_factory=list)
     versions: list[int] = field(default_factory=list)
@@ -105,7 +107,7 @@ class Reader:
     """Reads records of a study into `records`, each once."""
 
     _RECORD = (
-        "SELECT r.serial, r.state, r.decoy, e.status, e.tag, r.person FROM record r"
+        "SELECT r.serial, r.state, r.decoy, e.status, e.tag, r.person, r.quality FROM record r"
         " JOIN entry e ON e.domain = r.domain AND e.serial = r.serial WHERE r.domain = ?"
     )
     _REFS = "SELECT serial, version, ref FROM record_ref WHERE domain = ?"
@@ -137,9 +139,11 @@ class Reader:
             found = select_in(self.conn, f"{self._REFS} AND serial IN {{values}}", (domain,), serials)
             self._refs(domain, sorted(set(found)))
 
-    def _take(self, domain: int, rows: Iterable[tuple[int, str, int, int, bytes | None, bytes | None]]) -> None:
+    def _take(
+        self, domain: int, rows: Iterable[tuple[int, str, int, int, bytes | None, bytes | None, float | None]]
+    ) -> None:
         held, source = self.records, self._source[domain]
-        for serial, state, decoy, status, tag, person in rows:
+        for serial, state, decoy, status, tag, person, quality in rows:
             key = (domain, serial)
             if key in held.numbers:
                 continue
@@ -152,6 +156,7 @@ class Reader:
             if state != "unlinked" and not decoy and status == 0 and key not in self.left_out:
                 self._able.add(held.numbers[key])
             held.persons.append(bytes(person) if person is not None else None)
+            held.qualities.append(quality)
 
     def _refs(self, domain: int, rows: Iterable[tuple[int, int, bytes]]) -> None:
         """Groups of P refs, one after the other; of records that were read."""
