@@ -263,13 +263,16 @@ def _peer(schema: Schema, python: str, base: Path, n: int) -> None:
 
 @contextmanager
 def measured(what: str) -> Iterator[list[str]]:
-    """Print what was done, how long it took, the peak memory of this process so far and the foreign load."""
-    load, start, told = Load(), time.perf_counter(), []
+    """Print what was done, how long it took, processor time and peak memory of this process, and the foreign load."""
+    load, start, own, told = Load(), time.perf_counter(), time.process_time(), []
     yield told
-    seconds = time.perf_counter() - start
+    seconds, own = time.perf_counter() - start, time.process_time() - own
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     detail = f"\n      {'; '.join(told)}" if told else ""
-    print(f"   {what}: {seconds:.1f} s{detail}\n      own peak {peak} MB; machine: {load.told()}", flush=True)
+    print(
+        f"   {what}: {seconds:.1f} s{detail}\n      own: {own:.1f} s, peak {peak} MB; machine: {load.told()}",
+        flush=True,
+    )
 
 
 def _peak(pid: int) -> int:
