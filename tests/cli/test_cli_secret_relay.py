@@ -116,6 +116,8 @@ def test_what_is_refused_says_what_to_do(shared: dict[str, Machine], tmp_path: P
     later = tmp_path / "later.secret"
     ok("linkage", "secret", "--study", "sepsis", "--version", "2", "-o", later)
     version = run(*north("study", "secret", "share", "sepsis", "--study-secret", later))
+    place = ("--key", tmp_path / "no.key", "--connect", north.connect)
+    nowhere = run("study", "secret", "pin", "sepsis", "south", "--fingerprint", "x", *place)
     staff = run("study", "secret", "card", "sepsis", "--key", north.folder / "own.key", "--connect", live.operator)
     for done, code, exit_code in (
         (wrong, "wrong_card", 3),
@@ -124,6 +126,7 @@ def test_what_is_refused_says_what_to_do(shared: dict[str, Machine], tmp_path: P
         (version, "wrong_study_secret", 1),
         (fetch("south", tmp_path / "x"), "secret_not_shared", 1),
         (fetch("north", other), "secret_file_exists", 1),
+        (nowhere, "no_key_file", 1),
         (staff, "usage", 1),
     ):
         assert f"[{code}]" in done.stderr, (code, done.stderr)

@@ -337,6 +337,37 @@ def test_a_removed_member_means_a_new_version_and_a_new_secret(world: Any, membe
     assert counts == [0, 0, 0]
 
 
+def test_a_practice_gets_new_versions_from_its_sponsor_without_a_new_invitation(
+    world: Any, members: Any, tmp_path: Path
+) -> None:
+    study = study_of(world, "relay-practice")
+    north, south = acquainted(members, study)
+    path = f"/v1/studies/{study}"
+    assert world["operator"]("POST", path + "/sponsors", {"site": "north", "practices": 1}).status == 200
+    invited = world["north"]("POST", path + "/enrolments", {"site": "praxis", "title": "Praxis"}).json
+    key = RecipientKey.generate()
+    came = {"code": invited["code"], "card": make_card("praxis", key).text}
+    token = world["nobody"]("POST", "/v1/enrolments", came).json["token"]
+    practice = Member("praxis", key, tmp_path / "praxis.key", north.centre.connection("praxis", token), north.centre)
+    practice.pin(study, north)  # in the invitation
+    first = StudySecret.generate(study, 1)
+    with pytest.raises(TrustCenterError) as caught:
+        north.share(study, first)
+    assert (caught.value.code, caught.value.where) == ("member_not_pinned", "praxis")
+    north.pin(study, practice)
+    north.share(study, first)
+    assert practice.fetch(study).material == south.fetch(study).material == first.material
+    assert south.share(study, first).state.members == ["north", "south"], (
+        "the practice of another is none of its business"
+    )
+    body = {"version": 2, "reason": "secret_compromised"}
+    assert world["operator"]("POST", path + "/versions", body).json["version"] == 2
+    assert practice.refused(study) == "secret_not_shared"
+    second = StudySecret.generate(study, 2)
+    assert north.share(study, second).state.members == ["north", "praxis", "south"]
+    assert practice.fetch(study).material == second.material
+
+
 def test_a_member_that_was_given_another_secret_shows(world: Any, members: Any) -> None:
     study = study_of(world, "relay-confirm")
     north, _ = acquainted(members, study)

@@ -39,6 +39,21 @@ def linkage_secrets(study_secret: Path, site_key: Path, study: str | None = None
     return Secrets(shared.material, SiteKey.load(site_key).material, shared.study, shared.version)
 
 
+def require_file(path: Path) -> None:
+    """Refuse a key file that is not there, where it is needed for its name only.
+
+    Raises:
+        UsageError_: there is none.
+    """
+    if not path.is_file():
+        raise UsageError_(
+            "the key file does not exist",
+            code="no_key_file",
+            hint="what was compared is kept beside it: name the same file as before",
+            where="--key",
+        )
+
+
 def new_passphrase(path: Path | None, *, bare: bool) -> bytes | None:
     """The passphrase of a new key: from a file, or twice from the terminal; None where none is wanted.
 

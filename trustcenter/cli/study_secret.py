@@ -66,6 +66,9 @@ def pin(study: str, site: str, fingerprint: str, replace: bool, key_file: Path, 
     from trustcenter.client import secret_relay as work
     from trustcenter.client.secret_pins import Pins, beside
 
+    from .secret_input import require_file
+
+    require_file(key_file)
     pins = Pins.load(beside(key_file))
     call(connect, lambda center: work.pin(center, study, site, fingerprint, pins, replace=replace))
     output.note("compared")
@@ -191,7 +194,11 @@ def status(study: str, study_secret: Path | None, key_file: Path | None, as_json
     from trustcenter.client import secret_status as work
     from trustcenter.client.secret_pins import Pins, beside
 
+    from .secret_input import require_file
+
     held = None if study_secret is None else StudySecret.load(study_secret)
+    if key_file is not None:
+        require_file(key_file)
     pins = Pins(Path()) if key_file is None else Pins.load(beside(key_file))
     found = call(connect, lambda center: work.status(center, study, pins, held))
     if as_json:
