@@ -50,6 +50,7 @@ ELSEWHERE = {
     "not_a_map", "not_this_map",  # of sites and practices: rotate-keys.md, practice.md
     "map_broken",  # a defect of ours that the check of a map would catch: no content of the store leads to it
     "copy_differs", "schema_unknown",  # of `migrate`, which leaves the old instance as it was: postgresql.md
+    "rooms_differ", "bad_parameters", "edges_damaged", "foreign_edges",  # of rooms apart: separate-rooms.md
     "keys_verification", "verification_failed", "unavailable",  # bases of others
 }  # fmt: skip
 

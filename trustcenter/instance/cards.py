@@ -132,7 +132,7 @@ def keep(config: Config, card: RoomCard, expected: str) -> None:
     """
     if card.fingerprint != expected.replace(" ", "").lower():
         raise VerificationError(
-            "the card does not have this fingerprint", code="wrong_card", hint="compare it once more; do not pair"
+            "the card does not have this fingerprint", code="wrong_room_card", hint="compare it once more; do not pair"
         )
     if config.room == "both" or card.room == config.room:
         raise ConflictError(
