@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from linkage.decide.aggregate import Pairs
 from linkage.decide.decision import pair_of_sources
+from linkage.decide.densities import BINS
 from linkage.decide.parameters import Parameters
 from linkage.decide.weights import cells, posteriors
 from linkage.errors import ParametersError
@@ -37,8 +38,9 @@ def near(parameters: Parameters, pairs: Pairs, sources: NDArray[np.int32], names
     known = parameters.known(names, frozen=False)
     key = pair_of_sources(pairs, sources, len(names))
     cell = cells(pairs.c, pairs.s, tables.passes)
-    chosen = np.zeros(len(pairs), np.bool_)
-    for number in np.unique(key).tolist():
+    there = np.flatnonzero(np.bincount(key, minlength=len(names) ** 2))
+    reach = np.zeros((len(names) ** 2, tables.passes * BINS), np.bool_)  # by pair of sources and cell
+    for number in there.tolist():
         fitted = known.get((number // len(names), number % len(names)))
         if fitted is None:
             raise ParametersError("two of the sources have no weights yet", hint="decide all pairs, not a part of them")
@@ -47,8 +49,8 @@ def near(parameters: Parameters, pairs: Pairs, sources: NDArray[np.int32], names
         lost = posteriors(np.array(fitted.lost), tables.table, grades)[0]
         reaching = won[(won >= parameters.bounds[0]) | (lost >= parameters.bounds[0])]
         if len(reaching):
-            here = key == number
-            chosen[here] = won[cell[here]] >= reaching.min()
+            reach[number] = won >= reaching.min()
+    chosen: NDArray[np.bool_] = reach[key, cell]
     return chosen
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from linkage.decide import Pairs, RefIndex
 
 I64 = NDArray[np.int64]
+_GROUPS = 10_000  # groups of refs read at a time
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,9 @@ class Reader:
         for domain in self.setting.domains:
             rows = self.conn.execute(f"{self._RECORD} AND r.state <> 'unlinked' ORDER BY r.serial", (domain,))
             self._take(domain, rows)
-            self._refs(domain, self.conn.execute(f"{self._REFS} ORDER BY serial, version, ref", (domain,)))
+            # With one version in force this is the order in which they lie.
+            order = "serial, version, ref" if len(self.setting.versions) > 1 else "serial, ref"
+            self._refs(domain, self.conn.execute(f"{self._REFS} ORDER BY {order}", (domain,)))
 
     def some(self, keys: Iterable[Key]) -> None:
         """These records, as far as they are there and not read yet."""
@@ -161,13 +165,14 @@ class Reader:
     def _refs(self, domain: int, rows: Iterable[tuple[int, int, bytes]]) -> None:
         """Groups of P refs, one after the other; of records that were read."""
         held, passes = self.records, self.setting.passes
-        for place, (serial, version, ref) in enumerate(rows):
-            if place % passes == 0:
+        rows = iter(rows)
+        while part := list(islice(rows, passes * _GROUPS)):
+            held.refs += b"".join(row[2] for row in part)
+            for serial, version, _ in part[::passes]:
                 number = held.numbers[domain, serial]
                 held.owners.append(number)
                 held.versions.append(version)
                 held.part[number] = number in self._able
-            held.refs += ref
 
 
 @dataclass
