@@ -23,6 +23,7 @@ from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.registrar import (
     domains,
+    imports,
     issue,
     key_proposals,
     operations,
@@ -30,6 +31,7 @@ from trustcenter.registrar import (
     rotation,
     rotation_map,
     rotation_show,
+    rotation_verify,
     rows,
     translate,
 )
@@ -128,7 +130,7 @@ class Opened:
         """End a rotation as it is ended: verified, the owner's map fetched and acknowledged."""
         assert ident is not None
         context = self.context
-        await rotation_map.verify(context, OPERATOR, "req", ident)
+        await rotation_verify.verify(context, OPERATOR, "req", ident)
         found = await rotation_show.show(context, ident)
         digest = hashlib.sha256()
         async for part in translate.translation_map(context, NORTH, "req", name, found.from_version):
@@ -159,3 +161,15 @@ class Opened:
 
     def active(self, conn: Connection, domain: DomainRow) -> int:
         return self.context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
+
+
+async def fill(center: Opened) -> dict[str, list[str]]:
+    """Domains with all that is ever sealed: originals, drawn strings, imported ones; some anonymised, some deleted."""
+    await center.domain("short", suite=api.Suite.DRAWN, format=FORMAT, deletable=True)
+    named = [f"p{i}" for i in range(60)]
+    texts = {"plain": await center.issue("plain", named), "short": await center.issue("short", named)}
+    pairs = [api.ImportPair(original=f"i{i}", pseudonym=f"LEGACY-{i}") for i in range(5)]
+    await imports.import_pairs(center.context, NORTH, "req", "plain", pairs)
+    await center.remove("anonymise", "plain", texts["plain"][:3])
+    await center.remove("delete", "plain", texts["plain"][3:6])
+    return texts

@@ -28,7 +28,15 @@ from rules_support import NORTH, OPERATOR, Files, Opened  # noqa: E402 - where i
 from trustcenter.http.server import SWITCH_SECONDS  # noqa: E402
 from trustcenter.instance import setup  # noqa: E402
 from trustcenter.messages import api  # noqa: E402
-from trustcenter.registrar import key_proposals, rewriting, rotation, rotation_map, translate  # noqa: E402
+from trustcenter.registrar import (  # noqa: E402
+    key_proposals,
+    rewriting,
+    rotation,
+    rotation_map,
+    rotation_verify,
+    site_keys,
+    translate,
+)
 
 Row = tuple[str, str, str]
 _PART = 100_000  # originals in one call while filling
@@ -70,7 +78,7 @@ async def _rotations(center: Opened, rows: int) -> list[Row]:
     context = center.context
     key = hybrid.RecipientKey.generate()
     body = api.SiteKeySet(public_key=key.public, fingerprint=key.fingerprint)
-    await rotation_map.set_site_key(context, OPERATOR, "req", "north", body)
+    await site_keys.set_site_key(context, OPERATOR, "req", "north", body)
     found: list[Row] = []
     async with _small(center) as quiet:
         await asyncio.sleep(10)
@@ -88,7 +96,7 @@ async def _rotations(center: Opened, rows: int) -> list[Row]:
     found.append(("cut-over, committed", f"{pause * 1000:.1f} ms; small requests: {cut.text()}", ""))
 
     async def verify() -> None:
-        await rotation_map.verify(context, OPERATOR, "req", ident)
+        await rotation_verify.verify(context, OPERATOR, "req", ident)
 
     async def deliver() -> None:
         async for _ in rotation_map.sealed(context, OPERATOR, "req", ident, "site:north"):
@@ -125,7 +133,7 @@ async def _rewritten(center: Opened, rows: int, purpose: str) -> Row:
         await rewriting.run(center.context, ident)
 
     found = await _timed(center, f"{purpose} key: rows rewritten", rows, rewrite)
-    await rotation_map.verify(center.context, OPERATOR, "req", ident)
+    await rotation_verify.verify(center.context, OPERATOR, "req", ident)
     await key_proposals.finalize(center.context, OPERATOR, "req", ident)
     return found
 

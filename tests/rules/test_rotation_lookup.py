@@ -23,9 +23,9 @@ from trustcenter.registrar import (
     operations,
     rewriting,
     rotation,
-    rotation_map,
     rotation_record,
     rotation_show,
+    rotation_verify,
 )
 
 ROTATE = api.RotateRequest(purpose="lookup")
@@ -58,7 +58,7 @@ async def existing(center: Opened, name: str, originals: list[str]) -> list[str 
 
 async def end(center: Opened, name: str, ident: str) -> api.Rotation:
     await rewriting.run(center.context, ident)
-    shown = await rotation_map.verify(center.context, OPERATOR, "req", ident)
+    shown = await rotation_verify.verify(center.context, OPERATOR, "req", ident)
     await key_proposals.finalize(center.context, OPERATOR, "req", ident)
     assert shown.old_key_needed == (len(await versions(center, name)) > 1)
     return shown
@@ -101,7 +101,7 @@ async def test_while_it_is_under_way_no_original_gets_a_second_pseudonym(files: 
             found = await rewriting._chunk(center.context, domain, found, 30)
         assert await center.issue("plain", many) == known
         assert await count(center, "plain") == len(NAMED) + len(many)
-        await rotation_map.verify(center.context, OPERATOR, "req", ident)
+        await rotation_verify.verify(center.context, OPERATOR, "req", ident)
     assert files.failures() == []
 
 
@@ -220,7 +220,7 @@ async def test_verify_finds_a_row_that_is_not_found_by_its_tag(files: Files) -> 
             lambda conn: conn.execute("DELETE FROM tag_recent WHERE key = (SELECT min(key) FROM tag_recent)")
         )
         with pytest.raises(VerificationError) as refused:
-            await rotation_map.verify(center.context, OPERATOR, "req", ident)
+            await rotation_verify.verify(center.context, OPERATOR, "req", ident)
         assert refused.value.code == "rewriting_broken"
 
 

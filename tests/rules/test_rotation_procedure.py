@@ -33,6 +33,8 @@ from trustcenter.registrar import (
     rotation,
     rotation_map,
     rotation_show,
+    rotation_verify,
+    site_keys,
 )
 from trustcenter.store import IntegrityError
 
@@ -70,7 +72,7 @@ async def fetch(center: Opened, ident: str, caller: Principal = NORTH, party: st
 async def register_key(center: Opened, site: str) -> hybrid.RecipientKey:
     key = hybrid.RecipientKey.generate()
     body = api.SiteKeySet(public_key=key.public, fingerprint=key.fingerprint)
-    await rotation_map.set_site_key(center.context, OPERATOR, "req", site, body)
+    await site_keys.set_site_key(center.context, OPERATOR, "req", site, body)
     return key
 
 
@@ -97,7 +99,7 @@ async def test_from_plan_to_finalized(files: Files) -> None:
             await key_proposals.propose(
                 center.context, OPERATOR, "req", api.KeyPropose(kind="finalize", rotation=ident)
             )
-        verified = await rotation_map.verify(center.context, OPERATOR, "req", ident)
+        verified = await rotation_verify.verify(center.context, OPERATOR, "req", ident)
         assert (verified.stage, verified.done, verified.total) == ("verified", 50, 50)
 
         key = await register_key(center, "north")
@@ -168,7 +170,7 @@ async def test_a_key_whose_fingerprint_was_not_compared_is_refused(files: Files)
         key, other = hybrid.RecipientKey.generate(), hybrid.RecipientKey.generate()
         body = api.SiteKeySet(public_key=key.public, fingerprint=other.fingerprint)
         with pytest.raises(TrustCenterError, match="fingerprint"):
-            await rotation_map.set_site_key(center.context, OPERATOR, "req", "north", body)
+            await site_keys.set_site_key(center.context, OPERATOR, "req", "north", body)
 
 
 async def test_in_progress_and_none_in_progress_at_once_never_happens(files: Files) -> None:
@@ -246,7 +248,7 @@ async def test_a_party_that_stays_silent_is_left_behind_by_two_people_after_the_
     async with files.open() as center:
         await center.issue("plain", ["a"])
         ident = (await begin(center, deadline_days=10)).rotation or ""
-        await rotation_map.verify(center.context, OPERATOR, "req", ident)
+        await rotation_verify.verify(center.context, OPERATOR, "req", ident)
         with pytest.raises(ConflictError, match="still have time"):
             await key_proposals.propose(
                 center.context, OPERATOR, "req", api.KeyPropose(kind="finalize", rotation=ident)
@@ -356,7 +358,7 @@ async def test_a_compromise_stops_issue_opens_the_next_version_and_says_what_is_
         await approve(center, files, api.KeyPropose(kind="deliver", rotation=ident, party="site:north"))
         opened = key.open(await fetch(center, ident), rotation_map.seal_info(ident, "site:north"))
         assert set(opened.decode().split()[1:]) == set(map(",".join, zip(old, new, strict=False)))
-        await rotation_map.verify(center.context, OPERATOR, "req", ident)
+        await rotation_verify.verify(center.context, OPERATOR, "req", ident)
         told = api.MapAcknowledge(sha256=digest(opened))
         await rotation_map.acknowledge(center.context, NORTH, "req", ident, told)
         await key_proposals.finalize(center.context, OPERATOR, "req", ident)

@@ -8,8 +8,9 @@ from trustcenter.errors import NotFoundError, UsageError_
 from trustcenter.instance import audit_key
 from trustcenter.messages import api
 from trustcenter.messages.api.keys import AuditKeyRotated
-from trustcenter.registrar import key_proposals, keycare, rewriting, rotation, rotation_map
+from trustcenter.registrar import key_proposals, keycare, rewriting, rotation, rotation_map, site_keys
 from trustcenter.registrar import rotation_show as shown
+from trustcenter.registrar import rotation_verify as verification
 
 from .calls import APPROVER, OPERATOR, SITE, Answer, Call, Handler, Lines, Route
 
@@ -46,7 +47,7 @@ async def rotation_resume(call: Call) -> Answer:
 
 
 async def rotation_verify(call: Call) -> Answer:
-    return await rotation_map.verify(call.instance.registrar, call.principal, call.request_id, call.segment("rotation"))
+    return await verification.verify(call.instance.registrar, call.principal, call.request_id, call.segment("rotation"))
 
 
 async def rotation_finalize(call: Call) -> Answer:
@@ -86,13 +87,13 @@ async def rotation_acknowledge(call: Call) -> Answer:
 
 
 async def site_key_set(call: Call) -> Answer:
-    return await rotation_map.set_site_key(
+    return await site_keys.set_site_key(
         call.instance.registrar, call.principal, call.request_id, call.segment("site"), call.body
     )
 
 
 async def site_key_show(call: Call) -> Answer:
-    return await rotation_map.site_key(call.instance.registrar, call.segment("site"), call.principal)
+    return await site_keys.site_key(call.instance.registrar, call.segment("site"), call.principal)
 
 
 async def propose(call: Call) -> Answer:

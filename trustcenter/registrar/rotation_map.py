@@ -1,4 +1,4 @@
-"""The map old to new of a rotated pseudonym key: streamed, sealed to each party, verified, acknowledged.
+"""The map old to new of a rotated pseudonym key: streamed, sealed to each party, acknowledged.
 
 The map is a pure function of the rows live under the mark and the two keys (docs/spec/translation-map.md). Nothing is
 stored for it but keyed hashes of what was delivered: whoever acknowledges gives the SHA-256 of the map, which only a
@@ -19,21 +19,21 @@ from numpy.typing import NDArray
 
 from keys import computed, hybrid
 from keys.ids import KeyId, Purpose
-from keys.rotating import Shape, Stage, Step, shape_of
+from keys.rotating import Shape, Stage, shape_of
 from keys.states import KeyState
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError_, VerificationError
+from trustcenter.errors import ConflictError, NotFoundError, PolicyError, VerificationError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
 from . import (
     domains,
     policy,
-    rewriting,
     rotation_record,
     rotation_show,
+    site_keys,
 )
 from .context import Context
 from .domains import DomainRow
@@ -82,15 +82,15 @@ def mac(context: Context, rotation_id: str, digest: bytes) -> str:
 
 
 def chunks(
-    context: Context, conn: Connection, domain: DomainRow, found: Rotation, now: int
+    conn: Connection, domain: DomainRow, found: Rotation, now: int, size: int = CHUNK
 ) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint8]]]:
-    """Serials and nonces of the rows of a map, in serial order."""
+    """Serials and nonces of the rows of a map, in serial order, `size` at a time."""
     cursor = conn.execute(
         "SELECT serial, nonce FROM entry WHERE domain = ? AND status = 0 AND serial <= ?"
         " AND (expires IS NULL OR expires > ?) ORDER BY serial",
         (domain.id, found.mark, now),
     )
-    while part := cursor.fetchmany(CHUNK):
+    while part := cursor.fetchmany(size):
         serials = np.fromiter((row[0] for row in part), np.uint64, len(part))
         nonces = np.frombuffer(b"".join([row[1] for row in part]), np.uint8).reshape(-1, 5)
         yield serials, nonces
@@ -108,7 +108,7 @@ def lines(
     context: Context, conn: Connection, domain: DomainRow, found: Rotation, now: int, seen: Pairs
 ) -> Iterator[bytes]:
     """The lines of a map in pieces, a pair in each."""
-    for serials, nonces in chunks(context, conn, domain, found, now):
+    for serials, nonces in chunks(conn, domain, found, now):
         old = texts(context, domain, found.from_version, serials, nonces)
         yield seen.add(old, texts(context, domain, found.to_version, serials, nonces))
 
@@ -126,7 +126,7 @@ async def sealed(
 
     def begin(conn: Connection) -> tuple[DomainRow, Rotation, str]:
         domain, found = _deliverable(context, conn, caller, ident, party)
-        key = public_key(conn, party)
+        key = site_keys.public_key(conn, party)
         context.audit(
             conn,
             Event.PSEUDONYM_MAP,
@@ -190,28 +190,6 @@ def _deliverable(
 def _approved(conn: Connection, ident: str, party: str) -> bool:
     query = "SELECT 1 FROM key_proposal WHERE kind = 'deliver' AND rotation = ? AND party = ? AND approved IS NOT NULL"
     return conn.execute(query, (ident, party)).fetchone() is not None
-
-
-def public_key(conn: Connection, party: str) -> str:
-    """To what a party's maps are sealed.
-
-    Raises:
-        ConflictError: nobody has registered a public key of it.
-    """
-    kind, _, name = party.partition(":")
-    if kind == "recipient":
-        study, _, recipient = name.partition("/")
-        query = "SELECT public_key FROM recipient WHERE study = ? AND name = ?"
-        row = conn.execute(query, (study, recipient)).fetchone()
-    else:
-        row = conn.execute("SELECT public_key FROM site_key WHERE site = ?", (name,)).fetchone()
-    if row is None:
-        raise ConflictError(
-            "this party has no public key to seal to",
-            code="no_public_key",
-            hint="trustcenter recipient keygen at the site, then trustcenter site set-key at the centre",
-        )
-    return str(row[0])
 
 
 def delivered(
@@ -299,131 +277,3 @@ async def acknowledge(
 def _is_party(conn: Connection, ident: str, party: str) -> bool:
     query = "SELECT 1 FROM rotation_party WHERE rotation = ? AND party = ?"
     return conn.execute(query, (ident, party)).fetchone() is not None
-
-
-async def verify(context: Context, caller: Principal, request: str, ident: str) -> api.Rotation:
-    """Check the whole map (R6): counts, one-to-one, every string back to its row; its keyed hash goes into the log.
-
-    Raises:
-        NotFoundError: no such rotation.
-        IllegalTransitionError: it was not cut over, or has ended.
-        VerificationError: the map is not what it must be; the rotation stays where it is.
-    """
-    found = await context.db.read(lambda conn: rotation_record.find(conn, ident))
-    if shape_of(found.purpose) is not Shape.FLIP:
-        return await rewriting.verify(context, caller, request, found)
-    domain = await context.db.read(lambda conn: rotation_show.by_scope(conn, found.scope))
-    seen = Pairs()
-    if found.from_version and found.stage in (Stage.CHANGED, Stage.VERIFIED):
-        now = int(context.clock().timestamp())
-        async with aclosing(  # type: ignore[type-var]
-            context.db.stream(lambda conn: _check(context, conn, domain, found, now, seen), batch=1)
-        ) as stream:
-            async for _ in stream:
-                pass
-
-    def effect(conn: Connection) -> api.Rotation:
-        value = mac(context, ident, seen.digest.digest())
-        current = rotation_record.find(conn, ident)
-        after = rotation_record.step(context, conn, current, Step.VERIFY, map_mac=value, done=seen.count)
-        context.audit(
-            conn,
-            Event.KEY_VERIFY,
-            caller.name,
-            request,
-            domain=domain.name,
-            rotation=ident,
-            pairs=seen.count,
-            map_mac=value,
-        )
-        return rotation_show.describe(context, conn, after)
-
-    return await context.db.write(effect)
-
-
-def _check(
-    context: Context, conn: Connection, domain: DomainRow, found: Rotation, now: int, seen: Pairs
-) -> Iterator[int]:
-    """Chunk by chunk; serials ascend, so strings that lead back to their own serials are all different."""
-    last = -1
-    for serials, nonces in chunks(context, conn, domain, found, now):
-        if int(serials[0]) <= last or (len(serials) > 1 and not bool((serials[1:] > serials[:-1]).all())):
-            raise _broken()
-        last = int(serials[-1])
-        strings = []
-        for version in (found.from_version, found.to_version):
-            made = texts(context, domain, version, serials, nonces)
-            parsed = computed.parse_array(made)
-            inner = context.keys.decipher(domain.uuid, version, parsed.blocks)
-            opened = computed.open_inner(domain.h, domain.uuid, version, inner)
-            back = (opened.serial == serials) & (opened.nonce == nonces).all(axis=1) & opened.ok & (parsed.status == 0)
-            if not bool(back.all()):
-                raise _broken()
-            strings.append(made)
-        seen.add(*strings)
-        yield seen.count
-    query = (
-        "SELECT count(*) FROM entry WHERE domain = ? AND status = 0 AND serial <= ?"
-        " AND (expires IS NULL OR expires > ?)"
-    )
-    (count,) = conn.execute(query, (domain.id, found.mark, now)).fetchone()
-    if count != seen.count:
-        raise _broken()
-
-
-def _broken() -> VerificationError:
-    return VerificationError(
-        "the map of this rotation is not one-to-one with the rows",
-        code="map_broken",
-        hint="roll back and tell the developers; nothing was lost",
-    )
-
-
-async def set_site_key(
-    context: Context, caller: Principal, request: str, site: str, body: api.SiteKeySet
-) -> api.SiteKey:
-    """Register the public key of a site, after its fingerprint was compared over another channel.
-
-    Raises:
-        NotFoundError: no such site.
-        InvalidPublicKeyError: not a recipient's public key.
-        UsageError_: the fingerprint that was compared is another.
-    """
-    fingerprint = hybrid.fingerprint(body.public_key)
-    if body.fingerprint != fingerprint:
-        raise UsageError_(
-            "the fingerprint is not that of this key",
-            code="wrong_fingerprint",
-            hint="the site reads its own aloud: the centre is the key directory, and could be wrong",
-        )
-
-    def effect(conn: Connection) -> api.SiteKey:
-        context.directory.require_sites(conn, [site])
-        now = stamp(context.clock())
-        conn.execute(
-            "INSERT INTO site_key VALUES (?,?,?,?) ON CONFLICT (site) DO UPDATE SET"
-            " public_key = excluded.public_key, set_by = excluded.set_by, created = excluded.created",
-            (site, body.public_key, caller.name, now),
-        )
-        context.audit(conn, Event.SITE_KEY, caller.name, request, site=site, fingerprint=fingerprint)
-        return api.SiteKey(site=site, public_key=body.public_key, fingerprint=fingerprint, created=now)
-
-    return await context.db.write(effect)
-
-
-async def site_key(context: Context, site: str, caller: Principal) -> api.SiteKey:
-    """The registered public key of a site, for the site itself and for operators.
-
-    Raises:
-        NotFoundError: none is registered, or it is another site's.
-    """
-
-    def query(conn: Connection) -> api.SiteKey:
-        row = None
-        if not caller.is_site or caller.name == site:
-            row = conn.execute("SELECT public_key, created FROM site_key WHERE site = ?", (site,)).fetchone()
-        if row is None:
-            raise NotFoundError("no public key of this site is registered", code="no_public_key")
-        return api.SiteKey(site=site, public_key=row[0], fingerprint=hybrid.fingerprint(row[0]), created=row[1])
-
-    return await context.db.read(query)

@@ -12,7 +12,7 @@ from trustcenter.auth import Principal
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import records_read, rotation_map, studies
+from . import records_read, site_keys, studies
 from .context import Context
 
 
@@ -32,7 +32,7 @@ async def sealed(context: Context, caller: Principal, request: str, study: str) 
 
     def begin(conn: Connection) -> str:
         studies.find(conn, study, caller)
-        return rotation_map.public_key(conn, f"site:{caller.name}")
+        return site_keys.public_key(conn, f"site:{caller.name}")
 
     key = await context.db.read(begin)
     batches = records_read.own_results(context, caller, request, study)
