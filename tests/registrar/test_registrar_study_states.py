@@ -18,7 +18,9 @@ STEPS = {
 }
 # what: in which states
 ALLOWED = {
+    "agree": "draft open frozen",
     "data": "open",
+    "renew": "open frozen",
     "link": "open frozen",
     "clear": "open frozen",
     "release": "open frozen",

@@ -8,6 +8,7 @@ from test_service_study import Source, open_upload, put, register, send_map, sen
 from tests_support import stored
 
 from keys import hybrid
+from keys.cards import make_card
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,14 @@ def test_closing_purges_and_a_retained_study_is_not_deleted(world, recipient_key
     settings = {"retain_until": "2020-01-01"}
     assert make_study(world, recipient_key, "gone-study", settings=settings).status == 201
     assert register(world, "north", "gone-study", Source("gone-study", 1, 0, 60)).status == 200
+    published = {"card": make_card("north", recipient_key).text}
+    assert world["north"]("PUT", "/v1/studies/gone-study/card", published).status == 200
     move(world, "gone-study", "closed")
+    assert world["north"]("PUT", "/v1/studies/gone-study/card", published).json["code"] == "study_state"
     assert move(world, "gone-study", "deleted").json["state"] == "deleted"
     assert world["north"]("GET", "/v1/studies/gone-study/results").status >= 400
+    assert [one["card"] for one in world["operator"]("GET", "/v1/studies/gone-study/cards").json["cards"]] == [
+        None,
+        None,
+    ]
     assert make_study(world, recipient_key, "gone-study").json["code"] == "study_exists"

@@ -12,8 +12,9 @@ from trustcenter.errors import UsageError_
 from trustcenter.messages.api import secret_relay as api
 from trustcenter.store import Connection
 
-from . import studies
+from . import studies, study_states
 from .context import Context
+from .studies import StudyRow
 
 
 def members(conn: Connection, study: str) -> list[str]:
@@ -23,12 +24,25 @@ def members(conn: Connection, study: str) -> list[str]:
     return [site for (site,) in rows]
 
 
+def require_agreeing(conn: Connection, name: str, caller: Principal) -> StudyRow:
+    """The study, if the caller is a member that may still agree on its secret.
+
+    Raises:
+        NotFoundError: no such study, or the caller does not take part.
+        PolicyError: the caller was removed, or the study is over.
+    """
+    study = studies.find(conn, name, caller)
+    studies.require_member(conn, study, caller.name)
+    study_states.require(study.state, study_states.Act.AGREE)
+    return study
+
+
 async def set_card(context: Context, caller: Principal, request: str, name: str, body: api.CardSet) -> api.MemberCard:
     """Keep the caller's card for a study, in place of an earlier one.
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
-        PolicyError: the caller was removed.
+        PolicyError: the caller was removed, or the study is over.
         UsageError_: not a card that signs itself, or another member's.
     """
     try:
@@ -39,7 +53,7 @@ async def set_card(context: Context, caller: Principal, request: str, name: str,
         raise UsageError_("a site publishes a card of its own name only", code="bad_card", where="card")
 
     def effect(conn: Connection) -> api.MemberCard:
-        studies.require_member(conn, studies.find(conn, name, caller), caller.name)
+        require_agreeing(conn, name, caller)
         now = stamp(context.clock())
         keep_card(conn, name, card, now)
         context.audit(conn, Event.CARD_PUBLISH, caller.name, request, study=name, fingerprint=card.fingerprint)

@@ -31,7 +31,7 @@ async def put_share(
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
-        PolicyError: the caller was removed.
+        PolicyError: the caller was removed, or the study is over.
         UsageError_: not a share of the caller's for this study's members, or not signed with its published card.
         ConflictError: of another version, of another secret than the version has, or not newer than the one before.
     """
@@ -46,8 +46,7 @@ async def put_share(
         raise UsageError_("the share and its sealed messages name different members", code="bad_share")
 
     def effect(conn: Connection) -> api.ShareState:
-        study = studies.find(conn, name, caller)
-        studies.require_member(conn, study, caller.name)
+        study = secret_cards.require_agreeing(conn, name, caller)
         if share.version != study.version:
             raise ConflictError(
                 "the share is for another version of the study",
@@ -136,6 +135,12 @@ def forget_before(conn: Connection, study: str, version: int) -> None:
         conn.execute(f"DELETE FROM {table} WHERE study = ? AND version < ?", (study, version))  # noqa: S608 - constants
 
 
+def forget_study(conn: Connection, study: str) -> None:
+    """Delete everything about a study that is deleted."""
+    for table in (*_TABLES, "member_card"):
+        conn.execute(f"DELETE FROM {table} WHERE study = ?", (study,))  # noqa: S608 - constants
+
+
 async def own_shares(context: Context, caller: Principal, name: str) -> api.OwnShares:
     """The shares of the study's present version that are sealed to the caller.
 
@@ -174,13 +179,12 @@ async def confirm(context: Context, caller: Principal, request: str, name: str, 
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
-        PolicyError: the caller was removed.
+        PolicyError: the caller was removed, or the study is over.
         ConflictError: of another version than the study's.
     """
 
     def effect(conn: Connection) -> None:
-        study = studies.find(conn, name, caller)
-        studies.require_member(conn, study, caller.name)
+        study = secret_cards.require_agreeing(conn, name, caller)
         if body.version != study.version:
             raise ConflictError("the confirmation is for another version of the study", code="wrong_secret_version")
         conn.execute(

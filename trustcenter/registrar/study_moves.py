@@ -18,7 +18,18 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import StudyPhase
 from trustcenter.store import Connection
 
-from . import clearing_tasks, closing, domains, outbox, pairs, release_changes, studies, study_checks, study_states
+from . import (
+    clearing_tasks,
+    closing,
+    domains,
+    outbox,
+    pairs,
+    release_changes,
+    secret_relay,
+    studies,
+    study_checks,
+    study_states,
+)
 from .context import Context
 from .studies import StudyRow
 from .study_states import StudyState
@@ -121,7 +132,7 @@ async def confirm_purge(context: Context, study_name: str, left: int) -> None:
     """The comparator has purged a study and counted what it still has. Twice is harmless.
 
     Raises:
-        InternalError: rows, refs or links are left; the message stays in the outbox.
+        InternalError: rows, refs, links or edges are left; the message stays in the outbox.
     """
 
     def effect(conn: Connection) -> None:
@@ -135,7 +146,7 @@ async def confirm_purge(context: Context, study_name: str, left: int) -> None:
         links = conn.execute(
             "SELECT count(*) FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study_name,)
         ).fetchone()[0]
-        if left or refs or links:
+        if left or refs or links or pairs.held(conn, study_name):
             raise InternalError("a purge left something behind", code="purge_incomplete")
         conn.execute("UPDATE study SET purged = ? WHERE name = ?", (stamp(context.clock()), study_name))
         context.audit(conn, Event.STUDY_PURGE, "service", "", study=study_name, rows=left, refs=refs, links=links)
@@ -158,6 +169,7 @@ def _delete(context: Context, conn: Connection, who: str, request: str, study: S
     conn.execute("DELETE FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study.name,))
     conn.execute("UPDATE release SET sealed = NULL WHERE study = ?", (study.name,))
     release_changes.forget_study(conn, study.name)
+    secret_relay.forget_study(conn, study.name)
     if study.shift_scope is not None:
         for version in context.ring.versions(conn, study.shift_scope):
             deactivated = context.ring.act(conn, version, KeyAction.DEACTIVATE)

@@ -30,6 +30,7 @@ class StudyState(StrEnum):
 class Act(StrEnum):
     """What a study's state allows or forbids."""
 
+    AGREE = "agree"  # on a study secret
     DATA = "data"  # record numbers, rows, maps
     RENEW = "renew"  # a new version
     LINK = "link"
@@ -48,9 +49,9 @@ _NEXT: Final = {
     _S.DELETED: set[StudyState](),
 }
 _ALLOWED: Final = {
-    _S.DRAFT: set[Act](),
+    _S.DRAFT: {Act.AGREE},
     _S.OPEN: set(Act),
-    _S.FROZEN: {Act.RENEW, Act.LINK, Act.CLEAR, Act.RELEASE, Act.HAND_OVER},
+    _S.FROZEN: {Act.AGREE, Act.RENEW, Act.LINK, Act.CLEAR, Act.RELEASE, Act.HAND_OVER},
     _S.RELEASED: {Act.HAND_OVER},
     _S.CLOSED: {Act.HAND_OVER},
     _S.DELETED: set[Act](),
