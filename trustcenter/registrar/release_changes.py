@@ -172,11 +172,15 @@ def _tell(
         "DELETE FROM released_record WHERE study = ? AND recipient = ? AND domain = ? AND serial = ?",
         [(study, recipient, d, s) for d, s, _ in gone],
     )
+    sites, strings = _strings(context, conn, study, [row[:2] for row in moved] + [row[:2] for row in gone])
+    # What is erased already cannot be named any more; whoever erased it has told of it before.
+    moved, gone = [row for row in moved if row[:2] in strings], [row for row in gone if row[:2] in strings]
+    if not moved and not gone:
+        return
     whole = _whole(conn, study, recipient, moved, {person for _, _, person in gone})
     single = [row for row in moved if row[2] not in whole]
     persons = {p for row in single for p in row[2:]} | {p for *_, p in gone} | {*whole, *whole.values()}
     names = _names(context, conn, domains.by_id(conn, domain), sorted(persons))
-    sites, strings = _strings(context, conn, study, [row[:2] for row in single] + [row[:2] for row in gone])
     lines: list[Line] = [{"kind": "merged", "person": names[p], "into": names[q]} for p, q in sorted(whole.items())]
     lines += [
         {"kind": "moved", "site": sites[d], "pseudonym": strings[d, s], "person": names[p], "into": names[q]}
@@ -247,7 +251,7 @@ def _strings(
         domain = domains.by_id(conn, domain_id)
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
         serials = [serial for d, serial in records if d == domain_id]
-        query = "SELECT serial, nonce FROM entry WHERE domain = ? AND serial IN {values}"
+        query = "SELECT serial, nonce FROM entry WHERE domain = ? AND status = 0 AND serial IN {values}"
         found = [(serial, bytes(nonce)) for serial, nonce in select_in(conn, query, (domain_id,), serials)]
         made = issue.format_rows(context, domain, version, *rows.columns(found))
         strings.update({(domain_id, serial): text for (serial, _), text in zip(found, made, strict=True)})

@@ -16,7 +16,7 @@ from trustcenter.audit.entries import Entry
 from trustcenter.errors import NotFoundError
 from trustcenter.store import Connection, select_in
 
-from . import consent_study, domains, removal, rows
+from . import consent_study, domains, release_changes, removal, rows
 from .context import Context
 
 FORMAT: Final = "trustcenter/replay/1"
@@ -100,6 +100,8 @@ def _again(context: Context, conn: Connection, what: Removal) -> int:
         removal.detach(context, conn, domain.id, serials)
     else:
         status = rows.EXPIRED if event is Event.PSEUDONYM_EXPIRE else rows.DELETED
+        if domain.study is not None:
+            release_changes.withdraw(context, conn, domain.study, domain.id, serials)
         removal.erase(context, conn, domain.id, serials, status)
         if domain.study is not None:
             consent_study.forget(conn, domain, serials)
