@@ -132,6 +132,12 @@ def purge(conn: Connection, study: str) -> int:
     return pairs
 
 
+def held(conn: Connection, study: str) -> int:
+    """How many pairs of records of a study have edges here."""
+    query = "SELECT count(*) FROM pair WHERE domain_a IN (SELECT domain FROM participant WHERE study = ?)"
+    return int(conn.execute(query, (study,)).fetchone()[0])
+
+
 class Changes:
     """Pairs whose edges a run changed, in files between the worker that found them and the transactions that keep them.
 

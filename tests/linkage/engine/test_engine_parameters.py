@@ -22,6 +22,7 @@ from linkage.decide import (
     shipped,
     tie_ranks,
 )
+from linkage.decide.near import near, only
 from linkage.errors import ParametersError
 
 HYB15 = shipped("hyb15")
@@ -209,3 +210,22 @@ def test_vector():
     assert read.canonical() == data
     assert (read.unseen, read.weights[0].lost) == ((0.00001234,), (1.5e-7, 1e-18, 0.99999985))
     assert read.tables().winners.ravel().tolist() == vector["densities"][1]
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "c")])
+def test_pairs_that_are_not_near_decide_nothing(names):
+    sources, rows = world(400, 250, names)
+    strangers = {(i, 400 + (i * 7 + k) % 400) for i in range(400) for k in (11, 50, 120)} - {row[:2] for row in rows}
+    ties, declared = tie_ranks(keys(sources)), [True] * len(names)
+    whole = pairs([*rows, *((a, b, 1, 4) for a, b in strangers)])
+    first = Parameters.of(HYB15, BOUNDS, len(names))
+    with pytest.raises(ParametersError):
+        near(first, whole, sources, names)
+    decision, frozen = decide_with(first, whole, sources, names, declared, ties=ties)
+    chosen = near(frozen, whole, sources, names)
+    assert 250 < chosen.sum() < len(whole) - 800
+    assert decision.posterior[~chosen].max() < BOUNDS[0]
+    assert not decision.cls[~chosen].any()
+    part, _ = decide_with(frozen, only(whole, chosen), sources, names, declared, ties=ties, part=True)
+    for name in ("posterior", "winner", "cls"):
+        assert np.array_equal(getattr(part, name), getattr(decision, name)[chosen])
