@@ -77,6 +77,15 @@ def test_two_processes_are_one_service(tmp_path: Path, server: PostgresServer) -
         second = _strings(pair, 1, "north", ["a", "b"])
         assert not set(second) & set(first)
         assert _strings(pair, 0, "north", ["a", "b"]) == second
+        # The tags of originals are made anew by one of them; neither gives an original a second pseudonym.
+        body = {"dry_run": False, "purpose": "lookup"}
+        ident = pair.ask(0, "operator", "POST", "/v1/domains/north/keys/rotate", body).json["rotation"]
+        assert _strings(pair, 1, "north", ["b", "a"]) == second[::-1]
+        while pair.ask(1, "operator", "GET", f"/v1/rotations/{ident}").json["stage"] == "rewriting":
+            assert _strings(pair, 1, "north", ["a"]) == second[:1]
+        verified = pair.ask(1, "operator", "POST", f"/v1/rotations/{ident}/verify")
+        assert (verified.json["stage"], verified.json["done"]) == ("verified", 2), verified.body
+        assert _strings(pair, 0, "north", ["a", "b"]) == second
         answer = pair.ask(1, "north", "POST", "/v1/domains/north/translate", {"pseudonyms": first})
         assert answer.json["pseudonyms"] == second
 
