@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from raw_support import Raw
 from test_service_study import SCHEMA, STUDY_SECRET, people
 from tests_support import Live, launch, make_instance, run_cli
@@ -15,10 +15,11 @@ from tests_support import Live, launch, make_instance, run_cli
 from keys import hybrid
 from linkage.encode import Secrets
 from linkage.tables import Table
+from trustcenter import config
 from trustcenter.client import TrustCenter
 from trustcenter.client import site as work
 from trustcenter.client.connection import Connection, RowsConnection
-from trustcenter.messages import api
+from trustcenter.instance import cards
 
 ROOMS = ("registrar", "comparator")
 STUDY = "heart"
@@ -71,9 +72,10 @@ def make(folder: Path) -> Apart:
         directory = folder / room
         prints = make_instance(directory, ("--room", room, "--separation", "operator"))
         assert list(prints) == [room]
-        card = run_cli("rooms", "card", directory, "-o", folder / f"{room}.card")
-        assert card.returncode == 0, card.stderr
-        read_out[room] = re.search("[0-9a-f]{64}", card.stdout)[0]
+        settings = config.load(directory)
+        card = cards.make(settings, (directory / "passphrase").read_bytes().strip())
+        read_out[room] = card.fingerprint
+        (folder / f"{room}.card").write_bytes(msgspec.json.encode(card))
         apart.rooms[room] = Live("", directory, directory / "operator.toml", prints, None, folder / f"{room}.log")  # type: ignore[arg-type]
     for room, other in (ROOMS, ROOMS[::-1]):
         paired = run_cli("rooms", "pair", folder / room, folder / f"{other}.card", "--fingerprint", read_out[other])
@@ -92,8 +94,13 @@ def make(folder: Path) -> Apart:
         files = {room: folder / f"{site}-{room}.toml" for room in ROOMS}
         for room in ROOMS:
             found[room].save(files[room])
-        joined = run_cli("rooms", "connect", files["registrar"], files["comparator"], "-o", folder / f"{site}.toml")
-        assert joined.returncode == 0, joined.stderr
+        if site == "north":
+            joined = run_cli("rooms", "connect", files["registrar"], files["comparator"], "-o", folder / f"{site}.toml")
+            assert joined.returncode == 0, joined.stderr
+        else:
+            there = found["comparator"]
+            rows = RowsConnection(url=there.url, ca=there.ca, token=there.token, site=site)
+            msgspec.structs.replace(found["registrar"], comparator=rows).save(folder / f"{site}.toml")
         apart.sites[site] = Connection.load(folder / f"{site}.toml")
     body = {
         "name": STUDY,
@@ -104,6 +111,3 @@ def make(folder: Path) -> Apart:
     }
     assert apart.operator("registrar")("POST", "/v1/studies", body).status == 201
     return apart
-
-
-__all__ = ["ROOMS", "STUDY", "Apart", "RowsConnection", "api", "make"]

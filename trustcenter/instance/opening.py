@@ -12,14 +12,13 @@ from keys.ids import Purpose
 from keys.store import KeyStore, Passphrase
 from trustcenter import auth
 from trustcenter.audit import MIGRATIONS as AUDIT_MIGRATIONS
-from trustcenter.audit import AuditLog, Event
+from trustcenter.audit import Event
 from trustcenter.clock import Clock, utc_now
 from trustcenter.comparator import compare, deliveries
-from trustcenter.comparator import context as comparator_context
 from trustcenter.comparator import ledger as comparator_ledger
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
-from trustcenter.errors import ConflictError, NotFoundError, StaleDatabaseError, VerificationError
+from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.registrar import (
     closing,
     closing_proposals,
@@ -36,23 +35,22 @@ from trustcenter.registrar import (
     runs,
     secret_relay_schema,
 )
-from trustcenter.registrar import context as registrar_context
 from trustcenter.registrar import ledger as registrar_ledger
 from trustcenter.registrar import policy as registrar_policy
 from trustcenter.registrar import schema as registrar_schema
-from trustcenter.registrar.head import OutsideHead
-from trustcenter.registrar.keyring import INSTANCE, KeyRing
-from trustcenter.store import Connection, Database, Migration, Postgres
-from trustcenter.store.engine import Engine, Watch
+from trustcenter.registrar.keyring import INSTANCE
+from trustcenter.store import Database, Migration, Postgres
 from trustcenter.store.scrub import scrub
 
-from . import audit_key, cards, fence, notes, places, replaying
+from . import cards, fence, notes, places, replaying
+from . import room_opening as rooms
 from .continuous import Continuous
-from .opened import Gate
 from .opened import Instance as Instance
 from .parts import keys_path
 from .places import HEAD_NAME as HEAD_NAME
 from .places import RESTORE_PENDING as RESTORE_PENDING
+from .room_opening import log_origin as log_origin
+from .room_opening import make_log as make_log
 
 REGISTRAR_MIGRATIONS = (
     *AUDIT_MIGRATIONS,
@@ -107,24 +105,6 @@ async def open_store(config: Config, room: str, *, exclusive: bool = True) -> Da
     return db
 
 
-def log_origin(instance: str, room: str, epoch: int = 0) -> str:
-    """The identity of a log. Reopening the registrar under a new epoch begins a new one (docs/spec/audit-log.md)."""
-    return f"trustcenter/{instance}/epoch-{epoch}/{room}" if epoch else f"trustcenter/{instance}/{room}"
-
-
-def make_log(
-    instance: str, room: str, keys: KeyStore, epoch: int = 0, version: int = 1, clock: Clock = utc_now
-) -> AuditLog:
-    """The log of a room, signed with that room's audit key. `epoch` is the registrar's, 0 at the comparator."""
-    return AuditLog(
-        origin=log_origin(instance, room, epoch),
-        sign=audit_key.signer(keys, version),
-        public_key=keys.public_key(INSTANCE, Purpose.AUDIT, version),
-        find=lambda public: audit_key.find(keys, public),
-        clock=clock,
-    )
-
-
 @asynccontextmanager
 async def open_instance(
     config: Config, passphrase: Passphrase, clock: Clock = utc_now, *, exclusive: bool = True
@@ -163,118 +143,30 @@ async def open_instance(
                 receipt_key = receipts.public_key(INSTANCE, Purpose.RECEIPT, 1)
             else:
                 receipt_key = bytes.fromhex(card.receipt_key) if card is not None else b""
-            registrar = await _registrar(
+            registrar = await rooms.open_registrar(
                 config, stores["registrar"], keys["registrar"], clock, receipt_key, shared=shared
             )
         if "comparator" in stores:
-            comparator = await _comparator(config, stores["comparator"], keys["comparator"], clock, registrar)
-        instance, gate = await _gate(registrar, comparator, clock)
+            comparator = await rooms.open_comparator(config, stores["comparator"], keys["comparator"], clock, registrar)
+        instance, gate = await rooms.open_gate(registrar, comparator, clock)
         stack.push_async_callback(asyncio.to_thread, copies.stop_copying)
         await asyncio.to_thread(copies.attach, stores)
         if registrar is not None:
-            await _start(registrar)
+            await rooms.start(registrar)
             await replaying.carry_out(config, registrar)
             await notes.take_in(config, registrar)
             await closing.destroy_due(registrar)
             await removal.expire_due(registrar)
         elif comparator is not None:
-            await _note(comparator, Event.INSTANCE_START, separation=config.separation)
+            await rooms.note(comparator, Event.INSTANCE_START, separation=config.separation)
         try:
             yield Instance(config, instance, copies, gate, registrar, comparator)
         finally:
             if registrar is not None:
                 await rewriting.stop(registrar)
-                await _stop(registrar)
+                await rooms.stop(registrar)
             elif comparator is not None:
-                await _note(comparator, Event.INSTANCE_STOP)
-
-
-async def _registrar(
-    config: Config, db: Database, keys: KeyStore, clock: Clock, comparator_key: bytes, *, shared: bool
-) -> registrar_context.Context:
-    """The registrar, checked against its key store and its outside head."""
-    instance, database, epoch = await db.read(
-        lambda conn: conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
-    )
-    signs = await db.read(lambda conn: audit_key.current(keys, conn))
-    log = make_log(instance, "registrar", keys, epoch, signs, clock)
-    head = OutsideHead.load(config.path(config.files.registrar_keys).parent / HEAD_NAME, keys)
-    head.shared = shared
-    ring = KeyRing(keys, clock)
-    _watch(db.engine, log, (instance, database, epoch))
-    await db.read(ring.check_material)
-    size, _ = await db.read(log.head)
-    roots = {head.log_size: await db.read(lambda conn: log.root_at(conn, min(head.log_size, size)))}
-    head.check(instance=instance, database=database, epoch=epoch, log_size=size, root_at=lambda at: roots[at])
-    return registrar_context.Context(
-        db=db,
-        keys=keys,
-        log=log,
-        head=head,
-        ring=ring,
-        directory=auth.Directory(clock, config.limits.credential_cache),
-        clock=clock,
-        limits=config.limits,
-        separation=config.separation,
-        comparator_key=comparator_key,
-    )
-
-
-async def _comparator(
-    config: Config, db: Database, keys: KeyStore, clock: Clock, registrar: registrar_context.Context | None
-) -> comparator_context.Context:
-    """The comparator, which is of one instance with its key store, and with the registrar if that is here."""
-    instance, keystore = await db.read(lambda conn: conn.execute("SELECT instance, keystore FROM instance").fetchone())
-    known = instance if registrar is None else await registrar.db.read(_instance_id)
-    if (instance, keystore) != (known, keys.store_id):
-        raise VerificationError(
-            "the comparator's database, its key store and the registrar's belong to different instances",
-            code="foreign_comparator",
-            hint="check the paths in config.toml",
-        )
-    signs = await db.read(lambda conn: audit_key.current(keys, conn))
-    return comparator_context.Context(
-        db=db,
-        keys=keys,
-        log=make_log(instance, "comparator", keys, version=signs),
-        limits=config.limits,
-        directory=auth.Directory(clock, config.limits.credential_cache) if registrar is None else None,
-    )
-
-
-def _instance_id(conn: Connection) -> str:
-    return str(conn.execute("SELECT instance FROM instance").fetchone()[0])
-
-
-async def _gate(
-    registrar: registrar_context.Context | None, comparator: comparator_context.Context | None, clock: Clock
-) -> tuple[str, Gate]:
-    """The instance's id, and the room that lets clients in: the registrar where it is here."""
-    if registrar is not None:
-        return await registrar.db.read(_instance_id), Gate(registrar.db, registrar.directory, clock, registrar.audit)
-    assert comparator is not None
-    assert comparator.directory is not None
-    gate = Gate(comparator.db, comparator.directory, clock, comparator.audit_access)
-    return await comparator.db.read(_instance_id), gate
-
-
-async def _note(comparator: comparator_context.Context, event: Event, **told: str) -> None:
-    await comparator.db.write(lambda conn: comparator.audit(conn, event, "service", 0, **told))
-
-
-def _watch(engine: Engine, log: AuditLog, identity: tuple[str, str, int]) -> None:
-    """Notice a database that was exchanged for an older one while the service runs: its log is shorter, or another."""
-
-    def check(conn: Connection, known: tuple[int, str]) -> None:
-        found = conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
-        size, _ = log.head(conn)
-        if found != identity or size < known[0] or log.root_at(conn, known[0]) != known[1]:
-            raise StaleDatabaseError(
-                "the database behind this service was replaced by an older or another one",
-                hint="stop every process of the service; docs/how-to/postgresql.md, Backups",
-            )
-
-    engine.watch = Watch(log.head, check)
+                await rooms.note(comparator, Event.INSTANCE_STOP)
 
 
 def require_complete(config: Config) -> None:
@@ -309,46 +201,3 @@ def _scrub(*databases: Path) -> None:
     for database in databases:
         with contextlib.suppress(OSError):  # a full or failing disk: the next stop tries again
             scrub(database)
-
-
-async def _start(registrar: registrar_context.Context) -> None:
-    """Log the start, and let every counter continue where the head has reserved up to.
-
-    A crash and a restore inside a reserved range cannot be told apart, so neither re-uses any of it.
-    """
-
-    def effect(conn: Connection) -> tuple[int, str]:
-        registrar.head.follow()
-        for row_id, uuid in conn.execute("SELECT id, uuid FROM domain").fetchall():
-            reserved = registrar.head.reserved.get(uuid)
-            if reserved is not None:
-                conn.execute(
-                    "INSERT INTO counter VALUES (?,?,?) ON CONFLICT (domain, epoch) DO UPDATE"
-                    " SET next = CASE WHEN counter.next < excluded.next THEN excluded.next ELSE counter.next END",
-                    (row_id, registrar.head.epoch, reserved),
-                )
-        registrar.audit(conn, Event.INSTANCE_START, "service", "", separation=registrar.separation)
-        return registrar.log.head(conn)
-
-    registrar.head.remember(*await registrar.db.write(effect))
-
-
-async def _stop(registrar: registrar_context.Context) -> None:
-    """Log the stop, and hand back what was reserved and not used: a clean stop wastes no serial.
-
-    Where other processes may go on with the same reservation nothing is handed back.
-    """
-
-    def effect(conn: Connection) -> tuple[int, str]:
-        registrar.audit(conn, Event.INSTANCE_STOP, "service", "")
-        if registrar.head.shared:
-            return registrar.log.head(conn)
-        epoch = registrar.head.epoch
-        for uuid, following in conn.execute(
-            "SELECT d.uuid, c.next FROM counter c JOIN domain d ON d.id = c.domain WHERE c.epoch = ?",
-            (epoch,),
-        ):
-            registrar.head.reserved[uuid] = following
-        return registrar.log.head(conn)
-
-    registrar.head.remember(*await registrar.db.write(effect))
