@@ -327,9 +327,10 @@ async def test_a_backup_taken_mid_rotation_restores_to_a_resumable_state(filled:
     from trustcenter.instance import backup, restore
 
     files = filled.copy(tmp_path / "center")
+    body = api.RotateRequest(purpose="lookup")  # it rewrites seals as well
     parts = []
     async with files.open() as center:
-        ident = (await rotation.rotate(center.context, OPERATOR, "req", "plain", ROTATE)).rotation or ""
+        ident = (await rotation.rotate(center.context, OPERATOR, "req", "plain", body)).rotation or ""
         rewriting_chunk, rewriting.CHUNK = rewriting.CHUNK, 10
         try:
             job = asyncio.create_task(rewriting.run(center.context, ident))
