@@ -49,10 +49,11 @@ def test_as_the_slow_one(sources):
 def test_levels_at_their_bounds():
     rows = np.zeros(2, ROW)
     rows["ref"][1] = 1
+    rows["filter"][0] = 0b01010101
     for d, level in ((0, 1), (25, 1), (26, 2), (51, 2), (52, 3), (76, 3), (77, 4), (102, 4), (103, None), (256, None)):
         bits = np.zeros(256, np.uint8)
         bits[:d] = 1
-        rows["filter"][1] = np.packbits(bits)
+        rows["filter"][1] = np.packbits(bits) ^ 0b01010101
         table = join([rows[:1], rows[1:]], LEVELS).table
         assert table["level"].tolist() == ([] if level is None else [level]), d
 
@@ -71,8 +72,10 @@ def test_same_bytes_however_it_is_cut(sources, uniform, parts, workers):
 def test_a_source_over_the_cap_hurts_only_itself(uniform):
     """One token for thousands: the flood is left out and named, the others still meet."""
     flood = np.zeros(5000, ROW)
+    flood["filter"] = 1
     flood["ref"] = uniform("flood", 5000, 16)
     honest = np.zeros(2, ROW)
+    honest["filter"] = 1
     honest["ref"] = uniform("honest", 2, 16)
     edges = join([flood, honest[:1], honest[1:]], LEVELS, caps=[10])
     assert len(edges.table) == 1
@@ -83,6 +86,7 @@ def test_a_source_over_the_cap_hurts_only_itself(uniform):
 
 def test_a_block_over_the_budget_is_left_out_and_counted(uniform):
     rows = np.zeros(3000, ROW)
+    rows["filter"] = 1
     rows["ref"] = uniform("many", 3000, 16)
     rows["token"][2998:, 0] = 1
     edges = join([rows[0::2], rows[1::2]], LEVELS, block_pairs=10_000)
