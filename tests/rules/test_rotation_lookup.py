@@ -18,8 +18,8 @@ from trustcenter.registrar import (
     consent,
     domains,
     imports,
+    key_compromise,
     key_proposals,
-    keycare,
     operations,
     rewriting,
     rotation,
@@ -232,7 +232,7 @@ async def test_a_leaked_new_key_is_rotated_away_from_the_middle_of_the_job(files
         found = await center.context.db.read(lambda conn: rotation_record.find(conn, ident))
         await rewriting._chunk(center.context, domain, found, 15)
         with pytest.raises(PolicyError):  # in use: rotate first
-            await keycare.compromise(
+            await key_compromise.compromise(
                 center.context, OPERATOR, "req", "plain", api.KeyCompromise(version=2, purpose="lookup", reason="lost")
             )
         with pytest.raises(ConflictError):

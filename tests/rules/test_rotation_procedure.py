@@ -28,6 +28,7 @@ from trustcenter.errors import ConflictError, NotFoundError, PolicyError, TrustC
 from trustcenter.instance import rekey
 from trustcenter.messages import api
 from trustcenter.registrar import (
+    key_compromise,
     key_proposals,
     keycare,
     rotation,
@@ -344,7 +345,7 @@ async def test_a_compromise_stops_issue_opens_the_next_version_and_says_what_is_
     async with files.open() as center:
         old = await center.issue("plain", ["a", "b"])
         body = api.KeyCompromise(version=1, reason="a backup disk was stolen", since="2026-01-02")
-        report = await keycare.compromise(center.context, OPERATOR, "req", "plain", body)
+        report = await key_compromise.compromise(center.context, OPERATOR, "req", "plain", body)
         assert (report.replaced_by, report.exposed_pseudonyms, report.since) == (2, 2, "2026-01-02")
         assert report.must_translate == ["site:north"]
         assert any("distributed" in line or "handed out" in line for line in report.cannot_heal)
@@ -373,7 +374,7 @@ async def test_the_new_key_leaks_during_its_rotation(files: Files) -> None:
         await center.issue("plain", ["a"])
         first = (await begin(center)).rotation or ""
         body = api.KeyCompromise(version=2, reason="typed into a chat")
-        report = await keycare.compromise(center.context, OPERATOR, "req", "plain", body)
+        report = await key_compromise.compromise(center.context, OPERATOR, "req", "plain", body)
         assert await states(center) == {1: "suspended", 2: "compromised", 3: "active"}
         assert (await rotation_show.show(center.context, first)).stage == "superseded"
         assert (await rotation_show.show(center.context, report.rotation or "")).stage == "changed"

@@ -8,7 +8,7 @@ from trustcenter.errors import NotFoundError, UsageError_
 from trustcenter.instance import audit_key
 from trustcenter.messages import api
 from trustcenter.messages.api.keys import AuditKeyRotated
-from trustcenter.registrar import key_proposals, keycare, rewriting, rotation, rotation_map, site_keys
+from trustcenter.registrar import key_compromise, key_proposals, keycare, rewriting, rotation, rotation_map, site_keys
 from trustcenter.registrar import rotation_show as shown
 from trustcenter.registrar import rotation_verify as verification
 
@@ -153,7 +153,7 @@ ROUTES = (
     ),
     Route(
         "POST", _KEYS + "/compromise", "compromiseKey", OPERATOR, "A key leaked: stop issue, open the next, report",
-        _on_domain(keycare.compromise), api.KeyCompromise, api.CompromiseReport,
+        _on_domain(key_compromise.compromise), api.KeyCompromise, api.CompromiseReport,
     ),
     Route(
         "PUT", _KEYS + "/schedule", "scheduleKey", OPERATOR, "How often a key is to be rotated",
