@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 # Packages of the development set that no installed command may need. Put in the way of the import, they show
 # at once what a fresh environment with runtime dependencies would show.
 DEVELOPMENT = (
-    "pytest", "hypothesis", "recordlinkage", "pandas", "scipy", "sklearn", "altair", "mypy", "trustme", "hatchling",
+    "pytest", "hypothesis", "recordlinkage", "pandas", "scipy", "sklearn", "mypy", "trustme", "hatchling",
     "build", "jsonschema", "openapi_spec_validator", "importlinter", "pydantic",
 )  # fmt: skip
 BLOCKER = """

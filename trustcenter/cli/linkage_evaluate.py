@@ -35,7 +35,7 @@ _BASIS = {
 )
 @click.option("--report", type=PATH, metavar="FILE", help="Write the whole evaluation with charts as one HTML page.")
 @click.option("--charts", type=PATH, metavar="DIR", help="Write every chart as a file into a new directory.")
-@click.option("--png", is_flag=True, help="Charts as PNG, not SVG; needs the package vl-convert-python.")
+@click.option("--png", is_flag=True, help="Charts as PNG, not SVG; needs the extra png.")
 @click.option("--sheet", type=PATH, metavar="FILE", help="Write pairs for labelling, without their scores.")
 @click.option("--sheet-size", type=click.IntRange(1), default=200, show_default=True, help="Pairs on the sheet.")
 @force_option
