@@ -24,7 +24,8 @@ def save(chart: str, form: Literal["svg", "png"] = "svg") -> bytes:
         drawer = import_module("vl_convert")
     except ImportError:
         raise MissingExtraError(
-            "PNG needs a package that is not installed", hint="pip install 'trustcenter[png]' (vl-convert-python), or take SVG"
+            "PNG needs a package that is not installed",
+            hint="pip install 'trustcenter[png]' (vl-convert-python), or take SVG",
         ) from None
     drawn: bytes = drawer.svg_to_png(alone.replace("system-ui, sans-serif", "Liberation Sans"), scale=2)
     return drawn

@@ -285,7 +285,9 @@ DAMAGE = {
     "a record without an entry": (
         "registrar", "INSERT INTO record (domain, serial, state) VALUES (1, 999, 'unlinked')", "records",
     ),
-    "a ref without a record": ("registrar", "INSERT INTO record_ref (domain, serial, ref) VALUES (1, 999, randomblob(16))", "records"),
+    "a ref without a record": (
+        "registrar", "INSERT INTO record_ref (domain, serial, ref) VALUES (1, 999, randomblob(16))", "records",
+    ),
     "a comparator's log": (
         "comparator", "DROP TRIGGER audit_entry_kept; DELETE FROM audit_entry WHERE seq = 0", "comparator log",
     ),

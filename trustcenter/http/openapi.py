@@ -46,6 +46,8 @@ def document(routes: tuple[Route, ...]) -> bytes:
         },
         order="deterministic",
     )
+
+
 _CHOICES: dict[str, dict[str, Any]] = {  # parameters of a query that may be left out
     "mode": {"type": "string", "enum": ["window", "full", "estimate"], "default": "window"}
 }

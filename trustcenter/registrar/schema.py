@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from trustcenter.store import Migration
 
-from . import clearing_questions, clearing_tasks, cosignatures, issue_index, own_duplicates, release_changes, retention, study_schema, study_versions
+from . import (
+    clearing_questions,
+    clearing_tasks,
+    cosignatures,
+    issue_index,
+    own_duplicates,
+    release_changes,
+    retention,
+    study_schema,
+    study_versions,
+)
 
 MIGRATIONS = (
     *study_schema.MIGRATIONS,

@@ -281,7 +281,7 @@ class PairCount(Message, frozen=True, kw_only=True):
 
 
 class RunCounts(Message, frozen=True, kw_only=True):
-    """Counts of a finished run: of the study, but for `edges`, `pairs` and `decided`, which are of what it looked at."""
+    """Counts of a finished run: of the study; `edges`, `pairs` and `decided` are of what it looked at."""
 
     sources: list[SourceCount]
     pairs: list[PairCount]
