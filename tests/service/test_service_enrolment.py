@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
+from studies_support import make_study
 from tests_support import stored
 
 from keys.cards import make_card
 from keys.hybrid import RecipientKey
 from keys.secretfiles import StudySecret
 from keys.shares import make_share, open_share, parse_share
+from trustcenter.instance import tls
 
 SECRET = StudySecret.generate("enrolling", 1)
 
@@ -152,6 +155,40 @@ def test_a_revoked_practice_is_out_at_once(world: Any, study: str, key: Any, spo
     assert world["operator"]("DELETE", path).status == 204
     assert practice("GET", study).status == 401
     assert share(world, study, sponsor, "praxis-c", key, 2).json["code"] == "unknown_member"
+
+
+def test_a_revoked_practice_keeps_no_certificate(world: Any, study: str, key: Any, tmp_path: Path) -> None:
+    invited = invite(world, study, "praxis-c")
+    assert redeem(world, invited, key).status == 201
+    tls.create_peer(tmp_path)
+    path = "/v1/sites/praxis-c/certificates"
+    bound = world["operator"]("POST", path, {"certificate": (tmp_path / "peer.pem").read_text()})
+    assert bound.status == 201, bound.body
+    assert world["north"]("DELETE", f"{study}/enrolments/{invited['enrolment']}").status == 204
+    assert all(found["revoked"] for found in world["operator"]("GET", path).json["certificates"])
+
+
+def test_a_code_for_a_name_that_became_another_site_is_worth_nothing(world: Any, study: str, key: Any) -> None:
+    invited = invite(world, study, "klinik-neu")
+    with stored(world.live.dir, "registrar") as conn:
+        known = conn.execute("SELECT 1 FROM site WHERE name = 'klinik-neu'").fetchone()
+    assert known is None, "the name is free when the code is made"
+    assert world["operator"]("POST", "/v1/sites", {"name": "klinik-neu", "kind": "diz", "title": "A"}).status == 201
+    token = world["operator"]("POST", "/v1/sites/klinik-neu/tokens", {}).json["token"]
+    answer = redeem(world, invited, key)
+    assert (answer.status, answer.json["code"]) == (403, "invalid_enrolment_code")
+    assert caller(world, token)("GET", study).json["code"] == "unknown_study", "the site's own token still counts"
+
+
+def test_codes_of_a_sponsor_that_was_removed_are_worth_nothing(world: Any, key: Any) -> None:
+    assert make_study(world, key, "unsponsored", ("north", "south", "east")).status == 201
+    path = "/v1/studies/unsponsored"
+    assert world["operator"]("POST", path + "/sponsors", {"site": "north", "practices": 1}).status == 200
+    invited = invite(world, path, "praxis-late")
+    body = {"version": 2, "reason": "member_removed", "remove": ["north"]}
+    assert world["operator"]("POST", path + "/versions", body).json["version"] == 2
+    answer = redeem(world, invited, key)
+    assert (answer.status, answer.json["code"]) == (403, "invalid_enrolment_code")
 
 
 @pytest.mark.parametrize("code", ["tce1-" + "a" * 26, "tce1-" + "7" * 26])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from studies_support import make_study
 from substituting_support import LyingCentre
@@ -270,6 +271,12 @@ def test_a_centre_that_substitutes_the_share_is_found_with_a_code_for_each_way(w
     assert found({"statement": foreign.statement, "signature": foreign.signature, "sealed": foreign.sealed}) == (
         "secret_of_another_study"
     )
+    # It describes the other study where this one was asked for, whose secret it may know.
+    other_study = world["south"]("GET", f"/v1/studies/{another}").json
+    centre.lies[study] = lambda _: other_study
+    centre.lies["secret-shares"] = lambda answer: {**answer, "shares": [msgspec.to_builtins(foreign)]}
+    assert south.refused(study) == "secret_of_another_study"
+    centre.lies.clear()
     assert found({"statement": "nonsense"}) == "secret_share_invalid"
     assert found({"card": None}) == "no_card"
     schemas = forged(study, south, north, key=north.key, secret=chosen, schema="ab" * 32)
@@ -363,6 +370,10 @@ def test_a_practice_gets_new_versions_from_its_sponsor_without_a_new_invitation(
     body = {"version": 2, "reason": "secret_compromised"}
     assert world["operator"]("POST", path + "/versions", body).json["version"] == 2
     assert practice.refused(study) == "secret_not_shared"
+    # It cannot be the first with a secret of its own, which would keep the others from agreeing on theirs.
+    with pytest.raises(TrustCenterError) as caught:
+        practice.share(study, StudySecret.generate(study, 2), pinned_only=True)
+    assert caught.value.code == "practice_shares_none"
     second = StudySecret.generate(study, 2)
     assert north.share(study, second).state.members == ["north", "praxis", "south"]
     assert practice.fetch(study).material == second.material

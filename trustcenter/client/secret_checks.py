@@ -73,12 +73,13 @@ def _exchanged(name: str) -> VerificationError:
 
 
 def open_own(
-    own: m.OwnShare, study: Study, sender: str, name: str, key: RecipientKey, pins: Pins
+    own: m.OwnShare, asked: str, study: Study, sender: str, name: str, key: RecipientKey, pins: Pins
 ) -> tuple[Share, StudySecret]:
     """The study secret of a share, after every test.
 
     Args:
         own: as the centre handed it out.
+        asked: the study that the secret is wanted for, as the caller knows it.
         study: as the centre describes it.
         sender: whose share this site asked for.
         name: of this member.
@@ -92,7 +93,7 @@ def open_own(
     """
     statement = own.statement.encode()
     share = shares.parse_share(statement)
-    if share.study != study.name:
+    if {share.study, study.name} != {asked}:
         raise VerificationError(
             "the centre hands out a share of another study",
             code="secret_of_another_study",

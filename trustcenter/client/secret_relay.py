@@ -226,7 +226,7 @@ async def fetch(
             code="secret_not_shared",
             hint="publish your card, say its fingerprint to the lead site, and wait until it has shared",
         )
-    share_, secret = secret_checks.open_own(offered[0], found, sender, name, key, pins)
+    share_, secret = secret_checks.open_own(offered[0], study, found, sender, name, key, pins)
     keep(secret)
     pins.hold(share_.study, share_.version, secret.fingerprint, share_.sender.name, share_.issue)
     await _confirm(center, secret, name)

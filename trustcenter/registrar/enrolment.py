@@ -161,15 +161,11 @@ async def create(
 
 def _require_name(conn: Connection, study: str, sponsor: str, site: str) -> None:
     known = conn.execute("SELECT 1 FROM site WHERE name = ?", (site,)).fetchone()
-    own = conn.execute(
-        "SELECT 1 FROM enrolment WHERE site = ? AND study = ? AND sponsor = ? AND used IS NOT NULL",
-        (site, study, sponsor),
-    ).fetchone()
     waiting = conn.execute(
         "SELECT 1 FROM enrolment WHERE site = ? AND (sponsor <> ? OR study <> ?) AND used IS NULL AND revoked IS NULL",
         (site, sponsor, study),
     ).fetchone()
-    if (known and not own) or waiting:
+    if (known and not enrolled(conn, study, sponsor, site)) or waiting:
         raise ConflictError("this name is taken", code="site_name_taken", hint="choose another", where="site")
 
 
@@ -229,7 +225,7 @@ def _own(conn: Connection, study: str, caller: Principal, enrolment: str) -> Row
 
 
 async def revoke(context: Context, caller: Principal, request: str, name: str, enrolment: str) -> None:
-    """Make a code worthless; of a practice that used it, its tokens too, at once.
+    """Make a code worthless; of a practice that used it, its tokens and certificates too, at once.
 
     Raises:
         NotFoundError: no such study or enrolment.
@@ -241,11 +237,29 @@ async def revoke(context: Context, caller: Principal, request: str, name: str, e
         now = stamp(context.clock())
         conn.execute("UPDATE enrolment SET revoked = COALESCE(revoked, ?) WHERE id = ?", (now, row.id))
         if row.used and not row.revoked:
-            conn.execute("UPDATE token SET revoked = ? WHERE site = ? AND revoked IS NULL", (now, row.site))
-            secret_cards.forget_member(conn, name, row.site)
+            shut_out(conn, name, row.site, now)
         context.audit(conn, Event.ENROLMENT_REVOKE, caller.name, request, study=name, site=row.site, enrolment=row.id)
 
     try:
         await context.db.write(effect)
     finally:
         context.directory.cache.clear()
+
+
+def shut_out(conn: Connection, study: str, site: str, now: str) -> None:
+    """Make every credential of a practice worthless, and forget its card and what was sealed to it."""
+    for credential in ("token", "client_certificate"):
+        conn.execute(
+            f"UPDATE {credential} SET revoked = ? WHERE site = ? AND revoked IS NULL",  # noqa: S608 - constants
+            (now, site),
+        )
+    secret_cards.forget_member(conn, study, site)
+
+
+def enrolled(conn: Connection, study: str, sponsor: str, site: str) -> bool:
+    """Whether a site is a practice that this sponsor enrolled in this study."""
+    row = conn.execute(
+        "SELECT 1 FROM enrolment WHERE site = ? AND study = ? AND sponsor = ? AND used IS NOT NULL",
+        (site, study, sponsor),
+    ).fetchone()
+    return row is not None

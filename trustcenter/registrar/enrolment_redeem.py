@@ -18,7 +18,7 @@ from trustcenter.store import Connection
 from . import domains, secret_cards, studies
 from . import policy as policies
 from .context import Context
-from .enrolment import COLUMNS, Row, digest
+from .enrolment import COLUMNS, Row, digest, enrolled, shut_out
 
 _TOKEN_DAYS: Final = 365
 
@@ -41,15 +41,14 @@ async def redeem(context: Context, request: str, body: api.EnrolmentRedeem) -> a
             (digest(body.code), stamp(context.clock())),
         ).fetchone()
         if row is None:
-            raise PolicyError(
-                "this is no valid enrolment code",
-                code="invalid_enrolment_code",
-                hint="codes work once and expire; ask your sponsoring site for a new one",
-            )
+            raise _invalid()
         found = Row(*row)
         if found.site != card.name:
             raise UsageError_("a site publishes a card of its own name only", code="bad_card", where="card")
         studies.require_open(context, studies.find(conn, found.study))
+        query = "SELECT 1 FROM participant WHERE study = ? AND site = ? AND left_with IS NULL"
+        if conn.execute(query, (found.study, found.sponsor)).fetchone() is None:
+            raise _invalid()  # its sponsor was removed
         return found
 
     first = await context.db.read(check)  # before keys are made: strangers must not fill the key store
@@ -77,8 +76,10 @@ async def redeem(context: Context, request: str, body: api.EnrolmentRedeem) -> a
             studies.announce(conn, studies.find(conn, row.study))
             context.ring.note_generation(conn)
         else:
-            conn.execute("UPDATE token SET revoked = ? WHERE site = ? AND revoked IS NULL", (now, row.site))
-            secret_cards.forget_member(conn, row.study, row.site)
+            # When the code was made the name was free, or a practice's of this sponsor; it may be another site's now.
+            if not enrolled(conn, row.study, row.sponsor, row.site):
+                raise _invalid()
+            shut_out(conn, row.study, row.site, now)
         conn.execute("UPDATE enrolment SET used = ? WHERE id = ?", (now, row.id))
         secret_cards.keep_card(conn, row.study, card, now)
         scope = Scope.of(None, [Operation.STUDY])
@@ -107,3 +108,11 @@ async def redeem(context: Context, request: str, body: api.EnrolmentRedeem) -> a
         return await context.db.write(effect)
     finally:
         context.directory.cache.clear()
+
+
+def _invalid() -> PolicyError:
+    return PolicyError(
+        "this is no valid enrolment code",
+        code="invalid_enrolment_code",
+        hint="codes work once and expire; ask your sponsoring site for a new one",
+    )
