@@ -217,7 +217,7 @@ async def test_a_room_restored_alone_is_reconciled_before_the_next_window(
     assert again["state"] == "applied", again
     assert "rooms_reconciled" in apart.rooms["registrar"].log.read_text()
     assert joined(apart)[0] < expected[0]
-    assert (await apart.upload("south", 60, count)).sent == first.sent
+    assert (await apart.upload("south", 60, count)).sent >= first.sent  # whole groups of records
     assert apart.link()["state"] == "applied"
     assert joined(apart) == expected
     assert (await apart.upload("south", 60, count)).sent == 0

@@ -3,16 +3,21 @@
 Refs that only the registrar has belong to rows that are lost: they are dropped with all refs of their records, so that
 the site's next upload, which sends the difference, brings those records again. Rows that only the comparator has are
 dropped there. The next window compares everything.
+
+A comparator could say that it lost a single row, to be told which others are of the same record. So records lose their
+refs in groups of at least a minimum batch, which are the same ones each time.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Final
 
 import structlog
 
 from trustcenter.audit import Event
+from trustcenter.errors import VerificationError
 from trustcenter.messages.rooms import ReconcileRefs, ReconcileStudy, Rejoin, Retire, Step, StudyPhase
 from trustcenter.registrar import ledger, outbox, studies, study_states
 from trustcenter.registrar.context import Context
@@ -39,7 +44,7 @@ async def reconcile(registrar: Context, comparator: Comparator) -> None:
         while True:
             page, high = await registrar.db.read(lambda conn, n=name, low=low: _page(conn, n, low))  # type: ignore[misc]
             found = await comparator.reconcile_refs(ReconcileRefs(study=name, low=low, high=high, refs=b"".join(page)))
-            missing += _unpack(found.missing)
+            missing += _missing(found.missing, page)
             dropped += found.dropped
             if high is None:
                 break
@@ -107,17 +112,23 @@ def _settle(conn: Connection, study: str, missing: list[bytes], window: int) -> 
         "UPDATE study SET window_floor = CASE WHEN window_floor < ? THEN ? ELSE window_floor END WHERE name = ?",
         (window, window, study),
     )
-    records: dict[tuple[int, int], None] = {}
+    (size,) = conn.execute("SELECT minimum_batch FROM study WHERE name = ?", (study,)).fetchone()
+    named: dict[int, set[int]] = {}
     for ref in missing:
         row = conn.execute("SELECT domain, serial FROM record_ref WHERE ref = ?", (ref,)).fetchone()
         if row is not None:  # else it was withdrawn meanwhile
-            records[row[0], row[1]] = None
+            named.setdefault(row[0], set()).add(row[1])
+    records: list[tuple[int, int]] = []
+    for domain, lost in named.items():
+        query = "SELECT DISTINCT serial FROM record_ref WHERE domain = ? ORDER BY serial"
+        held = [serial for (serial,) in conn.execute(query, (domain,))]
+        records += [(domain, s) for group in groups(held, size) if not lost.isdisjoint(group) for s in group]
     rest: list[bytes] = []
     gone = frozenset(missing)
     for domain, serial in records:
         held = conn.execute("SELECT ref FROM record_ref WHERE domain = ? AND serial = ?", (domain, serial)).fetchall()
         rest += [bytes(ref) for (ref,) in held if bytes(ref) not in gone]
-    conn.executemany("DELETE FROM record_ref WHERE domain = ? AND serial = ?", list(records))
+    conn.executemany("DELETE FROM record_ref WHERE domain = ? AND serial = ?", records)
     conn.executemany(
         "UPDATE record SET state = 'unlinked' WHERE domain = ? AND serial = ? AND state = 'mapped'", list(records)
     )
@@ -127,5 +138,31 @@ def _settle(conn: Connection, study: str, missing: list[bytes], window: int) -> 
     return len(records)
 
 
-def _unpack(packed: bytes) -> Iterable[bytes]:
-    return [packed[at : at + _REF_BYTES] for at in range(0, len(packed), _REF_BYTES)]
+def groups(serials: Iterable[int], size: int) -> list[list[int]]:
+    """Serials, ascending, cut into groups of at least `size`; fewer are one group.
+
+    A cut depends on the serials' numbers, not on how many there are before it: a record that comes or goes changes its
+    own group, and at most those beside it. Otherwise two answers about one record would meet in it alone.
+    """
+    found: list[list[int]] = []
+    for _, part in itertools.groupby(serials, key=lambda serial: serial // size):
+        if found and len(found[-1]) < size:
+            found[-1] += part
+        else:
+            found.append(list(part))
+    if len(found) > 1 and len(found[-1]) < size:
+        last = found.pop()
+        found[-1] += last
+    return found
+
+
+def _missing(packed: bytes, page: list[bytes]) -> list[bytes]:
+    """The refs that the comparator has no row of.
+
+    Raises:
+        VerificationError: one that it was not asked about.
+    """
+    refs = [packed[at : at + _REF_BYTES] for at in range(0, len(packed), _REF_BYTES)]
+    if not set(refs) <= set(page):
+        raise VerificationError("the comparator misses refs that it was not asked about", code="foreign_refs")
+    return refs

@@ -1,0 +1,98 @@
+"""What a comparator that says it lost rows is told: never which rows are one record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from joining_support import joining
+from test_service_study import SCHEMA, Source
+from tests_support import make_instance
+
+from trustcenter import config
+from trustcenter.auth import Principal
+from trustcenter.errors import VerificationError
+from trustcenter.instance import reconciling
+from trustcenter.instance.opening import open_instance
+from trustcenter.instance.port import LocalComparator
+from trustcenter.messages.rooms import ReconciledRefs, ReconcileRefs
+
+NORTH = Principal("north", "site", "")
+MINIMUM = 50  # records in an upload, unless a study says otherwise
+PASSES = len(SCHEMA.passes)
+
+
+class Liar(LocalComparator):
+    """The comparator of an instance, which claims to have lost these rows as well."""
+
+    lost: tuple[bytes, ...] = ()
+
+    async def reconcile_refs(self, message: ReconcileRefs) -> ReconciledRefs:
+        answer = await super().reconcile_refs(message)
+        return msgspec.structs.replace(answer, missing=answer.missing + b"".join(self.lost))
+
+
+async def test_a_comparator_that_claims_one_lost_row_learns_no_record(tmp_path: Path) -> None:
+    make_instance(tmp_path / "instance")
+    loaded = config.load(tmp_path / "instance")
+    passphrase = loaded.path(loaded.files.passphrase or "").read_bytes().removesuffix(b"\n")
+    source = Source("heart", 1, 0, 170)
+    async with open_instance(loaded, passphrase) as instance, joining(instance) as study:
+        registrar = instance.registrar
+        for name in ("north", "south"):
+            await registrar.db.write(lambda conn, name=name: registrar.directory.add_site(conn, name, "diz", name))  # type: ignore[misc]
+        await study.create(["north", "south"])
+        await study.register(NORTH, source)
+        await study.upload(NORTH, source)
+        assert study.linking._comparator is not None
+        honest = study.linking._comparator
+        assert isinstance(honest, LocalComparator)
+        liar = Liar(instance.comparator, honest._windows, instance.id, "none")
+        refs = source.encoded.refs
+
+        async def told() -> set[bytes]:
+            """The refs that it is told to retire."""
+            before = await held()
+            await reconciling.reconcile(registrar, liar)
+            query = "SELECT payload FROM outbox WHERE kind = 'retire' ORDER BY id DESC LIMIT 1"
+            payload = (await registrar.db.read(lambda conn: conn.execute(query).fetchone()))[0]
+            packed = msgspec.convert(json.loads(payload)["refs"], bytes)
+            retired = {packed[at : at + 16] for at in range(0, len(packed), 16)}
+            assert before - await held() == retired | set(liar.lost)
+            return retired
+
+        async def held() -> set[bytes]:
+            rows: Any = await registrar.db.read(lambda conn: conn.execute("SELECT ref FROM record_ref").fetchall())
+            return {bytes(ref) for (ref,) in rows}
+
+        liar.lost = (bytes(16),)
+        with pytest.raises(VerificationError) as caught:
+            await reconciling.reconcile(registrar, liar)
+        assert caught.value.code == "foreign_refs"
+        assert len(await held()) == 170 * PASSES
+        one = [ref.tobytes() for ref in refs[7]]
+        liar.lost = (one[0],)
+        retired = await told()
+        assert set(one[1:]) < retired
+        assert len(retired) + 1 >= MINIMUM * PASSES
+        assert (len(retired) + 1) % PASSES == 0, "whole records, which a next upload brings again"
+
+
+def test_groups_are_the_same_ones_whoever_else_comes_or_goes() -> None:
+    everybody = list(range(1, 1001))
+    whole = reconciling.groups(everybody, 50)
+    assert sorted(s for group in whole for s in group) == everybody
+    assert min(map(len, whole)) >= 50
+    mine = next(group for group in whole if 520 in group)
+    for others in (
+        [s for s in everybody if s % 50 or s > 400],  # some were withdrawn
+        everybody[: len(everybody) - 30],
+        [*everybody, *range(1001, 1040)],
+        [s for s in everybody if not 100 <= s < 300],
+    ):
+        assert mine in reconciling.groups(others, 50)
+    assert reconciling.groups([3, 4], 50) == [[3, 4]]
+    assert reconciling.groups([], 50) == []
