@@ -155,6 +155,8 @@ async def test_linkage_leaves_out_whose_period_is_over(tmp_path: Path, ends: str
             links = await context.db.read(lambda conn: conn.execute(query, (run.id,)).fetchall())
             assert len(decided.links) > len(links) > 0
             assert not {tuple(link[at : at + 2]) for link in links for at in (0, 2)} - (await study.persons()).keys()
+            touched = await context.db.read(lambda conn: conn.execute("SELECT domain, serial FROM touched").fetchall())
+            assert len(touched) == 20, "the next run looks at those whom they were joined with"
         held = await study.persons()
         assert len(held) == 100
         left_out = await context.db.read(lambda conn: consent_study.left_out(context, conn, "heart"))

@@ -39,7 +39,7 @@ async def keep_edges(context: Context, run: RunRow, folder: Path) -> AsyncIterat
         def effect(conn: Connection) -> None:
             require_step(find(conn, run.study, run.id).state, "applied")
             require_wanted(conn, run)
-            changes.keep(conn, start)
+            changes.keep(conn, start, _mark(run))
 
         return effect
 
@@ -149,4 +149,9 @@ def _settle(conn: Connection, run: RunRow, decided: Decided, header: EdgesHeader
     if not decided.everything and last is not None:
         records = last.records
     state = pairs.Standing(header.link, decided.parameters, decided.basis, records)
-    pairs.settle(conn, run.study, state, decided.settled)
+    pairs.settle(conn, run.study, state, decided.settled, _mark(run))
+
+
+def _mark(run: RunRow) -> bytes:
+    """The same when an interrupted run is taken up again: it has read then what it marked before."""
+    return bytes.fromhex(run.id)

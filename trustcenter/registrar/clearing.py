@@ -21,7 +21,7 @@ from trustcenter.messages import api
 from trustcenter.messages.words import SiteAnswer
 from trustcenter.store import Connection
 
-from . import clearing_questions, domains, lookup, studies, study_states
+from . import clearing_questions, domains, lookup, pairs, studies, study_states
 from .clearing_states import TaskState, state_of
 from .context import Context
 from .studies import StudyRow
@@ -231,12 +231,15 @@ async def ask(
         origin = "split" if persons[0] == persons[1] else "pair"
         edges, level = _evidence(conn, study_name, (a, s, b, t))
         known = conn.execute(
-            "SELECT id FROM clearing_task WHERE study = ? AND domain_a = ? AND serial_a = ? AND domain_b = ?"
+            "SELECT id, state FROM clearing_task WHERE study = ? AND domain_a = ? AND serial_a = ? AND domain_b = ?"
             " AND serial_b = ?",
             (study_name, a, s, b, t),
         ).fetchone()
         task = known[0] if known else os.urandom(16).hex()
         conn.execute("DELETE FROM clearing_answer WHERE task = ?", (task,))
+        if known and known[1] == TaskState.DECIDED:  # runs follow the verdict no more
+            pairs.touch(conn, a, [s])
+            pairs.touch(conn, b, [t])
         conn.execute(
             "INSERT INTO clearing_task (id, study, domain_a, serial_a, domain_b, serial_b, origin, edges, level,"
             " rivals, state, created) VALUES (?,?,?,?,?,?,?,?,?,0,'open',?) ON CONFLICT (id) DO UPDATE"

@@ -84,13 +84,15 @@ def unlink(
     conn: Connection, run: str, records: frozenset[tuple[int, int]], late: frozenset[tuple[int, int]] = frozenset()
 ) -> None:
     """Records that a run left out belong to no person. Links go of those that were decided about before (`late`)
-    and of records that were removed meanwhile.
+    and of records that were removed or superseded meanwhile. The next run looks at whoever had edges with a late one.
     """
     conn.executemany(
         "UPDATE record SET state = 'mapped', person = NULL, quality = NULL"
         " WHERE domain = ? AND serial = ? AND state = 'linked'",
         sorted(records),
     )
+    for domain in {record[0] for record in late}:
+        pairs.touch(conn, domain, [serial for at, serial in late if at == domain])
     for side in ("a", "b"):
         conn.executemany(
             f"DELETE FROM link WHERE run = ? AND domain_{side} = ? AND serial_{side} = ?",  # noqa: S608 - constants
@@ -98,7 +100,7 @@ def unlink(
         )
         conn.execute(
             "DELETE FROM link WHERE run = ? AND NOT EXISTS (SELECT 1 FROM record r"  # noqa: S608 - constants
-            f" WHERE r.domain = link.domain_{side} AND r.serial = link.serial_{side})",
+            f" WHERE r.domain = link.domain_{side} AND r.serial = link.serial_{side} AND r.state <> 'unlinked')",
             (run,),
         )
 

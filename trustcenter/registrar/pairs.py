@@ -4,6 +4,7 @@ The comparator tells each edge once. Here it lies with the pair of records whose
 retired; so a window has to look only at pairs that hang together with what it brought.
 
 `touched` holds records that something happened to since the last applied run: their refs changed, or a neighbour left.
+What happens while a run is under way, after it has read, is marked as well, and is for the next one.
 """
 
 from __future__ import annotations
@@ -73,14 +74,18 @@ def standing(conn: Connection, study: str) -> Standing | None:
     return Standing(*row) if row is not None else None
 
 
-def settle(conn: Connection, study: str, state: Standing, seen: Iterable[tuple[int, int, bytes]]) -> None:
-    """Write down what a run leaves, in the transaction that applies it; what it had `seen` touched is done with."""
+def settle(conn: Connection, study: str, state: Standing, seen: Iterable[tuple[int, int, bytes]], mark: bytes) -> None:
+    """Write down what a run leaves, in the transaction that applies it.
+
+    What it had `seen` touched, and what keeping its edges marked with its own `mark`, is done with.
+    """
     conn.execute(
         "INSERT INTO decision VALUES (?,?,?,?,?) ON CONFLICT (study) DO UPDATE SET link = excluded.link,"
         " parameters = excluded.parameters, basis = excluded.basis, records = excluded.records",
         (study, state.link, state.parameters, state.basis, state.records),
     )
     conn.executemany("DELETE FROM touched WHERE domain = ? AND serial = ? AND mark = ?", seen)
+    conn.execute("DELETE FROM touched WHERE mark = ?", (mark,))
 
 
 def touch(conn: Connection, domain: int, serials: Sequence[int]) -> None:
@@ -88,9 +93,9 @@ def touch(conn: Connection, domain: int, serials: Sequence[int]) -> None:
     _mark(conn, [(domain, serial) for serial in serials])
 
 
-def touch_linked(conn: Connection, domain: int, serials: Sequence[int]) -> None:
-    """As `touch`, of those that a run has seen; new ones are found by their state."""
-    query = "SELECT serial FROM record WHERE domain = ? AND state = 'linked' AND serial IN {values}"
+def touch_mapped(conn: Connection, domain: int, serials: Sequence[int]) -> None:
+    """As `touch`, of those that had refs before, which a run may have read; new ones are found by their state."""
+    query = "SELECT serial FROM record WHERE domain = ? AND state <> 'unlinked' AND serial IN {values}"
     touch(conn, domain, [row[0] for row in select_in(conn, query, (domain,), list(serials))])
 
 
@@ -142,6 +147,9 @@ class Changes:
     """Pairs whose edges a run changed, in files between the worker that found them and the transactions that keep them.
 
     Keeping them is no decision: edges are facts, and a run that fails later leaves no more than those.
+
+    Attributes:
+        folder: of the files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -157,34 +165,47 @@ class Changes:
         """Where the slices begin."""
         return range(0, len(np.load(self.folder / "keys.npy", mmap_mode="r")), _SLICE)
 
-    def keep(self, conn: Connection, start: int) -> None:
-        """Write one slice of pairs; those of records that left meanwhile are not written. Twice is harmless."""
+    def keep(self, conn: Connection, start: int, mark: bytes) -> None:
+        """Write one slice of pairs; those of records that left meanwhile are not written. Twice is harmless.
+
+        The run decides with records that left since it read: whoever had an edge with one is touched for the next run.
+        A pair without edges goes, and with it what leads from one record to the other: should this run not come to be
+        applied, the next one is led by the `mark`.
+        """
         keys = np.load(self.folder / "keys.npy", mmap_mode="r")[start : start + _SLICE].tolist()
         ends = np.load(self.folder / "ends.npy", mmap_mode="r")[max(start - 1, 0) : start + _SLICE].tolist()
         bounds = ends if start else [0, *ends]
         there = _there(conn, {(a, s) for a, s, _, _ in keys} | {(b, t) for _, _, b, t in keys})
         kept, gone = [], []
+        bereft: set[Key] = set()
+        parted: set[Key] = set()
         with (self.folder / "edges").open("rb") as file:
             file.seek(bounds[0])
             for (a, s, b, t), begin, end in zip(keys, bounds, bounds[1:], strict=False):
-                packed = file.read(end - begin)
-                if packed and (a, s) in there and (b, t) in there:
+                packed, ends_there = file.read(end - begin), {(a, s), (b, t)} & there
+                if packed and len(ends_there) == 2:
                     kept.append((a, s, b, t, packed))
-                else:
-                    gone.append((a, s, b, t))
+                    continue
+                gone.append((a, s, b, t))
+                (bereft if packed else parted).update(ends_there)
         conn.executemany(
             "INSERT INTO pair VALUES (?,?,?,?,?) ON CONFLICT (domain_a, serial_a, domain_b, serial_b)"
             " DO UPDATE SET packed = excluded.packed",
             kept,
         )
         conn.executemany("DELETE FROM pair WHERE domain_a = ? AND serial_a = ? AND domain_b = ? AND serial_b = ?", gone)
+        conn.executemany(
+            "INSERT INTO touched VALUES (?,?,?) ON CONFLICT (domain, serial) DO NOTHING",
+            [(*key, mark) for key in sorted(parted)],
+        )
+        _mark(conn, list(bereft))
 
 
 def _there(conn: Connection, keys: set[Key]) -> set[Key]:
-    """Those of the records that exist."""
+    """Those of the records that take part in linkage: they exist, and are superseded by no other."""
     found: set[Key] = set()
     for domain in {key[0] for key in keys}:
-        query = "SELECT serial FROM record WHERE domain = ? AND serial IN {values}"
+        query = "SELECT serial FROM record WHERE domain = ? AND state <> 'unlinked' AND serial IN {values}"
         serials = [serial for at, serial in keys if at == domain]
         found.update((domain, row[0]) for row in select_in(conn, query, (domain,), serials))
     return found

@@ -149,7 +149,7 @@ async def accept_map(
         serials = _serials(context, conn, domain, tags)
         own_duplicates.require_current(conn, domain.id, serials)
         retired = _apply_refs(conn, study, domain, serials, entries, receipt)
-        pairs.touch_linked(conn, domain.id, serials)
+        pairs.touch_mapped(conn, domain.id, serials)
         conn.executemany(
             "UPDATE record SET state = CASE state WHEN 'unlinked' THEN 'mapped' ELSE state END, decoy = ?"
             " WHERE domain = ? AND serial = ?",
