@@ -10,7 +10,7 @@ import pytest
 from test_service_reidentify_clock import OPERATOR, SITE, House, directory, house  # noqa: F401
 
 from trustcenter.audit import verify_bundle, verify_log
-from trustcenter.errors import NotFoundError
+from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages import api
 from trustcenter.registrar import retention, subject
 
@@ -101,6 +101,20 @@ async def test_a_changed_rule_waits_again_and_the_verifier_would_notice(house: H
     assert (await delete(house))[SUBJECT] != ""
     with pytest.raises(Exception, match="before the rule was in force"):
         await verified(house)
+
+
+async def test_a_rule_that_is_set_again_while_details_go_stops_it(house: House) -> None:  # noqa: F811
+    house.now[0] = datetime(2041, 11, 24, 22, tzinfo=UTC)
+    pseudonym = await reidentified(house, "old")
+    await keep(house, SUBJECT, 1)
+    house.pass_time(days=800)
+    seen = {rule.event: rule for rule in (await house.context.db.read(retention.rules)).rules}[SUBJECT]
+    await keep(house, SUBJECT, 1)  # between reading the rule and deleting by it
+    with pytest.raises(ConflictError) as caught:
+        await retention._delete(house.context, OPERATOR, "r", seen, "2042-11-26")
+    assert caught.value.code == "rule_changed"
+    assert SUBJECT in await told(house, pseudonym), "nothing is gone"
+    assert await verified(house) == []
 
 
 async def test_decisions_go_only_where_nothing_builds_on_them(house: House) -> None:  # noqa: F811

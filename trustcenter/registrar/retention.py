@@ -100,8 +100,9 @@ async def _delete(context: Context, caller: Principal, request: str, rule: api.R
         if not entries and not details:  # nothing to tell; the period goes on
             return
         found = conn.execute(
-            "UPDATE retention_rule SET done_before = ? WHERE event = ? AND done_before = ? AND years = ?",
-            (before, rule.event, rule.deleted_before, rule.years),
+            "UPDATE retention_rule SET done_before = ? WHERE event = ? AND done_before = ? AND years = ?"
+            " AND substr(since, 1, 10) = ?",  # also one set again with the same years: it waits anew
+            (before, rule.event, rule.deleted_before, rule.years, _set_on(rule)),
         )
         if found.rowcount != 1:
             raise ConflictError("the rule was changed meanwhile", code="rule_changed", hint="ask again")
@@ -120,6 +121,10 @@ async def _delete(context: Context, caller: Principal, request: str, rule: api.R
         )
 
     await context.db.write(effect)
+
+
+def _set_on(rule: api.RetentionRule) -> str:
+    return (date.fromisoformat(rule.in_force) - timedelta(days=GRACE_DAYS)).isoformat()
 
 
 def _in_force(since: str) -> str:
