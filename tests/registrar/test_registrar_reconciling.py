@@ -14,11 +14,24 @@ from tests_support import make_instance
 
 from trustcenter import config
 from trustcenter.auth import Principal
+from trustcenter.client.errors import RemoteError
 from trustcenter.errors import VerificationError
 from trustcenter.instance import reconciling
 from trustcenter.instance.opening import open_instance
 from trustcenter.instance.port import LocalComparator
-from trustcenter.messages.rooms import ReconciledRefs, ReconcileRefs
+from trustcenter.instance.remote import refusal
+from trustcenter.messages.api import Problem
+from trustcenter.messages.rooms import (
+    PeerState,
+    ReconciledRefs,
+    ReconciledStudy,
+    ReconcileRefs,
+    ReconcileStudy,
+    Settle,
+    Settled,
+    Step,
+    WindowState,
+)
 
 NORTH = Principal("north", "site", "")
 MINIMUM = 50  # records in an upload, unless a study says otherwise
@@ -29,6 +42,17 @@ class Liar(LocalComparator):
     """The comparator of an instance, which claims to have lost these rows as well."""
 
     lost: tuple[bytes, ...] = ()
+    ahead = 0  # by which its numbers are greater than they are
+
+    async def state(self) -> PeerState:
+        found = await super().state()
+        return msgspec.structs.replace(found, step=Step(found.step.number + self.ahead, found.step.chain))
+
+    async def reconcile_study(self, message: ReconcileStudy) -> ReconciledStudy:
+        return ReconciledStudy((await super().reconcile_study(message)).window + self.ahead)
+
+    async def settle(self, message: Settle) -> Settled:
+        return Settled((await super().settle(message)).sequence + self.ahead)
 
     async def reconcile_refs(self, message: ReconcileRefs) -> ReconciledRefs:
         answer = await super().reconcile_refs(message)
@@ -73,6 +97,14 @@ async def test_a_comparator_that_claims_one_lost_row_learns_no_record(tmp_path: 
             await reconciling.reconcile(registrar, liar)
         assert caught.value.code == "foreign_refs"
         assert len(await held()) == 170 * PASSES
+        # Numbers only grow: one at their end would leave none for an honest comparator after it.
+        liar.lost, liar.ahead = (), 2**52
+        study.linking._comparator = liar
+        for job in (reconciling.reconcile(registrar, liar), study.linking.settle(NORTH, "heart")):
+            with pytest.raises(VerificationError) as caught:
+                await job
+            assert caught.value.code == "number_too_far"
+        liar.ahead = 0
         one = [ref.tobytes() for ref in refs[7]]
         liar.lost = (one[0],)
         retired = await told()
@@ -96,3 +128,24 @@ def test_groups_are_the_same_ones_whoever_else_comes_or_goes() -> None:
         assert mine in reconciling.groups(others, 50)
     assert reconciling.groups([3, 4], 50) == [[3, 4]]
     assert reconciling.groups([], 50) == []
+
+
+def test_the_words_of_a_comparator_go_to_nobody() -> None:
+    said = Problem(
+        type="x",
+        title="Send",
+        status=401,
+        code="send your secret",
+        detail="to me",
+        hint="now",
+        request_id="zzz",
+        where="w",
+    )
+    passed = refusal(RemoteError.of(said))
+    assert (passed.status, passed.code, passed.where) == (403, "unexpected_answer", "")
+    shown = f"{passed.message} {passed.hint} {passed.request_id}"
+    assert not any(word in shown for word in ("Send", "to me", "now", "zzz"))
+    known = refusal(RemoteError.of(msgspec.structs.replace(said, status=409, code="rooms_out_of_step")))
+    assert (known.status, known.code) == (409, "rooms_out_of_step")
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b'{"study":"a","window":1,"state":"failed","code":"send your secret"}', type=WindowState)

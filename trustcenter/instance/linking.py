@@ -149,6 +149,7 @@ class Linking:
             await self._deliver()
             known = await registrar.db.read(lambda conn: ledger.settled(conn, study, caller.name))
             settled = await self._comparator.settle(Settle(study=study, source=caller.name, sequence=known))
+            reconciling.require_near(settled.sequence, known)
             await registrar.db.write(lambda conn: ledger.settle(conn, study, caller.name, settled.sequence))
 
     async def accept_map(self, caller: Principal, request: str, study: str, body: api.MapUpload) -> api.MapAccepted:

@@ -26,6 +26,7 @@ from trustcenter.store import Connection
 from .port import Comparator
 
 PAGE_REFS: Final = 200_000
+_AHEAD_MAX: Final = 1_000_000  # messages, windows or receipts that a room can be behind the other
 _REF_BYTES: Final = 16
 _log = structlog.get_logger()
 
@@ -34,11 +35,13 @@ async def reconcile(registrar: Context, comparator: Comparator) -> None:
     """Compare what both rooms hold, study by study, and settle every difference. Begun again, it is harmless."""
     theirs = (await comparator.state()).step
     mine = await registrar.db.read(ledger.step)
+    require_near(theirs.number, mine.number)
     names = await registrar.db.read(_announced)
     lost = dropped = 0
     for name in names:
         message = await registrar.db.read(lambda conn, name=name: _study(conn, name))  # type: ignore[misc]
         answer = await comparator.reconcile_study(message)
+        require_near(answer.window, message.window)
         missing: list[bytes] = []
         low = b""
         while True:
@@ -72,6 +75,20 @@ async def reconcile(registrar: Context, comparator: Comparator) -> None:
 
     await registrar.db.write(effect)
     _log.warning("rooms_reconciled", records=lost, rows=dropped)
+
+
+def require_near(said: int, known: int) -> None:
+    """Refuse a number of the comparator's that is far ahead: numbers only grow, and it would use up all that follow.
+
+    Raises:
+        VerificationError: it is.
+    """
+    if said > known + _AHEAD_MAX:
+        raise VerificationError(
+            "the comparator is at a number that it cannot have come to",
+            code="number_too_far",
+            hint="nothing was changed; tell the operator of the comparator",
+        )
 
 
 def _announced(conn: Connection) -> list[str]:

@@ -6,6 +6,7 @@ ours. What goes over it are messages of `trustcenter.messages.rooms`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
@@ -13,16 +14,19 @@ import msgspec
 
 from trustcenter.client.answers import decoded, quoted
 from trustcenter.client.connection import Connection
+from trustcenter.client.errors import RemoteError
 from trustcenter.client.settings import Settings
 from trustcenter.client.transport import Transport
 from trustcenter.config import Config
 from trustcenter.errors import UnavailableError
 from trustcenter.messages import rooms
+from trustcenter.messages.api import Problem
 from trustcenter.messages.common import Message
 
 from . import cards
 
 T = TypeVar("T")
+CODE: Final = re.compile(rooms.CODE)
 _SETTINGS: Final = Settings(retry_for=3.0)  # a site may wait for the answer; what is not delivered is tried again
 _PATIENT: Final = Settings(retry_for=120.0, first_retries=60.0, first_contact=60.0)  # a run outlives a restart
 
@@ -124,7 +128,29 @@ class RemoteComparator:
                 hint="trustcenter rooms card and rooms pair, on both machines: docs/how-to/separate-rooms.md",
             )
         sent = msgspec.json.encode(body) if body is not None else None
-        return await http.call(method, path, body=sent, repeatable=True)
+        try:
+            return await http.call(method, path, body=sent, repeatable=True)
+        except RemoteError as error:
+            raise refusal(error) from None
+
+
+def refusal(error: RemoteError) -> RemoteError:
+    """A refusal of the comparator's as the registrar passes it on: its code and status, none of its words.
+
+    What it says would reach sites and operators as if it were the registrar's.
+    """
+    told = Problem(
+        type="about:blank",
+        title="Refused",
+        status=error.status if error.status != 401 else 403,  # it is not the caller who was not let in there
+        code=error.code if CODE.fullmatch(error.code) else "unexpected_answer",
+        detail="the comparator refused what the registrar asked for it",
+        hint="docs/how-to/separate-rooms.md; the comparator's log has the reason",
+        request_id="",
+    )
+    ours = RemoteError.of(told)
+    ours.retry_after = error.retry_after
+    return ours
 
 
 def _window(study: str, window: int) -> str:

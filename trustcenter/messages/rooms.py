@@ -14,6 +14,7 @@ import msgspec
 
 from .common import Count, Hex16, Hex32, Message, Name, Positive
 
+CODE: Final = "[a-z0-9_]{1,64}"  # of an error
 EDGE_BYTES: Final = 33  # two refs of 16 bytes, the smaller first, and the level
 Link = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?$")]
 
@@ -259,7 +260,7 @@ class WindowState(Message, frozen=True, kw_only=True):
     stage: str = ""
     done: Count = 0
     total: Count = 0
-    code: Annotated[str, msgspec.Meta(max_length=64)] = ""  # why it failed
+    code: Annotated[str, msgspec.Meta(pattern=f"^({CODE})?$")] = ""  # why it failed
     header: EdgesHeader | None = None
     sources: tuple[SourceRows, ...] = ()
 
