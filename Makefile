@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo serve test test-postgres check bench soak wheel clean lock
+.PHONY: demo serve test test-faults test-postgres check bench soak wheel clean lock
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    run the whole job for real: three sites, a service, linkage, a sealed join map"
-	@echo "make test    run every test"
+	@echo "make test    run the tests, in less than ten minutes"
+	@echo "make test-faults   kills, failing disks, restarts of servers, generated requests"
 	@echo "make test-postgres   the service's tests on a PostgreSQL server (skipped where none is installed)"
 	@echo "make serve   start a service on this machine (data in ./demo-data)"
 	@echo "make check   lint, format, types, import contracts, docs drift"
@@ -31,6 +32,10 @@ serve: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# What takes minutes: the service killed, its disk failing, its server restarted, requests that a generator made up.
+test-faults: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "faults and not soak" $(ARGS)
 
 # The service's tests once more, every instance on a real PostgreSQL server that the tests start.
 test-postgres: $(STAMP)

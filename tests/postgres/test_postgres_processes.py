@@ -18,6 +18,8 @@ from access_support import Center
 from postgres_support import PostgresServer, programs
 from tests_support import launch, run_cli
 
+pytestmark = pytest.mark.faults
+
 
 class Pair:
     """Two processes of one instance. `ask(0 or 1, ...)` goes to either."""

@@ -28,6 +28,8 @@ from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.registrar import rewriting, rotation, rotation_verify, translate
 
+pytestmark = pytest.mark.faults
+
 KINDS = ("pseudonym", "data", "lookup")
 INSTANTS = int(os.environ.get("INSTANTS", "200"))
 NAMED = [f"p{i}" for i in range(6, 60)]  # those that `fill` leaves

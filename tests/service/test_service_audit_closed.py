@@ -13,7 +13,7 @@ from tests_support import ON_POSTGRES, run_cli
 
 from trustcenter.config import load
 
-pytestmark = pytest.mark.skipif(ON_POSTGRES, reason="locks and files of one machine")
+pytestmark = [pytest.mark.faults, pytest.mark.skipif(ON_POSTGRES, reason="locks and files of one machine")]
 
 
 def test_a_locked_log_refuses_the_operation_and_serves_again(tmp_path: Path) -> None:

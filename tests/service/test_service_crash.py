@@ -13,6 +13,8 @@ import pytest
 from crash_center import Crashing
 from tests_support import Live
 
+pytestmark = pytest.mark.faults
+
 
 def crash_rounds(base: Path, rounds: int) -> str:
     """Kill and restart `rounds` times under load; the figures, in words."""

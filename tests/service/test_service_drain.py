@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest_operate import Center
 
+pytestmark = pytest.mark.faults
+
 COUNT = 100_000
 
 

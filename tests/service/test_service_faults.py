@@ -17,7 +17,7 @@ from crash_center import Crashing
 from crash_support import Caller
 from tests_support import ON_POSTGRES
 
-pytestmark = pytest.mark.skipif(ON_POSTGRES, reason="faults of files")
+pytestmark = [pytest.mark.faults, pytest.mark.skipif(ON_POSTGRES, reason="faults of files")]
 strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 
 Fault = Callable[[Crashing], AbstractContextManager[None]]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.faults
+
 CHECKS = "not_a_server_error,content_type_conformance,response_schema_conformance,status_code_conformance"
 
 

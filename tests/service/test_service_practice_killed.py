@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from test_service_study import SCHEMA, people
 from tests_support import stored
 
@@ -17,6 +18,8 @@ from trustcenter.client.practice import work
 from trustcenter.client.practice.home import Home
 from trustcenter.client.secret_pins import Pins
 from trustcenter.messages.api.enrolment import EnrolmentCreate
+
+pytestmark = pytest.mark.faults
 
 STUDY = "sending"
 EACH = 10  # patients that come with every attempt

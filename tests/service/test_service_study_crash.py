@@ -22,6 +22,8 @@ from keys import hybrid
 from keys.personal import PersonalKey
 from trustcenter.registrar.releases import CONTEXT, seal_info
 
+pytestmark = pytest.mark.faults
+
 ANSWER = {"answer": "same", "reason": "evidence-strong"}
 
 

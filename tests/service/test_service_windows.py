@@ -17,6 +17,7 @@ from tests_support import ON_POSTGRES, Live
 from keys import hybrid
 
 pytestmark = [
+    pytest.mark.faults,
     pytest.mark.skipif(ON_POSTGRES, reason="kills at calls of SQLite's"),
     pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace"),
 ]

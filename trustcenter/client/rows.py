@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from keys.errors import SignatureError
-from keys.personal import verify_ed25519
 from trustcenter.errors import PolicyError, UsageError_, VerificationError
 from trustcenter.messages import api as m
 from trustcenter.messages.rooms import Receipt, RoomParameters
@@ -42,6 +40,9 @@ class RowOperations(Calls):
             PolicyError: what answers as the comparator is not one of that separation, or is the registrar itself.
             VerificationError: the rooms say different things, or a signature does not hold.
         """
+        from keys.errors import SignatureError  # loaded by those who send rows only
+        from keys.personal import verify_ed25519
+
         await self._require_apart(study.separation)
         path = f"/v1/studies/{quoted(study.name)}/parameters"
         said = [

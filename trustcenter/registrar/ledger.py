@@ -24,7 +24,7 @@ MIGRATIONS = (
         CREATE TABLE settled (
             study TEXT NOT NULL REFERENCES study(name),
             site TEXT NOT NULL,
-            sequence INTEGER NOT NULL,      -- of the newest receipt whose upload may have been dropped
+            receipt INTEGER NOT NULL,       -- of the newest receipt whose upload may have been dropped
             PRIMARY KEY (study, site)
         ) STRICT, WITHOUT ROWID;
         ALTER TABLE study ADD COLUMN window_floor INTEGER NOT NULL DEFAULT 0;  -- newest window that either room had
@@ -54,15 +54,15 @@ def set_step(conn: Connection, found: Step) -> None:
 def settle(conn: Connection, study: str, site: str, sequence: int) -> None:
     """Remember that uploads of a source up to this receipt may be gone at the comparator."""
     conn.execute(
-        "INSERT INTO settled VALUES (?,?,?) ON CONFLICT (study, site) DO UPDATE SET sequence ="
-        " CASE WHEN settled.sequence < excluded.sequence THEN excluded.sequence ELSE settled.sequence END",
+        "INSERT INTO settled VALUES (?,?,?) ON CONFLICT (study, site) DO UPDATE SET receipt ="
+        " CASE WHEN settled.receipt < excluded.receipt THEN excluded.receipt ELSE settled.receipt END",
         (study, site, sequence),
     )
 
 
 def settled(conn: Connection, study: str, site: str) -> int:
     """The newest receipt of a source whose upload may have been dropped; 0 for none."""
-    row = conn.execute("SELECT sequence FROM settled WHERE study = ? AND site = ?", (study, site)).fetchone()
+    row = conn.execute("SELECT receipt FROM settled WHERE study = ? AND site = ?", (study, site)).fetchone()
     return int(row[0]) if row is not None else 0
 
 
