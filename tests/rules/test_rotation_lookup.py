@@ -21,11 +21,14 @@ from trustcenter.registrar import (
     key_compromise,
     key_proposals,
     operations,
+    removal,
+    retagging,
     rewriting,
     rotation,
     rotation_record,
     rotation_show,
     rotation_verify,
+    rows,
 )
 
 ROTATE = api.RotateRequest(purpose="lookup")
@@ -175,6 +178,42 @@ async def test_strings_of_deleted_rows_are_never_drawn_or_imported_again(files: 
         assert answer.results[1] == "present"
         assert await center.verdicts("taken", ["LEGACY-1", "LEGACY-0"]) == ["ok", "unknown_pseudonym"]
     assert files.failures() == []
+
+
+async def test_a_row_that_is_deleted_while_the_last_chunk_is_written_keeps_its_string_taken(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with files.open() as center:
+        await center.domain("short", suite=api.Suite.DRAWN, format=FORMAT, deletable=True)
+        texts = await center.issue("short", ["anna", "bert"])
+        look = retagging.left_behind
+        asked: list[bool] = []
+
+        def delete() -> None:
+            serial = center.context.db.read_sync(lambda conn: conn.execute("SELECT max(serial) FROM entry").fetchone())
+            center.context.db.write_sync(
+                lambda conn: removal.erase(center.context, conn, domain.id, [serial[0]], rows.DELETED)
+            )
+
+        def left_behind(context: Any, conn: Any, of: Any) -> bool:
+            asked.append(look(context, conn, of))
+            if len(asked) == 1:
+                delete()
+            return asked[-1]
+
+        domain = await center.domain("short")
+        monkeypatch.setattr(retagging, "left_behind", left_behind)
+        await rewriting.run(center.context, await begin(center, "short"))
+        monkeypatch.undo()
+        gone = [
+            text
+            for text, now in zip(texts, await existing(center, "short", ["anna", "bert"]), strict=True)
+            if now is None
+        ]
+        assert len(gone) == 1
+        pair = api.ImportPair(original="carl", pseudonym=gone[0] or "")
+        answer = await imports.import_pairs(center.context, NORTH, "req", "short", [pair])
+        assert [error.code for error in answer.errors] == ["pseudonym_taken"]
 
 
 def said(original: str, **more: Any) -> api.ConsentItem:

@@ -97,14 +97,18 @@ async def run(context: Context, ident: str) -> Rotation:
 
 
 async def _chunk(context: Context, domain: DomainRow, found: Rotation, size: int) -> Rotation:
-    """Rewrite the next rows; the rotation afterwards, ended with the last of them."""
+    """Rewrite the next rows; the rotation afterwards, ended once there are none left.
+
+    Whether anything stays under the old key is looked at when all that can be rewritten is: what loses its original
+    while the last rows are written would be overlooked otherwise.
+    """
     work = _work(found)
     chunk = await context.db.read(
         lambda conn: stored_values.read(context, conn, domain, found.cursor, found.mark, size)
     )
     made = [await asyncio.to_thread(work.make, context, domain, found, part) for part in chunk.parts]
-    left = False
-    if chunk.end >= found.mark and found.purpose is Purpose.LOOKUP:
+    left, last = False, chunk.end >= found.mark and not made
+    if last and found.purpose is Purpose.LOOKUP:
         left = await context.db.read(lambda conn: retagging.left_behind(context, conn, domain))
 
     def effect(conn: Connection) -> Rotation:
@@ -114,7 +118,7 @@ async def _chunk(context: Context, domain: DomainRow, found: Rotation, size: int
         for part in made:
             work.write(context, conn, domain, part)
         moved = replace(now, cursor=chunk.end, done=now.done + chunk.rows)
-        if chunk.end < now.mark:
+        if not last:
             return rotation_record.save(conn, moved)
         return _complete(context, conn, domain, moved, left)
 
