@@ -333,6 +333,8 @@ def test_a_removed_member_means_a_new_version_and_a_new_secret(world: Any, membe
     for method, end, what in (
         ("PUT", "card", {"card": make_card("east", east.key).text}),
         ("GET", "secret-shares", None),
+        ("GET", "secret-state", None),
+        ("GET", "cards", None),
     ):
         assert world["east"](method, f"{path}/{end}", what).json["code"] == "site_removed"
     # The centre claims that the old version is the present one, say because it knows that secret.

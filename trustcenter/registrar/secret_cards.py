@@ -93,10 +93,12 @@ async def member_cards(context: Context, caller: Principal, name: str) -> api.Me
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
+        PolicyError: the caller was removed.
     """
 
     def query(conn: Connection) -> api.MemberCards:
         study = studies.find(conn, name, caller)
+        studies.require_member(conn, study, caller.name)
         found = dict(published(conn, name))
         query = "SELECT site, sponsor FROM enrolment WHERE study = ? AND used IS NOT NULL"
         sponsors: dict[str, str] = dict(conn.execute(query, (name,)).fetchall())

@@ -214,10 +214,12 @@ async def state(context: Context, caller: Principal, name: str) -> api.SecretSta
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
+        PolicyError: the caller was removed.
     """
 
     def query(conn: Connection) -> api.SecretState:
         study = studies.find(conn, name, caller)
+        studies.require_member(conn, study, caller.name)
         key = (name, study.version)
         sealed: dict[str, list[str]] = {}
         for sender, member in conn.execute(
