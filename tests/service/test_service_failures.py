@@ -51,6 +51,7 @@ ELSEWHERE = {
     "map_broken",  # a defect of ours that the check of a map would catch: no content of the store leads to it
     "copy_differs", "schema_unknown",  # of `migrate`, which leaves the old instance as it was: postgresql.md
     "rooms_differ", "bad_parameters", "edges_damaged", "foreign_edges",  # of rooms apart: separate-rooms.md
+    "foreign_refs", "number_too_far",  # the same
     "keys_verification", "verification_failed", "unavailable",  # bases of others
 }  # fmt: skip
 
