@@ -16,7 +16,7 @@ from trustcenter import config
 from trustcenter.auth import Principal
 from trustcenter.client.errors import RemoteError
 from trustcenter.errors import VerificationError
-from trustcenter.instance import reconciling
+from trustcenter.instance import fsck_rows, reconciling
 from trustcenter.instance.opening import open_instance
 from trustcenter.instance.port import LocalComparator
 from trustcenter.instance.remote import refusal
@@ -33,7 +33,7 @@ from trustcenter.messages.rooms import (
     WindowState,
 )
 
-NORTH = Principal("north", "site", "")
+NORTH, SOUTH = Principal("north", "site", ""), Principal("south", "site", "")
 MINIMUM = 50  # records in an upload, unless a study says otherwise
 PASSES = len(SCHEMA.passes)
 
@@ -111,6 +111,22 @@ async def test_a_comparator_that_claims_one_lost_row_learns_no_record(tmp_path: 
         assert set(one[1:]) < retired
         assert len(retired) + 1 >= MINIMUM * PASSES
         assert (len(retired) + 1) % PASSES == 0, "whole records, which a next upload brings again"
+
+        # Records that were linked keep their persons without rows, and nothing is wrong with them.
+        other = Source("heart", 2, 20, 170)
+        await study.register(SOUTH, other)
+        await study.upload(SOUTH, other)
+        liar.lost = ()
+        await study.run()
+        lost = other.encoded.refs[9][0].tobytes()
+        liar.lost = (lost,)
+        await told()
+        query = "SELECT count(*) FROM record WHERE state = 'linked' AND NOT EXISTS"
+        query += " (SELECT 1 FROM record_ref f WHERE f.domain = record.domain AND f.serial = record.serial)"
+        dormant = await registrar.db.read(lambda conn: conn.execute(query).fetchone()[0])
+        assert dormant >= MINIMUM
+        found = await registrar.db.read(lambda conn: list(fsck_rows.records(conn)))
+        assert {finding.state for finding in found} == {"ok"}, found
 
 
 def test_groups_are_the_same_ones_whoever_else_comes_or_goes() -> None:

@@ -38,7 +38,9 @@ def records(conn: Connection) -> Iterator[Finding]:
             (
                 "SELECT count(*) FROM record r JOIN participant p ON p.domain = r.domain"
                 " JOIN study s ON s.name = p.study AND s.state IN ('open', 'frozen')"
-                " WHERE r.state <> 'unlinked' AND s.version = 1 AND NOT EXISTS"  # later, it may be dormant
+                # Of a later version, or after the rooms were reconciled, one that was linked may be dormant.
+                " WHERE r.state <> 'unlinked' AND s.version = 1 AND (r.state = 'mapped' OR s.window_floor = 0)"
+                " AND NOT EXISTS"
                 " (SELECT 1 FROM record_ref f WHERE f.domain = r.domain AND f.serial = r.serial)"
             ),
         ),
