@@ -109,6 +109,9 @@ def test_two_stewards_are_blind_to_each_other_and_a_third_settles(world, recipie
     after = emil("GET", "/v1/studies/double/clearing").json
     assert after == before  # the second sees nothing of the first
     assert task not in waiting(dora, "double")
+    again = ask(emil, "double", of["north"]["3"], of["south"]["85"])  # neither loses an answer nor tells of one
+    assert again.json["task"] == task
+    assert task not in waiting(dora, "double")
     assert answer(emil, "double", task, DIFFERENT).json["decided"] is False
     listed = frieda("GET", "/v1/studies/double/clearing").json
     assert listed["disagreements"] == 1

@@ -193,7 +193,7 @@ async def ask(
 ) -> api.ClearingTask:
     """Make a task of a pair that somebody names: to join it, or, where both are one person now, to split it.
 
-    A task that was decided is opened again, without its answers.
+    A task that was decided is opened again, without its answers; one that is not stays as it is.
 
     Raises:
         NotFoundError: no such study, or a pseudonym that is none of its linked records.
@@ -235,9 +235,11 @@ async def ask(
             " AND serial_b = ?",
             (study_name, a, s, b, t),
         ).fetchone()
+        if known and known[1] != TaskState.DECIDED:  # as it is: who asks neither loses nor learns others' answers
+            return _describe(_task(conn, study_name, known[0]), _sites(conn, study_name))
         task = known[0] if known else os.urandom(16).hex()
         conn.execute("DELETE FROM clearing_answer WHERE task = ?", (task,))
-        if known and known[1] == TaskState.DECIDED:  # runs follow the verdict no more
+        if known:  # runs follow the verdict no more
             pairs.touch(conn, a, [s])
             pairs.touch(conn, b, [t])
         conn.execute(
