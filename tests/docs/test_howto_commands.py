@@ -30,7 +30,7 @@ def parse(arguments: list[str]) -> None:
         click.UsageError: no such command or option, or an argument is missing.
     """
     command: click.Command = main
-    context = click.Context(main, info_name="trustcenter")
+    context = click.Context(main, info_name="trustcenter", **main.context_settings)
     while isinstance(command, click.Group):
         name, inner, arguments = command.resolve_command(context, arguments)
         assert inner is not None, name

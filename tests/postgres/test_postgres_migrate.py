@@ -87,6 +87,7 @@ def test_every_pseudonym_is_the_same_and_the_files_are_fenced(center: Center, se
     assert refused.returncode == 3, refused.stderr
 
 
+@pytest.mark.faults
 def test_a_move_that_was_killed_is_taken_up(center: Center, server: PostgresServer) -> None:
     originals = [f"patient-{n}" for n in range(2000)]
     before = _strings(center, "plain", originals)

@@ -331,6 +331,7 @@ def era(center: Center, originals: list[str], names: dict[str, str]) -> dict[str
     return got
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("head", ["kept", "lost", "restored with the database"])
 def test_a_lost_tail_is_reopened_by_two_people(center: Center, head: str) -> None:
     names: dict[str, str] = {}

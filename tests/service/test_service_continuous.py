@@ -25,7 +25,7 @@ from trustcenter.instance import chain as chains
 from trustcenter.instance import checks, rebuild, restore, setup, shipping
 from trustcenter.instance.opening import Instance, open_instance
 
-pytestmark = pytest.mark.files
+pytestmark = [pytest.mark.faults, pytest.mark.files]
 
 PASSPHRASE = b"a passphrase for the tests of backups"
 

@@ -15,7 +15,7 @@ from trustcenter.errors import TrustCenterError
 from trustcenter.instance import replaying
 from trustcenter.instance.backup import take
 
-pytestmark = pytest.mark.files
+pytestmark = [pytest.mark.faults, pytest.mark.files]
 
 
 @pytest.fixture(scope="module")

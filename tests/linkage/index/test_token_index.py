@@ -197,6 +197,7 @@ def index_refs(rows):
     return rows["ref"]
 
 
+@pytest.mark.faults
 def test_killed_at_any_moment(tmp_path, index, schema):
     """A process that applies windows is killed again and again; what it reported is there, and nothing by half."""
     script = tmp_path / "apply.py"
