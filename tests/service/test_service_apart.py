@@ -149,7 +149,6 @@ async def test_a_site_with_one_address_or_false_rooms_is_told(apart: Apart) -> N
         assert refused.value.code == "rooms_not_apart"
 
 
-@pytest.mark.faults
 async def test_either_room_killed_between_two_messages_loses_nothing(apart: Apart) -> None:
     """Rows at the comparator, then the map while it is down: the registrar takes the map, and delivers later."""
     north = Source(STUDY, 1, 200, 60)

@@ -37,7 +37,11 @@ def failing(calls: str, how: str) -> Fault:
             yield
         finally:
             tracer.terminate()
-            tracer.communicate()
+            try:
+                tracer.communicate(timeout=10)
+            except subprocess.TimeoutExpired:  # letting go of processes that end at that moment can hang in strace
+                tracer.kill()
+                tracer.communicate()
 
     return inject
 
