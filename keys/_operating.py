@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -17,11 +18,12 @@ from .ids import DOMAIN_PURPOSES, KeyId, Purpose, domain_scope
 T = TypeVar("T", BlockKey, TagKey, DataKey, MessageKey)
 
 
-class Operating(Guarded):
+class Operating(Guarded, ABC):
     """Operations with the keys that `_entry` finds. Threads may use them at the same time."""
 
+    @abstractmethod
     def _entry(self, key_id: KeyId) -> Entry | None:
-        raise NotImplementedError
+        """What is held under a name, None if nothing ever was."""
 
     def encipher(self, domain: str, version: int, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """C of each X under the pseudonym key; uint8 (n, 16) both.

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from . import output
-from .options import PATH, call, connect_option, force_option, json_option, output_option
+from .options import PATH, approval_options, call, connect_option, force_option, json_option, output_option
 
 _SHOWN = ("disclosure", "study", "run", "proposed_by", "approved_by", "created")
 
@@ -33,9 +33,7 @@ def propose(study: str, run: str, reason: str, as_json: bool, connect: Path | No
 
 @click.command("approve-decisions")
 @click.argument("disclosure")
-@click.option("--key", type=PATH, required=True, metavar="FILE", help="The approver's personal key.")
-@click.option("--key-passphrase-file", type=PATH, metavar="FILE", help="File with the passphrase of that key.")
-@click.option("--yes", is_flag=True, help="Do not ask after showing the statement.")
+@approval_options
 @json_option
 @connect_option
 def approve(

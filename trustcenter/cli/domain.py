@@ -9,7 +9,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
-from .options import OPERATIONS, PATH, call, confirm, connect_option, json_option
+from .options import OPERATIONS, approval_options, call, confirm, connect_option, json_option
 
 _COLUMNS = ("name", "kind", "site", "study", "suite", "key_version", "pseudonyms", "state")
 # The format is an object: it is in the JSON only.
@@ -194,9 +194,7 @@ def close(name: str, days: int, yes: bool, as_json: bool, connect: Path | None) 
 
 @domain.command("approve-close")
 @click.argument("name")
-@click.option("--key", type=PATH, required=True, metavar="FILE", help="The approver's personal key.")
-@click.option("--key-passphrase-file", type=PATH, metavar="FILE", help="File with the passphrase of that key.")
-@click.option("--yes", is_flag=True, help="Do not ask after showing the statement.")
+@approval_options
 @json_option
 @connect_option
 def approve_close(

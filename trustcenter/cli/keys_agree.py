@@ -9,7 +9,7 @@ import click
 
 from . import output
 from .keys_options import PROPOSAL
-from .options import PATH, call, connect_option, json_option
+from .options import approval_options, call, connect_option, json_option
 
 if TYPE_CHECKING:
     pass
@@ -37,9 +37,7 @@ def propose(kind: str, rotation: str, party: str | None, as_json: bool, connect:
 
 @click.command("approve")
 @click.argument("proposal")
-@click.option("--key", type=PATH, required=True, metavar="FILE", help="The approver's personal key.")
-@click.option("--key-passphrase-file", type=PATH, metavar="FILE", help="File with the passphrase of that key.")
-@click.option("--yes", is_flag=True, help="Do not ask after showing the statement.")
+@approval_options
 @json_option
 @connect_option
 def approve(

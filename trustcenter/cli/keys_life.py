@@ -9,7 +9,7 @@ import click
 
 from . import output
 from .keys_options import KEY, PLAN, PROPOSAL, dry_run_option, purpose_option, version_option, yes_option
-from .options import PATH, call, confirm, connect_option, force_option, json_option
+from .options import PATH, F, call, confirm, connect_option, force_option, json_option
 
 if TYPE_CHECKING:
     from trustcenter.client.keys import Act
@@ -35,14 +35,16 @@ def create(domain: str, purpose: str, dry_run: bool, yes: bool, as_json: bool, c
     output.item(call(connect, lambda center: center.rotate_key(domain, body)), PLAN, as_json=as_json)
 
 
+def _act_options(command: F) -> F:
+    for option in (connect_option, json_option, yes_option, dry_run_option, version_option()):
+        command = option(command)
+    return command
+
+
 @click.command("activate")
 @click.argument("domain")
 @purpose_option
-@version_option()
-@dry_run_option
-@yes_option
-@json_option
-@connect_option
+@_act_options
 def activate(**options: Any) -> None:
     """Cut over to a prepared version, or end a suspension (operator)."""
     _act("activate", "New pseudonyms are made under this version from now on.", **options)
@@ -50,11 +52,7 @@ def activate(**options: Any) -> None:
 
 @click.command("suspend")
 @click.argument("domain")
-@version_option()
-@dry_run_option
-@yes_option
-@json_option
-@connect_option
+@_act_options
 def suspend(**options: Any) -> None:
     """Stop issue in a domain; what exists still resolves (operator)."""
     _act("suspend", "No more pseudonyms in this domain until `keys activate`.", **options)
@@ -62,11 +60,7 @@ def suspend(**options: Any) -> None:
 
 @click.command("deactivate")
 @click.argument("domain")
-@version_option()
-@dry_run_option
-@yes_option
-@json_option
-@connect_option
+@_act_options
 def deactivate(**options: Any) -> None:
     """End the use of a key version for good (operator).
 

@@ -105,6 +105,17 @@ def call(path: Path | None, job: Callable[[TrustCenter], Coroutine[Any, Any, T]]
     return asyncio.run(run())
 
 
+def approval_options(command: F) -> F:
+    """Who signs, and whether the statement is only shown."""
+    for option in (
+        click.option("--yes", is_flag=True, help="Do not ask after showing the statement."),
+        click.option("--key-passphrase-file", type=PATH, metavar="FILE", help="File with the passphrase of that key."),
+        click.option("--key", type=PATH, required=True, metavar="FILE", help="The approver's personal key."),
+    ):
+        command = option(command)
+    return command
+
+
 def confirm(question: str, word: str, *, yes: bool) -> None:
     """Let a person type a word before something that cannot be taken back.
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from trustcenter.errors import ConflictError
-from trustcenter.messages.rooms import Envelope, Step
+from trustcenter.messages.rooms import Envelope
 from trustcenter.store import Connection, Migration
+from trustcenter.store.steps import TABLE, set_step, step
+
+__all__ = ["MIGRATIONS", "advance", "out_of_step", "set_step", "step"]
 
 MIGRATIONS = (
     Migration(
         number=581,
         name="steps of the exchange between the rooms",
-        sql="""
-        CREATE TABLE ledger (
-            one INTEGER PRIMARY KEY CHECK (one = 1),
-            number INTEGER NOT NULL,
-            chain TEXT NOT NULL
-        ) STRICT;
-        INSERT INTO ledger VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');
+        sql=TABLE
+        + """
         CREATE TABLE receipt_count (
             study TEXT NOT NULL,
             source TEXT NOT NULL,
@@ -25,19 +23,9 @@ MIGRATIONS = (
         ) STRICT, WITHOUT ROWID;
         INSERT INTO receipt_count
             SELECT study, source, max(sequence) FROM upload WHERE sequence IS NOT NULL GROUP BY study, source;
-        """,
+        """,  # noqa: S608 - constants
     ),
 )
-
-
-def step(conn: Connection) -> Step:
-    """The step of the last message that was carried out."""
-    return Step(*conn.execute("SELECT number, chain FROM ledger").fetchone())
-
-
-def set_step(conn: Connection, found: Step) -> None:
-    """Go on from this step."""
-    conn.execute("UPDATE ledger SET number = ?, chain = ?", (found.number, found.chain))
 
 
 def advance(conn: Connection, envelope: Envelope) -> bool:

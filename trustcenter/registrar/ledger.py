@@ -7,20 +7,17 @@ backup: nothing is told before the rooms are reconciled (docs/spec/rooms.md, M7)
 from __future__ import annotations
 
 from trustcenter.errors import ConflictError
-from trustcenter.messages.rooms import Step
 from trustcenter.store import Connection, Migration
+from trustcenter.store.steps import TABLE, set_step, step
+
+__all__ = ["MIGRATIONS", "require_newer", "set_step", "settle", "settled", "step"]
 
 MIGRATIONS = (
     Migration(
         number=582,
         name="steps of the exchange between the rooms",
-        sql="""
-        CREATE TABLE ledger (
-            one INTEGER PRIMARY KEY CHECK (one = 1),
-            number INTEGER NOT NULL,
-            chain TEXT NOT NULL
-        ) STRICT;
-        INSERT INTO ledger VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');
+        sql=TABLE
+        + """
         CREATE TABLE settled (
             study TEXT NOT NULL REFERENCES study(name),
             site TEXT NOT NULL,
@@ -36,19 +33,9 @@ MIGRATIONS = (
         INSERT INTO outbox_kinds (kind, payload) SELECT kind, payload FROM outbox ORDER BY id;
         DROP TABLE outbox;
         ALTER TABLE outbox_kinds RENAME TO outbox;
-        """,
+        """,  # noqa: S608 - constants
     ),
 )
-
-
-def step(conn: Connection) -> Step:
-    """The step of the last message that the comparator acknowledged."""
-    return Step(*conn.execute("SELECT number, chain FROM ledger").fetchone())
-
-
-def set_step(conn: Connection, found: Step) -> None:
-    """Go on from this step."""
-    conn.execute("UPDATE ledger SET number = ?, chain = ?", (found.number, found.chain))
 
 
 def settle(conn: Connection, study: str, site: str, sequence: int) -> None:
