@@ -9,12 +9,7 @@ from trustcenter.store.steps import TABLE, set_step, step
 
 __all__ = ["MIGRATIONS", "advance", "out_of_step", "set_step", "step"]
 
-MIGRATIONS = (
-    Migration(
-        number=581,
-        name="steps of the exchange between the rooms",
-        sql=TABLE
-        + """
+_MORE = """
         CREATE TABLE receipt_count (
             study TEXT NOT NULL,
             source TEXT NOT NULL,
@@ -23,7 +18,13 @@ MIGRATIONS = (
         ) STRICT, WITHOUT ROWID;
         INSERT INTO receipt_count
             SELECT study, source, max(sequence) FROM upload WHERE sequence IS NOT NULL GROUP BY study, source;
-        """,  # noqa: S608 - constants
+        """
+
+MIGRATIONS = (
+    Migration(
+        number=581,
+        name="steps of the exchange between the rooms",
+        sql=TABLE + _MORE,
     ),
 )
 

@@ -12,12 +12,7 @@ from trustcenter.store.steps import TABLE, set_step, step
 
 __all__ = ["MIGRATIONS", "require_newer", "set_step", "settle", "settled", "step"]
 
-MIGRATIONS = (
-    Migration(
-        number=582,
-        name="steps of the exchange between the rooms",
-        sql=TABLE
-        + """
+_MORE = """
         CREATE TABLE settled (
             study TEXT NOT NULL REFERENCES study(name),
             site TEXT NOT NULL,
@@ -33,7 +28,13 @@ MIGRATIONS = (
         INSERT INTO outbox_kinds (kind, payload) SELECT kind, payload FROM outbox ORDER BY id;
         DROP TABLE outbox;
         ALTER TABLE outbox_kinds RENAME TO outbox;
-        """,  # noqa: S608 - constants
+        """
+
+MIGRATIONS = (
+    Migration(
+        number=582,
+        name="steps of the exchange between the rooms",
+        sql=TABLE + _MORE,
     ),
 )
 
