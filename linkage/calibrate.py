@@ -88,7 +88,7 @@ def _count(
     key = group * schema.P * BINS + cells(pairs.c, pairs.s, schema.P)
     every = np.bincount(key, minlength=math.prod(shape)).reshape(shape)
     ties = tie_ranks(np.concatenate([left.record_numbers, right.record_numbers]))
-    won = first_winners(pairs, original.n + copy.n, smoothed(every), 1, ties)
+    won = first_winners(pairs, np.full(original.n + copy.n, -1, np.int32), smoothed(every), 1, ties)
     return np.stack((every, np.bincount(key[won], minlength=math.prod(shape)).reshape(shape)))
 
 

@@ -127,18 +127,19 @@ def decide(
         refused: sources whose declaration does not hold, where that is known; otherwise it is checked, over all pairs.
         limits: of evidence and of declarations.
     """
-    m, records = len(pairs), len(sources)
+    m = len(pairs)
+    partner = np.full(len(sources), -1, np.int32)
     known = known or {}
     cut = cut_for(len(deduplicated)) if cut is None else cut
     if ties is None:
-        ties = np.arange(records)
+        ties = np.arange(len(sources))
     posterior, relative = np.zeros(m), np.zeros(m)
     winner, shown = np.zeros(m, np.bool_), np.zeros(m, np.bool_)
     weights = []
     for key, chosen in _per_pair_of_sources(pairs, sources, len(deduplicated)):
         part = Pairs(pairs.a[chosen], pairs.b[chosen], pairs.c[chosen], pairs.s[chosen])
-        fitted = known.get(key) or fit(part, records, densities, ties)
-        found = judge(part, records, densities, ties, fitted)
+        fitted = known.get(key) or fit(part, partner, densities, ties)
+        found = judge(part, partner, densities, ties, fitted)
         posterior[chosen], relative[chosen], winner[chosen] = found.posterior, found.relative, found.winner
         shown[chosen] = fitted.evidence >= limits.evidence
         won = np.array(fitted.won)
@@ -204,13 +205,13 @@ def _wrongly_declared(
 
     Confident are a winner and a loser: with a deduplicated source the weights of losers leave no confident loser.
     """
-    refused = []
+    count = len(declared)
     confident = posterior > sure
-    for source in np.flatnonzero(declared).tolist():
-        first, second = sources[pairs.a] == source, sources[pairs.b] == source
-        elsewhere = np.concatenate((pairs.b[first & confident], pairs.a[second & confident]))
-        doubles = int((np.bincount(elsewhere) > 1).sum())
-        matches = int(((first | second) & winner & (posterior > cut)).sum())
-        if doubles >= limits.double_min and doubles > limits.double_share * matches:
-            refused.append(source)
-    return refused
+    a, b = pairs.a[confident].astype(np.int64), pairs.b[confident].astype(np.int64)
+    # By source and record elsewhere: how many of the source's records have a confident pair with it.
+    seen, times = np.unique(np.concatenate((b * count + sources[a], a * count + sources[b])), return_counts=True)
+    doubles = np.bincount(seen[times > 1] % count, minlength=count)
+    matched = winner & (posterior > cut)
+    matches = sum(np.bincount(sources[side[matched]], minlength=count) for side in (pairs.a, pairs.b))
+    wrong = declared & (doubles >= limits.double_min) & (doubles > limits.double_share * matches)
+    return np.flatnonzero(wrong).tolist()

@@ -14,6 +14,7 @@ from linkage.decide.onetoone import winners
 from linkage.decide.weights import cells, estimate, posteriors
 
 F8 = NDArray[np.float64]
+I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 
 _ROUNDS = 2  # "once more": weights on winners twice
@@ -49,35 +50,35 @@ class Judged:
     winner: NDArray[np.bool_]
 
 
-def fit(part: Pairs, records: int, densities: Densities, ties: I64) -> Fitted:
+def fit(part: Pairs, partner: I32, densities: Densities, ties: I64) -> Fitted:
     """Weights on all pairs, then twice on the winners of one-to-one; at last those of the losers.
 
     Args:
         part: pairs of the two sources.
-        records: number of all records.
+        partner: (records,) i4, all -1, and left so (`winners`).
         densities: of the study.
         ties: (records,) ranks of tie keys.
     """
     grades = len(densities.grades)
     cell = cells(part.c, part.s, densities.passes)
     size = densities.passes * BINS
-    won = first_winners(part, records, densities.table, grades, ties)
+    won = first_winners(part, partner, densities.table, grades, ties)
     for _ in range(_ROUNDS):
         counts = np.bincount(cell[won], minlength=size)
         weights, likelihood = estimate(counts, densities.winners, grades)
-        won = winners(part, posteriors(weights, densities.winners, grades)[0], ties, records)
+        won = winners(part, posteriors(weights, densities.winners, grades)[0], ties, partner)
     _, without = estimate(counts, densities.winners, grades, matches=False)
     lost, _ = estimate(np.bincount(cell[~won], minlength=size), densities.table, grades)
     evidence = max(0.0, (likelihood - without) / math.log(2))
     return Fitted(tuple(weights.tolist()), tuple(lost.tolist()), evidence)
 
 
-def judge(part: Pairs, records: int, densities: Densities, ties: I64, fitted: Fitted) -> Judged:
+def judge(part: Pairs, partner: I32, densities: Densities, ties: I64, fitted: Fitted) -> Judged:
     """Winners and posteriors under given weights: a function of these pairs alone, component by component.
 
     Args:
         part: pairs of the two sources.
-        records: number of all records.
+        partner: (records,) i4, all -1, and left so (`winners`).
         densities: of the study.
         ties: (records,) ranks of tie keys.
         fitted: weights.
@@ -86,12 +87,12 @@ def judge(part: Pairs, records: int, densities: Densities, ties: I64, fitted: Fi
     grades = len(densities.grades)
     won = posteriors(np.array(fitted.won), densities.winners, grades)
     lost = posteriors(np.array(fitted.lost), densities.table, grades)
-    winner = winners(part, won[0], ties, records)
+    winner = winners(part, won[0], ties, partner)
     return Judged(np.where(winner, won[0, cell], lost[0, cell]), np.where(winner, won[1, cell], lost[1, cell]), winner)
 
 
-def first_winners(part: Pairs, records: int, table: F8, grades: int, ties: I64) -> NDArray[np.bool_]:
+def first_winners(part: Pairs, partner: I32, table: F8, grades: int, ties: I64) -> NDArray[np.bool_]:
     """One-to-one under weights estimated on all pairs: the first round of `fit`, which calibration repeats."""
     cell = cells(part.c, part.s, table.shape[1])
     weights, _ = estimate(np.bincount(cell, minlength=table.shape[1] * BINS), table, grades)
-    return winners(part, posteriors(weights, table, grades)[0], ties, records)
+    return winners(part, posteriors(weights, table, grades)[0], ties, partner)

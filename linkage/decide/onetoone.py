@@ -10,6 +10,7 @@ from linkage.decide.densities import BINS
 from linkage.decide.weights import cells
 
 F8 = NDArray[np.float64]
+I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 
 _SMALL = 1 << 20
@@ -76,19 +77,19 @@ def one_to_one(pairs: Pairs, order: I64, records: int) -> NDArray[np.bool_]:
     return won
 
 
-def winners(pairs: Pairs, by_cell: F8, ties: I64, records: int) -> NDArray[np.bool_]:
+def winners(pairs: Pairs, by_cell: F8, ties: I64, partner: I32) -> NDArray[np.bool_]:
     """(m,) bool: the pairs that win when each record may be in one pair only, best first as `ranking` says.
 
     Args:
         pairs: m pairs.
         by_cell: (P * BINS,) f8, posterior of a match in each cell (`linkage.decide.weights.cells`), in steps of 1e-9.
         ties: (records,) ranks of tie keys.
-        records: their number.
+        partner: (records,) i4, all -1, and left so: room to work in, made once for many pairs of sources.
     """
     from linkage.kernels.onetoone import first_come, pack_ranks, partners
     from linkage.kernels.radix import sort_numbers
 
-    won = np.zeros(len(pairs), np.bool_)
+    won, records = np.zeros(len(pairs), np.bool_), len(partner)
     if not len(pairs):
         return won
     passes = len(by_cell) // BINS
@@ -105,7 +106,6 @@ def winners(pairs: Pairs, by_cell: F8, ties: I64, records: int) -> NDArray[np.bo
     keys = np.empty(len(pairs), np.uint64)
     pack_ranks(pairs.a, pairs.b, pairs.c, pairs.s, grade, span, ties, width, keys)
     keys = sort_numbers(keys, 2 * width + size.bit_length())
-    partner = np.full(records, -1, np.int32)
     first_come(keys, width, partner)
     partners(pairs.a, pairs.b, ties, partner, won)
     return won

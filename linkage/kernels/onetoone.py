@@ -74,14 +74,17 @@ def first_come(keys: U64, width: int, partner: I32) -> None:
 
 @compiled("void(i4[::1], i4[::1], i8[::1], i4[::1], b1[::1])")
 def partners(a: I32, b: I32, ties: I64, partner: I32, won: NDArray[np.bool_]) -> None:
-    """Which pairs are pairs of partners.
+    """Which pairs are pairs of partners, who are forgotten.
 
     Args:
         a: (m,) i4, record of the one source.
         b: (m,) i4, record of the other source.
         ties: (records,) i8, rank of each record.
-        partner: (records,) i4, by rank.
+        partner: (records,) i4, by rank; -1 again at the end for the records of the pairs.
         won: (m,) bool, filled.
     """
     for i in range(a.shape[0]):
         won[i] = partner[ties[a[i]]] == ties[b[i]]
+    for i in range(a.shape[0]):
+        partner[ties[a[i]]] = -1
+        partner[ties[b[i]]] = -1
