@@ -43,7 +43,7 @@ ELSEWHERE = {
     "bad_receipt", "bad_signature", "map_incomplete", "rows_file_damaged", "sealed_to_another_key",
     "secret_file_damaged", "untrusted_service", "wrong_receipt", "wrong_statement", "busy", "client_closed",
     "stream_cut", "unreachable", "seal_broken",
-    "entry_missing", "head_not_extended", "log_origin_changed", "other_proof",  # of a site's client: verify-a-log.md
+    "entry_missing", "head_not_extended", "log_origin_changed", "other_proof", "separation_weakened",  # of a site's client: verify-a-log.md
     "wrong_card", "card_exchanged", "share_not_from_sender", "envelope_exchanged", "secret_of_another_study",
     "share_replayed", "secret_version_over", "secret_of_another_version", "secret_exchanged", "secret_not_as_committed",
     "secret_for_another_schema", "secret_share_invalid",  # of sites: agree-on-a-study-secret.md
@@ -51,7 +51,7 @@ ELSEWHERE = {
     "map_broken",  # a defect of ours that the check of a map would catch: no content of the store leads to it
     "copy_differs", "schema_unknown",  # of `migrate`, which leaves the old instance as it was: postgresql.md
     "rooms_differ", "bad_parameters", "edges_damaged", "foreign_edges",  # of rooms apart: separate-rooms.md
-    "foreign_refs", "number_too_far",  # the same
+    "foreign_refs", "number_too_far", "too_many_edges",  # the same
     "keys_verification", "verification_failed", "unavailable",  # bases of others
 }  # fmt: skip
 

@@ -130,6 +130,7 @@ class Event(StrEnum):
     DETAIL_DELETE = "operator:detail:delete"
 
     ROOMS_REJOIN = "registrar:rooms:reconcile"  # one of the two stores was restored alone
+    ROOMS_ALARM = "registrar:rooms:alarm"  # the comparator delivered what was not ordered
 
     # The comparator's own log.
     UPLOAD_OPEN = "site:upload:open"

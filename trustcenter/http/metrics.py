@@ -28,7 +28,7 @@ BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 PATH: Final = "/metrics"
 _ISSUE = f'"event":"{Event.PSEUDONYM_ISSUE.value}"'.encode()
-_ALARM = f'"event":"{Event.PSEUDONYM_ALARM.value}"'.encode()
+_ALARMS = tuple(f'"event":"{event.value}"'.encode() for event in (Event.PSEUDONYM_ALARM, Event.ROOMS_ALARM))
 _FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Authorization")
 
 Labels = tuple[tuple[str, str], ...]
@@ -91,7 +91,7 @@ class Metrics:
     def _pseudonyms(self, state: _State) -> Iterator[str]:
         issued = (((("site", site),), count) for site, count in self._issued.items())
         yield from _family("pseudonyms_issued_total", "counter", "Pseudonyms newly issued since the start.", issued)
-        alarm = "Pseudonyms that were never issued: both stores may have leaked."
+        alarm = "Pseudonyms that were never issued, and deliveries of the comparator that were not ordered."
         yield from _one("alarms_total", "counter", alarm, self._alarms)
         yield from _family("key_age_seconds", "gauge", "Age of the oldest active pseudonym key.", state.key_ages)
         overdue = "Keys whose schedule says that they should have been rotated."
@@ -128,7 +128,7 @@ class Metrics:
                 entry = json.loads(leaf)
                 if entry["event"] == Event.PSEUDONYM_ISSUE.value:
                     self._issued[entry["who"]] += int(entry["data"].get("count", 0))
-            elif _ALARM in leaf:
+            elif any(alarm in leaf for alarm in _ALARMS):
                 self._alarms += 1
         self._seen = size
         now = self._instance.registrar.clock()

@@ -20,7 +20,7 @@ from trustcenter.auth import Principal
 from trustcenter.errors import InternalError, VerificationError
 from trustcenter.messages import api
 from trustcenter.messages.rooms import EDGE_BYTES, EdgesHeader, WindowOrder, WindowState
-from trustcenter.registrar import applying, consent_study, deciding, pairs, runs, studies
+from trustcenter.registrar import applying, consent_study, deciding, delivered, pairs, runs, studies
 
 from . import places
 from .opened import Instance
@@ -90,15 +90,13 @@ class Carrying:
 
         Raises:
             CancelledRun: it is not wanted any more.
-            InternalError, VerificationError, StoreError: the comparator, its edges, or the store.
+            InternalError, VerificationError, StoreError: the comparator, what it delivered, or the store.
         """
         registrar = self._instance.registrar
         await runs.step(registrar, run, "comparing")
         order = await self._order(run.study, run.window, run.mode)
         window = await self._compared(run, order, progress)
-        header = window.header
-        if header is None or (header.study, header.window) != (run.study, run.window):
-            raise InternalError("the comparator delivered another window", code="foreign_edges")
+        header = await delivered.require_ordered(registrar, order, window)
         edges, changes = (self._spool / f"{run.study}-{run.window}{what}" for what in (".edges", ".changes"))
         try:
             await asyncio.to_thread(_make_room, self._spool, run.study, changes)
