@@ -25,10 +25,10 @@ from trustcenter.registrar import (
     domains,
     imports,
     issue,
-    key_proposals,
     operations,
     removal,
     rotation,
+    rotation_end,
     rotation_map,
     rotation_show,
     rotation_verify,
@@ -136,7 +136,7 @@ class Opened:
         async for part in translate.translation_map(context, NORTH, "req", name, found.from_version):
             digest.update("".join(f"{old},{new}\n" for old, new in part).encode())
         await rotation_map.acknowledge(context, NORTH, "req", ident, api.MapAcknowledge(sha256=digest.hexdigest()))
-        await key_proposals.finalize(context, OPERATOR, "req", ident)
+        await rotation_end.finalize(context, OPERATOR, "req", ident)
 
     async def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return await self.context.db.read(lambda conn: conn.execute(query, values).fetchall())

@@ -29,9 +29,9 @@ from trustcenter.http.server import SWITCH_SECONDS  # noqa: E402
 from trustcenter.instance import setup  # noqa: E402
 from trustcenter.messages import api  # noqa: E402
 from trustcenter.registrar import (  # noqa: E402
-    key_proposals,
     rewriting,
     rotation,
+    rotation_end,
     rotation_map,
     rotation_verify,
     site_keys,
@@ -122,7 +122,7 @@ async def _finalize(center: Opened, ident: str, version: int) -> None:
         digest.update("".join(f"{old},{new}\n" for old, new in part).encode())
     said = api.MapAcknowledge(sha256=digest.hexdigest())
     await rotation_map.acknowledge(center.context, NORTH, "req", ident, said)
-    await key_proposals.finalize(center.context, OPERATOR, "req", ident)
+    await rotation_end.finalize(center.context, OPERATOR, "req", ident)
 
 
 async def _rewritten(center: Opened, rows: int, purpose: str) -> Row:
@@ -134,7 +134,7 @@ async def _rewritten(center: Opened, rows: int, purpose: str) -> Row:
 
     found = await _timed(center, f"{purpose} key: rows rewritten", rows, rewrite)
     await rotation_verify.verify(center.context, OPERATOR, "req", ident)
-    await key_proposals.finalize(center.context, OPERATOR, "req", ident)
+    await rotation_end.finalize(center.context, OPERATOR, "req", ident)
     return found
 
 

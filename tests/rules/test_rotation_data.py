@@ -20,11 +20,11 @@ from keys.ids import KeyId, Purpose
 from trustcenter.errors import ConflictError, VerificationError
 from trustcenter.messages import api
 from trustcenter.registrar import (
-    key_proposals,
     originals,
     resealing,
     rewriting,
     rotation,
+    rotation_end,
     rotation_record,
     rotation_show,
     rotation_verify,
@@ -70,7 +70,7 @@ async def test_everything_is_sealed_anew_and_nothing_else_changes(files: Files, 
 
         shown = await rotation_verify.verify(center.context, OPERATOR, "req", ident)
         assert (shown.stage, shown.done) == ("verified", len(moved))
-        await key_proposals.finalize(center.context, OPERATOR, "req", ident)
+        await rotation_end.finalize(center.context, OPERATOR, "req", ident)
         center.context.keys.destroy([KeyId(domain.scope, Purpose.DATA, 1)])  # nothing needs it any more
         assert await read_back(center, name) == originals_before
         assert await center.issue(name, ["fresh"])

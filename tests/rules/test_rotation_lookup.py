@@ -19,12 +19,13 @@ from trustcenter.registrar import (
     domains,
     imports,
     key_compromise,
-    key_proposals,
+    key_due,
     operations,
     removal,
     retagging,
     rewriting,
     rotation,
+    rotation_end,
     rotation_record,
     rotation_show,
     rotation_verify,
@@ -62,7 +63,7 @@ async def existing(center: Opened, name: str, originals: list[str]) -> list[str 
 async def end(center: Opened, name: str, ident: str) -> api.Rotation:
     await rewriting.run(center.context, ident)
     shown = await rotation_verify.verify(center.context, OPERATOR, "req", ident)
-    await key_proposals.finalize(center.context, OPERATOR, "req", ident)
+    await rotation_end.finalize(center.context, OPERATOR, "req", ident)
     assert shown.old_key_needed == (len(await versions(center, name)) > 1)
     return shown
 
@@ -159,7 +160,7 @@ async def test_what_has_no_original_here_stays_under_the_old_key_until_it_is_see
             lambda conn: old(center.context, conn, KeyId(domain.scope, Purpose.LOOKUP, 1))
         )
         with pytest.raises(ConflictError) as refused:
-            await center.context.db.read(lambda conn: key_proposals.require_destroyable(center.context, conn, version))
+            await center.context.db.read(lambda conn: key_due.require_destroyable(center.context, conn, version))
         assert refused.value.code == "key_in_use"
     assert files.failures() == []
 

@@ -32,6 +32,7 @@ from trustcenter.registrar import (
     key_proposals,
     keycare,
     rotation,
+    rotation_end,
     rotation_map,
     rotation_show,
     rotation_verify,
@@ -109,14 +110,14 @@ async def test_from_plan_to_finalized(files: Files) -> None:
         assert sorted(opened.decode().split()) == sorted(["old,new", *map(",".join, zip(old, new, strict=True))])
         assert rotation_map.mac(center.context, ident, bytes.fromhex(digest(opened))) == verified.map_mac
         with pytest.raises(ConflictError, match="not acknowledged"):
-            await key_proposals.finalize(center.context, OPERATOR, "req", ident)
+            await rotation_end.finalize(center.context, OPERATOR, "req", ident)
         wrong = api.MapAcknowledge(sha256="00" * 32)
         with pytest.raises(VerificationError):
             await rotation_map.acknowledge(center.context, NORTH, "req", ident, wrong)
         told = api.MapAcknowledge(sha256=digest(opened))
         shown = await rotation_map.acknowledge(center.context, NORTH, "req", ident, told)
         assert [(p.party, p.deliveries, p.acknowledged_by) for p in shown.parties] == [("site:north", 1, "north")]
-        ended = await key_proposals.finalize(center.context, OPERATOR, "req", ident)
+        ended = await rotation_end.finalize(center.context, OPERATOR, "req", ident)
         assert ended.stage == "finalized"
         assert await states(center) == {1: "deactivated", 2: "active"}
         assert (await center.translate("plain", old)).pseudonyms == new  # deactivated: away from it still
@@ -189,7 +190,7 @@ async def test_in_progress_and_none_in_progress_at_once_never_happens(files: Fil
         assert [(r.rotation, r.stage) for r in shown] == [(only.rotation, "prepared")]
         with pytest.raises(ConflictError):
             await begin(center, dry_run=True)
-        await rotation.abort(center.context, OPERATOR, "req", only.rotation)
+        await rotation_end.abort(center.context, OPERATOR, "req", only.rotation)
         assert (await begin(center, dry_run=True)).state == "planned"
 
 
@@ -210,18 +211,18 @@ async def test_an_abort_leaves_nothing_but_entries(files: Files) -> None:
         old = await center.issue("plain", ["a", "b"])
         ident = (await begin(center, prepare=True)).rotation or ""
         assert await states(center) == {1: "active", 2: "pre-active"}
-        await rotation.abort(center.context, OPERATOR, "req", ident)
+        await rotation_end.abort(center.context, OPERATOR, "req", ident)
         assert await states(center) == {1: "active", 2: "destroyed"}
         assert await center.issue("plain", ["a", "b"]) == old
         domain = await center.domain("plain")
         assert not center.context.keys.has(KeyId(domain.scope, Purpose.PSEUDONYM, 2))
         assert [e["version"] for e in await center.entries("operator:key:abort")] == [2]
         with pytest.raises(IllegalTransitionError):
-            await rotation.abort(center.context, OPERATOR, "req", ident)
+            await rotation_end.abort(center.context, OPERATOR, "req", ident)
         again = await begin(center)
         assert again.to_version == 3  # a key id is used once
         with pytest.raises(IllegalTransitionError):
-            await rotation.abort(center.context, OPERATOR, "req", again.rotation or "")
+            await rotation_end.abort(center.context, OPERATOR, "req", again.rotation or "")
     assert files.failures() == []
 
 
@@ -230,7 +231,7 @@ async def test_rolled_back_while_suspended_and_no_later(files: Files) -> None:
         old = await center.issue("plain", ["a"])
         ident = (await begin(center)).rotation or ""
         new = await center.issue("plain", ["a", "b"])
-        await rotation.roll_back(center.context, OPERATOR, "req", ident)
+        await rotation_end.roll_back(center.context, OPERATOR, "req", ident)
         assert await states(center) == {1: "active", 2: "suspended"}
         now = await center.issue("plain", ["a", "b", "c"])
         assert now[:1] == old
@@ -240,7 +241,7 @@ async def test_rolled_back_while_suspended_and_no_later(files: Files) -> None:
         assert (again.from_version, again.to_version) == (1, 3)
         await center.finalize(again.rotation, "plain")
         with pytest.raises(IllegalTransitionError):
-            await rotation.roll_back(center.context, OPERATOR, "req", again.rotation or "")
+            await rotation_end.roll_back(center.context, OPERATOR, "req", again.rotation or "")
     assert files.failures() == []
 
 
@@ -362,7 +363,7 @@ async def test_a_compromise_stops_issue_opens_the_next_version_and_says_what_is_
         await rotation_verify.verify(center.context, OPERATOR, "req", ident)
         told = api.MapAcknowledge(sha256=digest(opened))
         await rotation_map.acknowledge(center.context, NORTH, "req", ident, told)
-        await key_proposals.finalize(center.context, OPERATOR, "req", ident)
+        await rotation_end.finalize(center.context, OPERATOR, "req", ident)
     async with files.open(later(31)) as center:
         await approve(center, files, api.KeyPropose(kind="destroy", domain="plain", version=1))
         assert await states(center) == {1: "destroyed", 2: "active"}

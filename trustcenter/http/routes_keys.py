@@ -8,7 +8,16 @@ from trustcenter.errors import NotFoundError, UsageError_
 from trustcenter.instance import audit_key
 from trustcenter.messages import api
 from trustcenter.messages.api.keys import AuditKeyRotated
-from trustcenter.registrar import key_compromise, key_proposals, keycare, rewriting, rotation, rotation_map, site_keys
+from trustcenter.registrar import (
+    key_compromise,
+    key_proposals,
+    keycare,
+    rewriting,
+    rotation,
+    rotation_end,
+    rotation_map,
+    site_keys,
+)
 from trustcenter.registrar import rotation_show as shown
 from trustcenter.registrar import rotation_verify as verification
 
@@ -51,20 +60,20 @@ async def rotation_verify(call: Call) -> Answer:
 
 
 async def rotation_finalize(call: Call) -> Answer:
-    return await key_proposals.finalize(
+    return await rotation_end.finalize(
         call.instance.registrar, call.principal, call.request_id, call.segment("rotation")
     )
 
 
 async def rotation_abort(call: Call) -> Answer:
     context, ident = call.instance.registrar, call.segment("rotation")
-    await rotation.abort(context, call.principal, call.request_id, ident)
+    await rotation_end.abort(context, call.principal, call.request_id, ident)
     return await shown.show(context, ident)
 
 
 async def rotation_roll_back(call: Call) -> Answer:
     context, ident = call.instance.registrar, call.segment("rotation")
-    await rotation.roll_back(context, call.principal, call.request_id, ident)
+    await rotation_end.roll_back(context, call.principal, call.request_id, ident)
     return await shown.show(context, ident)
 
 

@@ -55,6 +55,14 @@ MIGRATIONS: Final = (
         CREATE INDEX enrolment_site ON enrolment (site);
         """,
     ),
+    Migration(
+        number=640,
+        name="a practice's key and what is sealed to it stand with the cards of the study",
+        sql="""
+        ALTER TABLE enrolment DROP COLUMN public_key;
+        ALTER TABLE enrolment DROP COLUMN sealed;
+        """,
+    ),
 )
 
 _MARK: Final = "tce1-"

@@ -7,12 +7,10 @@ statement rests on (states, acknowledgements, days) is tested again in the trans
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
 from typing import Final
 
 from keys.ids import KeyId, Purpose
-from keys.rotating import Stage, Step
-from keys.states import KeyAction, KeyState
+from keys.states import KeyAction
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
@@ -23,67 +21,18 @@ from trustcenter.store import Connection
 from . import (
     closing,
     domains,
-    rotation,
+    key_due,
+    rotation_end,
     rotation_record,
     rotation_show,
     second_person,
 )
 from .context import Context
 from .domains import DomainRow
-from .keyring import Version
 from .rotation_record import Rotation
 
 CONTEXT: Final = "trustcenter/key-proposal/1"
-GRACE_DAYS: Final = 30  # between the end of a key's use and its destruction; backups of the key store expire in it
 _COLUMNS = "id, kind, scope, purpose, version, rotation, party, statement, proposed_by, created, approved_by, approved"
-
-
-async def finalize(context: Context, caller: Principal, request: str, ident: str) -> api.Rotation:
-    """End a verified rotation that every party has acknowledged: the old version is deactivated.
-
-    Raises:
-        NotFoundError: no such rotation.
-        IllegalTransitionError: not verified.
-        ConflictError: a party has not acknowledged its map.
-    """
-
-    def effect(conn: Connection) -> api.Rotation:
-        found = rotation_record.find(conn, ident)
-        missing = _missing(conn, ident)
-        if missing:
-            raise ConflictError(
-                f"{len(missing)} parties have not acknowledged their map",
-                code="not_acknowledged",
-                hint="after the deadline: trustcenter keys propose finalize; an approver signs",
-            )
-        return rotation_show.describe(context, conn, _finalize(context, conn, caller.name, request, found))
-
-    return await context.db.write(effect)
-
-
-def _missing(conn: Connection, ident: str) -> list[str]:
-    return [party.name for party in rotation_record.party_list(conn, ident) if party.acknowledged is None]
-
-
-def _finalize(context: Context, conn: Connection, who: str, request: str, found: Rotation, **told: str) -> Rotation:
-    ended = rotation_record.step(context, conn, found, Step.FINALIZE)
-    domain = rotation_show.by_scope(conn, ended.scope)
-    for key in rotation.key_ids(ended):
-        for old in context.ring.versions(conn, key.scope, key.purpose):
-            if old.version < key.version and old.state is KeyState.SUSPENDED:
-                context.ring.act(conn, old, KeyAction.DEACTIVATE)
-                context.audit(
-                    conn,
-                    Event.KEY_DEACTIVATE,
-                    who,
-                    request,
-                    domain=domain.name,
-                    purpose=old.purpose.value,
-                    version=old.version,
-                    rotation=ended.id,
-                    **told,
-                )
-    return ended
 
 
 async def propose(context: Context, caller: Principal, request: str, body: api.KeyPropose) -> api.KeyProposal:
@@ -153,76 +102,20 @@ def _facts(context: Context, conn: Connection, body: api.KeyPropose) -> _Facts:
         domain = domains.find(conn, body.domain or "")
         key = KeyId(domain.scope, Purpose(body.purpose), body.version or 1)
         version = rotation_show.version_of(context, conn, key)
-        require_destroyable(context, conn, version)
+        key_due.require_destroyable(context, conn, version)
         return domain, key, None, [f"state: {version.state} since {version.since}"]
     found = rotation_record.find(conn, body.rotation or "")
     domain = rotation_show.by_scope(conn, found.scope)
     key = KeyId(found.scope, found.purpose, found.from_version or found.to_version)
     lines = [f"rotation: {found.id}"]
     if body.kind == "finalize":
-        _require_overdue(context, found)
-        lines.append(f"not acknowledged by: {', '.join(_missing(conn, found.id)) or 'nobody'}")
+        key_due.require_overdue(context, found)
+        lines.append(f"not acknowledged by: {', '.join(rotation_end.missing(conn, found.id)) or 'nobody'}")
     else:
         if body.party not in rotation_record.parties(conn, domain):
             raise NotFoundError("this rotation has no such party", code="unknown_party")
         lines.append(f"map delivered to: {body.party}")
     return domain, key, found, lines
-
-
-def _require_overdue(context: Context, found: Rotation) -> None:
-    if found.stage is not Stage.VERIFIED:
-        raise ConflictError(
-            "only a verified rotation is finalized",
-            code="not_verified",
-            hint="trustcenter keys rotation verify comes first",
-        )
-    if stamp(context.clock()) < found.deadline:
-        raise ConflictError(
-            "the parties still have time to acknowledge their map",
-            code="deadline_not_passed",
-            hint="trustcenter keys rotation show names the deadline",
-        )
-
-
-def require_destroyable(context: Context, conn: Connection, version: Version) -> None:
-    """A key version whose use has ended so long ago, and whose map everybody has.
-
-    Raises:
-        ConflictError: not yet; the hint says what is missing.
-    """
-    if version.state is KeyState.DESTROYED:
-        raise ConflictError("this key version is destroyed already", code="key_destroyed")
-    if version.state not in (KeyState.DEACTIVATED, KeyState.COMPROMISED):
-        raise ConflictError(
-            f"a key version that is {version.state} is not destroyed",
-            code="key_in_use",
-            hint="rotate and finalize, or deactivate it first",
-        )
-    if version.purpose is Purpose.LOOKUP and version.version in rotation_show.by_scope(conn, version.scope).lookup:
-        raise ConflictError(
-            "rows whose originals are not kept here are found by this lookup key only",
-            code="key_in_use",
-            hint="without it their originals would get a second pseudonym; closing the domain destroys all its keys",
-        )
-    open_one = conn.execute(
-        "SELECT id FROM rotation WHERE scope = ? AND (from_version = ? AND purpose = ? OR purpose = 'lookup'"
-        " AND ? = 'data') AND stage IN ('prepared', 'rewriting', 'changed', 'verified')",
-        (version.scope, version.version, version.purpose.value, version.purpose.value),
-    ).fetchone()
-    if open_one is not None:
-        raise ConflictError(
-            "a rotation away from this key version has not ended",
-            code="rotation_under_way",
-            hint="finalize it first: every party has its map then",
-            where=open_one[0],
-        )
-    due = datetime.fromisoformat(version.since) + timedelta(days=GRACE_DAYS)
-    if context.clock() < due:
-        raise ConflictError(
-            "the grace period of this key version is not over",
-            code="not_due",
-            hint=f"it ends {stamp(due)}: {GRACE_DAYS} days after its use ended",
-        )
 
 
 async def show(context: Context, ident: str) -> api.KeyProposal:
@@ -287,12 +180,12 @@ async def approve(context: Context, caller: Principal, request: str, ident: str,
 def _carry_out(context: Context, conn: Connection, request: str, found: api.KeyProposal, approver: str) -> None:
     if found.kind == "finalize":
         record = rotation_record.find(conn, found.rotation or "")
-        _require_overdue(context, record)
-        _finalize(context, conn, found.proposed_by, request, record, approved_by=approver)
+        key_due.require_overdue(context, record)
+        rotation_end.end(context, conn, found.proposed_by, request, record, approved_by=approver)
     elif found.kind == "destroy":
         domain = domains.find(conn, found.domain)
         version = rotation_show.version_of(context, conn, KeyId(domain.scope, Purpose(found.purpose), found.version))
-        require_destroyable(context, conn, version)
+        key_due.require_destroyable(context, conn, version)
         context.db.forget_soon()
         context.ring.act(conn, version, KeyAction.DESTROY)
         context.audit(

@@ -1,4 +1,4 @@
-"""Rotation of a domain's keys: plan, prepare, cut over in one transaction, abort, roll back.
+"""Rotation of a domain's keys: plan, prepare, cut over in one transaction; `rotation_end` has how it ends.
 
     (active v) ──intent──► (v active, v+1 pre-active) ──material, proven──► ──cut-over──► (v suspended, v+1 active)
 
@@ -166,71 +166,3 @@ def _exchange(
                 pseudonyms=rotation.total,
                 **told,
             )
-
-
-async def abort(context: Context, caller: Principal, request: str, ident: str) -> Rotation:
-    """End a rotation before its cut-over: the new version is destroyed, nothing else was changed.
-
-    Raises:
-        NotFoundError: no such rotation.
-        IllegalTransitionError: it was cut over, or has ended.
-    """
-
-    def effect(conn: Connection) -> Rotation:
-        ended = rotation_record.step(context, conn, rotation_record.find(conn, ident), Step.ABORT)
-        domain = rotation_show.by_scope(conn, ended.scope)
-        for key in key_ids(ended):
-            version = rotation_show.version_of(context, conn, key)
-            context.ring.act(conn, version, KeyAction.DESTROY)
-            context.audit(
-                conn,
-                Event.KEY_ABORT,
-                caller.name,
-                request,
-                domain=domain.name,
-                purpose=key.purpose.value,
-                version=key.version,
-                rotation=ident,
-            )
-        return ended
-
-    ended = await context.db.write(effect)
-    made = [key for key in key_ids(ended) if context.keys.has(key)]
-    if made:
-        await context.destroy_keys(made)
-        await context.db.write(context.ring.note_generation)
-    return ended
-
-
-async def roll_back(context: Context, caller: Principal, request: str, ident: str) -> Rotation:
-    """Make the old pseudonym key the active one again; the new one is suspended and what it made still resolves.
-
-    Raises:
-        NotFoundError: no such rotation.
-        IllegalTransitionError: not cut over, finalized, or the old version is no longer suspended.
-    """
-
-    def effect(conn: Connection) -> Rotation:
-        found = rotation_record.find(conn, ident)
-        ended = rotation_record.step(context, conn, found, Step.ROLL_BACK)
-        domain = rotation_show.by_scope(conn, ended.scope)
-        mark = rotation_plan.high_water(conn, domain.id)
-        new = rotation_show.version_of(context, conn, KeyId(ended.scope, ended.purpose, ended.to_version))
-        context.ring.act(conn, new, KeyAction.SUSPEND, high_water=mark)
-        old = rotation_show.version_of(context, conn, KeyId(ended.scope, ended.purpose, ended.from_version))
-        context.ring.act(conn, old, KeyAction.ROLL_BACK)
-        context.audit(
-            conn,
-            Event.KEY_ROLLBACK,
-            caller.name,
-            request,
-            domain=domain.name,
-            purpose=ended.purpose.value,
-            from_version=ended.to_version,
-            to_version=ended.from_version,
-            high_water=mark,
-            rotation=ident,
-        )
-        return ended
-
-    return await context.db.write(effect)
