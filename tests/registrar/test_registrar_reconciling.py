@@ -21,17 +21,8 @@ from trustcenter.instance.opening import open_instance
 from trustcenter.instance.port import LocalComparator
 from trustcenter.instance.remote import refusal
 from trustcenter.messages.api import Problem
-from trustcenter.messages.rooms import (
-    PeerState,
-    ReconciledRefs,
-    ReconciledStudy,
-    ReconcileRefs,
-    ReconcileStudy,
-    Settle,
-    Settled,
-    Step,
-    WindowState,
-)
+from trustcenter.messages.reconcile import ReconciledRefs, ReconciledStudy, ReconcileRefs, ReconcileStudy
+from trustcenter.messages.rooms import PeerState, Settle, Settled, Step, WindowState
 
 NORTH, SOUTH = Principal("north", "site", ""), Principal("south", "site", "")
 MINIMUM = 50  # records in an upload, unless a study says otherwise

@@ -11,7 +11,7 @@ from trustcenter import config
 from trustcenter.errors import ConfigError, ConflictError, TrustCenterError
 from trustcenter.instance import cards, setup
 from trustcenter.instance.remote import RemoteComparator
-from trustcenter.messages.rooms import RoomCard
+from trustcenter.messages.room_card import RoomCard
 
 PASSPHRASE = b"correct horse battery staple"
 

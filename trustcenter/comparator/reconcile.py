@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trustcenter.audit import Event
-from trustcenter.messages.rooms import ReconciledRefs, ReconciledStudy, ReconcileRefs, ReconcileStudy, Rejoin
+from trustcenter.messages.reconcile import ReconciledRefs, ReconciledStudy, ReconcileRefs, ReconcileStudy, Rejoin
 from trustcenter.store import Connection
 
 from . import compare, instructions, ledger

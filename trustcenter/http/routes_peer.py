@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trustcenter.messages import rooms
+from trustcenter.messages import reconcile, rooms
 
 from .calls import PEER, Answer, Binary, Call, Route
 
@@ -73,13 +73,13 @@ ROUTES = (
     Route("POST", "/v1/peer/settle", "peerSettle", PEER, "Drop what a source staged without a map", settle, rooms.Settle, rooms.Settled),
     Route(
         "POST", "/v1/peer/reconcile/study", "peerReconcileStudy", PEER, "Reconcile a study (M7)",
-        reconcile_study, rooms.ReconcileStudy, rooms.ReconciledStudy,
+        reconcile_study, reconcile.ReconcileStudy, reconcile.ReconciledStudy,
     ),
     Route(
         "POST", "/v1/peer/reconcile/refs", "peerReconcileRefs", PEER, "Reconcile a range of refs (M7)",
-        reconcile_refs, rooms.ReconcileRefs, rooms.ReconciledRefs,
+        reconcile_refs, reconcile.ReconcileRefs, reconcile.ReconciledRefs,
     ),
-    Route("POST", "/v1/peer/reconcile/end", "peerRejoin", PEER, "Go on after reconciling (M7)", rejoin, rooms.Rejoin, status=204),
+    Route("POST", "/v1/peer/reconcile/end", "peerRejoin", PEER, "Go on after reconciling (M7)", rejoin, reconcile.Rejoin, status=204),
     Route("POST", "/v1/peer/windows", "peerStart", PEER, "Compare a window", window_start, rooms.WindowOrder, rooms.WindowState),
     Route(
         "POST", "/v1/peer/windows/estimate", "peerEstimate", PEER, "What a window would compare",

@@ -20,7 +20,7 @@ from trustcenter.audit import fingerprint
 from trustcenter.client.files import replacing
 from trustcenter.config import Config
 from trustcenter.errors import ConfigError, ConflictError, UsageError_, VerificationError
-from trustcenter.messages.rooms import RoomCard
+from trustcenter.messages.room_card import RoomCard
 
 from .audit_key import current
 from .parts import keys_path, room_snapshot

@@ -13,16 +13,12 @@ import msgspec
 import trustcenter
 from trustcenter.comparator import instructions, ledger, reconcile
 from trustcenter.comparator.context import Context
+from trustcenter.messages.reconcile import ReconciledRefs, ReconciledStudy, ReconcileRefs, ReconcileStudy, Rejoin
 from trustcenter.messages.rooms import (
     KINDS,
     EdgesHeader,
     Envelope,
     PeerState,
-    ReconciledRefs,
-    ReconciledStudy,
-    ReconcileRefs,
-    ReconcileStudy,
-    Rejoin,
     Settle,
     Settled,
     StudyPhase,

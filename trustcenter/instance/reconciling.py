@@ -18,7 +18,8 @@ import structlog
 
 from trustcenter.audit import Event
 from trustcenter.errors import VerificationError
-from trustcenter.messages.rooms import ReconcileRefs, ReconcileStudy, Rejoin, Retire, Step, StudyPhase
+from trustcenter.messages.reconcile import ReconcileRefs, ReconcileStudy, Rejoin
+from trustcenter.messages.rooms import Retire, Step, StudyPhase
 from trustcenter.registrar import ledger, outbox, studies, study_states
 from trustcenter.registrar.context import Context
 from trustcenter.store import Connection

@@ -19,7 +19,7 @@ from trustcenter.client.settings import Settings
 from trustcenter.client.transport import Transport
 from trustcenter.config import Config
 from trustcenter.errors import UnavailableError
-from trustcenter.messages import rooms
+from trustcenter.messages import reconcile, rooms
 from trustcenter.messages.api import Problem
 from trustcenter.messages.common import Message
 
@@ -76,15 +76,15 @@ class RemoteComparator:
         """See `port.Comparator`."""
         return await self._call("POST", "/v1/peer/settle", message, rooms.Settled)
 
-    async def reconcile_study(self, message: rooms.ReconcileStudy) -> rooms.ReconciledStudy:
+    async def reconcile_study(self, message: reconcile.ReconcileStudy) -> reconcile.ReconciledStudy:
         """See `port.Comparator`."""
-        return await self._call("POST", "/v1/peer/reconcile/study", message, rooms.ReconciledStudy)
+        return await self._call("POST", "/v1/peer/reconcile/study", message, reconcile.ReconciledStudy)
 
-    async def reconcile_refs(self, message: rooms.ReconcileRefs) -> rooms.ReconciledRefs:
+    async def reconcile_refs(self, message: reconcile.ReconcileRefs) -> reconcile.ReconciledRefs:
         """See `port.Comparator`."""
-        return await self._call("POST", "/v1/peer/reconcile/refs", message, rooms.ReconciledRefs)
+        return await self._call("POST", "/v1/peer/reconcile/refs", message, reconcile.ReconciledRefs)
 
-    async def rejoin(self, message: rooms.Rejoin) -> None:
+    async def rejoin(self, message: reconcile.Rejoin) -> None:
         """See `port.Comparator`."""
         await self._send("POST", "/v1/peer/reconcile/end", message)
 
