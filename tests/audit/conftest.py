@@ -113,8 +113,9 @@ def signer() -> Ed25519PrivateKey:
 
 @pytest.fixture
 def make_log(clock: Ticking, signer: Ed25519PrivateKey) -> Callable[..., AuditLog]:
-    def make(room: str = "registrar", key: Ed25519PrivateKey = signer) -> AuditLog:
-        return AuditLog(f"trustcenter/{'0f' * 16}/{room}", key.sign, key.public_key().public_bytes_raw(), clock=clock)
+    def make(room: str = "registrar", key: Ed25519PrivateKey = signer, separation: str = "process") -> AuditLog:
+        public = key.public_key().public_bytes_raw()
+        return AuditLog(f"trustcenter/{'0f' * 16}/{room}", key.sign, public, clock=clock, separation=separation)
 
     return make
 

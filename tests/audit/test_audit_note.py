@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from trustcenter.audit import canonical, note
+from trustcenter.audit import canonical, note, verify_log
 from trustcenter.errors import VerificationError
 
 
@@ -26,10 +26,21 @@ def test_note_vectors(note_case: dict[str, Any]) -> None:
 def test_checkpoint_vectors(checkpoint_case: dict[str, Any]) -> None:
     case = checkpoint_case
     if case["expect"] == "parsed":
-        assert note.parse_checkpoint(case["text"]).text == case["text"]
+        found = note.parse_checkpoint(case["text"])
+        assert found.text == case["text"]
+        assert verify_log.read_head(case["text"]) == (found.origin, found.size, found.root, list(found.extensions))
     else:
         with pytest.raises(VerificationError):
             note.parse_checkpoint(case["text"])
+        with pytest.raises(ValueError):
+            verify_log.read_head(case["text"])
+
+
+@pytest.mark.parametrize("word", ["none", "process", "operator"])
+def test_a_head_tells_its_separation(word: str) -> None:
+    lines = (f"separation {word}", "another line")
+    assert note.Checkpoint("log/1", 1, bytes(32), lines).separation == word
+    assert note.Checkpoint("log/1", 1, bytes(32)).separation == ""
 
 
 def test_two_known_keys_and_one_wrong_signature_reject_the_note() -> None:

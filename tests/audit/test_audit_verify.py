@@ -322,7 +322,7 @@ def test_bundle_vectors(bundle_case: dict[str, Any]) -> None:
 def test_this_program_writes_the_bundle_of_the_vectors(make_log: MakeLog, connection: sqlite3.Connection) -> None:
     document = json.loads((Path(__file__).parents[1] / "vectors" / "audit" / "bundle.json").read_text())
     expected = next(case["lines"] for case in document["cases"] if case["name"] == "a registrar's log")
-    log = make_log()
+    log = make_log(separation="")
     log.append(connection, Event.INSTANCE_INITIALISE, {"who": "service", "instance": "0f" * 16})
     log.append(connection, Event.SITE_CREATE, {"who": "operator", "site": "klinikum-a", "title": "Klinikum „Ä“ \n"})
     log.append(connection, Event.PSEUDONYM_REFUSED, {"who": "klinikum-a", "code": "forbidden", "list": [{"n": -1}]})

@@ -27,6 +27,22 @@ from vector_parts import (
     vkey,
 )
 
+# Lines that may not stand in the head that ends a bundle.
+_NOT_OF_A_HEAD = {
+    "an unknown separation": ("separation full",),
+    "a separation in capitals": ("separation None",),
+    "a separation without its word": ("separation",),
+    "a separation without the space": ("separation-none",),
+    "a separation with a space behind": ("separation none ",),
+    "a separation with two spaces": ("separation  none",),
+    "two separations": ("separation none", "separation operator"),
+    "the same separation twice": ("separation none", "separation none"),
+    "another line": ("opaque",),
+    "another line before the separation": ("opaque", "separation none"),
+    "another line after the separation": ("separation none", "opaque"),
+    "the next key": (f"next-key {vkey(ORIGIN, TWO)}",),
+}
+
 
 class Log:
     """A log as the specification describes it, with one key after the other."""
@@ -47,12 +63,12 @@ class Log:
     def hashes(self, end: int | None = None) -> list[bytes]:
         return [hashlib.sha256(b"\0" + leaf).digest() for leaf in self.leaves[:end]]
 
-    def head(self, size: int | None = None) -> str:
+    def head(self, size: int | None = None, *more: str) -> str:
         count = len(self.leaves) if size is None else size
-        return head(count, root(self.hashes(count)), origin=self.origin)
+        return head(count, root(self.hashes(count)), *more, origin=self.origin)
 
-    def signed(self, size: int | None = None, *who: Ed25519PrivateKey) -> str:
-        return note(self.head(size), *(who or (self.key,)), name=self.origin)
+    def signed(self, size: int | None = None, *who: Ed25519PrivateKey, more: tuple[str, ...] = ()) -> str:
+        return note(self.head(size, *more), *(who or (self.key,)), name=self.origin)
 
     def hand_over(self, new: Ed25519PrivateKey, told: bool = True, **data: Any) -> None:
         text = self.head()[:-1] + f"\nnext-key {vkey(self.origin, new)}\n"
@@ -217,6 +233,25 @@ def bundles() -> list[dict[str, Any]]:
     pair = [seven.signed(3), forked.signed(3)]
     case("two signed heads of one size", seven.bundle(), "old checkpoint 2", pair)
     case("an earlier head of another history", seven.bundle(), "entries 0 to 2", pair[1:])
+
+    for word in ("none", "process", "operator"):
+        told = (f"separation {word}",)
+        case(f"a head of separation {word}", seven.bundle(checkpoint=seven.signed(more=told)))
+    case(
+        "earlier heads without, of one and of another separation",
+        seven.bundle(checkpoint=seven.signed(more=told)),
+        old=[seven.signed(3), seven.signed(3, more=("separation none",)), seven.signed(4, more=("other", *told))],
+    )
+    case(
+        "an extract under a head of separation operator",
+        seven.bundle({0: 1}, chosen, checkpoint=seven.signed(more=told)),
+    )
+    for name, lines in _NOT_OF_A_HEAD.items():
+        case(f"a head with {name}", seven.bundle(checkpoint=seven.signed(more=lines)), "checkpoint")
+    odd = [seven.signed(3, more=("separation full",))]
+    case("an earlier head of an unknown separation", seven.bundle(), "old checkpoint 1", odd)
+    both = one.handovers[0].split("\n\n")[0] + "\nseparation none\n"
+    case("a handover with a separation", one.bundle(header={"handovers": [note(both, ONE, TWO)]}), "handover 1")
 
     case("details deleted by a rule", aged("2026-02-01", "2027-01-03").bundle())
     case("details deleted without a rule", aged("", "2027-01-03").bundle(), "entry 2")

@@ -241,4 +241,6 @@ def test_each_room_keeps_what_sites_cosigned_of_its_own_log(apart: Apart, tmp_pa
         assert shown.returncode == 0, shown.stderr
         assert "site/north" in shown.stdout
         with stored(apart.rooms[room].dir, room) as conn:
-            assert conn.execute("SELECT room, site FROM audit_cosignature").fetchall() == [(room, "north")]
+            kept = conn.execute("SELECT room, site, note FROM audit_cosignature").fetchall()
+        assert [(kind, site) for kind, site, _ in kept] == [(room, "north")]
+        assert "\nseparation operator\n\n" in kept[0][2]

@@ -119,6 +119,7 @@ async def test_proofs_are_given_and_hold(used) -> None:
         assert (await extends(center, "registrar", new, new)).size == size
         other = await center.audit_checkpoint("comparator")
         assert parse_checkpoint(parse_note(other).text).size >= 1
+        assert {parse_checkpoint(parse_note(note).text).separation for note in (new, other)} == {"none"}
         await prove(center, "comparator", 0)
 
 

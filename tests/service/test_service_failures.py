@@ -43,7 +43,8 @@ ELSEWHERE = {
     "bad_receipt", "bad_signature", "map_incomplete", "rows_file_damaged", "sealed_to_another_key",
     "secret_file_damaged", "untrusted_service", "wrong_receipt", "wrong_statement", "busy", "client_closed",
     "stream_cut", "unreachable", "seal_broken",
-    "entry_missing", "head_not_extended", "log_origin_changed", "other_proof", "separation_weakened",  # of a site's client: verify-a-log.md
+    "entry_missing", "head_not_extended", "log_origin_changed", "other_proof",  # of a site's client: verify-a-log.md
+    "separation_weakened",  # the same
     "wrong_card", "card_exchanged", "share_not_from_sender", "envelope_exchanged", "secret_of_another_study",
     "share_replayed", "secret_version_over", "secret_of_another_version", "secret_exchanged", "secret_not_as_committed",
     "secret_for_another_schema", "secret_share_invalid",  # of sites: agree-on-a-study-secret.md

@@ -114,6 +114,14 @@ def test_the_program_keeps_the_head_and_notices_a_rewritten_log(world, domain: s
         key,
         lambda message: keys.sign("instance", Purpose.AUDIT, 1, message),
     )
+    stronger = sign_note(
+        Checkpoint(point.origin, point.size, point.root, ("separation operator",)).text,
+        key,
+        lambda message: keys.sign("instance", Purpose.AUDIT, 1, message),
+    )
+    assert point.separation == "none"
+    kept.write_text(json.dumps({**second, "checkpoint": stronger}))
+    assert "separation_weakened" in run(3).stderr
     kept.write_text(json.dumps({**second, "checkpoint": other}))
     assert "audit_log_forked" in run(3).stderr
     larger = sign_note(

@@ -16,7 +16,7 @@ from .events import Event
 from .export import bundle
 from .export import extract as extract_lines
 from .extract import Selection
-from .note import Checkpoint, Key, fingerprint, parse_vkey, sign_note, valid_name
+from .note import SEPARATION, Checkpoint, Key, fingerprint, parse_vkey, sign_note, valid_name
 
 _PLACES_MAX: Final = 10_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,6 +37,7 @@ class AuditLog:
         *,
         find: Callable[[bytes], Callable[[bytes], bytes] | None] = lambda public: None,
         clock: Clock = utc_now,
+        separation: str = "",
     ) -> None:
         """One log.
 
@@ -48,6 +49,7 @@ class AuditLog:
             find: what signs for another public key of this log, if its material is here: another process on the same
                 store may have handed over to it.
             clock: wall clock, UTC.
+            separation: none, process or operator, to stand in every head; "" for heads that do not say.
         """
         if not valid_name(origin):
             raise ValueError("the origin must not hold spaces or +")
@@ -56,6 +58,7 @@ class AuditLog:
         self._signer = Key(origin, public_key), sign  # one object, as threads read it
         self._find = find
         self._clock = clock
+        self._extensions = (SEPARATION + separation,) if separation else ()
         self._second = (-1, "")
         self._places: dict[str, int] = {}
 
@@ -194,7 +197,7 @@ class AuditLog:
         """The signed note of the current head."""
         size, blob, _ = stored.head(conn)
         chain = self._follow(conn)
-        note = sign_note(Checkpoint(self.origin, size, stored.root(blob)).text, *self._signer)
+        note = sign_note(Checkpoint(self.origin, size, stored.root(blob), self._extensions).text, *self._signer)
         chain.open(note)  # never hand out what does not verify, such as after a mix-up of keys
         return note
 

@@ -12,6 +12,7 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from trustcenter.config import SEPARATIONS
 from trustcenter.errors import VerificationError
 
 from .tree import EMPTY_ROOT, HASH_BYTES
@@ -23,6 +24,8 @@ ED25519: Final = b"\x01"
 COSIGNATURE: Final = b"\x04"
 _KINDS: Final = {ED25519: "an Ed25519 key", COSIGNATURE: "a witness's Ed25519 key"}
 _DASH: Final = "\u2014"
+SEPARATION: Final = "separation "  # an extension line: how the two rooms are kept apart, as the signer declares it
+_SEPARATION_LINES: Final = tuple(SEPARATION + word for word in SEPARATIONS)
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,11 @@ class Checkpoint:
         """The note text."""
         return "\n".join((self.origin, str(self.size), _b64(self.root), *self.extensions)) + "\n"
 
+    @property
+    def separation(self) -> str:
+        """In which separation of the rooms it was signed: none, process or operator; "" if it does not say."""
+        return next((line[len(SEPARATION) :] for line in self.extensions if line.startswith(SEPARATION)), "")
+
 
 def parse_checkpoint(text: str) -> Checkpoint:
     """Read the text of a checkpoint strictly: only what `Checkpoint.text` writes is accepted.
@@ -188,6 +196,11 @@ def parse_checkpoint(text: str) -> Checkpoint:
     found = Checkpoint(origin, int(size), _unb64(root), tuple(extensions))
     if len(found.root) != HASH_BYTES or (found.size == 0) != (found.root == EMPTY_ROOT):
         raise VerificationError("the root in the checkpoint is not possible for its size", where="checkpoint")
+    told = [line for line in extensions if line.startswith(SEPARATION.rstrip())]
+    if len(told) > 1 or any(line not in _SEPARATION_LINES for line in told):
+        raise VerificationError(
+            "what the checkpoint says of the separation is not one word of three", where="checkpoint"
+        )
     return found
 
 

@@ -35,6 +35,7 @@ class Report:
             cosigned.
         agreed: up to this size the asked-for number of witnesses saw this log; nothing is known of what follows.
         deletions: details that were deleted by a rule, each of which was allowed to be.
+        separation: of the rooms, as the head declares it: none, process or operator; "" if it says nothing.
     """
 
     origin: str
@@ -54,6 +55,7 @@ class Report:
     witnesses: tuple[Witnessed, ...] = ()
     agreed: int = 0
     deletions: tuple[Deletion, ...] = ()
+    separation: str = ""
 
 
 def broken(message: str, where: str, hint: str = "") -> NoReturn:

@@ -96,8 +96,10 @@ class _Verifier:
             broken("an entry tells of another audit key, and no key has signed for it", f"entry {self._unclaimed}")
         head, note = self._footer(chain)
         root = tree.root_of(self._frontier)
-        if head.size != size or head.extensions:
+        if head.size != size:
             broken("the checkpoint is not of the number of entries in the header", "checkpoint")
+        if len(head.extensions) > bool(head.separation):
+            broken("the checkpoint says more than a head of a log does", "checkpoint")
         if not hmac.compare_digest(root, head.root):
             broken("the entries are not those that were signed", span(self._known.good, size))
         if self._selection is not None:
@@ -122,6 +124,7 @@ class _Verifier:
             witnesses=self._known.seen,
             agreed=self._known.agreed,
             deletions=tuple(self._retention.deletions),
+            separation=head.separation,
         )
 
     def _header(self) -> tuple[KeyChain, int]:

@@ -35,6 +35,7 @@ TIME = re.compile(
     r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z\Z"
 )
 WORDS = {"v", "seq", "event", "who", "outcome", "data"}
+SEPARATIONS = ("separation none", "separation process", "separation operator")
 FROZEN = ("comparator:window:compare", "comparator:window:deliver")
 ANEW = "registrar:study:announce"
 
@@ -153,6 +154,9 @@ def read_head(text):
     found = unbase64(root)
     if len(found) != 32 or (size == "0") != (found == EMPTY):
         raise ValueError("the root is not possible")
+    told = [line for line in lines[3:] if line.startswith("separation")]
+    if len(told) > 1 or any(line not in SEPARATIONS for line in told):
+        raise ValueError("the separation of the rooms is not one word of three")
     return origin, int(size), found, lines[3:]
 
 
@@ -481,12 +485,13 @@ def verify(stream, expected=None, old_notes=(), witnesses=(), quorum=0):
         found += 1
     if unclaimed >= 0:
         fail(f"entry {unclaimed}", "another audit key, and no key has signed for it")
-    read_footer(stream, keys, tree, good, signed)
+    separation = read_footer(stream, keys, tree, good, signed)
     return {
         "origin": origin,
         "entries": f"{found} of {size}",
         "root": tree.root().hex(),
         "keys": [fingerprint(header["vkey"]), *handed.values()],
+        "separation of the rooms": separation,
         "selection": header.get("selection") or "everything",
         "details deleted": retention.told,
         "witnesses": seen,
@@ -528,7 +533,7 @@ def read_header(stream, expected):
 
 
 def read_footer(stream, keys, tree, good, signed):
-    """The signed head, and the end."""
+    """The signed head, and the end; returns in which separation of the rooms it says it was signed."""
     try:
         footer = canonical(whole_line(stream, "checkpoint"))
         if footer.keys() != ({"checkpoint", "extract"} if signed else {"checkpoint"}):
@@ -538,8 +543,10 @@ def read_footer(stream, keys, tree, good, signed):
         fail("checkpoint", "no signed checkpoint of this log follows the last entry")
     except InvalidSignature:
         fail("signature", "the signature of the checkpoint is wrong")
-    if head[1] != tree.size or head[3]:
+    if head[1] != tree.size:
         fail("checkpoint", "the checkpoint is of another number of entries")
+    if head[3] and (len(head[3]) > 1 or head[3][0] not in SEPARATIONS):
+        fail("checkpoint", "the checkpoint says more than a head of a log does")
     if head[2] != tree.root():
         fail(span(good, tree.size), "the entries are not those that were signed")
     if signed:
@@ -552,6 +559,7 @@ def read_footer(stream, keys, tree, good, signed):
             fail("extract", "the extract is not the one that was signed")
     if stream.read(1):
         fail("end", "something follows the end of the bundle")
+    return head[3][0].removeprefix("separation ") if head[3] else "not told"
 
 
 def skip(tree, line, selected, size, marks):

@@ -84,6 +84,7 @@ def verify(
                     "from": report.first_time,
                     "to": report.last_time,
                     "root": report.root,
+                    "separation": report.separation or "not told",
                     "selection": _selection(report.selection),
                     "key": report.fingerprint,
                     "later keys": report.keys[1:],

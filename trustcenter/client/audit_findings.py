@@ -66,6 +66,8 @@ class Findings:
         keys: (time, event, who, domain, purpose, version).
         removals: event → how many pseudonyms.
         events: event → how many entries.
+        separations: (room, time, separation) of each start that declared another than the one before, whatever the
+            period; the comparator's have no time.
     """
 
     study: str = ""
@@ -84,10 +86,13 @@ class Findings:
     keys: list[tuple[str, str, str, str, str, str]] = field(default_factory=list)
     removals: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
+    separations: list[tuple[str, str, str]] = field(default_factory=list)
 
     def add(self, entry: Entry) -> None:
         """Take one entry, if it belongs here."""
         data = entry.data
+        if entry.event == "instance:service:start":
+            self._started(entry)
         if isinstance(entry.time, str) and (entry.time < self.since or (self.until and entry.time >= self.until)):
             return
         ident = str(data.get("reidentification", ""))
@@ -128,6 +133,13 @@ class Findings:
                 self._disclosed(entry, action)
             case _:
                 self._decided(entry, ident)
+
+    def _started(self, entry: Entry) -> None:
+        room, time = ("registrar", entry.time) if isinstance(entry.time, str) else ("comparator", "")
+        told = str(entry.data.get("separation", ""))
+        before = [word for where, _, word in self.separations if where == room]
+        if told and before[-1:] != [told]:
+            self.separations.append((room, time, told))
 
     def _decided(self, entry: Entry, ident: str) -> None:
         known = self.reidentifications.get(ident)

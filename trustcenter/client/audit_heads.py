@@ -9,15 +9,19 @@ from __future__ import annotations
 import base64
 import binascii
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from trustcenter.config import SEPARATIONS
 from trustcenter.errors import VerificationError
 
 from .audit import AuditOperations
 from .errors import BadAnswerError, LocalFileError, RemoteError, UnreachableError
 from .files import replacing
+
+if TYPE_CHECKING:
+    from trustcenter.audit import Checkpoint
 
 HEAD: Final = "Trust-Log-Head"
 ENTRY: Final = "Trust-Log-Entry"
@@ -83,7 +87,8 @@ class HeadWatch:
 
         Raises:
             LogForkedError: a head does not extend one that was signed before.
-            VerificationError: a signature or key is wrong, or the log lacks an entry that an answer named.
+            VerificationError: a signature or key is wrong, the log lacks an entry that an answer named, or the rooms
+                are less separated than they were.
             LocalFileError: the file cannot be read or written.
         """
         if self._newest is None and self._place < 0:
@@ -108,6 +113,8 @@ class HeadWatch:
                     hint="confirm the new fingerprint with the centre, then put the file with the heads aside",
                     where=self._path.name,
                 )
+            if before is not None:
+                _not_weaker(claimed(before.checkpoint), claimed(now), self._path.name)
             for old in (before.checkpoint if before is not None else None, self._newest and self._newest[1]):
                 if old is not None and claimed(old).size:
                     await extends(center, ROOM, old, now, mark)
@@ -138,6 +145,18 @@ class HeadWatch:
                 code="heads_unwritable",
                 hint="give the directory of the connection file to the user of this job",
             ) from None
+
+
+def _not_weaker(before: Checkpoint, now: Checkpoint, where: str) -> None:
+    """Refuse a head that declares less separation of the rooms than one before it did, or does not say any more."""
+    order = ("", *SEPARATIONS)
+    if order.index(now.separation) < order.index(before.separation):
+        raise VerificationError(
+            "the heads of the log declare less separation of the two rooms than before",
+            code="separation_weakened",
+            hint="ask the centre what changed, and decide who may go on; then put the file with the heads aside",
+            where=where,
+        )
 
 
 def load(path: Path) -> Kept | None:

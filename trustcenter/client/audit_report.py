@@ -108,7 +108,11 @@ def _separation(found: Findings, words: dict[str, str]) -> str:
     text = words.get(f"separation_{kind}", words["not_logged"])
     rooms = {log.room for log in found.logs}
     missing = "" if len(rooms) > 1 else f'<p class="warn">{escape(words["one_room"])}</p>'
-    return f"<p>{escape(text)}</p>{missing}"
+    signed = [(log.room, words["signed_head"], log.separation or words["not_told"]) for log in found.logs]
+    starts = [(room, time or words["start"], told) for room, time, told in found.separations]
+    differ = len({log.separation for log in found.logs if log.separation}) > 1
+    warning = f'<p class="warn">{escape(words["separations_differ"])}</p>' if differ else ""
+    return f"<p>{escape(text)}</p>{_table(words['separation_head'], [*starts, *signed], words)}{warning}{missing}"
 
 
 def _parameters(found: Findings, words: dict[str, str]) -> str:

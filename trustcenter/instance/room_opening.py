@@ -27,7 +27,13 @@ def log_origin(instance: str, room: str, epoch: int = 0) -> str:
 
 
 def make_log(
-    instance: str, room: str, keys: KeyStore, epoch: int = 0, version: int = 1, clock: Clock = utc_now
+    instance: str,
+    room: str,
+    keys: KeyStore,
+    epoch: int = 0,
+    version: int = 1,
+    clock: Clock = utc_now,
+    separation: str = "",
 ) -> AuditLog:
     """The log of a room, signed with that room's audit key. `epoch` is the registrar's, 0 at the comparator."""
     return AuditLog(
@@ -36,6 +42,7 @@ def make_log(
         public_key=keys.public_key(INSTANCE, Purpose.AUDIT, version),
         find=lambda public: audit_key.find(keys, public),
         clock=clock,
+        separation=separation,
     )
 
 
@@ -47,7 +54,7 @@ async def open_registrar(
         lambda conn: conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
     )
     signs = await db.read(lambda conn: audit_key.current(keys, conn))
-    log = make_log(instance, "registrar", keys, epoch, signs, clock)
+    log = make_log(instance, "registrar", keys, epoch, signs, clock, config.separation)
     head = OutsideHead.load(config.path(config.files.registrar_keys).parent / HEAD_NAME, keys)
     head.shared = shared
     ring = KeyRing(keys, clock)
@@ -86,7 +93,7 @@ async def open_comparator(
     return comparator_context.Context(
         db=db,
         keys=keys,
-        log=make_log(instance, "comparator", keys, version=signs),
+        log=make_log(instance, "comparator", keys, version=signs, separation=config.separation),
         limits=config.limits,
         directory=auth.Directory(clock, config.limits.credential_cache) if registrar is None else None,
     )
