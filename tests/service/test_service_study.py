@@ -217,6 +217,7 @@ def _release(world, study: str, recipient_key) -> list[dict[str, str]]:
 def test_uploads_that_do_not_fit_are_refused(world, study: str) -> None:
     source = Source("heart", 9, 500, 60)
     rows, count = source.rows, len(source.rows) // 65
+    unfinished = open_upload(world, "north", study, count, 2).json["upload"]
     cases = [
         ({"fingerprint": "0" * 64}, 409, "wrong_fingerprint"),
         ({"version": 2}, 409, "wrong_fingerprint"),
@@ -228,6 +229,9 @@ def test_uploads_that_do_not_fit_are_refused(world, study: str) -> None:
         body = {"version": 1, "fingerprint": SCHEMA.fingerprint, "rows": count, "chunks": 1, **change}
         answer = world["north"]("POST", f"/v1/studies/{study}/uploads", body)
         assert (answer.status, answer.json["code"]) == (status, code), answer.body
+
+    # An opening that was refused has given up nothing.
+    assert put(world, "north", study, unfinished, 0, rows[: count // 2 * 65]).status == 200
 
     upload = open_upload(world, "north", study, count, 2).json["upload"]
     assert put(world, "south", study, upload, 0, rows).json["code"] == "unknown_upload"

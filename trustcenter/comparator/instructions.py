@@ -11,10 +11,22 @@ from collections import Counter
 import msgspec
 
 from trustcenter.audit import Event
-from trustcenter.messages.rooms import KINDS, Accept, Envelope, Params, Retire, Settle, Settled, StudyPhase, Told
+from trustcenter.errors import UsageError_
+from trustcenter.messages.rooms import (
+    KINDS,
+    Accept,
+    Envelope,
+    Params,
+    Retire,
+    RoomMessage,
+    Settle,
+    Settled,
+    StudyPhase,
+    Told,
+)
 from trustcenter.store import Connection
 
-from . import ledger, uploads
+from . import ledger, sources, uploads
 from .context import Context
 
 
@@ -22,9 +34,10 @@ async def carry_out(context: Context, envelope: Envelope) -> Told:
     """Carry out a message of the registrar. One that comes again is only answered again.
 
     Raises:
+        UsageError_: it is none that is known here.
         ConflictError: it is not the next one: one of the rooms was restored.
     """
-    message = msgspec.json.decode(envelope.payload, type=KINDS[envelope.kind])
+    message = _message(envelope)
 
     def effect(conn: Connection) -> Told:
         fresh = ledger.advance(conn, envelope)
@@ -44,14 +57,31 @@ async def carry_out(context: Context, envelope: Envelope) -> Told:
     return await context.db.write(effect)
 
 
+def _message(envelope: Envelope) -> RoomMessage:
+    """What an envelope holds.
+
+    Raises:
+        UsageError_: no message of a kind that is known here, which a registrar of another version could send.
+    """
+    hint = "both rooms run the same version of the program"
+    if envelope.kind not in KINDS:
+        raise UsageError_("there is no message of this kind", code="unknown_message", hint=hint, where="kind")
+    try:
+        return msgspec.json.decode(envelope.payload, type=KINDS[envelope.kind])
+    except msgspec.MsgspecError:
+        raise UsageError_(
+            "this is not a message of the kind that it says", code="bad_message", hint=hint, where="payload"
+        ) from None
+
+
 async def settle(context: Context, message: Settle) -> Settled:
     """Drop what a source has staged without a map. Twice is harmless."""
 
     def effect(conn: Connection) -> Settled:
-        study = uploads.find_study(conn, message.study, message.source)
+        study = sources.find_study(conn, message.study, message.source)
         uploads.drop_unfinished(context, conn, study, message.source)
-        uploads.lift_sequence(conn, message.study, message.source, message.sequence)
-        return Settled(uploads.last_sequence(conn, message.study, message.source))
+        sources.lift_sequence(conn, message.study, message.source, message.sequence)
+        return Settled(sources.last_sequence(conn, message.study, message.source))
 
     return await context.db.write(effect)
 
@@ -121,10 +151,17 @@ def accept(context: Context, conn: Connection, message: Accept) -> None:
 
 
 def retire(context: Context, conn: Connection, message: Retire) -> None:
-    """Drop rows whose refs the registrar no longer holds (M6)."""
+    """Drop rows whose refs the registrar no longer holds (M6).
+
+    Raises:
+        ConflictError: the study is not known here: the comparator was restored to before it.
+    """
+    study = conn.execute("SELECT number, window_number FROM study WHERE name = ?", (message.study,)).fetchone()
+    if study is None:
+        raise ledger.out_of_step()
+    number, window = study
     context.db.forget_soon()
     refs = [message.refs[start : start + 16] for start in range(0, len(message.refs), 16)]
-    number, window = conn.execute("SELECT number, window_number FROM study WHERE name = ?", (message.study,)).fetchone()
     gone: Counter[int] = Counter()
     for ref in refs:
         query = "DELETE FROM row WHERE study = ? AND ref = ? RETURNING upload"

@@ -7,7 +7,7 @@ import json
 from trustcenter.messages.rooms import Params
 from trustcenter.store import Connection
 
-from .uploads import find_study
+from .sources import find_study
 
 
 def of_study(conn: Connection, study: str, source: str) -> Params:

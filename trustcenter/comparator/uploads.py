@@ -9,119 +9,68 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import itertools
-import json
 import os
 from dataclasses import dataclass
-from typing import NoReturn
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from keys.ids import Purpose
-from linkage.rows import ROW, ascending
 from trustcenter.audit import Event, merkle_root
 from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyError, UsageError_
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Receipt
 from trustcenter.store import Connection, IntegrityError
 
+from . import chunks, sources
 from .context import Context
 
-# A masked filter of 256 bits has 128 set bits with a deviation of 8: outside these bounds it was made by another
-# encoder, or by hand. A right one falls outside once in 10^15 rows.
-_FILL_MIN, _FILL_MAX = 64, 192
 
-
-@dataclass(frozen=True)
-class Study:
-    """A study as the comparator knows it."""
-
-    number: int
-    name: str
-    version: int
-    fingerprint: str
-    passes: int
-    minimum_rows: int
-    sources: tuple[str, ...]
-    window: int
-    takes_rows: bool
-    removed: bool = False  # the source was, with an earlier version
-
-
-def find_study(conn: Connection, name: str, source: str) -> Study:
-    """A study that a source takes part in.
+async def require_openable(context: Context, source: str, study_name: str, body: api.UploadOpen) -> None:
+    """Refuse what `open_upload` would refuse, before what the source left unfinished is dropped for it.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: no such study, or the source does not take part.
+        ConflictError: encoded for another version or schema of the study.
+        PolicyError: so few rows that they would show which belong together; the study or the source takes no more data.
+        LimitError: more rows than an upload may have.
     """
-    row = conn.execute(
-        "SELECT number, version, fingerprint, passes, minimum_rows, window_number, sources, takes_rows, former"
-        " FROM study WHERE name = ?",
-        (name,),
-    ).fetchone()
-    if row is None or source not in (sources := tuple(json.loads(row[6]))):
-        raise NotFoundError(
-            "there is no such study, or you do not take part in it",
-            code="unknown_study",
-            hint="trustcenter study list shows the studies that you may use",
-        )
-    number, version, fingerprint, passes, minimum_rows, window, _, takes_rows, former = row
-    removed = source in json.loads(former)
-    return Study(number, name, version, fingerprint, passes, minimum_rows, sources, window, bool(takes_rows), removed)
+    await context.db.read(lambda conn: _openable(context, conn, source, study_name, body))
 
 
-def _require_takes_rows(study: Study, upload: _Upload | None = None) -> None:
-    if study.removed:
-        raise PolicyError(
-            "this site takes no part in the study any more",
-            code="site_removed",
-            hint="its pseudonyms and results can still be read",
-        )
-    if upload is not None and upload.version != study.version:
+def _openable(context: Context, conn: Connection, source: str, study_name: str, body: api.UploadOpen) -> sources.Study:
+    if body.rows > context.limits.upload_rows or body.chunks > body.rows:
+        raise LimitError("this upload has more rows or chunks than one may have", code="upload_too_large")
+    study = sources.find_study(conn, study_name, source)
+    sources.require_takes_rows(study)
+    if body.version != study.version or body.fingerprint != study.fingerprint:
         raise ConflictError(
-            "the study has a new version since this upload was opened",
-            code="version_over",
-            hint="encode again with the study secret of the new version",
+            "these rows were encoded for another version or schema of the study",
+            code="wrong_fingerprint",
+            hint="encode with the schema and version that trustcenter study show prints",
+            where="fingerprint",
         )
-    if not study.takes_rows:
+    if body.rows < study.minimum_rows:
         raise PolicyError(
-            "this study takes no more data",
-            code="study_closed",
-            hint="it is frozen, released or closed; trustcenter study show names its state",
+            "so small an upload would show which rows belong together",
+            code="batch_too_small",
+            hint=f"wait until there are {study.minimum_rows // study.passes} records",
         )
+    return study
 
 
 async def open_upload(context: Context, source: str, study_name: str, body: api.UploadOpen) -> api.UploadOpened:
     """Announce an upload.
 
     Raises:
-        NotFoundError: no such study, or the source does not take part.
-        ConflictError: encoded for another version or schema of the study.
-        PolicyError: so few rows that they would show which belong together.
-        LimitError: more rows than an upload may have.
+        NotFoundError, PolicyError, LimitError: as `require_openable`.
+        ConflictError: the same; or an earlier upload of the source waits.
     """
-    if body.rows > context.limits.upload_rows or body.chunks > body.rows:
-        raise LimitError("this upload has more rows or chunks than one may have", code="upload_too_large")
 
     def effect(conn: Connection) -> str:
-        study = find_study(conn, study_name, source)
-        _require_takes_rows(study)
-        if body.version != study.version or body.fingerprint != study.fingerprint:
-            raise ConflictError(
-                "these rows were encoded for another version or schema of the study",
-                code="wrong_fingerprint",
-                hint="encode with the schema and version that trustcenter study show prints",
-                where="fingerprint",
-            )
-        if body.rows < study.minimum_rows:
-            raise PolicyError(
-                "so small an upload would show which rows belong together",
-                code="batch_too_small",
-                hint=f"wait until there are {study.minimum_rows // study.passes} records",
-            )
+        study = _openable(context, conn, source, study_name, body)
         _require_none_staged(conn, study, source)
         upload = os.urandom(16).hex()
         conn.execute(
@@ -134,7 +83,7 @@ async def open_upload(context: Context, source: str, study_name: str, body: api.
     return api.UploadOpened(upload=await context.db.write(effect), chunk_bytes_max=context.limits.chunk_bytes)
 
 
-def _require_none_staged(conn: Connection, study: Study, source: str) -> None:
+def _require_none_staged(conn: Connection, study: sources.Study, source: str) -> None:
     """Refuse an upload beside another: only the registrar knows whether there is a map for the one before."""
     query = "SELECT 1 FROM upload WHERE study = ? AND source = ? AND state <> 'live'"
     if conn.execute(query, (study.name, source)).fetchone() is not None:
@@ -145,7 +94,7 @@ def _require_none_staged(conn: Connection, study: Study, source: str) -> None:
         )
 
 
-def drop_unfinished(context: Context, conn: Connection, study: Study, source: str) -> None:
+def drop_unfinished(context: Context, conn: Connection, study: sources.Study, source: str) -> None:
     """Forget what the source left behind when it died between two messages: its rows would block the same refs.
 
     The registrar, which asks for it, has delivered every waiting `Accept` before: what is not live has no map.
@@ -161,23 +110,6 @@ def drop_unfinished(context: Context, conn: Connection, study: Study, source: st
         conn.execute("DELETE FROM chunk WHERE upload = ?", (number,))
         conn.execute("DELETE FROM upload WHERE number = ?", (number,))
         context.audit(conn, Event.UPLOAD_EXPIRE, source, study.window, study=study.name, upload=upload)
-
-
-def last_sequence(conn: Connection, study: str, source: str) -> int:
-    """The number of the last receipt of a source in a study, 0 for none."""
-    query = "SELECT last_sequence FROM receipt_count WHERE study = ? AND source = ?"
-    row = conn.execute(query, (study, source)).fetchone()
-    return int(row[0]) if row is not None else 0
-
-
-def lift_sequence(conn: Connection, study: str, source: str, sequence: int) -> None:
-    """The next receipt of a source gets a greater number than this."""
-    conn.execute(
-        "INSERT INTO receipt_count VALUES (?,?,?) ON CONFLICT (study, source) DO UPDATE SET last_sequence ="
-        " CASE WHEN receipt_count.last_sequence < excluded.last_sequence THEN excluded.last_sequence"
-        " ELSE receipt_count.last_sequence END",
-        (study, source, sequence),
-    )
 
 
 @dataclass(frozen=True)
@@ -202,48 +134,6 @@ def _upload(conn: Connection, study: str, source: str, upload: str) -> _Upload:
     return _Upload(*row)
 
 
-def _check_chunk(body: bytes, digest: bytes, passes: int) -> NDArray[np.void]:
-    if hashlib.sha256(body).digest() != digest:
-        raise UsageError_(
-            "the chunk does not have the digest that was announced for it",
-            code="digest_mismatch",
-            hint="it was damaged on the way: send it again",
-            where="Content-Digest",
-        )
-    if len(body) == 0 or len(body) % ROW.itemsize:
-        raise UsageError_(
-            f"a chunk is a whole number of rows of {ROW.itemsize} bytes",
-            code="wrong_row_length",
-            hint="was it encoded with another filter length?",
-        )
-    rows = np.frombuffer(body, dtype=ROW)
-    if not ascending(rows["ref"]):
-        _name_disorder([ref.tobytes() for ref in rows["ref"]])
-    if bool((rows["pass"] >= passes).any()):
-        position = int((rows["pass"] >= passes).argmax())
-        raise UsageError_("this study has no such pass", code="unknown_pass", where=f"row {position + 1}")
-    filters = np.ascontiguousarray(rows["filter"]).view(np.uint8).reshape(len(rows), -1)
-    fill = np.bitwise_count(filters).sum(axis=1, dtype=np.int64)
-    odd = (fill < _FILL_MIN) | (fill > _FILL_MAX)
-    if bool(odd.any()):
-        raise UsageError_(
-            "a filter is nearly empty or nearly full: it was not made by the study's encoding",
-            code="implausible_filter",
-            where=f"row {int(odd.argmax()) + 1}",
-        )
-    return rows
-
-
-def _name_disorder(refs: list[bytes]) -> NoReturn:
-    for position, (before, after) in enumerate(itertools.pairwise(refs)):
-        if before >= after:
-            code = "repeated_ref" if before == after else "not_sorted"
-            raise UsageError_(
-                "rows are sorted by ref over the whole upload, each ref once", code=code, where=f"row {position + 2}"
-            )
-    raise AssertionError("the refs ascend")
-
-
 async def put_chunk(
     context: Context, source: str, study_name: str, upload_id: str, index: int, body: bytes, digest: bytes
 ) -> api.ChunkStored:
@@ -261,8 +151,8 @@ async def put_chunk(
             code="chunk_too_large",
             hint=f"at most {context.limits.chunk_bytes} bytes",
         )
-    study = await context.db.read(lambda conn: find_study(conn, study_name, source))
-    rows = await asyncio.to_thread(_check_chunk, body, digest, study.passes)
+    study = await context.db.read(lambda conn: sources.find_study(conn, study_name, source))
+    rows = await asyncio.to_thread(chunks.checked, body, digest, study.passes)
 
     def effect(conn: Connection) -> api.ChunkStored:
         upload = _upload(conn, study_name, source, upload_id)
@@ -274,7 +164,7 @@ async def put_chunk(
         if known is not None and known[0] != digest:
             raise ConflictError("this chunk was sent with other bytes before", code="chunk_exists")
         if known is None:
-            _require_takes_rows(find_study(conn, study_name, source), upload)
+            sources.require_takes_rows(sources.find_study(conn, study_name, source), upload.version)
             if upload.state != "open":
                 raise ConflictError("this upload is complete", code="upload_complete")
             _insert(conn, study.number, upload.number, index, digest, rows)
@@ -319,11 +209,11 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
     """
 
     def effect(conn: Connection) -> Receipt:
-        study = find_study(conn, study_name, source)
+        study = sources.find_study(conn, study_name, source)
         upload = _upload(conn, study_name, source, upload_id)
         if upload.receipt is not None:
             return msgspec.json.decode(upload.receipt, type=Receipt)
-        _require_takes_rows(study, upload)
+        sources.require_takes_rows(study, upload.version)
         chunks = conn.execute(
             "SELECT chunk, rows, refs FROM chunk WHERE upload = ? ORDER BY chunk", (upload.number,)
         ).fetchall()
@@ -340,8 +230,8 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
                 )
         packed = b"".join(chunk[2] for chunk in chunks)
         refs = [packed[start : start + 16] for start in range(0, len(packed), 16)]
-        sequence = last_sequence(conn, study_name, source) + 1
-        lift_sequence(conn, study_name, source, sequence)
+        sequence = sources.last_sequence(conn, study_name, source) + 1
+        sources.lift_sequence(conn, study_name, source, sequence)
         unsigned = Receipt(
             study=study_name,
             version=study.version,

@@ -79,6 +79,8 @@ async def own_refs(call: Call) -> Answer:
 async def upload_open(call: Call) -> Answer:
     study = call.segment("study")
     if call.instance.registrar_room is not None:
+        await call.linking.deliver()  # what the comparator is to know of the study
+        await uploads.require_openable(call.instance.comparator, call.principal.name, study, call.body)
         await call.linking.settle(call.principal, study)
     return await uploads.open_upload(call.instance.comparator, call.principal.name, study, call.body)
 
