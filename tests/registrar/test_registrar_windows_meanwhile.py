@@ -10,13 +10,15 @@ import pytest
 from joining_support import OPERATOR
 from windows_support import BASE, REST, SITES, Study, instance, site, tables
 
+from keys.personal import PersonalKey
 from linkage.synth import SiteSpec, SynthConfig, generate
 from linkage.tables import Table
 from trustcenter.auth import Principal
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
-from trustcenter.registrar import applying, clearing, own_duplicates, records, runs
+from trustcenter.registrar import applying, clearing, joinmap, own_duplicates, records, releases, runs
+from trustcenter.registrar.release_statement import CONTEXT
 
 __all__ = ["instance", "tables"]  # fixtures
 
@@ -163,3 +165,50 @@ async def test_verdicts_asked_again_and_runs_that_kept_edges_and_were_not_applie
     windows = await study.partition()
     await study.link("full")
     assert await study.partition() == windows
+
+
+async def test_a_duplicate_that_is_declared_while_the_map_of_a_release_is_built_is_told(
+    instance: tuple[Instance, Rooms], tables: dict[str, Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, registrar = Study(*instance, "heart", tables), instance[0].registrar
+    await study.create(SITES)
+    for key in SITES:
+        await study.send(key, range(60))
+    await study.link()
+    north = study.sites["north"]
+    numbers = [number.tobytes() for number in north.encoded[1][:60]]
+    serials = await study.serials("north", numbers)
+    persons = await study.persons()
+    gone, stays = 7, next(n for n in range(60) if persons[serials[n]] != persons[serials[7]])
+
+    approvers = {name: PersonalKey.generate() for name in ("anna", "bernd")}
+    for name, key in approvers.items():
+        await registrar.db.write(
+            lambda conn, n=name, k=key: registrar.directory.add_staff(conn, n, "approver", k.public)  # type: ignore[misc]
+        )
+    build = joinmap.build
+
+    async def late(*args: object) -> joinmap.Built:
+        built = await build(*args)  # type: ignore[arg-type]
+        said = api.Duplicate(record_number=numbers[gone].hex(), successor=numbers[stays].hex())
+        body = api.DuplicateRequest(duplicates=[said])
+        await own_duplicates.declare(registrar, north.principal, "req", "heart", body)
+        return built
+
+    monkeypatch.setattr(joinmap, "build", late)
+    proposed = await releases.propose(registrar, OPERATOR, "req", "heart", api.ReleaseCreate(recipient="dms"))
+    for name, key in approvers.items():
+        signed = api.Approval(signature=key.sign(CONTEXT, proposed.statement.encode()))
+        caller = Principal(name, "approver", "")
+        release = await releases.approve(registrar, caller, "req", "heart", proposed.release, signed)
+    assert release.state == "released"
+    told, known = await registrar.db.read(
+        lambda conn: (
+            conn.execute("SELECT merged + moved, withdrawn FROM change_batch").fetchall(),
+            conn.execute(
+                "SELECT person FROM released_record WHERE domain = ? AND serial = ?", serials[gone]
+            ).fetchone(),
+        )
+    )
+    assert [tuple(row) for row in told] == [(1, 0)]
+    assert bytes(known[0]) == persons[serials[stays]]

@@ -157,7 +157,7 @@ def _supersede(context: Context, conn: Connection, domain: DomainRow, new: Mappi
         "INSERT INTO successor VALUES (?,?,?,?)", [(domain.id, serial, end, day) for serial, end in new.items()]
     )
     assert domain.study is not None
-    release_changes.after_duplicates(context, conn, domain.study, domain.id, list(new))
+    release_changes.after_duplicates(context, conn, domain.study, [(domain.id, serial) for serial in new])
     return refs
 
 

@@ -92,9 +92,16 @@ def after_run(context: Context, conn: Connection, study: str, looked_at: Set[Rec
         _compare(context, conn, study, recipient, _changed(conn, study, recipient, looked_at))
 
 
-def after_duplicates(context: Context, conn: Connection, study: str, domain: int, serials: Sequence[int]) -> None:
-    """Tell recipients of records that their site declared duplicates. In the transaction of the declaration."""
-    after_run(context, conn, study, {(domain, serial) for serial in serials})
+def after_duplicates(context: Context, conn: Connection, study: str, declared: Iterable[Record] | None = None) -> None:
+    """Tell recipients of records that their site declared duplicates: those just declared, or all there are (None).
+
+    In the transaction of the declaration, and in that of a release: its map was built before, and a declaration in
+    between found nothing of it to tell of.
+    """
+    if declared is None:
+        query = "SELECT x.domain, x.serial FROM successor x JOIN participant p ON p.domain = x.domain WHERE p.study = ?"
+        declared = conn.execute(query, (study,)).fetchall()
+    after_run(context, conn, study, {(domain, serial) for domain, serial in declared})
 
 
 _Changed = list[tuple[int, int, bytes, bytes | None]]  # domain, serial, person before and now

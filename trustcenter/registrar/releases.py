@@ -240,6 +240,7 @@ async def approve(
                 )
             conn.execute("UPDATE release SET state = 'released', sealed = ? WHERE id = ?", (built.sealed, release_id))
             release_changes.released(conn, study_name, current.recipient, built.held)
+            release_changes.after_duplicates(context, conn, study_name)  # declared while the map was built
             context.audit(
                 conn,
                 Event.RELEASE_COMPLETE,
