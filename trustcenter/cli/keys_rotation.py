@@ -11,6 +11,7 @@ import click
 from . import output
 from .keys_options import yes_option
 from .options import PATH, call, confirm, connect_option, force_option, json_option, output_option, passphrase_option
+from .progress import progress
 
 if TYPE_CHECKING:
     from trustcenter.client.keys import Step
@@ -72,9 +73,18 @@ def resume() -> None:
     """Go on where a crash stopped a rotation (operator). Repeating it changes nothing."""
 
 
-@_step("verify")
-def verify() -> None:
-    """Check everything that the rotation changed (operator); a keyed hash of the map goes into the log."""
+@rotation.command("verify")
+@click.argument("ident", metavar="ROTATION")
+@json_option
+@connect_option
+def verify(ident: str, as_json: bool, connect: Path | None) -> None:
+    """Check everything that the rotation changed (operator); a keyed hash of the map goes into the log.
+
+    It runs inside the service: if this command is stopped, repeating it waits for the same verification.
+    """
+    with progress("verifying") as tick:
+        found = call(connect, lambda center: center.verify_rotation(ident, tick))
+    _shown(found, as_json=as_json)
 
 
 @_step("finalize", "No way back afterwards.")

@@ -28,6 +28,10 @@ Step = Literal["resume", "verify", "finalize", "abort", "rollback"]
 Act = Literal["suspend", "activate", "deactivate"]
 
 
+def _silent(_done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
 class KeyOperations(Calls):
     """Part of `TrustCenter`."""
 
@@ -49,6 +53,12 @@ class KeyOperations(Calls):
         """Take a step of a rotation. Resuming and verifying twice changes nothing."""
         path = f"/v1/rotations/{quoted(ident)}/{step}"
         return await self._post(path, None, m.Rotation, repeatable=step in ("resume", "verify"))
+
+    async def verify_rotation(self, ident: str, progress: Callable[[int, int], None] = _silent) -> m.Rotation:
+        """Verify a rotation, and wait for it; `progress` is called with rows looked at, and rows in all."""
+        while (found := await self.rotation_step(ident, "verify")).checked is not None:
+            progress(found.checked, found.total)
+        return found
 
     def rotation_map(self, ident: str, party: str | None = None) -> AsyncIterator[bytes]:
         """The map old to new, sealed to a party; a site gets its own."""

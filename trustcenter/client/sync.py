@@ -224,6 +224,7 @@ class SyncTrustCenter:
     rotations = _blocking(TrustCenter.rotations)
     rotation = _blocking(TrustCenter.rotation)
     rotation_step = _blocking(TrustCenter.rotation_step)
+    verify_rotation = _blocking(TrustCenter.verify_rotation)
     acknowledge_map = _blocking(TrustCenter.acknowledge_map)
     key_act = _blocking(TrustCenter.key_act)
     compromise_key = _blocking(TrustCenter.compromise_key)

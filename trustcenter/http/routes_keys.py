@@ -56,7 +56,7 @@ async def rotation_resume(call: Call) -> Answer:
 
 
 async def rotation_verify(call: Call) -> Answer:
-    return await verification.verify(call.instance.registrar, call.principal, call.request_id, call.segment("rotation"))
+    return await verification.ask(call.instance.registrar, call.principal, call.request_id, call.segment("rotation"))
 
 
 async def rotation_finalize(call: Call) -> Answer:

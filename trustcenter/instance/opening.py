@@ -32,6 +32,7 @@ from trustcenter.registrar import (
     removal,
     rewriting,
     rotation_schema,
+    rotation_verify,
     runs,
     secret_relay_schema,
 )
@@ -163,6 +164,7 @@ async def open_instance(
             yield Instance(config, instance, copies, gate, registrar, comparator)
         finally:
             if registrar is not None:
+                await rotation_verify.stop(registrar)
                 await rewriting.stop(registrar)
                 await rooms.stop(registrar)
             elif comparator is not None:

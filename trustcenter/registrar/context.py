@@ -20,6 +20,7 @@ from .keyring import KeyRing
 from .tagindex import TagIndex
 
 if TYPE_CHECKING:
+    from .rotation_verify import Check
     from .singles import Singles
 
 
@@ -44,6 +45,7 @@ class Context:
     tags: TagIndex = field(default_factory=TagIndex)
     singles: Singles | None = None  # made at the first small request
     jobs: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # rotations that rewrite, by id
+    checks: dict[str, Check] = field(default_factory=dict)  # verifications under way, by id of the rotation
     _key_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def make_keys(self, ids: Sequence[KeyId]) -> None:

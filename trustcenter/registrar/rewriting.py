@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final, Protocol, cast
@@ -25,7 +25,7 @@ from trustcenter.errors import TrustCenterError, VerificationError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import resealing, retagging, rotation_record, rotation_show, stored_values, tagging
+from . import resealing, retagging, rotation_record, rotation_show, stored_values, tagging, turns
 from .context import Context
 from .domains import DomainRow
 from .rotation_record import Rotation
@@ -90,9 +90,9 @@ async def run(context: Context, ident: str) -> Rotation:
     found = await context.db.read(lambda conn: rotation_record.find(conn, ident))
     domain = await context.db.read(lambda conn: rotation_show.by_scope(conn, found.scope))
     while found.stage is Stage.REWRITING:
-        small, began = context.singles is not None and context.singles.busy(), time.perf_counter()
-        found = await _chunk(context, domain, found, BESIDE_SMALL if small else CHUNK)
-        await asyncio.sleep(time.perf_counter() - began if small else 0)  # half of the time is for those who wait
+        began = time.perf_counter()
+        found = await _chunk(context, domain, found, BESIDE_SMALL if turns.small_requests(context) else CHUNK)
+        await turns.give_way(context, began)
     return found
 
 
@@ -143,8 +143,17 @@ def _complete(context: Context, conn: Connection, domain: DomainRow, moved: Rota
     return rotation_record.step(context, conn, moved, Step.COMPLETE)
 
 
-async def verify(context: Context, caller: Principal, request: str, found: Rotation) -> api.Rotation:
+async def verify(
+    context: Context, caller: Principal, request: str, found: Rotation, looked: Callable[[int], None]
+) -> api.Rotation:
     """Check every sealed value, and count them: it opens under the new data key and, of a lookup key, is found.
+
+    Args:
+        context: the registrar.
+        caller: an operator.
+        request: id of the request.
+        found: the rotation.
+        looked: is told how many values were looked at so far.
 
     Raises:
         IllegalTransitionError: rows are still being rewritten.
@@ -153,11 +162,10 @@ async def verify(context: Context, caller: Principal, request: str, found: Rotat
     domain = await context.db.read(lambda conn: rotation_show.by_scope(conn, found.scope))
     checked = 0
     if found.stage in (Stage.CHANGED, Stage.VERIFIED):
-        async with aclosing(  # type: ignore[type-var]
-            context.db.stream(lambda conn: _check(context, conn, domain, found), batch=1)
-        ) as stream:
-            async for (count,) in stream:
+        async with aclosing(turns.through(context, lambda conn: _check(context, conn, domain, found))) as counts:
+            async for count in counts:
                 checked += count
+                looked(checked)
 
     def effect(conn: Connection) -> api.Rotation:
         current = rotation_record.find(conn, found.id)

@@ -42,7 +42,8 @@ async def rotate(
     if body.dry_run:
 
         def plan(conn: Connection) -> Plan:
-            found = rotation_plan.make(context, conn, name, purpose, body.expected_version)
+            rows = rotation_plan.count(conn, name)
+            found = rotation_plan.make(context, conn, name, purpose, body.expected_version, rows)
             rotation_plan.require_free(conn, found.domain, purpose)
             return found
 
@@ -76,9 +77,10 @@ async def prepare(
         body: what was asked for.
         source: the version to be translated from, where none is active any more.
     """
+    rows = await context.db.read(lambda conn: rotation_plan.count(conn, name))
 
     def intent(conn: Connection) -> tuple[Rotation, Plan]:
-        plan = rotation_plan.make(context, conn, name, purpose, body.expected_version)
+        plan = rotation_plan.make(context, conn, name, purpose, body.expected_version, rows)
         rotation_plan.require_free(conn, plan.domain, purpose)
         versions = (source or plan.source, plan.target, plan.companion)
         made = rotation_record.insert(context, conn, who, plan.domain, purpose, versions, plan.rows, body.deadline_days)

@@ -66,8 +66,18 @@ def high_water(conn: Connection, domain: int) -> int:
     return ((row[0] << COUNTER_BITS) | (row[1] - 1)) if row else 0
 
 
-def make(context: Context, conn: Connection, name: str, purpose: Purpose, expected: int | None) -> Plan:
-    """Plan a rotation of a domain's key; errors as `rotation.rotate`."""
+def count(conn: Connection, name: str) -> int:
+    """The rows of a domain that live. Reads them all: never in a transaction that writes, which others wait for.
+
+    Raises:
+        NotFoundError: no such domain.
+    """
+    query = "SELECT count(*) FROM entry WHERE domain = ? AND status = 0"
+    return int(conn.execute(query, (domains.find(conn, name).id,)).fetchone()[0])
+
+
+def make(context: Context, conn: Connection, name: str, purpose: Purpose, expected: int | None, rows: int) -> Plan:
+    """Plan a rotation of a domain's key; `rows` is from `count`. Errors as `rotation.rotate`."""
     domain = domains.find(conn, name)
     policy.require_open(conn, domain.id)
     _require_rotatable(conn, domain, purpose)
@@ -88,7 +98,7 @@ def make(context: Context, conn: Connection, name: str, purpose: Purpose, expect
         active,
         _next(context, conn, domain, purpose),
         companion,
-        conn.execute("SELECT count(*) FROM entry WHERE domain = ? AND status = 0", (domain.id,)).fetchone()[0],
+        rows,
         high_water(conn, domain.id),
         rotation_record.parties(conn, domain) if purpose is Purpose.PSEUDONYM else [],
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from keys import computed
 from keys.rotating import Shape, Stage, Step, shape_of
@@ -16,12 +18,56 @@ from trustcenter.errors import VerificationError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import rewriting, rotation_map, rotation_record, rotation_show
+from . import rewriting, rotation_map, rotation_record, rotation_show, turns
 from .context import Context
 from .domains import DomainRow
 from .rotation_record import Rotation
 
 CHUNK: Final = 4_000  # pairs between two turns of others
+PATIENCE_SECONDS: Final = 5.0  # that an answer waits for the end; a large domain takes minutes
+
+
+@dataclass
+class Check:
+    """A verification that runs.
+
+    Attributes:
+        job: ends with the rotation as it is then, or with what is wrong.
+        looked: rows so far.
+    """
+
+    job: asyncio.Task[api.Rotation]
+    looked: int = 0
+
+
+async def ask(context: Context, caller: Principal, request: str, ident: str) -> api.Rotation:
+    """Begin a verification, or wait for the one that runs; `checked` is set in the answer while it is under way.
+
+    Errors as `verify`; whoever asks next after its end is told of it.
+    """
+    if ident not in context.checks:
+        context.checks[ident] = Check(asyncio.get_running_loop().create_task(verify(context, caller, request, ident)))
+    check = context.checks[ident]
+    await asyncio.wait({check.job}, timeout=PATIENCE_SECONDS)
+    if not check.job.done():
+        return msgspec.structs.replace(await rotation_show.show(context, ident), checked=check.looked)
+    context.checks.pop(ident, None)
+    return check.job.result()
+
+
+async def stop(context: Context) -> None:
+    """End the verifications of this process; nothing of them is kept."""
+    jobs = [check.job for check in context.checks.values()]
+    context.checks.clear()
+    for job in jobs:
+        job.cancel()
+    await asyncio.gather(*jobs, return_exceptions=True)
+
+
+def looked(context: Context, ident: str, rows: int) -> None:
+    """Note how far a verification is, for those who ask."""
+    if ident in context.checks:
+        context.checks[ident].looked = rows
 
 
 async def verify(context: Context, caller: Principal, request: str, ident: str) -> api.Rotation:
@@ -34,19 +80,15 @@ async def verify(context: Context, caller: Principal, request: str, ident: str) 
     """
     found = await context.db.read(lambda conn: rotation_record.find(conn, ident))
     if shape_of(found.purpose) is not Shape.FLIP:
-        return await rewriting.verify(context, caller, request, found)
+        return await rewriting.verify(context, caller, request, found, lambda rows: looked(context, ident, rows))
     domain = await context.db.read(lambda conn: rotation_show.by_scope(conn, found.scope))
     seen = rotation_map.Pairs()
     if found.from_version and found.stage in (Stage.CHANGED, Stage.VERIFIED):
         now = int(context.clock().timestamp())
-        async with aclosing(  # type: ignore[type-var]
-            context.db.stream(lambda conn: _check(context, conn, domain, found, now, seen), batch=1)
-        ) as stream:
-            began = time.perf_counter()
-            async for _ in stream:  # the next part is made when it is asked for
-                if context.singles is not None and context.singles.busy():
-                    await asyncio.sleep(time.perf_counter() - began)  # half of the time is for those who wait
-                began = time.perf_counter()
+        check = turns.through(context, lambda conn: _check(context, conn, domain, found, now, seen))
+        async with aclosing(check) as counts:
+            async for count in counts:
+                looked(context, ident, count)
 
     def effect(conn: Connection) -> api.Rotation:
         value = rotation_map.mac(context, ident, seen.digest.digest())

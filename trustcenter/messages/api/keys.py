@@ -89,6 +89,7 @@ class Rotation(Message, frozen=True, kw_only=True):
     map_mac: str | None
     parties: list[RotationParty]
     old_key_needed: bool = False  # of a lookup key: rows without an original here are found by it
+    checked: Count | None = None  # a verification is under way: rows that it has looked at
 
 
 class Rotations(Message, frozen=True, kw_only=True):
