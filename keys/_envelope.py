@@ -127,7 +127,8 @@ def unlock(header: Header, passphrase: bytes) -> kdf.PassphraseKeys:
     """
     keys = kdf.derive(passphrase, header.salt, header.profile, LABEL)
     if not hmac.compare_digest(keys.check, header.check):
-        raise WrongPassphraseError("the passphrase does not open the key store", where="passphrase")
+        hint = "is it this key store's? a final line break in a file is ignored, a blank is not"
+        raise WrongPassphraseError("the passphrase does not open the key store", hint=hint, where="passphrase")
     return keys
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import stat
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from .errors import PassphraseError
 from .kdf import MAX_PASSPHRASE_BYTES
 
 _MAX_FILE_BYTES: Final = 16 * 1024
+_NAME_A_FILE: Final = "name a file that holds it: --passphrase-file FILE"
 
 
 class ExposedError(Exception):
@@ -62,7 +64,7 @@ def read_passphrase(path: Path | None, *, prompt: bool, confirm: bool = False) -
     """
     if path is None:
         if not prompt:
-            raise PassphraseError("no passphrase was given", hint="name a file that holds it", where="passphrase")
+            raise PassphraseError("no passphrase was given", hint=_NAME_A_FILE, where="passphrase")
         return _ask(confirm)
     try:
         data = read_private(path, _MAX_FILE_BYTES)
@@ -71,22 +73,25 @@ def read_passphrase(path: Path | None, *, prompt: bool, confirm: bool = False) -
             "others can read the passphrase file", hint="chmod 600 and let it be your own", where="passphrase"
         ) from None
     except FileNotFoundError:
-        raise PassphraseError("the passphrase file does not exist", where="passphrase") from None
+        hint = "check the path: --passphrase-file, the credential of the service, or files.passphrase in config.toml"
+        raise PassphraseError("the passphrase file does not exist", hint=hint, where="passphrase") from None
     except (OSError, ValueError):
-        raise PassphraseError("the passphrase file cannot be read", where="passphrase") from None
+        hint = "it must be a file or pipe of at most 16 KiB that this account may read"
+        raise PassphraseError("the passphrase file cannot be read", hint=hint, where="passphrase") from None
     end = 2 if data.endswith(b"\r\n") else 1 if data.endswith(b"\n") else 0
     return _usable(data[: len(data) - end])
 
 
 def _ask(confirm: bool) -> bytes:
     try:
-        first = getpass.getpass("Passphrase: ")
-        if confirm and getpass.getpass("Again: ") != first:
-            raise PassphraseError("the two passphrases differ", where="passphrase")
-    except EOFError:
-        raise PassphraseError(
-            "there is no terminal to ask on", hint="name a file that holds it", where="passphrase"
-        ) from None
+        with warnings.catch_warnings():
+            # Without a terminal getpass warns and reads what stands on stdin, which is not meant for it.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            first = getpass.getpass("Passphrase: ")
+            if confirm and getpass.getpass("Again: ") != first:
+                raise PassphraseError("the two passphrases differ", where="passphrase")
+    except (EOFError, getpass.GetPassWarning):
+        raise PassphraseError("there is no terminal to ask on", hint=_NAME_A_FILE, where="passphrase") from None
     return _usable(first.encode("utf-8", "surrogateescape"))
 
 

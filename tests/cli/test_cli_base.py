@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -219,6 +220,26 @@ def test_a_closed_pipe_is_not_an_error_worth_a_traceback() -> None:
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout == "1  malformed\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("room", "says"), [("both", "trustcenter serve"), ("comparator", "trustcenter rooms card")])
+def test_init_says_what_comes_next(cli: Cli, tmp_path: Path, room: str, says: str) -> None:
+    done = cli("init", tmp_path / "center", "--development", "--room", room)
+    assert done.code == 0
+    assert [line for line in done.err.splitlines() if line.startswith("Next")] == [
+        line for line in done.err.splitlines() if says in line
+    ]
+    assert says in done.err
+
+
+def test_no_terminal_no_prompt_and_no_warning(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "trustcenter.cli", "staff", "keygen", "-o", str(tmp_path / "a.key")],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "--passphrase-file" in done.stderr
 
 
 def test_json_and_messages_are_apart() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from conftest_operate import Center
+from cryptography import x509
 
 from trustcenter.instance import tls
 
@@ -58,6 +59,27 @@ def test_a_renewed_certificate_is_taken_without_a_restart(tmp_path: Path) -> Non
         assert standing.getresponse().status == 200
         standing.close()
         assert process.poll() is None
+
+
+def test_the_instance_renews_its_own_certificate_and_clients_go_on(tmp_path: Path) -> None:
+    center = Center(tmp_path)
+    ca = center.dir / "tls" / "ca.pem"
+    with center.running() as process:
+        before = presented(center, ca)
+        center.cli("renew-certificate", center.dir, "--name", "tc.example.org")
+        os.kill(process.pid, signal.SIGHUP)
+        wait_for_line(tmp_path / "log", "certificate renewed")
+        after = presented(center, ca)  # by the authority that clients have
+        assert after != before
+        names = x509.load_der_x509_certificate(after).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        assert "tc.example.org" in names.value.get_values_for_type(x509.DNSName)
+    ca.unlink()
+    (center.dir / "tls" / "server.pem").unlink()
+    assert center.doctor()["certificate"]["text"] == "the file is missing"
+    assert "--new-authority" in center.cli("renew-certificate", center.dir, expect=1).stderr
+    center.cli("renew-certificate", center.dir, "--new-authority")
+    with center.running():
+        assert presented(center, ca) != after
 
 
 def wait_for_line(log: Path, text: str) -> None:

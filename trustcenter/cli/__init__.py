@@ -25,6 +25,10 @@ _COMMANDS = {
     "reopen": ("trustcenter.cli.operate_reopen:reopen", "Let an older database serve again; two people sign."),
     "demo": ("trustcenter.cli.local:demo", "Run the whole job with synthetic sites."),
     "operator-token": ("trustcenter.cli.recovery:operator_token", "Let an operator in again."),
+    "renew-certificate": (
+        "trustcenter.cli.recovery:renew_certificate",
+        "Make a new server certificate, where `init` made the old one.",
+    ),
     "site": ("trustcenter.cli.site:site", "Participating institutions and their tokens."),
     "staff": ("trustcenter.cli.staff:staff", "People at the trust center and their personal keys."),
     "domain": ("trustcenter.cli.domain:domain", "Pseudonym domains."),

@@ -11,19 +11,14 @@ from pathlib import Path
 import click
 import msgspec
 
-from .operate import passphrase_reader, service_passphrase, show_findings
-
-_DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
-_PASSPHRASE = click.option(
-    "--passphrase-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File with the passphrase of the key stores; without it you are asked.",
-)
+from . import output
+from .operate import DIRECTORY, PASSPHRASE, passphrase_reader, service_passphrase, show_findings
+from .options import json_option
 
 
 @click.command("init")
-@_DIRECTORY
-@_PASSPHRASE
+@DIRECTORY
+@PASSPHRASE
 @click.option("--development", is_flag=True, help="Make a random passphrase and keep it in DIR: for trying out only.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address the service will listen on.")
 @click.option(
@@ -46,7 +41,7 @@ _PASSPHRASE = click.option(
     show_default=True,
     help="With one room: whether the other has the same operator, or another. Declared, shown everywhere.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def init(
     directory: Path,
     passphrase_file: Path | None,
@@ -101,22 +96,23 @@ def init(
         )
         return
     click.echo(f"instance     {created.instance}")
-    for room, fingerprint in created.fingerprints.items():
-        click.echo(f"{room:<12} {fingerprint}")
+    for made, fingerprint in created.fingerprints.items():
+        click.echo(f"{made:<12} {fingerprint}")
     click.echo(f"operator     {created.operator}")
-    click.echo("Write the fingerprints down on paper: with them an auditor verifies the logs.", err=True)
-    click.echo("Registrar, comparator and each one's keys must never share a backup.", err=True)
+    output.note("Write the fingerprints down on paper: with them an auditor verifies the logs.")
+    output.note("Registrar, comparator and each one's keys must never share a backup.")
     if created.passphrase_file is not None:
-        click.echo("The passphrase lies in this directory: for trying out only.", err=True)
+        output.note("The passphrase lies in this directory: for trying out only.")
     if room == "both":
-        click.echo(f"Next: trustcenter serve {directory}", err=True)
+        output.note(f"Next: trustcenter serve {directory}")
+        output.note(f"Then, as the operator: export TRUSTCENTER_CONNECT={created.operator.resolve()}")
     else:
-        click.echo(f"Next, on both machines: trustcenter rooms card {directory} -o {room}.card", err=True)
+        output.note(f"Next, on both machines: trustcenter rooms card {directory} -o {room}.card")
 
 
 @click.command("serve")
-@_DIRECTORY
-@_PASSPHRASE
+@DIRECTORY
+@PASSPHRASE
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Instead of server.port: for one more process on PostgreSQL."
 )
@@ -150,9 +146,9 @@ def serve(directory: Path, passphrase_file: Path | None, port: int | None, room:
 
 
 @click.command("doctor")
-@_DIRECTORY
-@_PASSPHRASE
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@DIRECTORY
+@PASSPHRASE
+@json_option
 @click.pass_context
 def doctor(context: click.Context, directory: Path, passphrase_file: Path | None, as_json: bool) -> None:
     """Check the instance in DIR and say what to do about what is wrong. Changes nothing.

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
 PASSPHRASE = click.option(
-    "--passphrase-file", type=PATH, metavar="FILE", help="File with the passphrase of the key stores."
+    "--passphrase-file",
+    type=PATH,
+    metavar="FILE",
+    help="File with the passphrase of the key stores; without it you are asked.",
 )
 CREDENTIAL = "passphrase"  # name of the systemd credential
 

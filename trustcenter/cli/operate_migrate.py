@@ -10,16 +10,16 @@ from pathlib import Path
 import click
 
 from . import output
-from .operate import service_passphrase
-from .options import PATH, confirm, json_option
+from .operate import DIRECTORY, PASSPHRASE, service_passphrase
+from .options import confirm, json_option
 from .progress import progress
 
 
 @click.command("migrate")
-@click.argument("directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@DIRECTORY
 @click.option("--postgres-registrar", required=True, metavar="CONNINFO", help="Empty database for the registrar.")
 @click.option("--postgres-comparator", required=True, metavar="CONNINFO", help="Empty database for the comparator.")
-@click.option("--passphrase-file", type=PATH, help="File with the passphrase of the key stores.")
+@PASSPHRASE
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def migrate(

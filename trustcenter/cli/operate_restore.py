@@ -13,7 +13,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
-from .operate import PASSPHRASE, passphrase_source, service_passphrase, show_manifests
+from .operate import passphrase_source, service_passphrase, show_manifests
 from .options import json_option
 
 if TYPE_CHECKING:
@@ -34,7 +34,12 @@ if TYPE_CHECKING:
     metavar="LOG",
     help="Delete again at the next start what this newer log tells of: an audit export, a database, or a backup of it.",
 )
-@PASSPHRASE
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File with the passphrase of the key stores: with it they are opened and checked as well.",
+)
 @json_option
 def restore(
     paths: tuple[Path, ...],
@@ -131,3 +136,13 @@ def _tell_done(done: Restored, directory: Path, *, replayed: bool) -> None:
             output.note("the head comes from the backup too, and cannot tell whether the database is the newest:")
             output.note("if anything was issued since, let two people begin a new epoch (docs/how-to/backups.md)")
         output.hint(f"next: trustcenter fsck {directory}")
+    if not _has_certificate(directory):
+        output.note("the server's certificate and key are in no backup: put them back where config.toml says, or")
+        output.note(f"let the instance make new ones: trustcenter renew-certificate {directory} --new-authority")
+
+
+def _has_certificate(directory: Path) -> bool:
+    from trustcenter import config
+
+    server = config.load(directory).server
+    return all((directory / one).exists() for one in (server.certificate, server.key) if one is not None)

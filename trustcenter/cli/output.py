@@ -58,7 +58,7 @@ def data(value: object) -> None:
 
 def table(rows: Iterable[Sequence[object]], columns: Sequence[str], *, empty: str = "none") -> None:
     """Aligned columns for people; a line on stderr where there is nothing."""
-    cells = [[plain("-" if cell is None else cell) for cell in row] for row in rows]
+    cells = [[plain("-" if cell is None else _cell(cell)) for cell in row] for row in rows]
     if not cells:
         note(empty)
         return
@@ -71,7 +71,7 @@ def fields(pairs: Mapping[str, object]) -> None:
     """One thing, a line per field."""
     width = max(map(len, pairs))
     for name, value in pairs.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        shown = _cell(value)
         click.echo(f"{name.ljust(width)}  {plain('-' if shown is None or shown == '' else shown)}")
 
 
@@ -80,7 +80,7 @@ def items(values: Sequence[Any], columns: Sequence[str], *, as_json: bool, empty
     if as_json:
         data(values)
     else:
-        table(([_cell(getattr(v, c)) for c in columns] for v in values), columns, empty=empty)
+        table(([getattr(v, c) for c in columns] for v in values), columns, empty=empty)
 
 
 def item(value: Any, columns: Sequence[str], *, as_json: bool) -> None:
@@ -92,7 +92,9 @@ def item(value: Any, columns: Sequence[str], *, as_json: bool) -> None:
 
 
 def _cell(value: object) -> object:
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
 def interactive() -> bool:

@@ -31,8 +31,12 @@ def certificates(config: Config) -> Iterator[Finding]:
     for name, path in (("certificate", config.server.certificate), ("client authority", config.server.client_ca)):
         if path is None:
             continue
-        # The first is the server's own; of authorities each one counts.
-        found = x509.load_pem_x509_certificates(config.path(path).read_bytes())
+        try:  # The first is the server's own; of authorities each one counts.
+            found = x509.load_pem_x509_certificates(config.path(path).read_bytes())
+        except (OSError, ValueError) as error:
+            text = "the file is missing" if isinstance(error, FileNotFoundError) else "the file cannot be read"
+            yield Finding(name, "fail", text, "docs/how-to/certificates.md: lost or expired")
+            continue
         now = datetime.now(UTC)
         days = min((one.not_valid_after_utc - now).days for one in found)
         begun = all(one.not_valid_before_utc <= now for one in found)
