@@ -18,6 +18,8 @@ from raw_support import Raw
 from test_service_study import SCHEMA, Source
 from tests_support import ON_POSTGRES, everything, run_cli, stored
 
+from keys.cards import make_card
+from keys.hybrid import RecipientKey
 from keys.personal import PersonalKey
 from trustcenter.client import RemoteError, TrustCenter
 from trustcenter.client.connection import Connection
@@ -227,6 +229,29 @@ def test_doctor_names_the_separation(apart: Apart) -> None:
     checked = run_cli("doctor", apart.rooms["comparator"].dir)
     assert checked.returncode == 0, checked.stdout
     assert "operator declared, comparator only; paired with a registrar" in checked.stdout
+
+
+def test_a_practice_that_is_turned_out_is_let_in_by_neither_room(apart: Apart) -> None:
+    operators = {room: apart.operator(room) for room in ROOMS}
+    study, north = f"/v1/studies/{STUDY}", Raw(apart.sites["north"])
+    own = RecipientKey.generate()
+    assert operators["registrar"]("POST", f"{study}/sponsors", {"site": "north", "practices": 1}).status == 200
+    assert north("PUT", f"{study}/card", {"card": make_card("north", own).text}).status == 200
+    invited = north("POST", f"{study}/enrolments", {"site": "praxis", "title": "Practice"}).json
+    card = make_card("praxis", RecipientKey.generate()).text
+    redeemed = operators["registrar"]("POST", "/v1/enrolments", {"code": invited["code"], "card": card})
+    assert redeemed.status == 201, redeemed.body
+    there = operators["comparator"]
+    if "praxis" not in {site["name"] for site in there("GET", "/v1/sites").json["sites"]}:
+        assert there("POST", "/v1/sites", {"name": "praxis", "kind": "practice", "title": "Practice"}).status == 201
+    issued = there("POST", "/v1/sites/praxis/tokens", {}).json["token"]
+    practice = Raw(Connection.load(apart.rooms["comparator"].operator), issued)
+    asked = f"{study}/parameters/comparator"
+    assert practice("GET", asked).status == 200
+    assert north("DELETE", f"{study}/enrolments/{invited['enrolment']}").status == 204
+    assert practice("GET", asked).status == 401
+    leaves = there("GET", "/v1/sites/praxis/tokens").json["tokens"]
+    assert all(token["revoked"] for token in leaves)
 
 
 def test_each_room_keeps_what_sites_cosigned_of_its_own_log(apart: Apart, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from trustcenter.messages.api import Operation
 
-from .directory import MIGRATIONS, Directory, IssuedToken, Owner, Principal
+from .callers import IssuedToken, Owner, Principal
+from .directory import MIGRATIONS, Directory
 from .scopes import Scope
 
 __all__ = ["MIGRATIONS", "Directory", "IssuedToken", "Operation", "Owner", "Principal", "Scope"]

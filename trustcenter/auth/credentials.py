@@ -9,10 +9,9 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from .directory import Principal
+from .callers import Principal
 
 _SIZE: Final = 4096
 

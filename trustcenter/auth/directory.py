@@ -10,15 +10,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import Literal
 
 from trustcenter.clock import Clock, stamp, utc_now
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UnauthorizedError
 from trustcenter.store import Connection, IntegrityError, Migration
 
 from . import certificates, quotas, scopes
+from .callers import IssuedToken, Owner, Principal
 from .credentials import CredentialCache
 
 _MARK = "tc1_"
@@ -51,43 +51,6 @@ MIGRATIONS = (
     *certificates.MIGRATIONS,
     *scopes.MIGRATIONS,
 )
-
-
-@dataclass(frozen=True)
-class Principal:
-    """An authenticated caller: a site, or a member of staff with a role."""
-
-    name: str
-    role: str  # "site", or a staff role
-    token_id: str  # of the token; "" for a certificate
-    valid_until: str = ""  # stamp; "" for callers who need no credential
-    requests_per_second: float | None = None  # a site's own limit
-    scope: scopes.Scope = scopes.ALL  # of a site's token
-
-    @property
-    def is_site(self) -> bool:
-        """Whether the caller is a participating site."""
-        return self.role == "site"
-
-
-@dataclass(frozen=True)
-class Owner:
-    """To whom a token or certificate belongs; `kind` is also the name of table and column."""
-
-    kind: Literal["site", "staff"]
-    name: str
-
-
-@dataclass(frozen=True)
-class IssuedToken:
-    """A fresh token, to be shown once."""
-
-    token_id: str
-    token: str
-    expires: str
-
-    def __repr__(self) -> str:
-        return f"IssuedToken(token_id={self.token_id!r})"
 
 
 def _digest(token: str) -> bytes:
@@ -242,6 +205,14 @@ class Directory:
             raise NotFoundError("there is no such token here", hint=f"trustcenter {owner.kind} token NAME --list")
         if row[0] is None:
             conn.execute("UPDATE token SET revoked = ? WHERE id = ?", (stamp(self._clock()), token_id))
+
+    def shut_out(self, conn: Connection, site: str) -> int:
+        """Make every token and certificate of a site useless at once; returns how many. Twice is harmless."""
+        now, count = stamp(self._clock()), 0
+        for credential in ("token", "client_certificate"):
+            query = f"UPDATE {credential} SET revoked = ? WHERE site = ? AND revoked IS NULL"  # noqa: S608 - constants
+            count += conn.execute(query, (now, site)).rowcount
+        return count
 
     def bind_certificate(self, conn: Connection, owner: Owner, pem: str) -> certificates.Bound:
         """Bind a certificate to a site or person.

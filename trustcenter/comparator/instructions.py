@@ -21,6 +21,7 @@ from trustcenter.messages.rooms import (
     RoomMessage,
     Settle,
     Settled,
+    ShutOut,
     StudyPhase,
     Told,
 )
@@ -48,13 +49,18 @@ async def carry_out(context: Context, envelope: Envelope) -> Told:
                 accept(context, conn, message)
             case Retire() if fresh:
                 retire(context, conn, message)
+            case ShutOut() if fresh:
+                shut_out(context, conn, message)
             case StudyPhase():
                 if fresh:
                     phase(context, conn, message)
                 return Told(_left(conn, message.study))
         return Told(0)
 
-    return await context.db.write(effect)
+    told = await context.db.write(effect)
+    if isinstance(message, ShutOut) and context.directory is not None:
+        context.directory.cache.clear()
+    return told
 
 
 def _message(envelope: Envelope) -> RoomMessage:
@@ -170,6 +176,12 @@ def retire(context: Context, conn: Connection, message: Retire) -> None:
         "UPDATE upload SET held = held - ? WHERE number = ?", [(count, upload) for upload, count in gone.items()]
     )
     context.audit(conn, Event.ROWS_RETIRE, "registrar", window, study=message.study, rows=len(refs))
+
+
+def shut_out(context: Context, conn: Connection, message: ShutOut) -> None:
+    """Let a practice that was turned out in no more, where this room lets clients in itself."""
+    if context.directory is not None and context.directory.shut_out(conn, message.site):
+        context.audit(conn, Event.TOKEN_REVOKE, "registrar", 0, site=message.site)
 
 
 def phase(context: Context, conn: Connection, message: StudyPhase) -> None:

@@ -20,7 +20,7 @@ from trustcenter.audit import Event
 from trustcenter.errors import VerificationError
 from trustcenter.messages.reconcile import ReconcileRefs, ReconcileStudy, Rejoin
 from trustcenter.messages.rooms import Retire, Step, StudyPhase
-from trustcenter.registrar import ledger, outbox, studies, study_states
+from trustcenter.registrar import enrolment, ledger, outbox, studies, study_states
 from trustcenter.registrar.context import Context
 from trustcenter.store import Connection
 
@@ -62,6 +62,7 @@ async def reconcile(registrar: Context, comparator: Comparator) -> None:
 
     def effect(conn: Connection) -> None:
         ledger.set_step(conn, step)
+        enrolment.tell_turned_out(conn)
         registrar.audit(
             conn,
             Event.ROOMS_REJOIN,

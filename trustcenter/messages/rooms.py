@@ -154,12 +154,19 @@ class StudyPhase(Message, frozen=True, kw_only=True):
     purge: bool
 
 
-RoomMessage = Params | Accept | Retire | StudyPhase
+class ShutOut(Message, frozen=True, kw_only=True):
+    """Registrar to comparator: a practice was turned out. A comparator that lets clients in itself does so no more."""
+
+    site: Name
+
+
+RoomMessage = Params | Accept | Retire | StudyPhase | ShutOut
 KINDS: Final[dict[str, type[RoomMessage]]] = {
     "params": Params,
     "accept": Accept,
     "retire": Retire,
     "state": StudyPhase,
+    "shut_out": ShutOut,
 }
 
 

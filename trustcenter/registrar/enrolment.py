@@ -20,9 +20,10 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError
 from trustcenter.messages.api import enrolment as api
+from trustcenter.messages.rooms import ShutOut
 from trustcenter.store import Connection, Migration
 
-from . import secret_cards, studies
+from . import outbox, secret_cards, studies
 from .context import Context
 
 MIGRATIONS: Final = (
@@ -245,7 +246,7 @@ async def revoke(context: Context, caller: Principal, request: str, name: str, e
         now = stamp(context.clock())
         conn.execute("UPDATE enrolment SET revoked = COALESCE(revoked, ?) WHERE id = ?", (now, row.id))
         if row.used and not row.revoked:
-            shut_out(conn, name, row.site, now)
+            shut_out(context, conn, name, row.site)
         context.audit(conn, Event.ENROLMENT_REVOKE, caller.name, request, study=name, site=row.site, enrolment=row.id)
 
     try:
@@ -254,14 +255,21 @@ async def revoke(context: Context, caller: Principal, request: str, name: str, e
         context.directory.cache.clear()
 
 
-def shut_out(conn: Connection, study: str, site: str, now: str) -> None:
-    """Make every credential of a practice worthless, and forget its card and what was sealed to it."""
-    for credential in ("token", "client_certificate"):
-        conn.execute(
-            f"UPDATE {credential} SET revoked = ? WHERE site = ? AND revoked IS NULL",  # noqa: S608 - constants
-            (now, site),
-        )
+def shut_out(context: Context, conn: Connection, study: str, site: str) -> None:
+    """Make every credential of a practice worthless, at the comparator too, and forget what was sealed to its card."""
+    context.directory.shut_out(conn, site)
+    outbox.put(conn, "shut_out", ShutOut(site=site))
     secret_cards.forget_member(conn, study, site)
+
+
+def tell_turned_out(conn: Connection) -> None:
+    """Tell the comparator once more of practices that were turned out and are not in again: it was restored alone."""
+    query = (
+        "SELECT DISTINCT site FROM enrolment WHERE used IS NOT NULL AND revoked IS NOT NULL AND site NOT IN"
+        " (SELECT site FROM enrolment WHERE used IS NOT NULL AND revoked IS NULL) ORDER BY site"
+    )
+    for (site,) in conn.execute(query).fetchall():
+        outbox.put(conn, "shut_out", ShutOut(site=site))
 
 
 def enrolled(conn: Connection, study: str, sponsor: str, site: str) -> bool:
