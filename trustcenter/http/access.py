@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ class Access:
             ForbiddenError: another certificate, or none. RateLimitedError: too often another one.
         """
         # Whoever shows the pinned certificate passes: strangers behind the same address do not lock the registrar out.
-        if self._peer is not None and _shown(request) == self._peer:
+        if self._peer is not None and _shown(request.transport) == self._peer:
             return Principal("registrar", "peer", "")
         self._require_few_failures(source)
         self._failures.take(source)
@@ -121,12 +122,34 @@ class Access:
                 "more requests than this caller may send", retry_after=wait, hint="send batches instead of single items"
             )
 
+    def recall(self, token: str | None, certificate: bytes | None, route: Route) -> Principal | None:
+        """The caller with this credential, if looked up a moment ago and allowed on this route now; counts the call.
+
+        None says nothing of the caller: `admit` decides.
+        """
+        principal = self._remembered(_key(token, certificate))
+        if principal is None or principal.role not in route.roles:
+            return None
+        try:
+            self._rate(principal, route, principal.name)
+        except RateLimitedError:
+            return None
+        return principal
+
+    def certificate(self, transport: asyncio.BaseTransport | None) -> bytes | None:
+        """Fingerprint of the certificate that counts as a credential on this connection."""
+        return _shown(transport) if self._certificates else None
+
+    def _remembered(self, key: bytes) -> Principal | None:
+        principal = self._gate.directory.cache.get(key)
+        return principal if principal is not None and self._gate.directory.is_valid(principal) else None
+
     async def _authenticate(self, request: web.Request, source: str) -> Principal:
-        token, certificate = _token(request), self._certificate(request)
+        token, certificate = bearer(request.headers.get("Authorization")), self.certificate(request.transport)
         directory = self._gate.directory
-        key = hashlib.sha256((certificate or b"") + b"\0" + (token or "").encode()).digest()
-        principal = directory.cache.get(key)
-        if principal is not None and directory.is_valid(principal):
+        key = _key(token, certificate)
+        principal = self._remembered(key)
+        if principal is not None:
             return principal
         if not directory.cache.seen(key):
             self._require_few_failures(source)
@@ -154,19 +177,20 @@ class Access:
                 hint="check the token in the connection file",
             )
 
-    def _certificate(self, request: web.Request) -> bytes | None:
-        return _shown(request) if self._certificates else None
+
+def _key(token: str | None, certificate: bytes | None) -> bytes:
+    return hashlib.sha256((certificate or b"") + b"\0" + (token or "").encode()).digest()
 
 
-def _shown(request: web.Request) -> bytes | None:
+def _shown(transport: asyncio.BaseTransport | None) -> bytes | None:
     """Fingerprint of the certificate that the TLS handshake has verified; None if none was shown."""
-    tls = request.transport.get_extra_info("ssl_object") if request.transport is not None else None
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
     der = tls.getpeercert(True) if tls is not None else None
     return fingerprint(der) if der else None
 
 
-def _token(request: web.Request) -> str | None:
-    header = request.headers.get("Authorization")
+def bearer(header: str | None) -> str | None:
+    """The token of an Authorization header; "" for another scheme."""
     if header is None:
         return None
     scheme, _, token = header.partition(" ")

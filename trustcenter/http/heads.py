@@ -45,17 +45,22 @@ class Heads:
 
     def tell(self, request: web.Request, response: web.StreamResponse) -> None:
         """Put the head, and the place of the request's entry, on an answer to a site."""
+        to_site = bool(request.get("site"))
+        response.headers.update(self.lines(request.get("request_id", ""), to_site, response.status < 300))
+
+    def lines(self, request_id: str, to_site: bool, succeeded: bool) -> dict[str, str]:
+        """The lines of an answer's header that tell of the log."""
         if self._registrar is None:
-            return
-        place = self._registrar.log.place_of(request.get("request_id", ""))
-        if not request.get("site"):
-            return
-        if self._note:
-            response.headers[HEAD] = self._note
-        if place is not None and response.status < 300:
-            response.headers[ENTRY] = str(place)
+            return {}
+        place = self._registrar.log.place_of(request_id)
+        if not to_site:
+            return {}
+        found = {HEAD: self._note} if self._note else {}
+        if place is not None and succeeded:
+            found[ENTRY] = str(place)
         if (self._making is None or self._making.done()) and time.monotonic() - self._made >= SECONDS:
             self._making = asyncio.get_running_loop().create_task(self._make())
+        return found
 
     async def _make(self) -> None:
         self._made = time.monotonic()

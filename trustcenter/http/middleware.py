@@ -55,7 +55,7 @@ class _Ids:
         return drawn
 
 
-_ids = _Ids()
+request_ids = _Ids()
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -101,7 +101,7 @@ async def envelope(request: web.Request, handler: Next) -> web.StreamResponse:
     page = await scrape(request)
     if page is not None:
         return page
-    request_id = _ids.draw()
+    request_id = request_ids.draw()
     request["request_id"] = request_id
     started = time.perf_counter()
     status, code = 500, ""

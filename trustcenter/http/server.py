@@ -23,6 +23,7 @@ from trustcenter.instance.opening import open_instance
 from trustcenter.registrar import rewriting
 
 from .app import create_app
+from .lane import Lane
 from .listener import Listener
 from .logs import configure
 
@@ -134,15 +135,19 @@ async def serve(config: Config, passphrase: Passphrase, *, ready: Callable[[str]
     sys.setswitchinterval(SWITCH_SECONDS)
     async with open_instance(config, passphrase, exclusive=False) as instance:
         limits = config.limits
+        app = create_app(instance)
         runner = web.AppRunner(
-            create_app(instance),
+            app,
             access_log=None,
             shutdown_timeout=limits.drain_timeout,
             keepalive_timeout=limits.idle_timeout,
         )
         await runner.setup()
         try:
-            site = Listener(runner, config.server.host, config.server.port, limits=limits, ssl_context=context)
+            lane = Lane(app) if instance.registrar_room is not None else None
+            site = Listener(
+                runner, config.server.host, config.server.port, limits=limits, ssl_context=context, lane=lane
+            )
             try:
                 await site.start()
             except OSError:

@@ -31,12 +31,13 @@ _GATHER_SECONDS: Final = 0.01  # at most
 
 
 @dataclass(eq=False)
-class _Ask:
-    """One request that waits."""
+class Ask:
+    """One request that waits; `answer` is done when its transaction is, and None where nothing was done for it."""
 
     caller: Principal
     request: str
     domain: str
+    count: int
     good: list[int]
     values: list[bytes]
     errors: list[api.ItemError]
@@ -57,7 +58,7 @@ class Singles:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._waiting: list[_Ask] = []
+        self._waiting: list[Ask] = []
         self._flight: asyncio.Task[None] | None = None
         self._last = -_RECENT  # when the last request came, on the monotonic clock
 
@@ -69,22 +70,21 @@ class Singles:
         self, caller: Principal, request: str, domain: str, originals: Sequence[str]
     ) -> api.PseudonymAnswer | None:
         """Pseudonyms of a few originals, created where they do not exist; None: only the ordinary path can answer."""
+        asked = self.ask(caller, request, domain, originals)
+        await asked.answer
+        return told(asked)
+
+    def ask(self, caller: Principal, request: str, domain: str, originals: Sequence[str]) -> Ask:
+        """The same for who does not wait: `told` says what came of it once `answer` is done."""
         good, errors = issue.check_originals(originals, self._context.limits.original_chars)
         values = [originals[index].encode() for index in good]
         future = asyncio.get_running_loop().create_future()
+        asked = Ask(caller, request, domain, len(originals), good, values, errors, future)
         self._last = time.monotonic()
-        self._waiting.append(_Ask(caller, request, domain, good, values, errors, future))
+        self._waiting.append(asked)
         if self._flight is None or self._flight.done():
             self._flight = asyncio.create_task(self._fly())
-        decided = await future
-        if decided is None:
-            return None
-        answer: list[str | None] = [None] * len(originals)
-        for index, string in zip(good, decided.strings, strict=True):
-            answer[index] = string
-        return api.PseudonymAnswer(
-            pseudonyms=answer, errors=errors, key_version=decided.version, created=decided.created
-        )
+        return asked
 
     async def _fly(self) -> None:
         """One transaction after the other until nobody waits."""
@@ -114,6 +114,19 @@ class Singles:
             before = len(self._waiting)
 
 
+def told(asked: Ask) -> api.PseudonymAnswer | None:
+    """What a request that was decided gets; None: only the ordinary path can answer it."""
+    decided = asked.answer.result()
+    if decided is None:
+        return None
+    answer: list[str | None] = [None] * asked.count
+    for index, string in zip(asked.good, decided.strings, strict=True):
+        answer[index] = string
+    return api.PseudonymAnswer(
+        pseudonyms=answer, errors=asked.errors, key_version=decided.version, created=decided.created
+    )
+
+
 def of(context: Context) -> Singles:
     """The one collector of a registrar."""
     if context.singles is None:
@@ -121,7 +134,7 @@ def of(context: Context) -> Singles:
     return context.singles
 
 
-def _decide(context: Context, conn: Connection, asks: Sequence[_Ask]) -> list[_Answer | None]:
+def _decide(context: Context, conn: Connection, asks: Sequence[Ask]) -> list[_Answer | None]:
     """Answers in order; None for those that are not ordinary, for which nothing was done."""
     together: dict[tuple[str, Principal], list[int]] = {}  # callers' rights differ, even those of one site
     for place, ask in enumerate(asks):
@@ -143,7 +156,7 @@ def _decide(context: Context, conn: Connection, asks: Sequence[_Ask]) -> list[_A
 
 
 def _issue(
-    context: Context, conn: Connection, domain: DomainRow, version: int, asks: Sequence[_Ask]
+    context: Context, conn: Connection, domain: DomainRow, version: int, asks: Sequence[Ask]
 ) -> list[_Answer] | None:
     """Answers of requests for one domain; None if the day's quota does not suffice for all of them."""
     values = [value for ask in asks for value in ask.values]

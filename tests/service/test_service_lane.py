@@ -1,0 +1,325 @@
+"""The short way of small requests: it reads what aiohttp reads, answers what aiohttp answers, and keeps its limits."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import random
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from access_support import Center
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import HttpRequestParser
+
+from trustcenter.http.access import bearer
+from trustcenter.http.lane import Plain, read
+
+SETTINGS = """
+[limits]
+requests_per_second = 100000
+request_burst = 100000
+credential_cache = 300.0
+idle_timeout = 1.5
+read_timeout = 1.0
+"""
+PATH = "/v1/domains/north/pseudonyms"
+VARYING = {"x-request-id", "date", "trust-log-head", "trust-log-entry", "content-length"}
+
+
+@pytest.fixture(scope="module")
+def center(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Center]:
+    running = Center(tmp_path_factory.mktemp("lane"), SETTINGS)
+    try:
+        running.add_site("north")
+        running.add_site("south")
+        yield running
+        assert running.stop() == 0
+        assert "Traceback" not in running.log.read_text()
+    finally:
+        if running.process.poll() is None:
+            running.kill()
+
+
+class Wire:
+    """One connection, byte by byte."""
+
+    def __init__(self, center: Center) -> None:
+        raw = socket.create_connection(center.address)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = center.tls().wrap_socket(raw, server_hostname="127.0.0.1")
+        self._socket.settimeout(15)
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def answer(self) -> tuple[int, dict[str, str], Any]:
+        response = http.client.HTTPResponse(self._socket)
+        response.begin()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, headers, json.loads(response.read())
+
+    def ended(self) -> bool:
+        try:
+            return self._socket.recv(1) == b""
+        except (ConnectionError, ssl.SSLError):
+            return True
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def wire(center: Center) -> Iterator[Wire]:
+    made = Wire(center)
+    yield made
+    made.close()
+
+
+def request(center: Center, body: Any, *more: str, path: str = PATH, token: str = "north") -> bytes:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = (f"POST {path} HTTP/1.1", "Host: x", f"Authorization: Bearer {center.tokens[token]}",
+             "Content-Type: application/json", f"Content-Length: {len(data)}", *more)  # fmt: skip
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + data
+
+
+def other(center: Center, body: Any, **options: str) -> bytes:
+    """The same with a header that the short way does not know: aiohttp answers it."""
+    return request(center, body, "X-Anything: 1", **options)
+
+
+# --- it answers what the other way answers ----------------------------------------------------------------------
+
+BODIES = (
+    {"originals": ["a"]},
+    {"originals": ["a", "b", "a"]},
+    {"originals": []},
+    {"originals": ["x" * 300, "a", "", "a\nb"]},
+    {"originals": ["Müller-Lüdenscheidt", "💉"]},
+    {"originals": ["a"], "mode": "create"},
+    {"originals": ["a", "never"], "mode": "get"},
+    {"originals": ["a"], "mode": "other"},
+    {"originals": ["a"], "unknown": 1},
+    {"originals": [str(n) for n in range(20)]},
+    {"originals": "a"},
+    {"originals": ["\ud800"]},
+    b"{",
+    b'{"originals":["\xff"]}',
+    b"[" * 2000,
+    b" ",
+)
+
+
+@pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
+def test_both_ways_give_one_answer(center: Center, wire: Wire, body: Any) -> None:
+    plain = request(center, body)
+    assert isinstance(read(plain), Plain)
+    found = []
+    for data in (other(center, body), plain, other(center, body), plain):
+        wire.send(data)
+        found.append(wire.answer())
+        if found[-1][1].get("connection") == "close":
+            wire = Wire(center)
+    for status, headers, answer in found:
+        for name in ("request_id", "created"):
+            if isinstance(answer, dict):
+                answer.pop(name, None)
+        assert (status, answer) == (found[0][0], found[0][2])
+        assert {k: v for k, v in headers.items() if k not in VARYING} == {
+            k: v for k, v in found[0][1].items() if k not in VARYING
+        }
+        assert VARYING - {"trust-log-entry"} <= headers.keys()
+
+
+@pytest.mark.parametrize(("path", "token"), [(PATH, "south"), ("/v1/domains/nowhere/pseudonyms", "north")])
+def test_a_foreign_or_missing_domain_is_as_invisible_as_before(
+    center: Center, wire: Wire, path: str, token: str
+) -> None:
+    found = []
+    for make in (request, request, other):
+        wire.send(make(center, {"originals": ["a"]}, path=path, token=token))
+        status, _, answer = wire.answer()
+        answer.pop("request_id")
+        found.append((status, answer))
+    assert found[0] == found[1] == found[2]
+    assert found[0][0] == 404
+
+
+def test_a_new_original_has_its_entry_in_the_log_and_its_line(center: Center, wire: Wire) -> None:
+    wire.send(request(center, {"originals": ["warm"]}))
+    wire.answer()
+    before = center.ask("operator", "GET", "/metrics").body.decode()
+    wire.send(request(center, {"originals": ["new-one"]}))
+    status, headers, answer = wire.answer()
+    assert (status, answer["created"]) == (200, 1)
+    assert int(headers["trust-log-entry"]) > 0
+    name = 'trustcenter_requests_total{route="/v1/domains/{domain}/pseudonyms",site="north",outcome="200"}'
+    assert _count(center.ask("operator", "GET", "/metrics").body.decode(), name) == _count(before, name) + 1
+    line = next(line for line in center.log.read_text().splitlines() if headers["x-request-id"] in line)
+    assert json.loads(line).items() >= {"route": "/v1/domains/{domain}/pseudonyms", "status": 200}.items()
+
+
+def _count(page: str, name: str) -> float:
+    return next((float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(name)), 0.0)
+
+
+def test_a_revoked_token_is_refused_at_once(center: Center) -> None:
+    center.add_site("west")
+    wire = Wire(center)
+    plain = request(center, {"originals": ["a"]}, path="/v1/domains/west/pseudonyms", token="west")
+    for _ in range(3):
+        wire.send(plain)
+        assert wire.answer()[0] == 200
+    tokens = center.ask("operator", "GET", "/v1/sites/west/tokens").json["tokens"]
+    for token in tokens:
+        center.ask("operator", "DELETE", f"/v1/sites/west/tokens/{token['token_id']}")
+    wire.send(plain)
+    assert wire.answer()[0] == 401
+    wire.close()
+
+
+# --- one connection, many kinds of requests --------------------------------------------------------------------
+
+
+def test_requests_of_all_kinds_follow_each_other_on_one_connection(center: Center, wire: Wire) -> None:
+    """Whole, in pieces, many at once, for other routes, in random order: each gets its own answer, in order."""
+    chosen = random.Random(7)
+    number = 0
+    for _ in range(40):
+        together, wanted = b"", []
+        for _ in range(chosen.choice((1, 1, 1, 2, 5))):
+            number += 1
+            make = chosen.choice((request, request, other))
+            together += make(center, {"originals": [f"one-{number}", "a"]})
+            wanted.append(f"one-{number}")
+        for piece in _pieces(together, chosen.choice((1, 1, 2, 3)), chosen):
+            wire.send(piece)
+            if chosen.random() < 0.3:
+                time.sleep(0.02)
+        given = []
+        for _ in wanted:
+            status, _, answer = wire.answer()
+            assert status == 200
+            given.append(answer["pseudonyms"])
+        again = center.ask("north", "POST", PATH, {"originals": [*wanted, "a"], "mode": "get"}).json["pseudonyms"]
+        assert [one for one, _ in given] == again[:-1]
+        assert {two for _, two in given} == {again[-1]}
+    if chosen.random() < 2:
+        wire.send(
+            b"GET /v1/domains HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n\r\n" % center.tokens["north"].encode()
+        )
+        assert wire.answer()[2]["domains"][0]["name"] == "north"
+
+
+def _pieces(data: bytes, count: int, chosen: random.Random) -> list[bytes]:
+    cuts = sorted(chosen.sample(range(1, len(data)), count - 1))
+    return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+
+
+def test_a_head_without_its_body_is_waited_for_and_then_refused_as_ever(center: Center, wire: Wire) -> None:
+    whole = request(center, {"originals": ["slow"]})
+    head, _, body = whole.partition(b"\r\n\r\n")
+    wire.send(head + b"\r\n\r\n")
+    time.sleep(0.01)
+    wire.send(body)
+    assert wire.answer()[0] == 200
+    wire.send(head + b"\r\n\r\n" + body[:3])
+    status, _, answer = wire.answer()
+    assert (status, answer["code"]) == (413, "body_too_slow")
+
+
+def test_an_idle_connection_is_closed_and_a_busy_one_is_not(center: Center, wire: Wire) -> None:
+    plain = request(center, {"originals": ["a"]})
+    until = time.monotonic() + 2.5  # longer than a connection may be idle
+    while time.monotonic() < until:
+        wire.send(plain)
+        assert wire.answer()[0] == 200
+        time.sleep(0.4)
+    started = time.monotonic()
+    assert wire.ended()
+    assert 1.0 < time.monotonic() - started < 5
+
+
+# --- it reads what aiohttp reads ------------------------------------------------------------------------------------
+
+
+ODD = (
+    b"Transfer-Encoding: chunked", b"Content-Length: 5", b"Content-Length: +5", b"Expect: 100-continue", b" folded",
+    b"Content-Encoding: gzip", b"Connection: close", b"Connection: upgrade", b"Upgrade: h2c", b"Idempotency-Key: k",
+    b"Content-Length : 26", b"Host: y", b"Host", b": x", b"Content-Type: text/plain", b"Authorization: Bearer other",
+    b"Accept: a\tb", b"Accept: a\x00b", b"Accept:", b"Accept: \x80", b"content-length: 26",
+)  # fmt: skip
+
+
+class _Nobody(BaseProtocol):
+    pass
+
+
+def _by_aiohttp(data: bytes, loop: asyncio.AbstractEventLoop) -> tuple[str, str, str | None, bytes] | None:
+    """Method, path, Authorization and body of the one whole request that `data` is; None if it is anything else."""
+    parser = HttpRequestParser(_Nobody(loop), loop, 2**16, max_line_size=8190, max_field_size=8190)
+    try:
+        messages, upgraded, tail = parser.feed_data(data)
+    except HttpProcessingError:
+        return None
+    if len(messages) != 1 or upgraded or tail:
+        return None
+    message, payload = messages[0]
+    if not payload.is_eof() or message.chunked or message.compression or message.should_close:
+        return None
+    return message.method, message.path, message.headers.get("Authorization"), payload.read_nowait()
+
+
+def test_what_is_read_is_what_aiohttp_reads(center: Center) -> None:
+    """Thousands of requests with a byte, a line or a header changed: whatever is taken, aiohttp reads just so."""
+    chosen = random.Random(11)
+    loop = asyncio.new_event_loop()
+    whole = request(center, {"originals": ["a", "b"]}, "User-Agent: x", "Accept: */*", "Connection: keep-alive")
+    taken = 0
+    try:
+        for _ in range(6000):
+            data = _changed(whole, chosen)
+            plain = read(data)
+            if isinstance(plain, Plain):
+                taken += 1
+                found = _by_aiohttp(data, loop)
+                assert found is not None, data
+                assert found[:2] == ("POST", f"/v1/domains/{plain.domain}/pseudonyms"), data
+                assert found[3] == plain.body, data
+                assert bearer(found[2]) == plain.token, data
+    finally:
+        loop.close()
+    assert 300 < taken < 5000
+
+
+def _changed(whole: bytes, chosen: random.Random) -> bytes:
+    head, _, body = whole.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    kind = chosen.randrange(7)
+    if kind == 0:
+        at = chosen.randrange(len(whole))
+        return whole[:at] + bytes([chosen.randrange(256)]) + whole[at + 1 :]
+    if kind == 1:
+        at = chosen.randrange(len(whole))
+        return whole[:at] + bytes([chosen.choice(b"\r\n\t :\x00,")]) + whole[at:]
+    if kind == 2:
+        at = chosen.randrange(len(whole))
+        return whole[:at] + whole[at + chosen.randrange(1, 4) :]
+    if kind == 3:
+        lines.insert(chosen.randrange(1, len(lines) + 1), chosen.choice(ODD))
+    elif kind == 4:
+        lines.append(lines.pop(chosen.randrange(1, len(lines))))
+    elif kind == 5:
+        body = body + chosen.choice((b"", b"GET / HTTP/1.1\r\n\r\n", b" "))
+    else:
+        at = chosen.randrange(1, len(lines))
+        lines[at] = chosen.choice(
+            (lines[at].lower(), lines[at].upper(), lines[at] + b" ", lines[at].replace(b": ", b":"))
+        )
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
