@@ -27,7 +27,9 @@ class Joining:
     def __init__(self, instance: Instance, linking: Linking, name: str) -> None:
         self.instance, self.linking, self.name = instance, linking, name
 
-    async def create(self, sites: Sequence[str], consent: Sequence[str] = (), clearing: str = "none") -> None:
+    async def create(
+        self, sites: Sequence[str], consent: Sequence[str] = (), clearing: str = "none", calibration: str = "shipped"
+    ) -> None:
         """Make the study."""
         recipient = api.Recipient(name="dms", public_key=hybrid.RecipientKey.generate().public)
         body = api.StudyCreate(
@@ -38,7 +40,7 @@ class Joining:
             participants=[api.Participant(site=site) for site in sites],
             recipients=[recipient],
             consent=list(consent),
-            settings=api.StudySettings(clearing=clearing),  # type: ignore[arg-type]
+            settings=api.StudySettings(clearing=clearing, calibration=calibration),  # type: ignore[arg-type]
         )
         await study_create.create(self.instance.registrar, OPERATOR, "req", body)
         await self.linking.deliver()

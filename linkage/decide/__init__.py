@@ -10,6 +10,7 @@ from linkage.decide.onetoone import tie_ranks
 from linkage.decide.parameters import Parameters, decide_with, parse_parameters
 from linkage.decide.rates import Expected, expected_rates
 from linkage.decide.refs import RefIndex
+from linkage.decide.sharing import pooled, require_shareable, shareable
 
 __all__ = [
     "CUT",
@@ -33,7 +34,10 @@ __all__ = [
     "other_names",
     "parse",
     "parse_parameters",
+    "pooled",
+    "require_shareable",
     "resolve",
+    "shareable",
     "shipped",
     "smooth",
     "tie_ranks",

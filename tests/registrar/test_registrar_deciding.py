@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from linkage import load_schema
-from linkage.decide import Parameters, other_names, parse_parameters, shipped
+from linkage.decide import Counts, Parameters, other_names, parse_parameters, pooled, shareable, shipped
 from trustcenter.registrar.deciding import _basis, _parameters
 from trustcenter.registrar.pairs import Standing
 from trustcenter.registrar.reading import Setting
@@ -17,6 +18,7 @@ SETTING = Setting(
     passes=15,
     bounds=(0.05, 0.95),
     careful=False,
+    calibrations=(),
     sites=("north", "south"),
     domains=(1, 2),
     deduplicated=(True, True),
@@ -36,6 +38,17 @@ def test_the_first_run_takes_what_ships_and_what_the_study_settles():
     assert _parameters(SETTING, None, anew=False) == Parameters.of(shipped("hyb15"), (0.05, 0.95), 2)
     careful = _parameters(replace(SETTING, careful=True), None, anew=False)
     assert careful.left == other_names(load_schema(SCHEMA))
+
+
+def test_tables_of_sites_are_pooled_at_the_first_estimate_and_at_the_next_one(earlier):
+    counts = shareable(Counts.of(np.full((2, 3, 15, 12), 40), ("own",), ("own",), (50,), "hyb15", {}))
+    calibrated = replace(SETTING, calibrations=(counts.encode(),))
+    first = _parameters(calibrated, None, anew=False)
+    assert "own" in first.grades
+    assert first.tables().sha256 == pooled("hyb15", 15, [counts]).sha256
+    left, standing = earlier
+    assert _parameters(calibrated, standing, anew=False) == left, "what comes later waits"
+    assert _parameters(calibrated, standing, anew=True) == first
 
 
 def test_later_runs_keep_what_was_frozen_and_follow_the_study(earlier):

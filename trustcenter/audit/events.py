@@ -92,6 +92,9 @@ class Event(StrEnum):
     CARD_PUBLISH = "site:card:publish"
     SECRET_SHARE = "site:secret:share"  # noqa: S105 - an event, not a secret
     SECRET_CONFIRM = "site:secret:confirm"  # noqa: S105 - an event, not a secret
+    CALIBRATION_SEND = "site:calibration:send"
+    CALIBRATION_DROP = "site:calibration:drop"
+    CALIBRATION_REMOVE = "operator:calibration:remove"
     RECORD_REGISTER = "site:record:register"
     RECORD_SUPERSEDE = "site:record:supersede"
     MAP_ACCEPT = "site:map:accept"
@@ -130,6 +133,8 @@ class Event(StrEnum):
     DETAIL_DELETE = "operator:detail:delete"
 
     ROOMS_REJOIN = "registrar:rooms:reconcile"  # one of the two stores was restored alone
+    ROOMS_EXPORT = "registrar:rooms:export"  # a file for the comparator, to be carried by hand
+    ROOMS_IMPORT = "registrar:rooms:import"  # and the answer to one
     ROOMS_ALARM = "registrar:rooms:alarm"  # the comparator delivered what was not ordered
 
     # The comparator's own log.

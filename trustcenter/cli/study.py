@@ -11,6 +11,7 @@ from trustcenter.errors import UsageError_
 
 from . import output
 from .options import call, confirm, connect_option, json_option, text_or_file
+from .study_calibration import calibration
 from .study_changes import changes
 from .study_clearing import clearing
 from .study_questions import questions
@@ -76,6 +77,13 @@ def study() -> None:
     "--careful", is_flag=True, help="Twins at one address and changed surnames are doubtful, whatever their posterior."
 )
 @click.option(
+    "--calibration",
+    type=click.Choice(("shipped", "sites")),
+    default="shipped",
+    show_default=True,
+    help="Decide with the tables that ship, or with them and those that sites send.",
+)
+@click.option(
     "--purge",
     type=click.Choice(("released", "closed")),
     default="closed",
@@ -108,6 +116,7 @@ def create(
     doubtful: tuple[float, float],
     clearing: Literal["none", "single", "double"],
     careful: bool,
+    calibration: Literal["shipped", "sites"],
     purge: Literal["released", "closed"],
     approvers: tuple[str, ...],
     approvals: int,
@@ -141,6 +150,7 @@ def create(
             upper=doubtful[1],
             clearing=clearing,
             careful=careful,
+            calibration=calibration,
             purge=purge,
             approvals=approvals,
             approvers=list(approvers),
@@ -233,6 +243,7 @@ def _show(made: object, as_json: bool) -> None:
             "doubtful": f"{made.settings.lower} to {made.settings.upper}",
             "clearing": made.settings.clearing,
             "careful": made.settings.careful,
+            "calibration": made.settings.calibration,
             "approvals": made.settings.approvals,
             "approvers": ", ".join(made.settings.approvers) or "any",
             "date shift days": made.settings.date_shift_days,
@@ -256,5 +267,5 @@ def _show(made: object, as_json: bool) -> None:
 
 
 _DAILY = (secret, register, upload, duplicates, link, clearing, questions, result, release)
-for command in (*_DAILY, changes, renew, versions):
+for command in (*_DAILY, calibration, changes, renew, versions):
     study.add_command(command)

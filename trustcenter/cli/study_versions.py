@@ -31,6 +31,7 @@ _VERSIONS = ("version", "created", "reason", "linkable_until", "ended")
     help="Other bounds of doubtful pairs.",
 )
 @click.option("--clearing", type=click.Choice(("none", "single", "double")), help="Another mode of clearing.")
+@click.option("--calibration", type=click.Choice(("shipped", "sites")), help="Decide with other tables.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @connect_option
@@ -42,6 +43,7 @@ def renew(
     linkable_until: str | None,
     doubtful: tuple[float, float] | None,
     clearing: Literal["none", "single", "double"] | None,
+    calibration: Literal["shipped", "sites"] | None,
     yes: bool,
     as_json: bool,
     connect: Path | None,
@@ -64,10 +66,16 @@ def renew(
 
     async def job(center: TrustCenter) -> Study:
         settings = None
-        if doubtful is not None or clearing is not None:
+        if doubtful is not None or clearing is not None or calibration is not None:
             now = (await center.study(study)).settings
             lower, upper = doubtful or (now.lower, now.upper)
-            settings = msgspec.structs.replace(now, lower=lower, upper=upper, clearing=clearing or now.clearing)
+            settings = msgspec.structs.replace(
+                now,
+                lower=lower,
+                upper=upper,
+                clearing=clearing or now.clearing,
+                calibration=calibration or now.calibration,
+            )
         wanted = StudyRenew(
             version=version, reason=reason, remove=list(remove), linkable_until=linkable_until, settings=settings
         )

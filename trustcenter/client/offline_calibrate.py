@@ -94,6 +94,22 @@ def read_densities(path: Path, schema: Schema) -> Densities:
     return smooth(counts)
 
 
+def read_shareable(path: Path) -> bytes:
+    """A site's own table, as it may leave the site: without a word on how it was made.
+
+    Raises:
+        LinkageError: no such table, a pool, or one with small cells. LocalFileError: the file.
+    """
+    from msgspec.structs import replace
+
+    from linkage.decide.densities import parse
+    from linkage.decide.sharing import require_shareable
+
+    counts = parse(_read(path))
+    require_shareable(counts)
+    return replace(counts, provenance={}).encode()
+
+
 def _same_passes(counts: Counts, schema: Schema) -> None:
     if (counts.profile, counts.passes) != (schema.profile, schema.P):
         raise UsageError_("the tables are of other passes than the schema", code="other_passes")
@@ -110,6 +126,7 @@ def _own(
 ) -> Counts:
     from linkage.calibrate import calibrate
     from linkage.corrupt import corrupted, halves
+    from linkage.decide.sharing import shareable
     from linkage.normalise import prepare
     from linkage.tables import parse_mapping, read_table
 
@@ -127,13 +144,14 @@ def _own(
     columns = table.select(schema.columns)
     copy = corrupted(columns, seed=seed, degree=degree)  # type: ignore[arg-type]
     left, right, whose = halves(len(table), seed)
-    return calibrate(
+    counts = calibrate(
         schema,
         prepare(schema, {k: [v[i] for i in left] for k, v in columns.items()}),
         prepare(schema, {k: [v[i] for i in right] for k, v in copy.items()}),
         whose,
         provenance={"made": f"own records with a corrupted copy, {degree} errors", "schema": schema.fingerprint},
     )
+    return shareable(counts)
 
 
 def _read(path: Path) -> bytes:

@@ -52,6 +52,19 @@ class StudyOperations(Calls):
         """The versions of a study, and which records have rows of which."""
         return await self._get(f"/v1/studies/{quoted(study)}/versions", m.StudyVersions)
 
+    async def send_calibration(self, study: str, counts: bytes) -> m.Calibrations:
+        """Give a study the counts of the site's own records, as `trustcenter linkage calibrate` writes them."""
+        body = m.CalibrationSend(counts=counts)
+        return await self._post(f"/v1/studies/{quoted(study)}/calibrations", body, m.Calibrations, repeatable=True)
+
+    async def calibrations(self, study: str) -> m.Calibrations:
+        """Tables of sites, and the densities that a study decides with; a site sees its own table only."""
+        return await self._get(f"/v1/studies/{quoted(study)}/calibrations", m.Calibrations)
+
+    async def drop_calibration(self, study: str, site: str) -> None:
+        """Forget the table of a site: a site its own, an operator anybody's."""
+        await self._delete(f"/v1/studies/{quoted(study)}/calibrations/{quoted(site)}")
+
     async def changes(self, study: str, recipient: str, since: int = 0) -> m.Changes:
         """Batches of changes to a released join map, sealed to the recipient."""
         path = f"/v1/studies/{quoted(study)}/changes?recipient={quoted(recipient)}&since={since}"

@@ -1,10 +1,10 @@
-"""Versions of a study, and what changes after a release."""
+"""Versions of a study, what sites calibrated for it, and what changes after a release."""
 
 from __future__ import annotations
 
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import change_feed, study_versions
+from trustcenter.registrar import calibrations, change_feed, study_versions
 
 from .calls import OPERATOR, SITE, Answer, Call, Route
 
@@ -19,6 +19,21 @@ async def renew(call: Call) -> Answer:
 
 async def versions(call: Call) -> Answer:
     return await study_versions.listing(call.instance.registrar, call.principal, call.segment("study"))
+
+
+async def calibration_send(call: Call) -> Answer:
+    context, study = call.instance.registrar, call.segment("study")
+    return await calibrations.send(context, call.principal, call.request_id, study, call.body)
+
+
+async def calibration_show(call: Call) -> Answer:
+    return await calibrations.show(call.instance.registrar, call.principal, call.segment("study"))
+
+
+async def calibration_drop(call: Call) -> Answer:
+    context, study = call.instance.registrar, call.segment("study")
+    await calibrations.drop(context, call.principal, call.request_id, study, call.segment("site"))
+    return None
 
 
 async def changes(call: Call) -> Answer:
@@ -37,11 +52,24 @@ async def acknowledge(call: Call) -> Answer:
 
 _CHANGES = "/v1/studies/{study}/changes"
 _VERSIONS = "/v1/studies/{study}/versions"
+_CALIBRATIONS = "/v1/studies/{study}/calibrations"
 ROUTES = (
     Route("POST", _VERSIONS, "renewStudy", OPERATOR, "The next version of a study", renew, api.StudyRenew, api.Study),
     Route(
         "GET", _VERSIONS, "listVersions", OPERATOR | SITE, "Versions, and which records have rows of which",
         versions, None, api.StudyVersions,
+    ),
+    Route(
+        "POST", _CALIBRATIONS, "sendCalibration", SITE, "Counts of the caller's own records, for a study that decides with them",
+        calibration_send, api.CalibrationSend, api.Calibrations,
+    ),
+    Route(
+        "GET", _CALIBRATIONS, "listCalibrations", OPERATOR | SITE, "Tables of sites, and the densities that a study decides with",
+        calibration_show, None, api.Calibrations,
+    ),
+    Route(
+        "DELETE", _CALIBRATIONS + "/{site}", "dropCalibration", OPERATOR | SITE, "Forget the table of a site",
+        calibration_drop, status=204,
     ),
     Route(
         "GET", _CHANGES, "listChanges", OPERATOR, "What changed in a released join map, sealed to the recipient",

@@ -111,14 +111,18 @@ def _basis(setting: Setting, comparison_hash: str) -> str:
 
 
 def _parameters(setting: Setting, before: Standing | None, *, anew: bool) -> Parameters:
-    """Those of the run before; what the study settles goes before what they say."""
+    """Those of the run before; what the study settles goes before what they say.
+
+    Densities are pooled at the first run, and when weights are to be estimated anew.
+    """
     from linkage import schema as schemas
-    from linkage.decide import Parameters, other_names, parse_parameters, shipped
+    from linkage.decide import Parameters, other_names, parse, parse_parameters, pooled
 
     schema = schemas.load(setting.schema)
     if before is None or anew:
         careful = schema if setting.careful else None
-        return Parameters.of(shipped(schema.profile), setting.bounds, len(setting.sites), careful=careful)
+        densities = pooled(schema.profile, schema.P, [parse(data) for data in setting.calibrations])
+        return Parameters.of(densities, setting.bounds, len(setting.sites), careful=careful)
     left = other_names(schema) if setting.careful else ()
     return msgspec.structs.replace(parse_parameters(before.parameters), bounds=setting.bounds, left=left)
 

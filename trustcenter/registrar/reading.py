@@ -15,7 +15,7 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import EDGE_BYTES
 from trustcenter.store import Connection, select_in
 
-from . import clearing_tasks
+from . import calibrations, clearing_tasks
 from .pairs import Key
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Setting:
     passes: int
     bounds: tuple[float, float]  # posteriors between which a pair goes to clearing
     careful: bool  # twins and changed surnames go there as well
+    calibrations: tuple[bytes, ...]  # tables of sites that the next estimate of weights takes in
     sites: tuple[str, ...]
     domains: tuple[int, ...]
     deduplicated: tuple[bool, ...]
@@ -56,6 +57,7 @@ class Setting:
             passes=passes,
             bounds=(settings.lower, settings.upper),
             careful=settings.careful,
+            calibrations=tuple(calibrations.held(conn, study)) if settings.calibration == "sites" else (),
             sites=tuple(row[0] for row in participants),
             domains=tuple(row[1] for row in participants),
             deduplicated=tuple(bool(row[2]) for row in participants),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from trustcenter.store import Migration
 
 from . import (
+    calibrations,
     clearing_questions,
     clearing_tasks,
     cosignatures,
@@ -18,6 +19,7 @@ from . import (
 
 MIGRATIONS = (
     *study_schema.MIGRATIONS,
+    *calibrations.MIGRATIONS,
     *own_duplicates.MIGRATIONS,
     *clearing_tasks.MIGRATIONS,
     *clearing_questions.MIGRATIONS,
