@@ -48,13 +48,14 @@ class RequestLine(msgspec.Struct):
     duration_ms: float
     event: str = "request"
     level: str = "info"
-    timestamp: str = msgspec.field(default_factory=lambda: stamp(utc_now()))
+    timestamp: str = ""  # when the lines that are written together were begun
 
 
 _encoder = msgspec.json.Encoder()
 
 
 _gathered: list[bytes] = []
+_begun = ""
 
 
 def write_request(line: RequestLine) -> None:
@@ -62,8 +63,11 @@ def write_request(line: RequestLine) -> None:
 
     Called on the event loop. Lines of requests that end together are written together, before the loop waits again.
     """
+    global _begun
     if not _gathered:
         asyncio.get_running_loop().call_soon(_write_gathered)
+        _begun = stamp(utc_now())
+    line.timestamp = _begun
     _gathered.append(_encoder.encode(line))
 
 
