@@ -7,10 +7,12 @@ import asyncio
 import os
 import random
 import secrets
+import signal
 import sqlite3
 import statistics
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +49,51 @@ def audit(options: argparse.Namespace) -> list[Row]:
 
 
 # --- what appending costs ------------------------------------------------------------------------
+#
+# The same process with the log and without, in turns, as the load of the machine changes from one second to the next:
+# with, without, without, with, and so on. Each pair of neighbours gives one share; the median of the shares is told.
+# Processor time is of the serving process alone, and says the most on a machine that others use.
+
+
+@dataclass
+class _Turn:
+    """What one turn took, per pseudonym, in microseconds."""
+
+    wall: float
+    processor: float
+
+
+def _row(name: str, pairs: list[tuple[_Turn, _Turn]]) -> Row:
+    """The cost told of pairs of turns, with the log and without."""
+    shares = [sorted(1 - getattr(off, kind) / getattr(on, kind) for on, off in pairs) for kind in ("wall", "processor")]
+    wall, processor = (statistics.median(share) for share in shares)
+    on, off = (statistics.median(pair[place].processor for pair in pairs) for place in (0, 1))
+    quarter = len(pairs) // 4
+    return (
+        f"appending, new pseudonyms in {name}",
+        f"{processor:.1%} of the processor time ({on:.1f} µs each, {off:.1f} without the log)",
+        (
+            f"{len(pairs)} pairs of turns, half of them {shares[1][quarter]:.1%} to {shares[1][-1 - quarter]:.1%};"
+            f" {wall:.1%} of the time"
+        ),
+    )
+
+
+def _order(turns: int) -> list[bool]:
+    """With the log, without, without, with, ..."""
+    return [turn % 4 in (0, 3) for turn in range(turns)]
+
+
+def _pairs(turns: list[_Turn], order: list[bool]) -> list[tuple[_Turn, _Turn]]:
+    found = []
+    for at in range(0, len(turns), 2):
+        first, second = turns[at], turns[at + 1]
+        found.append((first, second) if order[at] else (second, first))
+    return found
 
 
 def _appending(base: Path) -> list[Row]:
-    """Pseudonyms a second with the log and without, in turns in one process: the service itself without HTTP."""
+    """The service itself, without HTTP, in this process."""
     base.mkdir()
     with service(base):
         pass
@@ -60,57 +103,38 @@ def _appending(base: Path) -> list[Row]:
 async def _compare(center: Path) -> list[Row]:
     config = load(center)
     passphrase = read_passphrase(config.path(config.files.passphrase), prompt=False)
-    rates: dict[tuple[str, bool], list[float]] = {}
-    times: dict[tuple[str, bool], list[float]] = {}
+    rows = []
     async with open_instance(config, passphrase, utc_now) as instance:
         context = instance.registrar
         append = context.log.append_many
-        for turn in range(10):
-            logged = turn % 2 == 0
-            context.log.append_many = append if logged else _nothing  # type: ignore[method-assign]
-            for kind, measure in (("batches of 10,000", _batches), ("single requests", _singles)):
-                cpu = time.process_time()
-                rate, count = await measure(context)
-                if turn > 1:  # the first of each warms up
-                    rates.setdefault((kind, logged), []).append(rate)
-                    times.setdefault((kind, logged), []).append((time.process_time() - cpu) / count * 1e6)
-        context.log.append_many = append  # type: ignore[method-assign]
-    rows = []
-    for kind in ("batches of 10,000", "single requests"):
-        with_log, without = (statistics.median(rates[kind, logged]) for logged in (True, False))
-        cpu_with, cpu_without = (statistics.median(times[kind, logged]) for logged in (True, False))
-        rows.append(
-            (
-                f"appending, new pseudonyms in {kind}",
-                f"{with_log:,.0f} a second with, {without:,.0f} without the log: {1 - with_log / without:.1%}",
-                f"processor: {cpu_with:.1f} and {cpu_without:.1f} µs each, {1 - cpu_without / cpu_with:.1%}",
-            )
-        )
+        for name, measure, turns in (("batches of 10,000", _batches, 16), ("single requests", _singles, 32)):
+            order, found = _order(turns), []
+            await measure(context)  # warms up
+            for logged in order:
+                context.log.append_many = append if logged else _nothing  # type: ignore[method-assign]
+                cpu, started = time.process_time(), time.perf_counter()
+                count = await measure(context)
+                wall = time.perf_counter() - started
+                found.append(_Turn(wall / count * 1e6, (time.process_time() - cpu) / count * 1e6))
+            context.log.append_many = append  # type: ignore[method-assign]
+            rows.append(_row(name, _pairs(found, order)))
     return rows
 
 
 def _over_http(base: Path) -> list[Row]:
-    """Single requests a second of the whole service, with the log and without, in turns."""
-    rates: dict[bool, list[float]] = {True: [], False: []}
-    times: dict[bool, list[float]] = {True: [], False: []}
-    for turn in range(6):
-        logged = turn % 2 == 0
-        with service(base, logged=logged) as running:
-            asyncio.run(singles(running.connection, secrets.token_hex(8), 2))  # warms up
+    """Single requests to the whole service."""
+    order, found, logged = _order(16), [], True
+    with service(base, switch=True) as running:
+        asyncio.run(singles(running.connection, secrets.token_hex(8), 2))  # warms up
+        for wanted in order:
+            if wanted != logged:
+                os.kill(running.pid, signal.SIGUSR1)
+                logged = wanted
             before = running.cpu()
-            found = asyncio.run(singles(running.connection, secrets.token_hex(8), 8))
-            times[logged].append((running.cpu() - before) / found.requests * 1e6)
-            rates[logged].append(found.requests / found.seconds)
-            assert not found.failed
-    with_log, without = (statistics.median(rates[logged]) for logged in (True, False))
-    cpu_with, cpu_without = (statistics.median(times[logged]) for logged in (True, False))
-    return [
-        (
-            "the same over HTTP, single requests",
-            f"{with_log:,.0f} a second with, {without:,.0f} without the log: {1 - with_log / without:.1%}",
-            f"processor: {cpu_with:.1f} and {cpu_without:.1f} µs each, {1 - cpu_without / cpu_with:.1%}",
-        )
-    ]
+            done = asyncio.run(singles(running.connection, secrets.token_hex(8), 3))
+            assert not done.failed
+            found.append(_Turn(done.seconds / done.requests * 1e6, (running.cpu() - before) / done.requests * 1e6))
+    return [_row("single requests over HTTP", _pairs(found, order))]
 
 
 def _nothing(conn: Any, items: Any) -> int:
@@ -120,18 +144,17 @@ def _nothing(conn: Any, items: Any) -> int:
 _SITE = Principal("north", "site", "")
 
 
-async def _batches(context: Any) -> tuple[float, int]:
-    requests = [[secrets.token_hex(8) for _ in range(10_000)] for _ in range(6)]
-    started = time.perf_counter()
+async def _batches(context: Any) -> int:
+    requests = [[secrets.token_hex(8) for _ in range(10_000)] for _ in range(4)]
     for originals in requests:
         await operations.pseudonymize(
             context, _SITE, secrets.token_hex(8), "north", api.PseudonymRequest(originals=originals)
         )
-    return 60_000 / (time.perf_counter() - started), 60_000
+    return 40_000
 
 
-async def _singles(context: Any) -> tuple[float, int]:
-    count, parallel = 20_000, 64
+async def _singles(context: Any) -> int:
+    count, parallel = 6_000, 64
     originals = iter([secrets.token_hex(8) for _ in range(count)])
 
     async def one() -> None:
@@ -140,9 +163,8 @@ async def _singles(context: Any) -> tuple[float, int]:
                 context, _SITE, secrets.token_hex(8), "north", api.PseudonymRequest(originals=[original])
             )
 
-    started = time.perf_counter()
     await asyncio.gather(*(one() for _ in range(parallel)))
-    return count / (time.perf_counter() - started), count
+    return count
 
 
 # --- a long log ----------------------------------------------------------------------------------

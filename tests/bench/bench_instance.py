@@ -15,7 +15,7 @@ from bench_load import cpu_ticks
 
 from trustcenter.client.connection import Connection
 
-_UNLOGGED = Path(__file__).with_name("unlogged.py")
+_SWITCHED = Path(__file__).with_name("unlogged.py")
 # One client stands for a whole house here, so its own bounds must not be what is measured.
 LIMITS = """
 [limits]
@@ -96,13 +96,13 @@ def postgres() -> Iterator[Databases]:
 
 
 @contextmanager
-def service(base: Path, databases: Databases | None = None, *, logged: bool = True) -> Iterator[Service]:
+def service(base: Path, databases: Databases | None = None, *, switch: bool = False) -> Iterator[Service]:
     """Start the instance in `base`, which is made if it is not there. Site and domain are both called north.
 
     Args:
         base: an empty directory, or one that was used before.
         databases: for a new instance on PostgreSQL.
-        logged: False: serve without the audit log, to see what it costs.
+        switch: whether SIGUSR1 switches its audit log off and on, to see what that costs.
     """
     center, connection = base / "center", base / "north.toml"
     new = not center.exists()
@@ -116,7 +116,7 @@ def service(base: Path, databases: Databases | None = None, *, logged: bool = Tr
         with (center / "config.toml").open("a", encoding="utf-8") as file:
             file.write(LIMITS)
     process = subprocess.Popen(
-        [sys.executable, *(("-m", "trustcenter") if logged else (_UNLOGGED,)), "serve", center],
+        [sys.executable, *((_SWITCHED,) if switch else ("-m", "trustcenter")), "serve", center],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

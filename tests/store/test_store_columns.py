@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from trustcenter.store import Database, IntegrityError, Location, Migration, beside, insert
+from trustcenter.store import Database, IntegrityError, Location, Migration, beside, insert, insert_rows
 from trustcenter.store.columns import FEW
 
 TABLE = (
@@ -36,6 +36,17 @@ async def test_rows_are_those_that_were_given(place: Location, count: int, scatt
     finally:
         await database.close()
     assert found == [(-3, int(number), bytes(body)) for number, body in zip(numbers, bodies, strict=True)]
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 63, 341])
+async def test_rows_given_one_by_one_are_all_there(place: Location, count: int) -> None:
+    rows = [(1, number, bytes([number % 256]) * (number % 5 + 1)) for number in range(count)]
+    database = await Database.open(place, TABLE)
+    try:
+        await database.write(lambda conn: insert_rows(conn, "thing", rows))
+        assert await database.read(lambda conn: conn.execute(QUERY).fetchall()) == rows
+    finally:
+        await database.close()
 
 
 @pytest.mark.parametrize("count", [2, 100])

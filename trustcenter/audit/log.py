@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from trustcenter.clock import Clock, utc_now
 from trustcenter.errors import InternalError, LogForkedError
-from trustcenter.store import Connection
+from trustcenter.store import Connection, insert_rows
 
 from . import entries, extract, stored, tree
 from .chain import KeyChain, open_chain, sign_handover
@@ -163,10 +163,8 @@ class AuditLog:
             size += 1
         frontier = stored.split(blob)
         nodes = tree.grow_many(frontier, first, [row[1] for row in rows], stored.KEPT_LEVEL)
-        if len(rows) == 1:
-            conn.execute("INSERT INTO audit_entry VALUES (?,?,?)", rows[0])
-        else:
-            conn.executemany("INSERT INTO audit_entry VALUES (?,?,?)", rows)
+        if rows:
+            insert_rows(conn, "audit_entry", rows)
         if nodes:
             conn.executemany("INSERT INTO audit_node VALUES (?,?,?)", nodes)
         conn.execute("UPDATE audit_head SET size = ?, frontier = ?, micros = ?", (size, b"".join(frontier), last))

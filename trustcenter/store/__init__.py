@@ -1,6 +1,6 @@
 """Databases that are safe by construction: one writer with group commit, snapshot readers, migrations."""
 
-from .columns import Column, beside, insert
+from .columns import Column, beside, insert, insert_rows
 from .connection import Connection, Cursor, IntegrityError, select_in
 from .database import Database
 from .location import Location, Postgres, snapshot
@@ -17,6 +17,7 @@ __all__ = [
     "Postgres",
     "beside",
     "insert",
+    "insert_rows",
     "select_in",
     "snapshot",
 ]

@@ -23,7 +23,8 @@ from .connection import Connection
 Column: TypeAlias = int | range | NDArray[np.int64] | NDArray[np.uint8]
 
 FEW: Final = 16  # rows; below that one statement per row costs less than cutting columns
-_BOUND: Final = 300  # values in one statement
+_BOUND: Final = 300  # values in one statement, at most
+_FEWER: Final = (32, 8, 1)  # rows in a statement where there are fewer than that
 _NUMBERS: Final = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)"
 _SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # of the binary COPY format, with flags and extension
 _END: Final = b"\xff\xff"
@@ -97,13 +98,35 @@ def _bind(conn: sqlite3.Connection, table: str, columns: Mapping[str, Column], c
     Every call of the database hands the interpreter to other threads and waits to get it back.
     """
     rows = zip(*(_values(column, count) for column in columns.values()), strict=True)
-    each = max(1, _BOUND // len(columns))
-    one = f"({','.join('?' * len(columns))})"
-    head = _head(table, columns)
-    full = f"{head}VALUES {','.join([one] * each)}"
-    for _ in range(count // each):
-        conn.execute(full, tuple(chain.from_iterable(islice(rows, each))))
-    conn.executemany(f"{head}VALUES {one}", rows)
+    _bind_rows(conn, _head(table, columns), len(columns), rows, count)
+
+
+def insert_rows(conn: Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows that are given one by one: for values that are no columns of one length.
+
+    Args:
+        conn: of the writing transaction.
+        table: its name, a constant of ours.
+        rows: at least one; a value for every column of the table, in its order.
+
+    Raises:
+        IntegrityError: a row is there already.
+    """
+    head, width = f"INSERT INTO {table} ", len(rows[0])
+    if isinstance(conn, sqlite3.Connection):
+        _bind_rows(conn, head, width, iter(rows), len(rows))
+    else:
+        conn.executemany(f"{head}VALUES ({','.join('?' * width)})", rows)
+
+
+def _bind_rows(conn: sqlite3.Connection, head: str, width: int, rows: Iterator[Sequence[Any]], count: int) -> None:
+    one = f"({','.join('?' * width)})"
+    most = max(1, _BOUND // width)
+    for each in (most, *(size for size in _FEWER if size < most or size == 1)):  # few statements, each prepared once
+        values = f"{head}VALUES {','.join([one] * each)}"
+        for _ in range(count // each):
+            conn.execute(values, tuple(chain.from_iterable(islice(rows, each))))
+        count %= each
 
 
 def _cut(conn: sqlite3.Connection, table: str, columns: Mapping[str, Column], count: int) -> None:
