@@ -148,7 +148,7 @@ def match(
         careful: leave pairs whose given names, or surnames, differ wholly while all else agrees to people: twins at
             one address and changed surnames among them, but also many true pairs (docs/how-to/evaluate.md).
         parameters: frozen by an earlier match (`MatchResult.parameters`); in place of densities, bounds, cut and
-            careful, which do not count then.
+            careful, which do not count then. The cut of two sources becomes that of more where a third has come.
         verdicts: what people decided about pairs of records.
         tie_keys: (records, 16) u1; by default the record numbers.
         parts: cut the comparison into this many ranges of tokens, to bound memory.
@@ -164,6 +164,8 @@ def match(
     if parameters is None:
         densities = densities or shipped(schema.profile)
         parameters = Parameters.of(densities, bounds, len(sources), cut, careful=schema if careful else None)
+    else:
+        parameters = parameters.among(len(sources))
     if parameters.passes != schema.P:
         raise MatchInputError("the densities were made for another number of passes")
 

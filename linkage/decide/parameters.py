@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from linkage.decide.aggregate import Pairs
 from linkage.decide.careful import hold_back, other_names
-from linkage.decide.decision import Decision, Limits, cut_for, decide, pair_of_sources
+from linkage.decide.decision import CUT, CUT_OF_TWO, Decision, Limits, cut_for, decide, pair_of_sources
 from linkage.decide.densities import BINS, Densities
 from linkage.decide.fit import Fitted
 from linkage.errors import ParametersError
@@ -136,6 +136,12 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         shape = (2, self.classes, self.passes, BINS)
         table = np.frombuffer(self.densities, "<f8").reshape(shape).astype(np.float64)
         return Densities(self.profile, self.grades, self.kinds, table[0], table[1], self.unseen)
+
+    def among(self, sources: int) -> Parameters:
+        """For a study that has come to so many sources: the cut of two goes when a third comes (`cut_for`)."""
+        if sources <= 2 or self.cut != CUT_OF_TWO:
+            return self
+        return msgspec.structs.replace(self, cut=CUT)
 
     def settled(self, names: Sequence[str]) -> bool:
         """Whether the weights of every two of these sources are frozen."""

@@ -63,6 +63,16 @@ def test_later_runs_keep_what_was_frozen_and_follow_the_study(earlier):
     assert _parameters(SETTING, standing, anew=True).cut == 0.5, "estimated anew: the sites there are now"
 
 
+def test_the_cut_of_two_sites_goes_when_a_third_joins():
+    """Everything is decided anew then: sites are in the basis of a run."""
+    two = _parameters(SETTING, None, anew=False)
+    standing = Standing("", two.canonical(), "", 1000)
+    three = replace(SETTING, sites=("north", "south", "west"), domains=(1, 2, 3), deduplicated=(True,) * 3)
+    assert _parameters(three, standing, anew=False).cut == 0.8
+    assert _parameters(SETTING, standing, anew=False).cut == 0.5
+    assert _basis(three, "hash") != _basis(SETTING, "hash")
+
+
 def test_what_the_study_settles_is_in_the_basis_of_a_run():
     """Otherwise only what a window touches would follow it."""
     settings = [

@@ -124,7 +124,8 @@ def _parameters(setting: Setting, before: Standing | None, *, anew: bool) -> Par
         densities = pooled(schema.profile, schema.P, [parse(data) for data in setting.calibrations])
         return Parameters.of(densities, setting.bounds, len(setting.sites), careful=careful)
     left = other_names(schema) if setting.careful else ()
-    return msgspec.structs.replace(parse_parameters(before.parameters), bounds=setting.bounds, left=left)
+    kept = parse_parameters(before.parameters).among(len(setting.sites))
+    return msgspec.structs.replace(kept, bounds=setting.bounds, left=left)
 
 
 def _linked(conn: Connection, setting: Setting) -> int:
