@@ -235,6 +235,7 @@ _STATUS_OF_KIND: Final = {
 # What the kind alone does not tell. The verification errors here concern what the centre holds, not what the
 # caller sent, so they are the server's failure.
 _STATUS_OF_CODE: Final = {
+    "method_not_allowed": 405,
     "unauthorized": 401,
     "unknown_certificate": 401,
     "credentials_differ": 401,

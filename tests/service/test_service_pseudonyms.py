@@ -165,6 +165,7 @@ def test_unknown_paths_and_methods(world) -> None:
     assert world["north"]("GET", "/v2/anything").json["code"] == "unknown_path"
     wrong = world["north"]("DELETE", "/v1/domains")
     assert (wrong.status, wrong.json["code"]) == (405, "method_not_allowed")
+    assert (wrong.json["status"], wrong.json["title"]) == (405, "Method not allowed")
     assert "GET" in wrong.headers["allow"]
 
 

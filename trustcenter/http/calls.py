@@ -117,5 +117,6 @@ class Route:
     line: type[msgspec.Struct] | None = None  # set for NDJSON streams
     status: int = 200
     query: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()  # headers that must be sent: name, and what it holds
     form: Form | None = None  # set where a batch may come and go as lines
     kind: str = "other"  # requests of one kind share a rate; "reverse" leads from pseudonyms to originals

@@ -115,8 +115,6 @@ async def envelope(request: web.Request, handler: Next) -> web.StreamResponse:
         # aiohttp's own: unknown route, wrong method, body over the limit.
         translated = _translate(error)
         status, body = problem(translated, request_id)
-        if error.status == 405:
-            status = 405
         code = translated.code
         extra = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         return _problem_response(status, body, request_id, extra)

@@ -53,6 +53,7 @@ ROUTES = (
         "POST", _DOMAIN + "/additional", "additionalPseudonyms", SITE,
         "More pseudonyms per original, in order; once per Idempotency-Key",
         additional, api.AdditionalRequest, api.AdditionalAnswer, kind="issue",
+        headers=(("Idempotency-Key", "1 to 200 visible ASCII characters, another one for each new request"),),
     ),
     Route(
         "POST", _DOMAIN + "/validate", "validatePseudonyms", SITE, "Whether texts are live pseudonyms, in order",
