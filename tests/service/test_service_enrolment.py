@@ -185,6 +185,7 @@ def test_codes_of_a_sponsor_that_was_removed_are_worth_nothing(world: Any, key: 
     path = "/v1/studies/unsponsored"
     assert world["operator"]("POST", path + "/sponsors", {"site": "north", "practices": 1}).status == 200
     invited = invite(world, path, "praxis-late")
+    assert world["operator"]("PUT", path + "/lead", {"site": "south"}).status == 200
     body = {"version": 2, "reason": "member_removed", "remove": ["north"]}
     assert world["operator"]("POST", path + "/versions", body).json["version"] == 2
     answer = redeem(world, invited, key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,44 @@ def test_who_may_what(world: Any, members: Any) -> None:
     confirmation = {"version": 2, "confirmation": "00" * 32}
     answer = world["south"]("PUT", f"/v1/studies/{study}/secret-confirmation", confirmation)
     assert answer.json["code"] == "wrong_secret_version"
+
+
+def test_only_the_lead_site_makes_the_secret_of_a_version(world: Any, members: Any) -> None:
+    study = study_of(world, "relay-lead")
+    north, south = acquainted(members, study)
+    path = f"/v1/studies/{study}"
+    assert world["south"]("GET", path).json["lead"] == "north"  # nobody was named: the first participant
+    signed = world["south"]("GET", f"{path}/parameters/registrar").json
+    assert signed["lead"] == "north"
+    squatting = StudySecret.generate(study, 1)
+    with pytest.raises(TrustCenterError) as caught:
+        south.share(study, squatting)
+    assert caught.value.code == "not_the_lead"
+    assert "study lead" in caught.value.hint
+    with pytest.raises(TrustCenterError) as caught:
+        south.run(lambda center: work.fresh(center, study, south.pins))
+    assert caught.value.code == "not_the_lead"
+    assert north.run(lambda center: center.secret_state(study)).shares == []
+
+    lead = path + "/lead"
+    assert world["south"]("PUT", lead, {"site": "south"}).status == 403
+    assert world["operator"]("PUT", lead, {"site": "east"}).json["code"] == "cannot_lead"
+    for _ in range(2):
+        assert world["operator"]("PUT", lead, {"site": "south"}).json["lead"] == "south"
+    for room in ("registrar", "comparator"):
+        assert world["south"]("GET", f"{path}/parameters/{room}").json["lead"] == "south"
+    entries = [json.loads(line) for line in world["clara"]("GET", "/v1/audit/registrar/export").body.splitlines()]
+    named = [e["leaf"]["data"] for e in entries if e.get("leaf", {}).get("event") == "operator:study:lead"]
+    assert [(one["study"], one["before"], one["lead"]) for one in named] == [(study, "north", "south")]
+    with pytest.raises(TrustCenterError) as caught:
+        north.share(study, StudySecret.generate(study, 1))
+    assert caught.value.code == "not_the_lead"
+    made = south.run(lambda center: work.fresh(center, study, south.pins))
+    south.share(study, made)
+    assert north.fetch(study, "south").material == made.material
+    # Who leads is not removed before another was named.
+    body = {"version": 2, "reason": "member_removed", "remove": ["south"]}
+    assert world["operator"]("POST", path + "/versions", body).json["code"] == "lead_removed"
 
 
 def test_nothing_is_sealed_to_a_member_whose_card_was_not_compared(world: Any, members: Any) -> None:
@@ -366,9 +405,7 @@ def test_a_practice_gets_new_versions_from_its_sponsor_without_a_new_invitation(
     north.pin(study, practice)
     north.share(study, first)
     assert practice.fetch(study).material == south.fetch(study).material == first.material
-    assert south.share(study, first).state.members == ["north", "south"], (
-        "the practice of another is none of its business"
-    )
+    assert south.share(study, first).state.members == ["south"], "sites and the practice of another are not its to tell"
     body = {"version": 2, "reason": "secret_compromised"}
     assert world["operator"]("POST", path + "/versions", body).json["version"] == 2
     assert practice.refused(study) == "secret_not_shared"

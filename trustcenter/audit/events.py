@@ -81,6 +81,7 @@ class Event(StrEnum):
     STUDY_CLOSE = "operator:study:close"
     STUDY_MOVE = "operator:study:move"
     STUDY_RENEW = "operator:study:renew"
+    STUDY_LEAD = "operator:study:lead"
     STUDY_VERSION_END = "registrar:study:retire"
     STUDY_PURGE = "registrar:study:purge"
     STUDY_PARAMS = "registrar:study:announce"

@@ -19,7 +19,7 @@ from .study_results import duplicates, result
 from .study_run import link, release
 from .study_secret import secret
 from .study_site import register, upload
-from .study_versions import renew, versions
+from .study_versions import lead, renew, versions
 
 _COLUMNS = ("name", "version", "schema", "state", "separation", "purpose")
 
@@ -38,6 +38,7 @@ def study() -> None:
 @click.option("--purpose", required=True, help="What the data are used for.")
 @click.option("--permit", required=True, help="On what ground: vote, permit, contract.")
 @click.option("--site", "sites", multiple=True, required=True, metavar="SITE", help="A participating site; repeat.")
+@click.option("--lead", metavar="SITE", help="The site that makes the study secret. Without it the first --site.")
 @click.option(
     "--not-deduplicated", multiple=True, metavar="SITE", help="A site whose source may hold a patient twice; repeat."
 )
@@ -104,6 +105,7 @@ def create(
     purpose: str,
     permit: str,
     sites: tuple[str, ...],
+    lead: str | None,
     not_deduplicated: tuple[str, ...],
     recipients: tuple[str, ...],
     schema: str,
@@ -158,6 +160,7 @@ def create(
             retain_until=retain_until,
         ),
         draft=draft,
+        lead=lead,
     )
     made = call(connect, lambda center: center.create_study(wanted))
     _show(made, as_json)
@@ -233,6 +236,7 @@ def _show(made: object, as_json: bool) -> None:
             "state": made.state,
             "purpose": made.purpose,
             "permit": made.permit,
+            "lead site": made.lead,
             "valid until": made.valid_until,
             "schema": made.schema,
             "fingerprint": made.fingerprint,
@@ -267,5 +271,5 @@ def _show(made: object, as_json: bool) -> None:
 
 
 _DAILY = (secret, register, upload, duplicates, link, clearing, questions, result, release)
-for command in (*_DAILY, calibration, changes, renew, versions):
+for command in (*_DAILY, calibration, changes, lead, renew, versions):
     study.add_command(command)

@@ -88,6 +88,23 @@ def renew(
 
 @click.command()
 @click.argument("study")
+@click.argument("site")
+@json_option
+@connect_option
+def lead(study: str, site: str, as_json: bool, connect: Path | None) -> None:
+    """Name another lead site: the one whose share of the study secret counts (operator).
+
+    What the earlier one shared for this version stays; for another secret make a new version: `study renew`.
+
+    Example:
+      trustcenter study lead sepsis uk-sued
+    """
+    made = call(connect, lambda center: center.name_lead(study, site))
+    output.item(made, ("name", "version", "lead"), as_json=as_json)
+
+
+@click.command()
+@click.argument("study")
 @json_option
 @connect_option
 def versions(study: str, as_json: bool, connect: Path | None) -> None:

@@ -61,7 +61,7 @@ class RowOperations(Calls):
                 ) from None
         here, there = said
         shown = (study.name, study.version, study.fingerprint, study.passes, study.levels)
-        if here.parameters != there.parameters or here.parameters[: len(shown)] != shown:
+        if here.parameters != there.parameters or (*here.parameters[: len(shown)], here.lead) != (*shown, study.lead):
             raise VerificationError(
                 "registrar and comparator say different things of this study",
                 code="rooms_differ",

@@ -10,7 +10,7 @@ from keys import cards, shares
 from keys.cards import Card
 from keys.hybrid import RecipientKey
 from keys.secretfiles import StudySecret
-from trustcenter.errors import ConflictError, NotFoundError, UsageError_, VerificationError
+from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError_, VerificationError
 from trustcenter.messages.api import secret_relay as m
 
 from . import secret_checks
@@ -89,8 +89,15 @@ async def fresh(center: TrustCenter, study: str, pins: Pins) -> StudySecret:
     """A fresh secret for the study's present version.
 
     Raises:
-        ConflictError: the version has one already.
+        PolicyError: another site leads. ConflictError: the version has one already.
     """
+    lead = (await center.study(study)).lead
+    if lead != own_name(center):
+        raise PolicyError(
+            "another site makes the secret of this study",
+            code="not_the_lead",
+            hint="trustcenter study show names the lead site; fetch the secret from it: trustcenter study secret fetch",
+        )
     state = await center.secret_state(study)
     if state.shares or (study, state.version) in pins.secrets:
         raise ConflictError(
@@ -119,7 +126,8 @@ async def share(
 ) -> Shared:
     """Seal the study secret to all members whose cards were compared, and sign.
 
-    Practices that another site sponsors are left out: they get it from that site.
+    Practices that another site sponsors are left out: they get it from that site. A sponsor that does not lead seals
+    the lead's secret to its own practices only.
 
     Args:
         center: as the sender.
@@ -148,8 +156,8 @@ async def share(
     for member in (await center.member_cards(study)).cards:
         if member.site == name:
             _require_own(member.card, name, key)
-        elif member.sponsor not in (None, name):
-            continue  # a practice: its sponsor passes the secret on
+        elif member.sponsor != name and (member.sponsor is not None or found.lead != name):
+            continue  # the lead site shares with the sites, and every sponsor with its practices
         elif pinned_only and (member.card is None or member.site not in pins.cards):
             waiting.append(member.site)
         else:

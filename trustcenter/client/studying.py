@@ -15,6 +15,10 @@ class StudyOperations(Calls):
         """Open, freeze, release, close or delete a study."""
         return await self._post(f"/v1/studies/{quoted(name)}/state", move, m.Study)
 
+    async def name_lead(self, name: str, site: str) -> m.Study:
+        """Name the site whose share of the study secret counts (operator)."""
+        return await self._put(f"/v1/studies/{quoted(name)}/lead", m.StudyLead(site=site), m.Study)
+
     async def clearing(self, study: str) -> m.ClearingTasks:
         """Doubtful pairs that wait for the caller, a steward."""
         return await self._get(f"/v1/studies/{quoted(study)}/clearing", m.ClearingTasks)

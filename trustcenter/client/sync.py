@@ -186,6 +186,7 @@ class SyncTrustCenter:
     show_run = _blocking(TrustCenter.run)
     cancel_run = _blocking(TrustCenter.cancel_run)
     move_study = _blocking(TrustCenter.move_study)
+    name_lead = _blocking(TrustCenter.name_lead)
     declare_duplicates = _blocking(TrustCenter.declare_duplicates)
     clearing = _blocking(TrustCenter.clearing)
     ask_clearing = _blocking(TrustCenter.ask_clearing)

@@ -101,15 +101,22 @@ def put_params(context: Context, conn: Connection, params: Params) -> None:
             return
         sources = sorted({*json.loads(known[0]), *params.sources})
         conn.execute(
-            "UPDATE study SET version = ?, minimum_rows = ?, sources = ?, former = ? WHERE name = ?",
-            (params.version, params.minimum_rows, json.dumps(sources), json.dumps(params.former), params.study),
+            "UPDATE study SET version = ?, minimum_rows = ?, sources = ?, former = ?, lead = ? WHERE name = ?",
+            (
+                params.version,
+                params.minimum_rows,
+                json.dumps(sources),
+                json.dumps(params.former),
+                params.lead,
+                params.study,
+            ),
         )
         if params.version > known[1]:
             _audit_params(context, conn, params, known[2])
         return
     conn.execute(
-        "INSERT INTO study (name, version, fingerprint, passes, levels, caps, minimum_rows, sources, window_number)"
-        " VALUES (?,?,?,?,?,?,?,?,1)",
+        "INSERT INTO study (name, version, fingerprint, passes, levels, caps, minimum_rows, sources, lead,"
+        " window_number) VALUES (?,?,?,?,?,?,?,?,?,1)",
         (
             params.study,
             params.version,
@@ -119,6 +126,7 @@ def put_params(context: Context, conn: Connection, params: Params) -> None:
             json.dumps(params.caps),
             params.minimum_rows,
             json.dumps(params.sources),
+            params.lead,
         ),
     )
     _audit_params(context, conn, params, 1)

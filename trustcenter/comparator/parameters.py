@@ -17,8 +17,8 @@ def of_study(conn: Connection, study: str, source: str) -> Params:
         NotFoundError: there is none.
     """
     find_study(conn, study, source)
-    name, version, fingerprint, passes, levels, caps, minimum_rows, sources, former = conn.execute(
-        "SELECT name, version, fingerprint, passes, levels, caps, minimum_rows, sources, former FROM study"
+    name, version, fingerprint, passes, levels, caps, minimum_rows, sources, former, lead = conn.execute(
+        "SELECT name, version, fingerprint, passes, levels, caps, minimum_rows, sources, former, lead FROM study"
         " WHERE name = ?",
         (study,),
     ).fetchone()
@@ -32,4 +32,5 @@ def of_study(conn: Connection, study: str, source: str) -> Params:
         minimum_rows=minimum_rows,
         sources=json.loads(sources),
         former=json.loads(former),
+        lead=lead,
     )

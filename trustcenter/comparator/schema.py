@@ -72,4 +72,9 @@ MIGRATIONS = (
         name="sources that were removed from a study",
         sql="ALTER TABLE study ADD COLUMN former TEXT NOT NULL DEFAULT '[]';",
     ),
+    Migration(
+        number=631,
+        name="lead sites of studies",
+        sql="ALTER TABLE study ADD COLUMN lead TEXT;",
+    ),
 )

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import calibrations, change_feed, study_versions
+from trustcenter.registrar import calibrations, change_feed, study_lead, study_versions
 
 from .calls import OPERATOR, SITE, Answer, Call, Route
 
 
 async def renew(call: Call) -> Answer:
     study = await study_versions.renew(
+        call.instance.registrar, call.principal, call.request_id, call.segment("study"), call.body
+    )
+    await call.linking.deliver()
+    return study
+
+
+async def lead(call: Call) -> Answer:
+    study = await study_lead.name_lead(
         call.instance.registrar, call.principal, call.request_id, call.segment("study"), call.body
     )
     await call.linking.deliver()
@@ -55,6 +63,7 @@ _VERSIONS = "/v1/studies/{study}/versions"
 _CALIBRATIONS = "/v1/studies/{study}/calibrations"
 ROUTES = (
     Route("POST", _VERSIONS, "renewStudy", OPERATOR, "The next version of a study", renew, api.StudyRenew, api.Study),
+    Route("PUT", "/v1/studies/{study}/lead", "nameLead", OPERATOR, "Name the lead site", lead, api.StudyLead, api.Study),
     Route(
         "GET", _VERSIONS, "listVersions", OPERATOR | SITE, "Versions, and which records have rows of which",
         versions, None, api.StudyVersions,

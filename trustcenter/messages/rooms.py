@@ -31,6 +31,7 @@ class Params(Message, frozen=True, kw_only=True):
     minimum_rows: Count
     sources: list[Name]
     former: list[Name] = msgspec.field(default_factory=list)  # sources that were removed: they send no more
+    lead: Name | None = None  # the site whose share of the study secret counts
 
 
 class RoomParameters(Message, frozen=True, kw_only=True):
@@ -48,6 +49,7 @@ class RoomParameters(Message, frozen=True, kw_only=True):
     caps: list[int]
     minimum_rows: Count
     separation: Literal["none", "process", "operator"]
+    lead: Name | None
     public_key: Hex32
     signature: str
 
@@ -63,6 +65,7 @@ class RoomParameters(Message, frozen=True, kw_only=True):
             self.caps,
             self.minimum_rows,
             self.separation,
+            self.lead,
         )
 
     def signed_bytes(self) -> bytes:
@@ -78,6 +81,7 @@ class RoomParameters(Message, frozen=True, kw_only=True):
             " ".join(map(str, self.caps)),
             str(self.minimum_rows),
             self.separation,
+            self.lead or "",
             self.public_key,
         )
         return ("\n".join(lines) + "\n").encode()
@@ -97,6 +101,7 @@ class RoomParameters(Message, frozen=True, kw_only=True):
             "caps": params.caps,
             "minimum_rows": params.minimum_rows,
             "separation": separation,
+            "lead": params.lead,
             "public_key": public_key.hex(),
             "signature": "",
         }

@@ -14,11 +14,11 @@ from keys.errors import KeysError
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, PolicyError, UsageError_
+from trustcenter.errors import ConflictError, UsageError_
 from trustcenter.messages.api import secret_relay as api
 from trustcenter.store import Connection
 
-from . import secret_cards, studies
+from . import secret_cards, studies, study_lead
 from .context import Context
 
 _TABLES: Final = ("secret_envelope", "secret_share", "secret_confirmation")
@@ -31,7 +31,7 @@ async def put_share(
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
-        PolicyError: the caller was removed or is a practice, or the study is over.
+        PolicyError: the caller was removed, or is not the one to share (`study_lead`), or the study is over.
         UsageError_: not a share of the caller's for this study's members, or not signed with its published card.
         ConflictError: of another version, of another secret than the version has, or not newer than the one before.
     """
@@ -47,13 +47,13 @@ async def put_share(
 
     def effect(conn: Connection) -> api.ShareState:
         study = secret_cards.require_agreeing(conn, name, caller)
-        _require_no_practice(conn, name, caller.name)
         if share.version != study.version:
             raise ConflictError(
                 "the share is for another version of the study",
                 code="wrong_secret_version",
                 hint="trustcenter study show names the version; a new version needs a new secret",
             )
+        study_lead.require_may_share(conn, study, share)
         _check_members(conn, share, body)
         _check_before(conn, share)
         forget_before(conn, name, study.version)
@@ -93,17 +93,6 @@ def _sealed(envelope: api.Envelope) -> bytes:
     if not sealed.startswith(hybrid.MAGIC):
         raise UsageError_("this is not a sealed message", code="not_sealed", where="sealed")
     return sealed
-
-
-def _require_no_practice(conn: Connection, study: str, site: str) -> None:
-    # A version has one secret: a practice that came first with its own would keep everybody from agreeing.
-    query = "SELECT 1 FROM enrolment WHERE study = ? AND site = ? AND used IS NOT NULL"
-    if conn.execute(query, (study, site)).fetchone() is not None:
-        raise PolicyError(
-            "a practice gets the study secret from its sponsor and shares none",
-            code="practice_shares_none",
-            hint="trustcenter study secret fetch STUDY --lead SPONSOR",
-        )
 
 
 def _check_members(conn: Connection, share: shares.Share, body: api.SecretShare) -> None:

@@ -42,6 +42,7 @@ class StudyRow:
     shift_scope: str | None = None
     closed: str | None = None
     purged: str | None = None
+    lead: str | None = None
 
 
 def site_domain(study: str, site: str) -> str:
@@ -77,6 +78,7 @@ def params(study: StudyRow, sites: list[str], former: list[str]) -> Params:
         minimum_rows=study.minimum_batch * study.passes,
         sources=sorted(sites),
         former=sorted(former),
+        lead=study.lead,
     )
 
 
@@ -88,7 +90,7 @@ def find(conn: Connection, name: str, caller: Principal | None = None) -> StudyR
     """
     row = conn.execute(
         "SELECT name, version, purpose, permit, schema, fingerprint, passes, levels, minimum_batch, valid_until,"
-        " state, created, consent, settings, shift_scope, closed, purged FROM study WHERE name = ?",
+        " state, created, consent, settings, shift_scope, closed, purged, lead FROM study WHERE name = ?",
         (name,),
     ).fetchone()
     if row is not None and caller is not None and caller.is_site:
@@ -180,6 +182,7 @@ def describe(context: Context, conn: Connection, study: StudyRow, caller: Princi
         consent=codes(study.consent),
         settings=study.settings,
         purged=study.purged,
+        lead=study.lead,
     )
 
 

@@ -31,6 +31,8 @@ def _check(body: api.StudyCreate) -> None:
     for what, names in (("participant", sites), ("recipient", recipients)):
         if len(set(names)) != len(names):
             raise UsageError_(f"a {what} is named twice", code=f"duplicate_{what}", where=f"{what}s")
+    if body.lead is not None and body.lead not in sites:
+        raise UsageError_("the lead site takes part in the study", code="unknown_participant", where="lead")
     for position, recipient in enumerate(body.recipients):
         try:
             hybrid.fingerprint(recipient.public_key)
@@ -98,7 +100,8 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
         precheck(conn)
         conn.execute(
             "INSERT INTO study (name, version, purpose, permit, schema, fingerprint, passes, levels, minimum_batch,"
-            " valid_until, state, created, consent, settings, shift_scope) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            " valid_until, state, created, consent, settings, shift_scope, lead)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 body.name,
                 1,
@@ -115,6 +118,7 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
                 json.dumps(consent) if consent else None,
                 msgspec.json.encode(body.settings).decode(),
                 shift.scope,
+                body.lead or names[0],
             ),
         )
         rows = [domains.insert(context, conn, domain) for domain in new]
@@ -143,6 +147,7 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
             schema=schema.name,
             fingerprint=schema.fingerprint,
             sites=names,
+            lead=body.lead or names[0],
             recipients=[{"name": r.name, "key": hybrid.fingerprint(r.public_key)} for r in body.recipients],
             separation=context.separation,
             purpose=body.purpose,

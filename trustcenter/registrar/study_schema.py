@@ -23,4 +23,10 @@ MIGRATIONS = (
         ALTER TABLE outbox_new RENAME TO outbox;
         """,
     ),
+    Migration(
+        number=630,
+        name="lead sites of studies",
+        # The site that makes the study secret; null: of a study made before, until an operator names one.
+        sql="ALTER TABLE study ADD COLUMN lead TEXT;",
+    ),
 )

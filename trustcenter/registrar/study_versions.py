@@ -144,6 +144,13 @@ def _remove(conn: Connection, study: StudyRow, sites: list[str]) -> None:
         raise ConflictError(
             "fewer than two sites would be left", code="too_few_sites", hint="close the study instead", where="remove"
         )
+    if study.lead in sites:
+        raise ConflictError(
+            "the lead site of this study cannot be removed",
+            code="lead_removed",
+            hint="name another first: trustcenter study lead STUDY SITE",
+            where="remove",
+        )
 
 
 def end_due(context: Context, conn: Connection) -> int:

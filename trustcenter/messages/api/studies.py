@@ -68,6 +68,13 @@ class StudyCreate(Message, frozen=True, kw_only=True):
     consent: Policies = msgspec.field(default_factory=list)  # policies that every record needs: OID, number or name
     settings: StudySettings = msgspec.field(default_factory=StudySettings)
     draft: bool = False
+    lead: Name | None = None  # the site that makes the study secret; None: the first participant
+
+
+class StudyLead(Message, frozen=True, kw_only=True):
+    """Another lead site."""
+
+    site: Name
 
 
 class StudyMove(Message, frozen=True, kw_only=True):
@@ -144,6 +151,7 @@ class Study(Message, frozen=True, kw_only=True):
     consent: list[str] = msgspec.field(default_factory=list)  # OIDs of the required policies
     settings: StudySettings = msgspec.field(default_factory=StudySettings)
     purged: str | None = None  # when the last row, ref and edge was gone
+    lead: Name | None = None  # the site whose share of the study secret counts; None: nobody's until one is named
 
 
 class Studies(Message, frozen=True, kw_only=True):
