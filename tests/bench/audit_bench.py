@@ -236,10 +236,11 @@ def _long_log(base: Path, entries: int) -> list[Row]:
 def _single_file(bundle: Path, entries: int, mark: str) -> str:
     if entries > 1_000_000:
         return "only measured up to 1,000,000 entries"
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     with bundle.open("rb") as stream:
         verify_log.verify(stream, mark)
-    return f"{entries / (time.perf_counter() - started):,.0f} entries a second"
+    wall, cpu = time.perf_counter() - started, time.process_time() - cpu
+    return f"{entries / wall:,.0f} entries a second, {entries / cpu:,.0f} a processor second"
 
 
 def _resident() -> float:

@@ -34,7 +34,17 @@ EVENT = re.compile(r"[a-z]+:[a-z]+:([a-z]+)\Z")
 TIME = re.compile(
     r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z\Z"
 )
-WORDS = {"v", "seq", "event", "who", "outcome", "data"}
+WORDS = {"v", "seq", "event", "who", "outcome", "data"}  # of an entry, with those of its room
+OWN = {"registrar": {"time"}, "comparator": {"window"}}
+NEEDED = {room: WORDS | own for room, own in OWN.items()}
+ALLOWED = {room: WORDS | own | {"clock_skew"} for room, own in OWN.items()}
+UNKNOWN_TO_COMPARATOR = {"time", "request", "domain", "serials", "commitment"}
+OUTCOMES = {"begun", "done", "failed", "refused"}
+SPELL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+READ = json.JSONDecoder().decode
+SEEN_MAX = 10_000
+SEEN_WORDS = set()  # that matched WORD before: a log has few, and millions of entries
+SEEN_EVENTS = {}  # the same for EVENT, with the action
 SEPARATIONS = ("separation none", "separation process", "separation operator")
 FROZEN = ("comparator:window:compare", "comparator:window:deliver")
 ANEW = "registrar:study:announce"
@@ -51,25 +61,28 @@ def fail(where, why):
 
 def canonical(raw):
     """The value of canonical JSON."""
-    value = json.loads(raw.decode("utf-8"))
-    limits(value, 6)
-    again = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
-    if again != raw:
+    value = READ(raw.decode())
+    limits([value], 7)
+    if SPELL(value).encode() != raw:
         raise ValueError("not in canonical form")
     return value
 
 
 def limits(value, depth):
-    """Refuse what the subset of JSON does not have."""
-    kind = type(value)
-    if kind is str or (kind is int and abs(value) <= 2**53):
-        return
-    if kind not in (dict, list) or depth == 0:
+    """Refuse what the subset of JSON does not have, in a list or an object."""
+    if type(value) not in (dict, list) or depth == 0:
         raise ValueError("only strings, whole numbers, lists and objects, six deep")
-    if kind is dict and not all(WORD.match(word) for word in value):
-        raise ValueError("a word is not one")
-    for item in value.values() if kind is dict else value:
-        limits(item, depth - 1)
+    if type(value) is dict:
+        for word in value.keys() - SEEN_WORDS:
+            if not WORD.match(word):
+                raise ValueError("a word is not one")
+            if len(SEEN_WORDS) < SEEN_MAX:
+                SEEN_WORDS.add(word)
+        value = value.values()
+    for item in value:
+        kind = type(item)
+        if kind is not str and not (kind is int and -(2**53) <= item <= 2**53):
+            limits(item, depth - 1)
 
 
 def unbase64(text):
@@ -263,10 +276,11 @@ class Rules:
     def see(self, entry):
         """Follow one entry; raises ValueError."""
         event, data, who = entry["event"], entry["data"], entry["who"]
-        _, kind, action = event.split(":")
         if event == "site:pseudonym:issue":
             self.issue(data)
-        elif event == "operator:domain:create":
+            return
+        _, kind, action = event.split(":")
+        if event == "operator:domain:create":
             self.forget(data.get("domain"))
             self.ranges = {key: value for key, value in self.ranges.items() if key[0] != data.get("domain")}
         elif event.startswith("operator:key:"):
@@ -282,7 +296,7 @@ class Rules:
 
     def issue(self, data):
         """A range of serials, and the key that it was issued under."""
-        domain, epoch, first, count = (data.get(word) for word in ("domain", "epoch", "first", "count"))
+        domain, epoch, first, count = data.get("domain"), data.get("epoch"), data.get("first"), data.get("count")
         if type(domain) is not str or {type(epoch), type(first), type(count)} != {int}:
             return
         if first < 1 or count < 1:
@@ -357,13 +371,13 @@ class Retention:
     def see(self, entry):
         """Follow one entry; raises ValueError."""
         event, data = entry["event"], entry["data"]
-        kind, years = data.get("detail_of"), data.get("years")
         if event in self.KINDS:
             days = self.days.setdefault(event, {})
             days[entry["time"][:10]] = days.get(entry["time"][:10], 0) + 1
             return
         if event not in ("operator:retention:set", "operator:detail:delete"):
             return
+        kind, years = data.get("detail_of"), data.get("years")
         if kind not in self.KINDS or type(years) is not int or not 1 <= years <= 100:
             raise ValueError("not a rule of retention")
         today = datetime.date.fromisoformat(entry["time"][:10])
@@ -400,20 +414,19 @@ class Retention:
 def read_entry(leaf, room):
     """An entry of a room, checked on its own."""
     entry = canonical(leaf)
-    own = {"window"} if room == "comparator" else {"time"}
-    if type(entry) is not dict or not WORDS | own <= entry.keys() <= WORDS | own | {"clock_skew"}:
+    if type(entry) is not dict or not NEEDED[room] <= entry.keys() <= ALLOWED[room]:
         raise ValueError("other words than an entry has")
-    match = EVENT.match(entry["event"]) if type(entry["event"]) is str else None
-    if type(entry["v"]) is not int or entry["v"] != 1 or match is None or type(entry["seq"]) is not int:
-        raise ValueError("version, event or place")
+    action = action_of(entry["event"])
+    if type(entry["v"]) is not int or entry["v"] != 1 or type(entry["seq"]) is not int:
+        raise ValueError("version or place")
     if type(entry["who"]) is not str or not 0 < len(entry["who"]) <= 128 or type(entry["data"]) is not dict:
         raise ValueError("who or data")
-    if entry["outcome"] not in ("begun", "done", "failed", "refused"):
+    if entry["outcome"] not in OUTCOMES:
         raise ValueError("outcome")
-    if (entry["outcome"] == "refused") != (match[1] == "refused"):
+    if (entry["outcome"] == "refused") != (action == "refused"):
         raise ValueError("the outcome does not fit the event")
     if room == "comparator":
-        if "clock_skew" in entry or entry["data"].keys() & {"time", "request", "domain", "serials", "commitment"}:
+        if "clock_skew" in entry or entry["data"].keys() & UNKNOWN_TO_COMPARATOR:
             raise ValueError("what the comparator must not know")
         if type(entry["window"]) is not int or entry["window"] < 0:
             raise ValueError("window")
@@ -422,6 +435,19 @@ def read_entry(leaf, room):
         if type(entry["time"]) is not str or not TIME.match(entry["time"]) or type(skew) is not int or skew < 1:
             raise ValueError("time")
     return entry
+
+
+def action_of(event):
+    """The last of the three words of an event."""
+    action = SEEN_EVENTS.get(event)
+    if action is None:
+        match = EVENT.match(event)
+        if match is None:
+            raise ValueError("event")
+        action = match[1]
+        if len(SEEN_EVENTS) < SEEN_MAX:
+            SEEN_EVENTS[event] = action
+    return action
 
 
 def verify(stream, expected=None, old_notes=(), witnesses=(), quorum=0):
