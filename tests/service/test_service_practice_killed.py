@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import placed_support
 import pytest
 from test_service_study import SCHEMA, people
 from tests_support import stored
@@ -68,7 +69,7 @@ def held(world: Any) -> tuple[int, int, int]:
         refs = conn.execute(f"SELECT count(*) FROM record_ref WHERE domain{mine}", (STUDY,))
         found = (records.fetchone()[0], refs.fetchone()[0])
     with stored(world.live.dir, "comparator") as conn:
-        return (*found, conn.execute("SELECT count(*) FROM row").fetchone()[0])
+        return (*found, placed_support.rows_of(conn, STUDY))
 
 
 async def test_a_practice_that_is_killed_anywhere_sends_again(world: Any, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from trustcenter.comparator import schema as comparator_schema
 from trustcenter.registrar import schema as registrar_schema
 
 pytestmark = pytest.mark.files
@@ -38,12 +37,7 @@ def test_each_store_lacks_what_the_other_one_has(live) -> None:
     assert {"filter", "token"} <= comparator
 
 
-def test_rows_have_no_order_of_arrival() -> None:
-    sql = comparator_schema.MIGRATIONS[0].sql
-    table = sql[sql.index("CREATE TABLE row (") :]
-    assert "WITHOUT ROWID" in table[: table.index(";")]
-    assert "PRIMARY KEY (study, pass, token, ref)" in table
-    assert "row_ref" in sql
+def test_the_registrars_schema_has_no_filter() -> None:
     assert "filter" not in "".join(migration.sql for migration in registrar_schema.MIGRATIONS)
 
 

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import placed_support
 import pytest
 from studies_support import bring, link, make_study, release
 from test_service_study import SCHEMA, Source, open_upload, put, register, send_map
@@ -94,8 +95,7 @@ def test_a_new_version_lets_old_rows_count_until_its_day_and_lists_what_was_not_
     link(world, "renewed")
     assert standing(world, "renewed") == {"north": (60, 0, 0), "south": (60, 0, 0), "east": (0, 0, 60)}
     with stored(world.live.dir, "comparator") as conn:
-        query = "SELECT count(*) FROM row r JOIN study s ON s.number = r.study WHERE s.name = 'renewed'"
-        assert conn.execute(query).fetchone()[0] == 120 * SCHEMA.P
+        assert placed_support.rows_of(conn, "renewed") == 120 * SCHEMA.P
     # A dormant record keeps pseudonym and person.
     rows = opened_map(world, recipient_key, "renewed", release(world, "renewed"))
     assert len(rows) == 180

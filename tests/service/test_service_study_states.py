@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import placed_support
 import pytest
 from studies_support import bring, link, make_study, move, release
 from test_service_study import Source, open_upload, put, register, send_map, send_rows
@@ -19,9 +20,7 @@ def recipient_key() -> hybrid.RecipientKey:
 def held(world, study: str) -> tuple[int, int, int]:
     """Rows at the comparator, refs and links at the registrar."""
     with stored(world.live.dir, "comparator") as conn:
-        rows = conn.execute(
-            "SELECT count(*) FROM row r JOIN study s ON s.number = r.study WHERE s.name = ?", (study,)
-        ).fetchone()[0]
+        rows = placed_support.rows_of(conn, study)
     with stored(world.live.dir, "registrar") as conn:
         refs = conn.execute(
             "SELECT count(*) FROM record_ref f JOIN participant p ON p.domain = f.domain WHERE p.study = ?", (study,)

@@ -1,7 +1,7 @@
 """A window at the comparator: which rows are fresh, what was delivered, what the registrar has applied (M5).
 
-The table of rows is clustered by pass and token, so it is itself the index in which the rows of a window look for
-others of their block: nothing beside it could be missing, behind, or forgotten when a study is purged.
+Rows are packed by pass and token, so their table is itself the index in which the rows of a window look for others of
+their block: nothing beside it could be missing, behind, or forgotten when a study is purged.
 
 An upload is *fresh* until a window that compared it is applied at the registrar. Which one that is, the registrar says
 with its next order, by the hash of the delivery that it applied last; where it names a delivery that is not known here,
@@ -19,7 +19,7 @@ from trustcenter.errors import NotFoundError
 from trustcenter.messages.rooms import EdgesHeader, SourceRows, WindowOrder, WindowState
 from trustcenter.store import Connection, Migration
 
-from . import deliveries
+from . import deliveries, placing
 from .context import Context
 from .pieces import Joined
 
@@ -155,10 +155,7 @@ def _catch_up(conn: Connection, order: WindowOrder) -> None:
     conn.execute(
         "UPDATE study SET applied_window = ?, applied_link = ? WHERE name = ?", (window, order.previous, order.study)
     )
-    conn.execute(
-        "DELETE FROM chunk WHERE upload IN (SELECT number FROM upload WHERE study = ? AND compared <= ?)",
-        (order.study, window),
-    )
+    placing.compared(conn, order.study, window)
 
 
 def compare_all_again(conn: Connection, study: str) -> None:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from linkage.rows import as_words
 from trustcenter.messages.rooms import WindowEstimate
 from trustcenter.store import Connection, Location, snapshot
+from trustcenter.store.packed import Keys
 
+from . import placing
 from .compare import Frozen
 from .pieces import looks_up
 
@@ -21,15 +27,13 @@ def estimate(place: Location, frozen: Frozen) -> WindowEstimate:
         frozen: what the window would compare.
     """
     rows = sum(frozen.rows)
+    looked_at = others = 0
     with snapshot(place) as conn:
-        sample = _sample(conn, frozen)
-        source_of = dict(frozen.uploads)
-        others = 0
-        for number, token, upload in sample:
-            query = "SELECT upload FROM row WHERE study = ? AND pass = ? AND token = ?"
-            block = conn.execute(query, (frozen.number, number, token)).fetchall()
-            others += sum(source_of.get(other, source_of[upload]) != source_of[upload] for (other,) in block)
-    each = others / len(sample) if sample else 0.0
+        for number in range(frozen.passes):
+            found = _sample(conn, frozen, number)
+            more, mine = _pairs(found, frozen)
+            looked_at, others = looked_at + mine, others + more
+    each = others / looked_at if looked_at else 0.0
     # Where nearly all rows are fresh, a pair is met from both of its sides.
     twice = 1 + frozen.fresh_rows / rows if rows else 1
     return WindowEstimate(
@@ -41,20 +45,24 @@ def estimate(place: Location, frozen: Frozen) -> WindowEstimate:
     )
 
 
-def _sample(conn: Connection, frozen: Frozen) -> list[tuple[int, bytes, int]]:
-    """(pass, token, upload) of some fresh rows. Tokens are evenly spread, so the smallest are as good as any."""
-    found: list[tuple[int, bytes, int]] = []
-    for upload in sorted(frozen.fresh):
-        for (packed,) in conn.execute("SELECT refs FROM chunk WHERE upload = ? ORDER BY chunk", (upload,)):
-            for at in range(0, min(len(packed), 16 * _SAMPLE), 16):
-                query = "SELECT pass, token, upload FROM row WHERE study = ? AND ref = ?"
-                found += conn.execute(query, (frozen.number, packed[at : at + 16])).fetchall()
-            if len(found) >= _SAMPLE:
-                return found
-    if found:
-        return found
-    for number in range(frozen.passes):
-        query = "SELECT pass, token, upload FROM row WHERE study = ? AND pass = ? ORDER BY token LIMIT ?"
-        rows = conn.execute(query, (frozen.number, number, 1 + _SAMPLE // frozen.passes))
-        found += [row for row in rows if row[2] in frozen.fresh]
-    return found
+def _sample(conn: Connection, frozen: Frozen, number: int) -> NDArray[np.void]:
+    """Some blocks of a pass that have fresh rows. Tokens are evenly spread, so the smallest are as good as any."""
+    where = placing.space(frozen.number, number)
+    tokens = placing.fresh_tokens(conn, sorted(frozen.fresh), number)
+    if tokens is None:
+        first = next(placing.ROWS.read(conn, where), np.empty(0, placing.PLACED))
+        tokens = first["token"][np.isin(first["upload"], sorted(frozen.fresh))]
+    few = tokens[np.argsort(as_words(tokens)[0])[: 1 + _SAMPLE // frozen.passes]]
+    return np.concatenate([np.empty(0, placing.PLACED), *placing.ROWS.find(conn, where, Keys.of(few))])
+
+
+def _pairs(rows: NDArray[np.void], frozen: Frozen) -> tuple[int, int]:
+    """Pairs of fresh rows with those of other sources in their blocks, and how many fresh rows there are."""
+    source_of = dict(frozen.uploads)
+    sources = np.array([source_of[upload] for upload in rows["upload"].tolist()], np.int64)
+    fresh = np.isin(rows["upload"], sorted(frozen.fresh))
+    block = np.unique(as_words(rows["token"])[0], return_inverse=True)[1]
+    size = np.bincount(block, minlength=1)
+    same = block * len(frozen.sources) + sources
+    own = np.bincount(same, minlength=1)
+    return int((size[block] - own[same])[fresh].sum()), int(fresh.sum())

@@ -6,7 +6,6 @@ Each message takes its place in the ledger in the transaction of its effect, so 
 from __future__ import annotations
 
 import json
-from collections import Counter
 
 import msgspec
 
@@ -27,7 +26,7 @@ from trustcenter.messages.rooms import (
 )
 from trustcenter.store import Connection
 
-from . import ledger, sources, uploads
+from . import ledger, placing, sources, uploads
 from .context import Context
 
 
@@ -54,7 +53,7 @@ async def carry_out(context: Context, envelope: Envelope) -> Told:
             case StudyPhase():
                 if fresh:
                     phase(context, conn, message)
-                return Told(_left(conn, message.study))
+                return Told(left(conn, message.study))
         return Told(0)
 
     told = await context.db.write(effect)
@@ -152,7 +151,7 @@ def accept(context: Context, conn: Connection, message: Accept) -> None:
         ConflictError: the upload is gone: the comparator was restored to before it.
     """
     row = conn.execute(
-        "SELECT u.state, u.source, s.window_number FROM upload u JOIN study s ON s.name = u.study"
+        "SELECT u.state, u.source, s.window_number, s.number, u.number FROM upload u JOIN study s ON s.name = u.study"
         " WHERE u.id = ? AND u.study = ?",
         (message.upload, message.study),
     ).fetchone()
@@ -160,6 +159,7 @@ def accept(context: Context, conn: Connection, message: Accept) -> None:
         raise ledger.out_of_step()
     if row[0] == "live":
         return
+    placing.place(conn, row[3], row[4])
     conn.execute("UPDATE upload SET state = 'live' WHERE id = ?", (message.upload,))
     context.audit(conn, Event.ROWS_ACCEPT, row[1], row[2], study=message.study, upload=message.upload)
 
@@ -175,15 +175,9 @@ def retire(context: Context, conn: Connection, message: Retire) -> None:
         raise ledger.out_of_step()
     number, window = study
     context.db.forget_soon()
-    refs = [message.refs[start : start + 16] for start in range(0, len(message.refs), 16)]
-    gone: Counter[int] = Counter()
-    for ref in refs:
-        query = "DELETE FROM row WHERE study = ? AND ref = ? RETURNING upload"
-        gone.update(upload for (upload,) in conn.execute(query, (number, ref)).fetchall())
-    conn.executemany(
-        "UPDATE upload SET held = held - ? WHERE number = ?", [(count, upload) for upload, count in gone.items()]
-    )
-    context.audit(conn, Event.ROWS_RETIRE, "registrar", window, study=message.study, rows=len(refs))
+    placing.remove(conn, number, message.refs)
+    rows = len(message.refs) // placing.REF_BYTES
+    context.audit(conn, Event.ROWS_RETIRE, "registrar", window, study=message.study, rows=rows)
 
 
 def shut_out(context: Context, conn: Connection, message: ShutOut) -> None:
@@ -201,13 +195,11 @@ def phase(context: Context, conn: Connection, message: StudyPhase) -> None:
     conn.execute("UPDATE study SET takes_rows = ? WHERE number = ?", (int(message.takes_rows), number))
     if message.purge:
         context.db.forget_soon()
-        purged = conn.execute("DELETE FROM row WHERE study = ?", (number,)).rowcount
-        conn.execute("DELETE FROM chunk WHERE upload IN (SELECT number FROM upload WHERE study = ?)", (message.study,))
-        conn.execute("DELETE FROM upload WHERE study = ?", (message.study,))
+        purged = placing.purge(conn, number, message.study)
         context.audit(conn, Event.ROWS_PURGE, "registrar", window, study=message.study, rows=purged)
 
 
-def _left(conn: Connection, study: str) -> int:
+def left(conn: Connection, study: str) -> int:
     """How many rows of a study there are."""
-    query = "SELECT count(*) FROM row r JOIN study s ON s.number = r.study WHERE s.name = ?"
-    return int(conn.execute(query, (study,)).fetchone()[0])
+    row = conn.execute("SELECT number FROM study WHERE name = ?", (study,)).fetchone()
+    return placing.left(conn, row[0], study) if row is not None else 0

@@ -8,6 +8,7 @@ row must not be told again, since that would say which edges share a block.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trustcenter.messages.rooms import EDGE_BYTES
-from trustcenter.store import Connection, Location, select_in, snapshot
+from trustcenter.store import Connection, Location, snapshot
+from trustcenter.store.packed import PARTS, Keys
+
+from . import placing
 
 if TYPE_CHECKING:
     from .compare import Frozen
@@ -27,7 +31,6 @@ U8 = NDArray[np.uint8]
 
 PIECE_ROWS: Final = 1_000_000  # read at a time by one worker: about 400 MB with what the join needs
 LOOK_UP_SHARE: Final = 20  # a row looked up costs as much as so many that are read in order
-_FETCH: Final = 50_000
 _MERGE_EDGES: Final = 2_000_000  # sorted at a time
 
 
@@ -38,15 +41,15 @@ class Piece:
     Attributes:
         number: of the piece in its window.
         pass_number: of the pass.
-        first: smallest token.
-        end: the token behind the greatest; empty: there is none.
-        tokens: sorted, 16 bytes each, packed.
+        first: smallest first byte of its tokens.
+        end: the byte behind the greatest.
+        tokens: 16 bytes each, packed.
     """
 
     number: int
     pass_number: int
-    first: bytes
-    end: bytes
+    first: int
+    end: int
     tokens: bytes | None
 
 
@@ -84,28 +87,24 @@ def plan(place: Location, frozen: Frozen) -> list[Piece]:
         with snapshot(place) as conn:
             tokens = _fresh_tokens(conn, frozen)
         if tokens is not None:
-            return [Piece(p, p, b"", b"", tokens[p]) for p in range(frozen.passes) if tokens[p]]
-    parts = -(-max(sum(frozen.rows), 1) // (frozen.passes * PIECE_ROWS))
-    bounds = [(part * 2**32 // parts).to_bytes(4, "big") for part in range(parts)]
-    ranges = list(zip([b"", *bounds[1:]], [*bounds[1:], b""], strict=True))
+            return [Piece(p, p, 0, PARTS, tokens[p]) for p in range(frozen.passes) if tokens[p]]
+    parts = min(-(-max(sum(frozen.rows), 1) // (frozen.passes * PIECE_ROWS)), PARTS)
+    bounds = [part * PARTS // parts for part in range(parts + 1)]
+    ranges = list(itertools.pairwise(bounds))
     return [
         Piece(p * parts + i, p, first, end, None) for p in range(frozen.passes) for i, (first, end) in enumerate(ranges)
     ]
 
 
 def _fresh_tokens(conn: Connection, frozen: Frozen) -> list[bytes] | None:
-    """Sorted tokens of the fresh rows, per pass; None if refs of a fresh upload are not at hand any more."""
-    found: list[set[bytes]] = [set() for _ in range(frozen.passes)]
-    for upload in sorted(frozen.fresh):
-        chunks = conn.execute("SELECT refs FROM chunk WHERE upload = ?", (upload,)).fetchall()
-        if not chunks:
+    """Tokens of the fresh rows, per pass; None if those of a fresh upload are not at hand any more."""
+    found = []
+    for number in range(frozen.passes):
+        tokens = placing.fresh_tokens(conn, sorted(frozen.fresh), number)
+        if tokens is None:
             return None
-        for (packed,) in chunks:
-            refs = [packed[at : at + 16] for at in range(0, len(packed), 16)]
-            query = "SELECT pass, token FROM row WHERE study = ? AND ref IN {values}"
-            for number, token in select_in(conn, query, (frozen.number,), refs):
-                found[number].add(token)
-    return [b"".join(sorted(tokens)) for tokens in found]
+        found.append(tokens.tobytes())
+    return found
 
 
 def join_piece(place: Location, frozen: Frozen, piece: Piece, folder: Path) -> Found:
@@ -121,21 +120,22 @@ def join_piece(place: Location, frozen: Frozen, piece: Piece, folder: Path) -> F
 
     source_of = dict(frozen.uploads)
     with snapshot(place) as conn:
-        tokens, refs, uploads, filters = _read(conn, frozen, piece)
+        rows = _read(conn, frozen, piece)
+    uploads = rows["upload"].astype(np.int64)
     number_of = np.array(sorted(source_of), np.int64)
     at = np.minimum(np.searchsorted(number_of, uploads), max(len(number_of) - 1, 0))
     live = number_of[at] == uploads if len(number_of) else np.zeros(len(uploads), np.bool_)
     sources = np.array([source_of[n] for n in number_of.tolist()], np.int64)
     fresh = np.isin(uploads, np.array(sorted(frozen.fresh), np.int64)) & live
     edges = join_pass(
-        tokens=tokens[live],
-        filters=filters[live],
-        refs=refs[live],
+        tokens=rows["token"][live],
+        filters=rows["filter"][live],
+        refs=rows["ref"][live],
         source=sources[at[live]],
         levels=frozen.levels,
         cap=frozen.caps[piece.pass_number],
     )
-    table = edges.table if bool(fresh[live].all()) else _touching(edges.table, refs[fresh])
+    table = edges.table if bool(fresh[live].all()) else _touching(edges.table, rows["ref"][fresh])
     table.tofile(folder / f"{piece.number}.piece")
     return Found(sum(edges.over_cap), edges.blocks_skipped)
 
@@ -150,31 +150,15 @@ def _touching(table: NDArray[np.void], refs: U8) -> NDArray[np.void]:
     return table[sides[0] | sides[1]]
 
 
-def _read(conn: Connection, frozen: Frozen, piece: Piece) -> tuple[U8, U8, NDArray[np.int64], U8]:
-    """Tokens (n, 16), refs (n, 16), uploads (n,) and filters (n, 32) of a piece."""
-    query = "SELECT token, ref, upload, filter FROM row WHERE study = ? AND pass = ?"
-    columns = (bytearray(), bytearray(), bytearray())
-    uploads: list[int] = []
-
-    def take(rows: Sequence[tuple[bytes, bytes, int, bytes]]) -> None:
-        columns[0].extend(b"".join(row[0] for row in rows))
-        columns[1].extend(b"".join(row[1] for row in rows))
-        columns[2].extend(b"".join(row[3] for row in rows))
-        uploads.extend(row[2] for row in rows)
-
-    before = (frozen.number, piece.pass_number)
-    if piece.tokens is not None:
-        tokens = [piece.tokens[at : at + 16] for at in range(0, len(piece.tokens), 16)]
-        take(list(select_in(conn, f"{query} AND token IN {{values}}", before, tokens)))
+def _read(conn: Connection, frozen: Frozen, piece: Piece) -> NDArray[np.void]:
+    """(n,) PLACED: the rows of a piece."""
+    where = placing.space(frozen.number, piece.pass_number)
+    if piece.tokens is None:
+        found = placing.ROWS.read(conn, where, piece.first, piece.end)
     else:
-        end = " AND token < ?" if piece.end else ""
-        bounds = (piece.first, piece.end) if piece.end else (piece.first,)
-        cursor = conn.execute(f"{query} AND token >= ?{end}", (*before, *bounds))
-        while rows := cursor.fetchmany(_FETCH):
-            take(rows)
-    count = len(uploads)
-    tokens_, refs, filters = (np.frombuffer(column, np.uint8).reshape(count, -1) for column in columns)
-    return tokens_.reshape(count, 16), refs.reshape(count, 16), np.array(uploads, np.int64), filters.reshape(count, 32)
+        tokens = np.frombuffer(piece.tokens, np.uint8).reshape(-1, placing.TOKEN_BYTES)
+        found = placing.ROWS.find(conn, where, Keys.of(tokens))
+    return np.concatenate([np.empty(0, placing.PLACED), *found])
 
 
 def merge(folder: Path, target: Path, found: Sequence[Found]) -> Joined:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from trustcenter.audit import Event
 from trustcenter.messages.reconcile import ReconciledRefs, ReconciledStudy, ReconcileRefs, ReconcileStudy, Rejoin
-from trustcenter.store import Connection
+from trustcenter.store import Connection, select_in
 
-from . import compare, instructions, ledger
+from . import compare, instructions, ledger, placing
 from .context import Context
 
 REF_BYTES = 16
-_BEYOND = b"\xff" * (REF_BYTES + 1)  # sorts after every ref
 
 
 async def study(context: Context, message: ReconcileStudy) -> ReconciledStudy:
@@ -20,12 +19,12 @@ async def study(context: Context, message: ReconcileStudy) -> ReconciledStudy:
         name = message.params.study
         instructions.put_params(context, conn, message.params)
         instructions.phase(context, conn, message.phase)
-        conn.executemany(
-            "UPDATE upload SET state = 'live' WHERE id = ? AND study = ? AND state = 'staged'",
-            [(upload, name) for upload in message.accepted],
-        )
+        number, following = conn.execute("SELECT number, window_number FROM study WHERE name = ?", (name,)).fetchone()
+        query = "SELECT number FROM upload WHERE study = ? AND state = 'staged' AND id IN {values}"
+        for (upload,) in list(select_in(conn, query, (name,), message.accepted)):
+            placing.place(conn, number, upload)
+            conn.execute("UPDATE upload SET state = 'live' WHERE number = ?", (upload,))
         compare.compare_all_again(conn, name)
-        (following,) = conn.execute("SELECT window_number FROM study WHERE name = ?", (name,)).fetchone()
         return ReconciledStudy(following - 1)
 
     return await context.db.write(effect)
@@ -38,22 +37,12 @@ async def refs(context: Context, message: ReconcileRefs) -> ReconciledRefs:
 
     def effect(conn: Connection) -> ReconciledRefs:
         (number,) = conn.execute("SELECT number FROM study WHERE name = ?", (message.study,)).fetchone()
-        high = message.high if message.high is not None else _BEYOND
-        here: set[bytes] = set()
-        gone: list[tuple[int, bytes]] = []
-        for ref, upload, state in conn.execute(
-            "SELECT r.ref, r.upload, u.state FROM row r JOIN upload u ON u.number = r.upload"
-            " WHERE r.study = ? AND r.ref > ? AND r.ref <= ?",
-            (number, message.low, high),
-        ):
-            if bytes(ref) in held:
-                here.add(bytes(ref))
-            elif state == "live":
-                gone.append((upload, bytes(ref)))
+        placed = placing.REFS.between(conn, number, message.low, message.high)["ref"].tobytes()
+        here = {placed[at : at + REF_BYTES] for at in range(0, len(placed), REF_BYTES)}
+        gone = sorted(here - held)
         if gone:
             context.db.forget_soon()
-            conn.executemany("DELETE FROM row WHERE study = ? AND ref = ?", [(number, ref) for _, ref in gone])
-            conn.executemany("UPDATE upload SET held = held - 1 WHERE number = ?", [(upload,) for upload, _ in gone])
+            placing.remove(conn, number, b"".join(gone))
         return ReconciledRefs(b"".join(sorted(held - here)), len(gone))
 
     return await context.db.write(effect)
@@ -68,9 +57,7 @@ async def rejoin(context: Context, message: Rejoin) -> None:
             if name in known:
                 continue
             context.db.forget_soon()
-            rows = conn.execute("DELETE FROM row WHERE study = ?", (number,)).rowcount
-            conn.execute("DELETE FROM chunk WHERE upload IN (SELECT number FROM upload WHERE study = ?)", (name,))
-            conn.execute("DELETE FROM upload WHERE study = ?", (name,))
+            rows = placing.purge(conn, number, name)
             conn.execute("DELETE FROM delivery WHERE study = ?", (name,))
             conn.execute("DELETE FROM study WHERE number = ?", (number,))
             context.audit(conn, Event.ROWS_PURGE, "registrar", window, study=name, rows=rows)

@@ -1,14 +1,18 @@
 """Tables of the comparator's store: studies, uploads and rows. No record number, no pseudonym, no time.
 
-Rows are clustered by (study, pass, token, ref) and have no row id, so a dump of the file says nothing about which
-rows arrived together; the only grouping is the upload, which the protocol names anyway.
+Rows lie packed by pass and token (`placing`), so a dump of the file says nothing about which rows arrived together; the
+only grouping is the upload, which the protocol names anyway. The tables `row` and `chunk` are of stores made before
+that: `moving` empties them.
 """
 
 from __future__ import annotations
 
 from trustcenter.store import Migration
 
+from . import placing
+
 MIGRATIONS = (
+    *placing.MIGRATIONS,
     Migration(
         number=300,
         name="studies, uploads and rows",

@@ -2,29 +2,27 @@
 
     open ──all chunks, in order──► staged ──registrar accepts the map──► live
 
-Rows enter the store chunk by chunk and count for nothing until their upload is live.
+Rows enter the store chunk by chunk, as they came, and count for nothing until their upload is live: then they are
+placed where windows find them (`placing`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
 import os
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from keys.ids import Purpose
 from trustcenter.audit import Event, merkle_root
 from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyError, UsageError_
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Receipt
-from trustcenter.store import Connection, IntegrityError
+from trustcenter.store import Connection
 
-from . import chunks, sources
+from . import chunks, placing, sources
 from .context import Context
 
 
@@ -95,20 +93,14 @@ def _require_none_staged(conn: Connection, study: sources.Study, source: str) ->
 
 
 def drop_unfinished(context: Context, conn: Connection, study: sources.Study, source: str) -> None:
-    """Forget what the source left behind when it died between two messages: its rows would block the same refs.
+    """Forget what the source left behind when it died between two messages.
 
     The registrar, which asks for it, has delivered every waiting `Accept` before: what is not live has no map.
     """
     for number, upload in conn.execute(
         "SELECT number, id FROM upload WHERE study = ? AND source = ? AND state <> 'live'", (study.name, source)
     ).fetchall():
-        for (refs,) in conn.execute("SELECT refs FROM chunk WHERE upload = ?", (number,)).fetchall():
-            conn.executemany(
-                "DELETE FROM row WHERE study = ? AND ref = ? AND upload = ?",
-                ((study.number, refs[start : start + 16], number) for start in range(0, len(refs), 16)),
-            )
-        conn.execute("DELETE FROM chunk WHERE upload = ?", (number,))
-        conn.execute("DELETE FROM upload WHERE number = ?", (number,))
+        placing.drop(conn, number)
         context.audit(conn, Event.UPLOAD_EXPIRE, source, study.window, study=study.name, upload=upload)
 
 
@@ -159,7 +151,7 @@ async def put_chunk(
         if not 0 <= index < upload.chunks:
             raise UsageError_("there is no chunk of this number", code="unknown_chunk", where="chunk")
         known = conn.execute(
-            "SELECT sha256 FROM chunk WHERE upload = ? AND chunk = ?", (upload.number, index)
+            "SELECT sha256 FROM arrived WHERE upload = ? AND chunk = ?", (upload.number, index)
         ).fetchone()
         if known is not None and known[0] != digest:
             raise ConflictError("this chunk was sent with other bytes before", code="chunk_exists")
@@ -167,37 +159,14 @@ async def put_chunk(
             sources.require_takes_rows(sources.find_study(conn, study_name, source), upload.version)
             if upload.state != "open":
                 raise ConflictError("this upload is complete", code="upload_complete")
-            _insert(conn, study.number, upload.number, index, digest, rows)
-        received = conn.execute("SELECT count(*) FROM chunk WHERE upload = ?", (upload.number,)).fetchone()[0]
+            conn.execute(
+                "INSERT INTO arrived (upload, chunk, sha256, rows, body) VALUES (?,?,?,?,?)",
+                (upload.number, index, digest, len(rows), body),
+            )
+        received = conn.execute("SELECT count(*) FROM arrived WHERE upload = ?", (upload.number,)).fetchone()[0]
         return api.ChunkStored(upload=upload_id, chunk=index, received=received, chunks=upload.chunks)
 
     return await context.db.write(effect)
-
-
-def _insert(conn: Connection, study: int, upload: int, index: int, digest: bytes, rows: NDArray[np.void]) -> None:
-    refs, tokens, filters = (rows[name].tobytes() for name in ("ref", "token", "filter"))
-    conn.execute("INSERT INTO chunk VALUES (?,?,?,?,?)", (upload, index, digest, len(rows), refs))
-    passes = rows["pass"].tolist()
-    order = np.lexsort((*rows["token"].T[::-1], rows["pass"])).tolist()
-    values = (
-        (
-            study,
-            passes[i],
-            tokens[16 * i : 16 * i + 16],
-            refs[16 * i : 16 * i + 16],
-            upload,
-            filters[32 * i : 32 * i + 32],
-        )
-        for i in order  # the order of the table, so that neighbours share pages
-    )
-    try:
-        conn.executemany("INSERT INTO row VALUES (?,?,?,?,?,?)", values)
-    except IntegrityError:
-        raise ConflictError(
-            "a row of this chunk is here already",
-            code="repeated_ref",
-            hint="send the difference only: trustcenter study upload does",
-        ) from None
 
 
 async def complete(context: Context, source: str, study_name: str, upload_id: str) -> Receipt:
@@ -208,28 +177,24 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
         ConflictError: chunks are missing, or rows are not sorted over the whole upload.
     """
 
+    def look(conn: Connection) -> Receipt | bytes:
+        upload = _upload(conn, study_name, source, upload_id)
+        if upload.receipt is not None:
+            return msgspec.json.decode(upload.receipt, type=Receipt)
+        sources.require_takes_rows(sources.find_study(conn, study_name, source), upload.version)
+        return _root(conn, upload)
+
+    found = await context.db.read(look)  # not in the transaction: it reads the whole upload
+    if isinstance(found, Receipt):
+        return found
+    root = found
+
     def effect(conn: Connection) -> Receipt:
         study = sources.find_study(conn, study_name, source)
         upload = _upload(conn, study_name, source, upload_id)
         if upload.receipt is not None:
             return msgspec.json.decode(upload.receipt, type=Receipt)
         sources.require_takes_rows(study, upload.version)
-        chunks = conn.execute(
-            "SELECT chunk, rows, refs FROM chunk WHERE upload = ? ORDER BY chunk", (upload.number,)
-        ).fetchall()
-        if len(chunks) != upload.chunks or sum(chunk[1] for chunk in chunks) != upload.rows:
-            raise ConflictError(
-                "chunks are missing, or the rows are not as many as announced",
-                code="upload_incomplete",
-                hint="send the missing chunks and complete again",
-            )
-        for before, after in itertools.pairwise(chunks):
-            if before[2][-16:] >= after[2][:16]:
-                raise ConflictError(
-                    "rows are not sorted by ref over the whole upload", code="not_sorted", where=f"chunk {after[0]}"
-                )
-        packed = b"".join(chunk[2] for chunk in chunks)
-        refs = [packed[start : start + 16] for start in range(0, len(packed), 16)]
         sequence = sources.last_sequence(conn, study_name, source) + 1
         sources.lift_sequence(conn, study_name, source, sequence)
         unsigned = Receipt(
@@ -238,7 +203,7 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
             source=source,
             upload=upload_id,
             rows=upload.rows,
-            root=merkle_root(refs).hex(),
+            root=root.hex(),
             sequence=sequence,
             signature="",
         )
@@ -262,3 +227,29 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
         return receipt
 
     return await context.db.write(effect)
+
+
+def _root(conn: Connection, upload: _Upload) -> bytes:
+    """The root over the refs of an upload that is whole and sorted.
+
+    Raises:
+        ConflictError: chunks are missing, or rows are not sorted over the whole upload.
+    """
+    (count, rows) = conn.execute(
+        "SELECT count(*), coalesce(sum(rows), 0) FROM arrived WHERE upload = ?", (upload.number,)
+    ).fetchone()
+    if (count, rows) != (upload.chunks, upload.rows):
+        raise ConflictError(
+            "chunks are missing, or the rows are not as many as announced",
+            code="upload_incomplete",
+            hint="send the missing chunks and complete again",
+        )
+    refs: list[bytes] = []
+    for number, part in enumerate(placing.bodies(conn, upload.number)):
+        packed = part["ref"].tobytes()
+        if refs and refs[-1] >= packed[:16]:
+            raise ConflictError(
+                "rows are not sorted by ref over the whole upload", code="not_sorted", where=f"chunk {number}"
+            )
+        refs += [packed[at : at + 16] for at in range(0, len(packed), 16)]
+    return merkle_root(refs)

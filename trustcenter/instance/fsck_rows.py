@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trustcenter.store import Connection, Cursor
+import numpy as np
+
+from linkage.rows import as_words
+from trustcenter.comparator import placing
+from trustcenter.store import Connection
+from trustcenter.store.packed import PARTS, Packed
 
 from .checks import Finding
 
@@ -69,25 +74,57 @@ def records(conn: Connection) -> Iterator[Finding]:
 
 
 def comparator_rows(conn: Connection) -> Iterator[Finding]:
-    """Rows belong to uploads of their study; a finished upload never has more rows than it announced."""
-    foreign = conn.execute(
-        "SELECT count(*) FROM row r LEFT JOIN upload u ON u.number = r.upload LEFT JOIN study s ON s.name = u.study"
-        " WHERE u.number IS NULL OR s.number IS NULL OR s.number <> r.study"
-    ).fetchone()[0]
+    """Rows belong to uploads of their study, each has its ref, and an upload has as many as it says."""
+    uploads = {
+        number: (study, announced, held, state)
+        for number, study, announced, held, state in conn.execute(
+            "SELECT u.number, s.number, u.rows, u.held, u.state FROM upload u JOIN study s ON s.name = u.study"
+        ).fetchall()
+    }
+    rows, refs = (_by_upload(conn, table) for table in (placing.ROWS, placing.REFS))
+    foreign = sum(
+        count
+        for found in (rows, refs)
+        for (study, upload), (count, _) in found.items()
+        if uploads.get(upload, (None,))[0] != study or uploads[upload][3] != "live"
+    )
     if foreign:
-        yield Finding("", "fail", f"{foreign:,} rows belong to no upload of their study")
-    held = dict(conn.execute("SELECT upload, count(*) FROM row GROUP BY upload"))
-    stored = dict(conn.execute("SELECT upload, sum(rows) FROM chunk GROUP BY upload"))
-    for number, announced, state in conn.execute("SELECT number, rows, state FROM upload ORDER BY number").fetchall():
-        rows = held.get(number, 0)
-        if rows > announced:
+        yield Finding("", "fail", f"{foreign:,} rows belong to no accepted upload of their study")
+    if rows != refs:
+        yield Finding("", "fail", "rows by token and rows by ref are not the same rows")
+    misfits = sum(t.misfits(conn, space) for t in (placing.ROWS, placing.REFS) for space in t.spaces(conn))
+    if misfits:
+        yield Finding("", "fail", f"{misfits:,} pages of rows are damaged")
+    stored = dict(conn.execute("SELECT upload, sum(rows) FROM arrived GROUP BY upload"))
+    for number, (study, announced, held, state) in sorted(uploads.items()):
+        count = rows.get((study, number), (0, 0))[0]
+        if count > announced:
             yield Finding("", "fail", "an upload has more rows than it announced")
-        elif state == "staged" and rows != announced:
+        elif state == "live" and count != held:
+            yield Finding("", "fail", "an accepted upload has other rows than are counted of it")
+        elif state == "staged" and stored.get(number, 0) != announced:
             yield Finding("", "fail", "an upload with a receipt has fewer rows than its receipt says")
-        elif state != "live" and rows != stored.get(number, 0):
-            yield Finding("", "fail", "an unfinished upload has other rows than its chunks")
-    if not foreign:
-        yield Finding("", "ok", f"{sum(held.values()):,} rows in {len(held)} uploads")
+    if not (foreign or misfits):
+        waiting = sum(stored.get(number, 0) for number, upload in uploads.items() if upload[3] != "live")
+        yield Finding(
+            "", "ok", f"{sum(count for count, _ in rows.values()) + waiting:,} rows in {len(uploads)} uploads"
+        )
+
+
+def _by_upload(conn: Connection, table: Packed) -> dict[tuple[int, int], tuple[int, int]]:
+    """By study and upload: how many rows a table has, and the sum of the beginnings of their refs (modulo 2^64)."""
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    for space in table.spaces(conn):
+        study = space // placing.PASSES if table is placing.ROWS else space
+        for entries in table.read(conn, space):
+            heads = as_words(entries["ref"])[0]
+            uploads, place = np.unique(entries["upload"], return_inverse=True)
+            sums = np.zeros(len(uploads), np.uint64)
+            np.add.at(sums, place, heads)
+            for upload, count, total in zip(uploads.tolist(), np.bincount(place).tolist(), sums.tolist(), strict=True):
+                before = found.get((study, upload), (0, 0))
+                found[study, upload] = (before[0] + count, (before[1] + total) % 2**64)
+    return found
 
 
 def rooms(registrar: Connection, comparator: Connection) -> Iterator[Finding]:
@@ -103,12 +140,8 @@ def rooms(registrar: Connection, comparator: Connection) -> Iterator[Finding]:
             "SELECT f.ref FROM record_ref f JOIN participant p ON p.domain = f.domain WHERE p.study = ? ORDER BY f.ref",
             (study,),
         )
-        theirs = comparator.execute(
-            "SELECT r.ref FROM row r JOIN upload u ON u.number = r.upload"
-            " WHERE r.study = ? AND u.state = 'live' ORDER BY r.ref",
-            (numbers.get(study),),
-        )
-        without_row, without_ref = _difference(mine, theirs)
+        theirs = _refs(comparator, numbers.get(study, 0))
+        without_row, without_ref = _difference((bytes(row[0]) for row in mine), theirs)
         if without_row or without_ref:
             differing += 1
             hint = "the sites concerned upload again: trustcenter study upload sends the difference"
@@ -125,15 +158,22 @@ def rooms(registrar: Connection, comparator: Connection) -> Iterator[Finding]:
         yield Finding("", "ok", "both rooms hold the same refs")
 
 
-def _difference(left: Cursor, right: Cursor) -> tuple[int, int]:
+def _refs(conn: Connection, study: int) -> Iterator[bytes]:
+    """The refs of a study's rows, sorted."""
+    for part in range(PARTS):
+        packed = placing.REFS.sorted(conn, study, part)["ref"].tobytes()
+        yield from (packed[at : at + placing.REF_BYTES] for at in range(0, len(packed), placing.REF_BYTES))
+
+
+def _difference(left: Iterator[bytes], right: Iterator[bytes]) -> tuple[int, int]:
     """How many sorted values only the left or only the right has; memory stays flat."""
     only_left = only_right = 0
-    a, b = left.fetchone(), right.fetchone()
+    a, b = next(left, None), next(right, None)
     while a is not None or b is not None:
-        if b is None or (a is not None and a[0] < b[0]):
-            only_left, a = only_left + 1, left.fetchone()
-        elif a is None or b[0] < a[0]:
-            only_right, b = only_right + 1, right.fetchone()
+        if b is None or (a is not None and a < b):
+            only_left, a = only_left + 1, next(left, None)
+        elif a is None or b < a:
+            only_right, b = only_right + 1, next(right, None)
         else:
-            a, b = left.fetchone(), right.fetchone()
+            a, b = next(left, None), next(right, None)
     return only_left, only_right

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from keys.ids import Purpose
 from keys.store import KeyStore
 from trustcenter import auth
 from trustcenter.audit import AuditLog, Event
 from trustcenter.clock import Clock, utc_now
 from trustcenter.comparator import context as comparator_context
+from trustcenter.comparator import moving
 from trustcenter.config import Config
 from trustcenter.errors import StaleDatabaseError, VerificationError
 from trustcenter.registrar import context as registrar_context
@@ -90,6 +93,7 @@ async def open_comparator(
             hint="check the paths in config.toml",
         )
     signs = await db.read(lambda conn: audit_key.current(keys, conn))
+    await asyncio.to_thread(moving.move, db)
     return comparator_context.Context(
         db=db,
         keys=keys,

@@ -1,0 +1,101 @@
+"""Packed entries against a plain list of them, on both stores: added, found, removed, counted, rewritten."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from trustcenter.store import Connection, Database, Location, Migration
+from trustcenter.store.packed import PAGE, Keys, Packed, ddl
+
+KIND = np.dtype([("key", "u1", 16), ("value", "<i8")])
+THINGS = Packed("things", KIND, "key")
+TABLE = (Migration(1, "things", ddl("things")),)
+
+
+def entries(count: int, first: int = 0, prefix: bytes = b"") -> np.ndarray:
+    made = np.empty(count, KIND)
+    made["key"] = np.frombuffer(os.urandom(16 * count), np.uint8).reshape(count, 16)
+    made["key"][:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
+    made["value"] = np.arange(first, first + count)
+    return made
+
+
+def as_set(found: np.ndarray) -> set[bytes]:
+    return {entry.tobytes() for entry in found}
+
+
+def together(parts) -> np.ndarray:
+    return np.concatenate([np.empty(0, KIND), *parts])
+
+
+async def test_entries_are_found_removed_and_counted_like_those_of_a_list(place: Location) -> None:
+    database = await Database.open(place, TABLE)
+    kept = [entries(n, 10_000 * n) for n in (1, 3000, 40, 700)]
+    other = entries(500)
+    # Keys that share their first halves with others: chance never makes them, and nothing may rest on that.
+    alike = entries(200, 99_000, os.urandom(8))
+    kept.append(alike)
+
+    def fill(conn: Connection) -> None:
+        THINGS.add(conn, 8, other)
+        for part in kept:
+            THINGS.add(conn, 7, part)
+
+    try:
+        await database.write(fill)
+        whole = together(kept)
+        for asked in (whole[::7], alike[:3], other, whole):
+            wanted = np.isin(whole["value"], asked["value"]) if asked is not other else np.zeros(len(whole), np.bool_)
+            found = await database.read(lambda conn, a=asked: together(THINGS.find(conn, 7, Keys.of(a["key"]))))
+            assert as_set(found) == as_set(whole[wanted])
+        gone = whole[np.isin(whole["value"], np.concatenate((whole["value"][::3], alike["value"][:50])))]
+        removed = await database.write(lambda conn: THINGS.remove(conn, 7, Keys.of(gone["key"])))
+        assert as_set(removed) == as_set(gone)
+        odd = await database.write(
+            lambda conn: THINGS.remove(conn, 7, Keys.of(whole["key"]), also=lambda some: some["value"] % 2 == 1)
+        )
+        rest = whole[~np.isin(whole["value"], gone["value"]) & (whole["value"] % 2 == 0)]
+        assert (odd["value"] % 2 == 1).all()
+        assert as_set(await database.read(lambda conn: together(THINGS.read(conn, 7)))) == as_set(rest)
+        by_part = await database.read(lambda conn: together(THINGS.sorted(conn, 7, part) for part in range(256)))
+        assert [e["key"].tobytes() for e in by_part] == sorted(e["key"].tobytes() for e in rest)
+        low, high = sorted(rest["key"][i].tobytes() for i in (5, 60))
+        for bounds in ((low, high), (b"", low), (high, None)):
+            found = await database.read(lambda conn, b=bounds: THINGS.between(conn, 7, *b))
+            keys = sorted(e["key"].tobytes() for e in rest)
+            inside = [k for k in keys if k > bounds[0] and (bounds[1] is None or k <= bounds[1])]
+            assert [e["key"].tobytes() for e in found] == inside
+        counts = await database.read(lambda conn: (THINGS.count(conn, 7), THINGS.count(conn, 0, 100)))
+        assert counts == (len(rest), len(rest) + 500)
+        assert await database.read(lambda conn: [THINGS.misfits(conn, space) for space in (7, 8)]) == [0, 0]
+        assert await database.write(lambda conn: THINGS.drop(conn, 7)) == len(rest)
+        assert await database.read(THINGS.spaces) == [8]
+    finally:
+        await database.close()
+
+
+async def test_pages_stay_few_however_small_the_parts_that_come(place: Location) -> None:
+    database = await Database.open(place, TABLE)
+    try:
+        kept = [entries(30, 100 * n, b"\x11") for n in range(60)]
+        for part in kept:
+            await database.write(lambda conn, p=part: THINGS.add(conn, 1, p))
+        pages = await database.read(lambda conn: conn.execute("SELECT count(*) FROM things").fetchone()[0])
+        assert pages <= 2 * len(kept) * 30 // PAGE + 9
+        assert as_set(await database.read(lambda conn: together(THINGS.read(conn, 1)))) == as_set(together(kept))
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("change", ["body = substr(body, 1, length(body) - 1)", "first = last"])
+async def test_a_damaged_page_is_noticed(place: Location, change: str) -> None:
+    database = await Database.open(place, TABLE)
+    try:
+        await database.write(lambda conn: THINGS.add(conn, 1, entries(30, 0, b"\x11")))
+        await database.write(lambda conn: conn.execute(f"UPDATE things SET {change}"))
+        assert await database.read(lambda conn: THINGS.misfits(conn, 1)) == 1
+    finally:
+        await database.close()

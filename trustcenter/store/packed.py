@@ -1,0 +1,282 @@
+"""Tables of many small entries, packed by the thousand: one row of the database is a page of sorted entries.
+
+A row of its own for every entry costs some 20 µs and 500 bytes where keys are random, since nearly each falls on a page
+of its own of the database's tree. Here entries that come together are sorted, cut where the first byte of the key
+changes (a *part*), and each part appended as pages; numpy reads and writes them whole.
+
+Pages of one part may overlap. A page says which keys it spans, so a look-up reads those that can hold one of the keys
+asked for, and nothing depends on how entries are spread over pages. Where many small pages have gathered in a part,
+`add` rewrites that part, so the work of a transaction is bounded by what is added and by the parts it falls into.
+
+The table has the columns of `ddl`. `space` keeps apart what must not mix (a study, a pass of it): keys are looked up,
+counted and dropped by space.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .connection import Connection, select_in
+
+U8 = NDArray[np.uint8]
+U64 = NDArray[np.uint64]
+Entries = NDArray[np.void]
+
+KEY_BYTES: Final = 16
+PARTS: Final = 256
+PAGE: Final = 1024  # entries of a page
+_SPARE: Final = 8  # pages of a part beyond twice what it needs, before it is rewritten
+_TOGETHER: Final = 64  # pages read at a time
+
+
+def ddl(table: str) -> str:
+    """The statements that make a table of packed entries."""
+    return f"""
+        CREATE TABLE {table} (
+            number INTEGER PRIMARY KEY,
+            space INTEGER NOT NULL,
+            part INTEGER NOT NULL,        -- first byte of the keys
+            first BLOB NOT NULL,          -- first 8 bytes of the smallest key, and of the greatest
+            last BLOB NOT NULL,
+            entries INTEGER NOT NULL,
+            body BLOB NOT NULL            -- the entries, sorted by key
+        ) STRICT;
+        CREATE INDEX {table}_span ON {table} (space, part, first, last, entries, number);
+    """
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Keys to look for, sorted by their first halves.
+
+    Attributes:
+        first: (k,) first halves as numbers.
+        second: (k,) the other halves.
+        alike: whether two keys have the same first half, which by chance happens never.
+    """
+
+    first: U64
+    second: U64
+    alike: bool
+
+    @classmethod
+    def of(cls, keys: U8) -> Keys:
+        """Of (k, 16) u1 in any order; repetitions fall away."""
+        halves = _halves(keys)
+        order = np.lexsort((halves[1], halves[0]))
+        first, second = halves[0][order], halves[1][order]
+        once = np.ones(len(first), np.bool_)
+        once[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+        first, second = first[once], second[once]
+        return cls(first, second, bool((first[1:] == first[:-1]).any()))
+
+    def among(self, asked: U8) -> NDArray[np.bool_]:
+        """Which of (n, 16) u1 are among these keys."""
+        found = np.zeros(len(asked), np.bool_)
+        if not len(asked) or not len(self.first):
+            return found
+        high, low = _halves(asked)
+        start, end = np.searchsorted(self.first, high.min()), np.searchsorted(self.first, high.max(), "right")
+        first, second = self.first[start:end], self.second[start:end]
+        if not len(first):
+            return found
+        at = np.minimum(np.searchsorted(first, high), len(first) - 1)
+        found[:] = first[at] == high
+        if not self.alike:
+            found &= second[at] == low
+            return found
+        known = set(zip(first.tolist(), second.tolist(), strict=True))
+        near = np.flatnonzero(found)
+        found[near] = [(int(high[i]), int(low[i])) in known for i in near]
+        return found
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A table of packed entries.
+
+    Attributes:
+        table: its name.
+        kind: of an entry.
+        key: the field of `kind`, 16 bytes, that entries are sorted and found by.
+    """
+
+    table: str
+    kind: np.dtype[np.void]
+    key: str
+
+    def add(self, conn: Connection, space: int, entries: Entries) -> None:
+        """Add entries in any order. Nobody looks whether a key is there already."""
+        if not len(entries):
+            return
+        conn.executemany(
+            f"INSERT INTO {self.table} (space, part, first, last, entries, body) VALUES (?,?,?,?,?,?)",  # noqa: S608
+            self._pages(space, entries),
+        )
+        crowded = conn.execute(
+            f"SELECT part FROM {self.table} WHERE space = ? GROUP BY part"  # noqa: S608
+            f" HAVING count(*) > 2 * sum(entries) / {PAGE} + {_SPARE}",
+            (space,),
+        ).fetchall()
+        for (part,) in crowded:
+            self._rewrite(conn, space, part)
+
+    def find(self, conn: Connection, space: int, keys: Keys) -> Iterator[Entries]:
+        """The entries that have one of the keys, some at a time, by ascending parts."""
+        for _, entries in self._holding(conn, space, keys):
+            yield entries[keys.among(entries[self.key])]
+
+    def remove(
+        self, conn: Connection, space: int, keys: Keys, also: Callable[[Entries], NDArray[np.bool_]] | None = None
+    ) -> Entries:
+        """Remove the entries that have one of the keys, and return them.
+
+        Args:
+            conn: a transaction.
+            space: where.
+            keys: of what goes.
+            also: which of some entries are meant, where the key alone does not say it.
+        """
+        removed = [np.empty(0, self.kind)]
+        for pages, entries in self._holding(conn, space, keys):
+            gone = keys.among(entries[self.key])
+            if also is not None:
+                gone[gone] = also(entries[gone])
+            if not gone.any():
+                continue
+            removed.append(entries[gone])
+            at = 0
+            for number, count in pages:
+                mine = slice(at, at + count)
+                at += count
+                if gone[mine].any():
+                    self._replace(conn, number, entries[mine][~gone[mine]])
+        return np.concatenate(removed)
+
+    def read(self, conn: Connection, space: int, first: int = 0, end: int = PARTS) -> Iterator[Entries]:
+        """All entries of some parts, page by page."""
+        cursor = conn.execute(
+            f"SELECT body FROM {self.table} WHERE space = ? AND part >= ? AND part < ? ORDER BY part, first",  # noqa: S608
+            (space, first, end),
+        )
+        while rows := cursor.fetchmany(_TOGETHER):
+            yield np.frombuffer(b"".join(row[0] for row in rows), self.kind)
+
+    def sorted(self, conn: Connection, space: int, part: int) -> Entries:
+        """All entries of one part by ascending keys."""
+        return self._by_key(np.concatenate([np.empty(0, self.kind), *self.read(conn, space, part, part + 1)]))
+
+    def between(self, conn: Connection, space: int, low: bytes, high: bytes | None) -> Entries:
+        """The entries whose keys are above `low` and up to `high` (None: the end), sorted."""
+        found = [np.empty(0, self.kind)]
+        last = high if high is not None else b"\xff" * KEY_BYTES
+        bounds = np.frombuffer(low.ljust(KEY_BYTES, b"\0") + last, np.uint8).reshape(2, KEY_BYTES)
+        (low_high, high_high), (low_low, high_low) = _halves(bounds)
+        for part in range(low[0] if low else 0, last[0] + 1):
+            entries = self.sorted(conn, space, part)
+            first, second = _halves(entries[self.key])
+            chosen = (first < high_high) | ((first == high_high) & (second <= high_low))
+            if low:
+                chosen &= (first > low_high) | ((first == low_high) & (second > low_low))
+            found.append(entries[chosen])
+        return np.concatenate(found)
+
+    def count(self, conn: Connection, space: int, end: int | None = None) -> int:
+        """How many entries there are in a space, or in those from `space` to before `end`."""
+        query = f"SELECT coalesce(sum(entries), 0) FROM {self.table} WHERE space >= ? AND space < ?"  # noqa: S608
+        return int(conn.execute(query, (space, space + 1 if end is None else end)).fetchone()[0])
+
+    def drop(self, conn: Connection, space: int, end: int | None = None) -> int:
+        """Remove all entries of a space, or of those from `space` to before `end`; returns how many."""
+        entries = self.count(conn, space, end)
+        query = f"DELETE FROM {self.table} WHERE space >= ? AND space < ?"  # noqa: S608
+        conn.execute(query, (space, space + 1 if end is None else end))
+        return entries
+
+    def spaces(self, conn: Connection) -> list[int]:
+        """The spaces that have entries."""
+        return [row[0] for row in conn.execute(f"SELECT DISTINCT space FROM {self.table} ORDER BY space")]  # noqa: S608
+
+    def misfits(self, conn: Connection, space: int) -> int:
+        """How many pages are not what their columns say: cut, unsorted, or of another part."""
+        wrong = 0
+        query = f"SELECT part, first, last, entries, body FROM {self.table} WHERE space = ?"  # noqa: S608
+        for part, first, last, entries, body in conn.execute(query, (space,)):
+            if len(body) != entries * self.kind.itemsize or not entries:
+                wrong += 1
+                continue
+            keys = np.frombuffer(body, self.kind)[self.key]
+            high, _ = _halves(keys)
+            spans = keys[0, :8].tobytes() == bytes(first) and keys[-1, :8].tobytes() == bytes(last)
+            wrong += not (spans and bool((keys[:, 0] == part).all()) and bool((high[:-1] <= high[1:]).all()))
+        return wrong
+
+    def _by_key(self, entries: Entries) -> Entries:
+        first, second = _halves(entries[self.key])
+        if bool((first[1:] > first[:-1]).all()):
+            return entries
+        order = np.argsort(first)
+        ordered = first[order]
+        if bool((ordered[1:] == ordered[:-1]).any()):
+            order = np.lexsort((second, first))
+        return take(entries, order)
+
+    def _pages(self, space: int, entries: Entries) -> Iterator[tuple[int, int, bytes, bytes, int, bytes]]:
+        entries = self._by_key(entries)
+        keys = np.ascontiguousarray(entries[self.key])
+        body, heads, width = entries.tobytes(), keys[:, :8].tobytes(), self.kind.itemsize
+        bounds = np.searchsorted(keys[:, 0], np.arange(PARTS + 1)).tolist()
+        for part, (start, end) in enumerate(itertools.pairwise(bounds)):
+            for at in range(start, end, PAGE):
+                stop = min(at + PAGE, end)
+                first, last = heads[8 * at : 8 * at + 8], heads[8 * stop - 8 : 8 * stop]
+                yield space, part, first, last, stop - at, body[at * width : stop * width]
+
+    def _rewrite(self, conn: Connection, space: int, part: int) -> None:
+        entries = np.concatenate(list(self.read(conn, space, part, part + 1)))
+        conn.execute(f"DELETE FROM {self.table} WHERE space = ? AND part = ?", (space, part))  # noqa: S608
+        conn.executemany(
+            f"INSERT INTO {self.table} (space, part, first, last, entries, body) VALUES (?,?,?,?,?,?)",  # noqa: S608
+            self._pages(space, entries),
+        )
+
+    def _replace(self, conn: Connection, number: int, entries: Entries) -> None:
+        if not len(entries):
+            conn.execute(f"DELETE FROM {self.table} WHERE number = ?", (number,))  # noqa: S608
+            return
+        keys = entries[self.key]
+        conn.execute(
+            f"UPDATE {self.table} SET first = ?, last = ?, entries = ?, body = ? WHERE number = ?",  # noqa: S608
+            (keys[0, :8].tobytes(), keys[-1, :8].tobytes(), len(entries), entries.tobytes(), number),
+        )
+
+    def _holding(self, conn: Connection, space: int, keys: Keys) -> Iterator[tuple[list[tuple[int, int]], Entries]]:
+        """Pages that can hold one of the keys, some at a time: number and entries of each, and all those entries."""
+        heads: list[Any] = conn.execute(
+            f"SELECT number, first, last FROM {self.table} WHERE space = ? ORDER BY part, first",  # noqa: S608
+            (space,),
+        ).fetchall()
+        first, last = (np.frombuffer(b"".join(row[i] for row in heads), ">u8").astype(np.uint64) for i in (1, 2))
+        holds = np.searchsorted(keys.first, last, "right") > np.searchsorted(keys.first, first, "left")
+        numbers = [heads[i][0] for i in np.flatnonzero(holds)]
+        query = f"SELECT number, entries, body FROM {self.table} WHERE number IN {{values}}"  # noqa: S608
+        for at in range(0, len(numbers), _TOGETHER):
+            rows = list(select_in(conn, query, (), numbers[at : at + _TOGETHER]))
+            yield [row[:2] for row in rows], np.frombuffer(b"".join(row[2] for row in rows), self.kind)
+
+
+def take(entries: Entries, order: NDArray[np.int64]) -> Entries:
+    """Entries in another order; as numpy does it, but without looking at the fields of each."""
+    return np.ascontiguousarray(entries).view(f"V{entries.dtype.itemsize}")[order].view(entries.dtype)
+
+
+def _halves(keys: U8) -> tuple[U64, U64]:
+    """(n, 16) u1 → its two halves as numbers, whose order is the order of the bytes."""
+    words = np.ascontiguousarray(keys).view(">u8").reshape(-1, 2).astype(np.uint64)
+    return np.ascontiguousarray(words[:, 0]), np.ascontiguousarray(words[:, 1])
