@@ -53,7 +53,7 @@ def directory(kept: str | None) -> Iterator[Path]:
 async def _curve(running: Service, options: Namespace) -> None:
     async with TrustCenter(running.connection) as center:
         await center.pseudonymize("north", ["warm-up"])
-        bench = _Bench(running, center, options.parallel)
+        bench = Bench(running, center, options.parallel)
         have = await bench.filled()
         for size in sorted(int(float(size)) for size in options.rows):
             window = min(options.window, size)
@@ -73,7 +73,9 @@ async def _curve(running: Service, options: Namespace) -> None:
             print(f"   service: {running.peak():,.0f} MB at its peak; {running.sizes()}", flush=True)
 
 
-class _Bench:
+class Bench:
+    """One client of a running service, and what it measures."""
+
     def __init__(self, running: Service, center: TrustCenter, parallel: int) -> None:
         self._running, self._center, self._parallel = running, center, parallel
         self._marks = f"single-{time.time_ns():x}"

@@ -1,175 +1,202 @@
-"""Figures of key rotation: cut-over, map, verification, data and lookup key; and what small requests wait meanwhile.
+"""Rotation of a large domain, stage by stage, against a service process of its own over HTTPS.
 
-In the service's own process, without HTTP: one opened instance, a small request every few milliseconds.
+Beside each stage small requests come in (bench_small.py); what they wait is compared with what they wait alone, just
+before. The store is filled once, with the rows that `make bench ARGS="pseudonyms --store DIR"` makes, and rotated at
+each run; a stage that needs one before it takes up where an earlier run stopped.
 
-    make bench ARGS="keys --rotated 1e7 --store /var/tmp/keys"    # the store is filled once, and rotated at each run
+    make bench ARGS="keys --rotated 1e7 --store /var/tmp/keys --stages fill"
+    make bench ARGS="keys --rotated 1e7 --store /var/tmp/keys --stages cutover map data lookup"
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-import resource
-import sys
-import tempfile
 import time
 from argparse import Namespace
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from keys import hybrid
+from bench_instance import Service, service
+from bench_load import Load
+from bench_service import Bench, directory
+from bench_small import Waits, small
 
-sys.path[:0] = [str(Path(__file__).parents[1])]
+from keys.hybrid import RecipientKey
+from trustcenter.client import TrustCenter
+from trustcenter.client.connection import Connection
+from trustcenter.client.keys import fetch_sealed_map, open_map
+from trustcenter.messages import api
 
-from rules_support import NORTH, OPERATOR, Files, Opened  # noqa: E402 - where it lies is said above
-
-from trustcenter.http.server import SWITCH_SECONDS  # noqa: E402
-from trustcenter.instance import setup  # noqa: E402
-from trustcenter.messages import api  # noqa: E402
-from trustcenter.registrar import (  # noqa: E402
-    rewriting,
-    rotation,
-    rotation_end,
-    rotation_map,
-    rotation_verify,
-    site_keys,
-    translate,
-)
-
-Row = tuple[str, str, str]
-_PART = 100_000  # originals in one call while filling
+DOMAIN, PARTY = "north", "site:north"
+ALONE_SECONDS = 10.0
+AROUND_SECONDS = 3.0
+LOOK_SECONDS = 1.0
+TELL_SECONDS = 30.0
+STAGES = ("fill", "cutover", "map", "data", "lookup")
 
 
-def keys(options: Namespace) -> list[Row]:
-    """The section `keys`."""
-    sys.setswitchinterval(SWITCH_SECONDS)  # as the service does
+def keys(options: Namespace) -> None:
+    """The section `keys`. `options`: rotated (rows), store (a directory that is kept), stages."""
     rows = int(float(options.rotated))
-    if options.store:
-        return asyncio.run(_measure(Path(options.store), rows))
-    with tempfile.TemporaryDirectory(prefix="bench-keys-") as directory:
-        return asyncio.run(_measure(Path(directory), rows))
+    with directory(options.store) as base:
+        if "fill" in options.stages or options.store is None:
+            with service(base) as running:
+                asyncio.run(_fill(running, rows))
+        stages = [stage for stage in STAGES[1:] if stage in options.stages]
+        if stages:
+            with service(base) as running:  # a process that filled nothing: its memory is the rotation's
+                asyncio.run(_Bench(base, running).run(stages))
 
 
-async def _measure(directory: Path, rows: int) -> list[Row]:
-    files = Files(directory / "center")
-    if not files.dir.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        await setup.create(files.dir, None, port=0)
-        config = files.dir / "config.toml"
-        config.write_text(config.read_text() + "\n[limits]\nnew_per_day = 1000000000\n")
-    async with files.open() as center:
-        await _fill(center, rows)
-        return await _rotations(center, rows)
+async def _fill(running: Service, rows: int) -> None:
+    async with TrustCenter(running.connection) as center:
+        bench = Bench(running, center, parallel=2)
+        have = await bench.filled()
+        for start in range(have, rows, 1_000_000):
+            await bench.batches("fill", (), span=range(start, min(rows, start + 1_000_000)))
 
 
-async def _fill(center: Opened, rows: int) -> None:
-    context = center.context
-    with contextlib.suppress(Exception):  # a store that is kept has the site
-        await context.db.write(lambda conn: context.directory.add_site(conn, "north", "diz", "North"))
-    domain = await center.domain("plain")
-    ((there,),) = await center.sql("SELECT count(*) FROM entry WHERE domain = ? AND status = 0", domain.id)
-    for start in range(there - there % _PART, rows, _PART):
-        await center.issue("plain", [f"p{i}" for i in range(start, min(start + _PART, rows))])
+class _Bench:
+    """The stages of rotations in one kept store."""
+
+    def __init__(self, base: Path, running: Service) -> None:
+        self._base, self._running = base, running
+        self._operator = Connection.load(base / "center" / "operator.toml")
+
+    async def run(self, stages: list[str]) -> None:
+        """These stages, in the order of a rotation."""
+        async with TrustCenter(self._operator) as operator, TrustCenter(self._running.connection) as site:
+            self._center, self._site = operator, site
+            for stage in stages:
+                await {
+                    "cutover": self._cut_over,
+                    "map": self._map,
+                    "data": self._rewrite,
+                    "lookup": self._rewrite,
+                }[stage](stage)
+                print(f"   service: {self._running.peak():,.0f} MB at its peak; {self._running.sizes()}", flush=True)
+
+    async def _open(self, purpose: str) -> api.Rotation | None:
+        for found in await self._center.rotations(DOMAIN):
+            if found.purpose == purpose and found.stage in ("prepared", "rewriting", "changed", "verified"):
+                return found
+        return None
+
+    async def _alone(self) -> Waits:
+        async with small(self._running.connection, DOMAIN) as waits:
+            await asyncio.sleep(ALONE_SECONDS)
+        _tell("small requests alone", str(waits))
+        return waits
+
+    async def _beside(self, what: str, rows: int, job: Callable[[], Awaitable[None]]) -> float:
+        """Seconds of a job, with small requests alone first and then beside it."""
+        alone = await self._alone()
+        load, cpu = Load(self._running.pids), self._running.cpu()
+        async with small(self._running.connection, DOMAIN) as waits:
+            began = time.perf_counter()
+            await job()
+            seconds = time.perf_counter() - began
+        told, spent = load.told(), self._running.cpu() - cpu
+        rate = f", {rows / seconds:,.0f}/s" if rows else ""
+        _tell(what, f"{seconds:.2f} s{rate}; service {spent:.1f} s of processor, small requests included ({told})")
+        _tell("  small requests beside it", f"{waits}; p99 {waits.at(0.99) / alone.at(0.99):.2f} times")
+        return seconds
+
+    async def _cut_over(self, _: str) -> None:
+        found = await self._open("pseudonym")
+        if found is None:
+            plan = await self._center.rotate_key(DOMAIN, api.RotateRequest(prepare=True))
+            assert plan.rotation is not None
+            found = await self._center.rotation(plan.rotation)
+        if found.stage != "prepared":
+            return _tell("cut-over", f"done before; rotation {found.rotation} is {found.stage}")
+        ident = found.rotation
+
+        took = 0.0
+
+        async def job() -> None:
+            nonlocal took
+            await asyncio.sleep(AROUND_SECONDS)
+            began = time.perf_counter()
+            await self._center.rotation_step(ident, "resume")
+            took = time.perf_counter() - began
+            await asyncio.sleep(AROUND_SECONDS)
+
+        await self._beside(f"cut-over, with {AROUND_SECONDS:g} s before and after it", 0, job)
+        return _tell("  of which until the cut-over was answered", f"{took * 1000:.1f} ms")
+
+    async def _map(self, _: str) -> None:
+        found = await self._open("pseudonym")
+        assert found is not None, "cutover comes first"
+        key, sealed, opened = RecipientKey.generate(), self._base / "map.sealed", self._base / "map.csv"
+        await self._center.set_site_key("north", key.public, key.fingerprint)
+        ident, rows = found.rotation, found.total
+
+        async def verify() -> None:
+            await self._center.verify_rotation(ident, _progress())
+
+        async def deliver() -> None:
+            await fetch_sealed_map(self._site, ident, PARTY, sealed, force=True)
+
+        seconds = await self._beside("verified", rows, verify) + await self._beside(
+            "map, sealed and here", rows, deliver
+        )
+        _tell("from start to verified, with the whole map here", f"{seconds:.1f} s, {rows / seconds:,.0f} pairs/s")
+        began = time.perf_counter()
+        pairs = 0
+        async for _pair in self._site.translations(DOMAIN, found.from_version):
+            pairs += 1
+        seconds = time.perf_counter() - began
+        _tell("the same as lines, read and parsed here", f"{seconds:.1f} s, {pairs / seconds:,.0f} pairs/s")
+        began = time.perf_counter()
+        digest = hashlib.sha256()
+        async for piece in self._site.rotation_map(ident, PARTY):
+            digest.update(piece)
+        _tell("sealed once more, nobody else", f"{rows / (time.perf_counter() - began):,.0f} pairs/s")
+        read = open_map(sealed, key, ident, PARTY, opened, force=True)
+        await self._site.acknowledge_map(ident, read.sha256)
+        await self._center.rotation_step(ident, "finalize")
+        for path in (sealed, opened):
+            path.unlink()
+
+    async def _rewrite(self, purpose: str) -> None:
+        found = await self._open(purpose)
+        rows, done = (found.total, found.done) if found is not None else (0, 0)
+        ident = found.rotation if found is not None else ""
+
+        async def job() -> None:
+            nonlocal ident, rows
+            if not ident:
+                body = api.RotateRequest(purpose=purpose)  # type: ignore[arg-type]
+                plan = await self._center.rotate_key(DOMAIN, body)
+                assert plan.rotation is not None
+                ident, rows = plan.rotation, plan.pseudonyms
+            tick = _progress()
+            while (now := await self._center.rotation(ident)).stage == "rewriting":
+                tick(now.done, now.total)
+                await asyncio.sleep(LOOK_SECONDS)
+
+        seconds = await self._beside(f"{purpose} key, every row anew", 0, job)
+        _tell("  rows a second", f"{(rows - done) / seconds:,.0f} ({rows - done:,} rows)")
+        began = time.perf_counter()
+        await self._center.verify_rotation(ident, _progress())
+        _tell("  verified, nobody else", f"{rows / (time.perf_counter() - began):,.0f} rows/s")
+        await self._center.rotation_step(ident, "finalize")
 
 
-async def _rotations(center: Opened, rows: int) -> list[Row]:
-    context = center.context
-    key = hybrid.RecipientKey.generate()
-    body = api.SiteKeySet(public_key=key.public, fingerprint=key.fingerprint)
-    await site_keys.set_site_key(context, OPERATOR, "req", "north", body)
-    found: list[Row] = []
-    async with _small(center) as quiet:
-        await asyncio.sleep(10)
-    found.append((f"{rows:,} rows; small requests, nothing else", quiet.text(), ""))
-
-    began = time.perf_counter()
-    made = await rotation.rotate(context, OPERATOR, "req", "plain", api.RotateRequest(prepare=True))
-    ident = made.rotation or ""
-    async with _small(center) as cut:
-        await asyncio.sleep(0.2)
-        start = time.perf_counter()
-        await rotation.cut_over(context, "operator", "req", ident)
-        pause = time.perf_counter() - start
-        await asyncio.sleep(0.2)
-    found.append(("cut-over, committed", f"{pause * 1000:.1f} ms; small requests: {cut.text()}", ""))
-
-    async def verify() -> None:
-        await rotation_verify.verify(context, OPERATOR, "req", ident)
-
-    async def deliver() -> None:
-        async for _ in rotation_map.sealed(context, OPERATOR, "req", ident, "site:north"):
-            pass
-
-    found.append(await _timed(center, "verified", rows, verify))
-    found.append(await _timed(center, "map made and sealed", rows, deliver))
-    found.append(("from start to verified and delivered", f"{time.perf_counter() - began:.1f} s", ""))
-    start = time.perf_counter()
-    await deliver()
-    found.append(("map made and sealed, nobody else", f"{rows / (time.perf_counter() - start):,.0f} pairs/s", ""))
-    await _finalize(center, ident, made.from_version)
-    for purpose in ("data", "lookup"):
-        found.append(await _rewritten(center, rows, purpose))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found.append(("memory at most, filling included if it was filled", f"{peak:,.0f} MB", ""))
-    return found
+def _tell(what: str, text: str) -> None:
+    print(f"   {what:<52} {text}", flush=True)
 
 
-async def _finalize(center: Opened, ident: str, version: int) -> None:
-    digest = hashlib.sha256()
-    async for part in translate.translation_map(center.context, NORTH, "req", "plain", version):
-        digest.update("".join(f"{old},{new}\n" for old, new in part).encode())
-    said = api.MapAcknowledge(sha256=digest.hexdigest())
-    await rotation_map.acknowledge(center.context, NORTH, "req", ident, said)
-    await rotation_end.finalize(center.context, OPERATOR, "req", ident)
+def _progress() -> Callable[[int, int], None]:
+    began = said = time.perf_counter()
 
+    def tick(done: int, total: int) -> None:
+        nonlocal said
+        now = time.perf_counter()
+        if now - said > TELL_SECONDS:
+            said = now
+            _tell("  so far", f"{done:,} of {total:,} after {now - began:.0f} s")
 
-async def _rewritten(center: Opened, rows: int, purpose: str) -> Row:
-    body = api.RotateRequest(purpose=purpose)  # type: ignore[arg-type]
-    ident = (await rotation.rotate(center.context, OPERATOR, "req", "plain", body)).rotation or ""
-
-    async def rewrite() -> None:
-        await rewriting.run(center.context, ident)
-
-    found = await _timed(center, f"{purpose} key: rows rewritten", rows, rewrite)
-    await rotation_verify.verify(center.context, OPERATOR, "req", ident)
-    await rotation_end.finalize(center.context, OPERATOR, "req", ident)
-    return found
-
-
-async def _timed(center: Opened, what: str, rows: int, job: Callable[[], Awaitable[None]]) -> Row:
-    async with _small(center) as waits:
-        start = time.perf_counter()
-        await job()
-        seconds = time.perf_counter() - start
-    return (what, f"{rows / seconds:,.0f}/s ({seconds:.1f} s); small requests: {waits.text()}", "")
-
-
-class _Waits(list[float]):
-    def text(self) -> str:
-        ordered = sorted(self)
-        at = [ordered[min(len(ordered) - 1, int(len(ordered) * part))] * 1000 for part in (0.5, 0.99)]
-        return f"p50 {at[0]:.1f} ms, p99 {at[1]:.1f} ms, most {ordered[-1] * 1000:.1f} ms of {len(ordered)}"
-
-
-@asynccontextmanager
-async def _small(center: Opened) -> AsyncIterator[_Waits]:
-    """One small request after the other, one in two new."""
-    waits, going, number = _Waits(), True, 0
-
-    async def ask() -> None:
-        nonlocal number
-        while going:
-            number += 1
-            start = time.perf_counter()
-            await center.issue("plain", [f"s{id(waits)}-{number // 2}"])
-            waits.append(time.perf_counter() - start)
-            await asyncio.sleep(0.005)
-
-    task = asyncio.create_task(ask())
-    try:
-        yield waits
-    finally:
-        going = False
-        await task
+    return tick

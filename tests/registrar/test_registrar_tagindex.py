@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from trustcenter.registrar.tagindex import TagIndex
 
 TABLES = """
-CREATE TABLE entry (domain INTEGER, serial INTEGER, nonce BLOB, tag BLOB, PRIMARY KEY (domain, serial)) WITHOUT ROWID;
+CREATE TABLE entry (domain INTEGER, serial INTEGER, nonce BLOB, tag BLOB, idx INTEGER DEFAULT 0,
+  PRIMARY KEY (domain, serial)) WITHOUT ROWID;
 CREATE TABLE tag_main (key INTEGER PRIMARY KEY, domain INTEGER NOT NULL, serial INTEGER NOT NULL) STRICT;
 CREATE TABLE tag_recent (key INTEGER PRIMARY KEY, domain INTEGER NOT NULL, serial INTEGER NOT NULL) STRICT;
 CREATE TABLE tag_clash (domain INTEGER NOT NULL, tag BLOB NOT NULL, serial INTEGER NOT NULL,
@@ -53,7 +55,10 @@ def test_it_answers_as_a_dictionary_would(steps, bits: int, every: int) -> None:
                     serial += 1
                     new[tag] = serial
                     model[domain, tag] = (serial, serial.to_bytes(5, "big"))
-                    conn.execute("INSERT INTO entry VALUES (?,?,?,?)", (domain, serial, serial.to_bytes(5, "big"), tag))
+                    conn.execute(
+                        "INSERT INTO entry VALUES (?,?,?,?,0)",
+                        (domain, serial, serial.to_bytes(5, "big"), tag),
+                    )
             index.add(conn, domain, new, found.taken)
         else:
             for tag, (number, _) in found.rows.items():
@@ -79,7 +84,7 @@ def test_every_key_ends_in_the_large_table_once() -> None:
 def test_more_tags_than_one_statement_can_name() -> None:
     conn, index = store(), TagIndex()
     tags = [os.urandom(16) for _ in range(70_000)]
-    conn.executemany("INSERT INTO entry VALUES (1,?,?,?)", ((i, b"n", tag) for i, tag in enumerate(tags)))
+    conn.executemany("INSERT INTO entry VALUES (1,?,?,?,0)", ((i, b"n", tag) for i, tag in enumerate(tags)))
     index.add(conn, 1, {tag: i for i, tag in enumerate(tags)}, frozenset())
     assert len(index.find(conn, 1, tags).rows) == 70_000
 
@@ -89,3 +94,45 @@ def test_an_empty_batch_is_nothing(bits: int) -> None:
     conn, index = store(), TagIndex(bits=bits)
     assert index.find(conn, 1, []).rows == {}
     index.add(conn, 1, {}, frozenset())
+
+
+@given(
+    kept=st.lists(st.booleans(), min_size=1, max_size=20),
+    moved=st.sets(st.integers(0, 19)),
+    bits=st.sampled_from([2, 3, 63]),
+    every=st.sampled_from([1, 10_000]),
+    cuts=st.integers(1, 4),
+)
+def test_rows_with_new_tags_are_found_before_and_after_their_places_are_exchanged(
+    kept: list[bool], moved: set[int], bits: int, every: int, cuts: int
+) -> None:
+    """Of each row: whether it still has its original; whether a request moved it before the places followed."""
+    conn, index = store(), TagIndex(bits=bits, ranges=2, every=every)
+    old, new = TAGS[: len(kept)], [bytes([n % 7]) * 8 + b"new-" + bytes([n]) * 4 for n in range(len(kept))]
+    foreign = {tag: 100 + place for place, tag in enumerate(TAGS)}
+    insert = "INSERT INTO entry VALUES (?,?,?,?,0)"
+    conn.executemany(insert, [(1, serial, bytes(5), tag) for serial, tag in enumerate(old)])
+    conn.executemany(insert, [(2, serial, bytes(5), tag) for tag, serial in foreign.items()])
+    index.add(conn, 1, {tag: serial for serial, tag in enumerate(old)})
+    index.add(conn, 2, foreign)
+    conn.executemany("UPDATE entry SET tag = ? WHERE domain = 1 AND serial = ?", [(t, n) for n, t in enumerate(new)])
+    gone = [serial for serial, keeps in enumerate(kept) if not keeps]
+    index.forget(conn, 1, gone)
+    conn.executemany("UPDATE entry SET tag = NULL WHERE domain = 1 AND serial = ?", [(serial,) for serial in gone])
+    wanted = {tag: (serial, bytes(5)) for serial, tag in enumerate(new) if kept[serial]}
+
+    assert index.find(conn, 1, new, old).rows == wanted
+    index.move(conn, 1, old, {tag: serial for tag, (serial, _) in wanted.items() if serial in moved})
+    assert index.find(conn, 1, new, old).rows == wanted
+    bounds = [2**bits * part // cuts for part in range(cuts + 1)]
+    for _ in range(2):  # begun again it changes nothing
+        for low, past in itertools.pairwise(bounds):
+            places = {serial: index.key(tag) for tag, (serial, _) in wanted.items() if low <= index.key(tag) < past}
+            ordered = dict(sorted(places.items(), key=lambda place: place[1]))
+            index.replace(conn, 1, len(kept), ordered, (low, past - 1))
+        index.drop_clashes(conn, 1, len(kept))
+        assert index.find(conn, 1, new).rows == wanted
+        assert index.find(conn, 1, old).rows == {}
+        assert index.find(conn, 2, TAGS).rows == {tag: (serial, bytes(5)) for tag, serial in foreign.items()}
+        tables = ("tag_main", "tag_recent", "tag_clash")
+        assert sum(conn.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in tables) == len(wanted) + len(TAGS)

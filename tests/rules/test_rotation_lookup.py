@@ -102,7 +102,7 @@ async def test_while_it_is_under_way_no_original_gets_a_second_pseudonym(files: 
         while found.stage.value == "rewriting":
             assert await existing(center, "plain", NAMED) == texts
             assert await center.issue("plain", NAMED[:2]) == texts[:2]
-            found = await rewriting._chunk(center.context, domain, found, 30)
+            found = await rewriting.step(center.context, domain, found, 30)
         assert await center.issue("plain", many) == known
         assert await count(center, "plain") == len(NAMED) + len(many)
         await rotation_verify.verify(center.context, OPERATOR, "req", ident)
@@ -131,7 +131,7 @@ async def test_all_pseudonyms_of_an_original_move_together(files: Files) -> None
         first = (await center.additional("multi", "key-1", NAMED, 3)).pseudonyms
         ident = await begin(center, "multi")
         found = await center.context.db.read(lambda conn: rotation_record.find(conn, ident))
-        found = await rewriting._chunk(center.context, await center.domain("multi"), found, 7)
+        found = await rewriting.step(center.context, await center.domain("multi"), found, 7)
         more = (await center.additional("multi", "key-2", NAMED[:5], 1)).pseudonyms
         assert await existing(center, "multi", NAMED) == [part[0] if part else None for part in first]
         await end(center, "multi", ident)
@@ -257,7 +257,7 @@ async def test_verify_finds_a_row_that_is_not_found_by_its_tag(files: Files) -> 
         ident = await begin(center, "plain")
         await rewriting.run(center.context, ident)
         await center.context.db.write(
-            lambda conn: conn.execute("DELETE FROM tag_recent WHERE key = (SELECT min(key) FROM tag_recent)")
+            lambda conn: conn.execute("DELETE FROM tag_main WHERE key = (SELECT min(key) FROM tag_main)")
         )
         with pytest.raises(VerificationError) as refused:
             await rotation_verify.verify(center.context, OPERATOR, "req", ident)
@@ -270,7 +270,7 @@ async def test_a_leaked_new_key_is_rotated_away_from_the_middle_of_the_job(files
         texts, domain = await center.issue("plain", NAMED), await center.domain("plain")
         ident = await begin(center, "plain")
         found = await center.context.db.read(lambda conn: rotation_record.find(conn, ident))
-        await rewriting._chunk(center.context, domain, found, 15)
+        await rewriting.step(center.context, domain, found, 15)
         with pytest.raises(PolicyError):  # in use: rotate first
             await key_compromise.compromise(
                 center.context, OPERATOR, "req", "plain", api.KeyCompromise(version=2, purpose="lookup", reason="lost")

@@ -18,7 +18,7 @@ from trustcenter.errors import ConflictError, LimitError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import batches, consent_gate, idempotency, issue, lookup, policy, removal, rows, singles
+from . import batches, consent_gate, idempotency, issue, lookup, policy, removal, rows, singles, tagging
 from .batches import Batch
 from .context import Context
 from .domains import DomainRow
@@ -69,7 +69,8 @@ async def pseudonymize(
         policy.require_keys(conn, domain.id, now)
         batch = consent_gate.admit(context, conn, domain, asked.found_by(context, conn, domain))
         version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
-        known = _unexpired(rows.known(context, conn, domain.id, batch.tags), now)
+        under = tagging.older(context, conn, domain, batch.values)
+        known = _unexpired(rows.known(context, conn, domain.id, batch.tags, under), now)
         found = [known[tag][0] for tag in batch.tags if tag in known]
         fetched = rows.fetch(conn, domain, [(row.serial, row.nonce) for row in found])
         return version, 0, fetched, [tag in known for tag in batch.tags], batch

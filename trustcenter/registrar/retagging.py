@@ -51,7 +51,7 @@ def make(context: Context, domain: DomainRow, found: Rotation, part: Part) -> Ma
 
 
 def write(context: Context, conn: Connection, domain: DomainRow, made: Made) -> None:
-    """Put new tags and boxes in the place of those that were read, wherever these still stand."""
+    """Put new tags and boxes in the place of those that were read, wherever these still stand; `reindexing` follows."""
     _replace(context, conn, domain, made.part, made.tags, made.boxes)
 
 
@@ -77,10 +77,7 @@ def _replace(
         "UPDATE entry SET tag = ?, sealed = ? WHERE domain = ? AND serial = ?",
         [(tag, box, domain.id, serial) for serial, _, tag, box, _ in rows],
     )
-    idx = dict(zip(part.serials, part.idx, strict=True))
-    changed = [(old, tag, serial) for serial, _, tag, _, old in rows]
-    context.tags.move(conn, domain.id, [change for change in changed if idx[change[2]] == 0])
-    _consent(conn, domain, {old: tag for old, tag, _ in changed})
+    _consent(conn, domain, {old: tag for _, _, tag, _, old in rows})
 
 
 def _consent(conn: Connection, domain: DomainRow, tags: Mapping[bytes, bytes]) -> None:
@@ -92,15 +89,30 @@ def _consent(conn: Connection, domain: DomainRow, tags: Mapping[bytes, bytes]) -
             )
 
 
-def move(context: Context, conn: Connection, domain: DomainRow, tags: Mapping[bytes, bytes]) -> None:
-    """Give everything that bears an old tag (the keys of `tags`) its new one, in the caller's transaction.
+def move(
+    context: Context, conn: Connection, domain: DomainRow, newest: Sequence[bytes], older: Sequence[Sequence[bytes]]
+) -> None:
+    """Give everything that bears an older tag of some originals its newest one, in the caller's transaction.
+
+    Args:
+        context: the registrar.
+        conn: of the writing transaction.
+        domain: whose originals they are.
+        newest: the tag of each.
+        older: for each older version of the key, the tag of each.
 
     Raises:
         SealError: a value was changed outside the service.
     """
-    part = entries(domain, of_tags(context, conn, domain, list(tags)))
-    _reseal(context, conn, domain, part, [tags[tag] for tag in part.tags])
-    _consent(conn, domain, tags)
+    becomes = {tag: new for tags in older for tag, new in zip(tags, newest, strict=True)}
+    part = entries(domain, of_tags(context, conn, domain, list(becomes)))
+    _reseal(context, conn, domain, part, [becomes[tag] for tag in part.tags])
+    _consent(conn, domain, becomes)
+    # Rows of the job as well bear their newest tag before the index follows (`reindexing`).
+    bearing = context.tags.find(conn, domain.id, newest, list(becomes)).rows
+    there = context.tags.find(conn, domain.id, newest).rows
+    astray = {tag: serial for tag, (serial, _) in bearing.items() if tag not in there}
+    context.tags.move(conn, domain.id, list(becomes), astray)
 
 
 def move_strings(context: Context, conn: Connection, domain: DomainRow, tags: Mapping[bytes, bytes]) -> None:

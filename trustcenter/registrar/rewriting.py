@@ -25,7 +25,7 @@ from trustcenter.errors import TrustCenterError, VerificationError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import resealing, retagging, rotation_record, rotation_show, stored_values, tagging, turns
+from . import reindexing, resealing, retagging, rotation_record, rotation_show, stored_values, tagging, turns
 from .context import Context
 from .domains import DomainRow
 from .rotation_record import Rotation
@@ -91,25 +91,24 @@ async def run(context: Context, ident: str) -> Rotation:
     domain = await context.db.read(lambda conn: rotation_show.by_scope(conn, found.scope))
     while found.stage is Stage.REWRITING:
         began = time.perf_counter()
-        found = await _chunk(context, domain, found, BESIDE_SMALL if turns.small_requests(context) else CHUNK)
+        found = await step(context, domain, found, BESIDE_SMALL if turns.small_requests(context) else CHUNK)
         await turns.give_way(context, began)
     return found
 
 
-async def _chunk(context: Context, domain: DomainRow, found: Rotation, size: int) -> Rotation:
-    """Rewrite the next rows; the rotation afterwards, ended once there are none left.
+async def step(context: Context, domain: DomainRow, found: Rotation, size: int) -> Rotation:
+    """Rewrite the next `size` rows, or end where none are left; the rotation afterwards."""
+    if found.cursor < found.mark:
+        return await _chunk(context, domain, found, size)
+    return await _finish(context, domain, found)
 
-    Whether anything stays under the old key is looked at when all that can be rewritten is: what loses its original
-    while the last rows are written would be overlooked otherwise.
-    """
+
+async def _chunk(context: Context, domain: DomainRow, found: Rotation, size: int) -> Rotation:
     work = _work(found)
     chunk = await context.db.read(
         lambda conn: stored_values.read(context, conn, domain, found.cursor, found.mark, size)
     )
     made = [await asyncio.to_thread(work.make, context, domain, found, part) for part in chunk.parts]
-    left, last = False, chunk.end >= found.mark and not made
-    if last and found.purpose is Purpose.LOOKUP:
-        left = await context.db.read(lambda conn: retagging.left_behind(context, conn, domain))
 
     def effect(conn: Connection) -> Rotation:
         now = rotation_record.find(conn, found.id)
@@ -117,18 +116,35 @@ async def _chunk(context: Context, domain: DomainRow, found: Rotation, size: int
             return now  # somebody else went on
         for part in made:
             work.write(context, conn, domain, part)
-        moved = replace(now, cursor=chunk.end, done=now.done + chunk.rows)
-        if not last:
-            return rotation_record.save(conn, moved)
-        return _complete(context, conn, domain, moved, left)
+        return rotation_record.save(conn, replace(now, cursor=chunk.end, done=now.done + chunk.rows))
+
+    return await context.db.write(effect)
+
+
+async def _finish(context: Context, domain: DomainRow, found: Rotation) -> Rotation:
+    """All that can be rewritten is: the tag index follows, and then nothing changes any more.
+
+    Whether anything stays under the old key is looked at now and not before: what loses its original while the last
+    rows are written would be overlooked otherwise.
+    """
+    left = False
+    if found.purpose is Purpose.LOOKUP:
+        await reindexing.run(context, domain, found.mark)
+        left = await context.db.read(lambda conn: retagging.left_behind(context, conn, domain))
+
+    def effect(conn: Connection) -> Rotation:
+        now = rotation_record.find(conn, found.id)
+        return _complete(context, conn, domain, now, left) if now.stage is Stage.REWRITING else now
 
     return await context.db.write(effect)
 
 
 def _complete(context: Context, conn: Connection, domain: DomainRow, moved: Rotation, left: bool) -> Rotation:
-    """The last chunk is written: nothing is under the old version any more, or what has no original here still is."""
-    if moved.purpose is Purpose.LOOKUP and not left:
-        tagging.set_in_use(conn, domain.id, (moved.to_version,))
+    """Nothing is under the old version any more, or what has no original here still is."""
+    if moved.purpose is Purpose.LOOKUP:
+        context.tags.drop_clashes(conn, domain.id, moved.mark)
+        if not left:
+            tagging.set_in_use(conn, domain.id, (moved.to_version,))
     context.audit(
         conn,
         Event.KEY_REWRITE,

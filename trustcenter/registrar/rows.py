@@ -55,10 +55,12 @@ class New:
     text: str | None = None
 
 
-def known(context: Context, conn: Connection, domain: int, tags: Sequence[bytes]) -> dict[bytes, list[Row]]:
-    """The rows of each original that has any, by index; expired ones too."""
+def known(
+    context: Context, conn: Connection, domain: int, tags: Sequence[bytes], under: Sequence[bytes] = ()
+) -> dict[bytes, list[Row]]:
+    """The rows of each original that has any, by index; expired ones too. `under`: see `tagging.older`."""
     found: dict[bytes, list[Row]] = {}
-    first = {serial: tag for tag, (serial, _) in context.tags.find(conn, domain, tags).rows.items()}
+    first = {serial: tag for tag, (serial, _) in context.tags.find(conn, domain, tags, under).rows.items()}
     query = "SELECT serial, nonce, expires FROM entry WHERE domain = ? AND serial IN {values}"
     for serial, nonce, expires in select_in(conn, query, (domain,), sorted(first)):
         found[first[serial]] = [Row(0, serial, nonce, expires)]

@@ -52,10 +52,14 @@ def settle(
     if versions == domain.lookup and len(versions) == 1:
         return list(known)
     newest = context.keys.tags(domain.uuid, versions[0], values)
-    for older in versions[1:]:
-        before = context.keys.tags(domain.uuid, older, values)
-        retagging.move(context, conn, domain, dict(zip(before, newest, strict=True)))
+    older = [context.keys.tags(domain.uuid, version, values) for version in versions[1:]]
+    retagging.move(context, conn, domain, newest, older)
     return newest
+
+
+def older(context: Context, conn: Connection, domain: DomainRow, values: Sequence[bytes]) -> list[bytes]:
+    """Tags under whose keys the rows of originals may stand in the index as well; none outside a rotation."""
+    return [tag for version in in_use(conn, domain.id)[1:] for tag in context.keys.tags(domain.uuid, version, values)]
 
 
 def found_by(
@@ -66,8 +70,8 @@ def found_by(
     if versions == domain.lookup and len(versions) == 1:
         return list(known)
     answer = context.keys.tags(domain.uuid, versions[0], values)
-    for older in versions[1:]:
-        before = context.keys.tags(domain.uuid, older, values)
+    for version in versions[1:]:
+        before = context.keys.tags(domain.uuid, version, values)
         bearing = {row[3] for row in stored_values.of_tags(context, conn, domain, before)}
         query = "SELECT tag FROM consent WHERE domain = ? AND tag IN {values}"
         bearing.update(tag for (tag,) in select_in(conn, query, (domain.id,), sorted(set(before))))

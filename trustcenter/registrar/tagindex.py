@@ -13,14 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trustcenter.store import Connection, insert, select_in
-
-_MOVED: Final = 100  # rows in one statement
 
 
 @dataclass(frozen=True)
@@ -51,13 +48,22 @@ class TagIndex:
         """The key of a 16-byte tag."""
         return int.from_bytes(tag[:8], "big") >> (64 - self.bits)
 
-    def _keys(self, tags: Sequence[bytes]) -> NDArray[np.uint64]:
+    def keys(self, tags: Sequence[bytes]) -> NDArray[np.uint64]:
+        """The keys of 16-byte tags."""
         heads = np.frombuffer(b"".join(tags), ">u8")[::2]
         return heads.astype(np.uint64) >> np.uint64(64 - self.bits)
 
-    def find(self, conn: Connection, domain: int, tags: Sequence[bytes]) -> Found:
-        """The rows of those tags that `domain` has."""
-        keys = np.unique(self._keys(tags)).tolist()
+    def find(self, conn: Connection, domain: int, tags: Sequence[bytes], under: Sequence[bytes] = ()) -> Found:
+        """The rows of those tags that `domain` has.
+
+        Args:
+            conn: transaction or snapshot.
+            domain: row id.
+            tags: that the rows bear.
+            under: other tags, under whose keys such rows may stand: while a lookup key is rotated, their old ones.
+        """
+        places = [*tags, *under]
+        keys = np.unique(self.keys(places)).tolist()
         taken: list[int] = []
         serials: list[int] = []
         for table in ("tag_main", "tag_recent"):
@@ -66,7 +72,7 @@ class TagIndex:
                 taken.append(key)
                 if owner == domain:
                     serials.append(serial)
-        serials.extend(self._clashes(conn, domain, tags))
+        serials.extend(self._clashes(conn, domain, places))
         if not serials:
             return Found({}, frozenset(taken))
         wanted = set(tags)
@@ -76,7 +82,7 @@ class TagIndex:
                 conn,
                 "SELECT serial, nonce, tag FROM entry WHERE domain = ? AND serial IN {values}",
                 (domain,),
-                sorted(serials),
+                sorted(set(serials)),
             )
             if tag in wanted
         }
@@ -86,7 +92,7 @@ class TagIndex:
         """Enter new rows (tag to serial) that `find` does not find; `taken` is what it said, if it was asked."""
         if taken is None:
             taken = self.find(conn, domain, list(new)).taken
-        keys = self._keys(list(new))
+        keys = self.keys(list(new))
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
         serials = np.fromiter(new.values(), np.int64, len(new))[order]
@@ -121,23 +127,72 @@ class TagIndex:
             [(domain, tag, serial) for serial, tag in rows],
         )
 
-    def move(self, conn: Connection, domain: int, changes: Sequence[tuple[bytes, bytes, int]]) -> None:
-        """Let rows (old tag, new tag, serial) be found by other tags, which the caller gives to the rows themselves."""
-        for start in range(0, len(changes), _MOVED):
-            some = changes[start : start + _MOVED]
-            keys, serials = [self.key(before) for before, _, _ in some], [serial for *_, serial in some]
-            marks = ",".join("?" * len(some))
-            for table in ("tag_main", "tag_recent"):
-                # Of two rows with one key only one is in the table: whichever it is, both are here.
-                query = f"DELETE FROM {table} WHERE key IN ({marks}) AND domain = ? AND serial IN ({marks})"  # noqa: S608
-                conn.execute(query, (*keys, domain, *serials))
+    def move(self, conn: Connection, domain: int, under: Sequence[bytes], rows: Mapping[bytes, int]) -> None:
+        """Let rows (tag to serial) that stand under the keys of other tags be found by their own."""
+        if not rows:
+            return
+        keys, serials = np.unique(self.keys(under)).tolist(), set(rows.values())
+        for table in ("tag_main", "tag_recent"):
+            query = f"SELECT key, serial FROM {table} WHERE domain = ? AND key IN {{values}}"  # noqa: S608 - constants
+            gone = [(key,) for key, serial in select_in(conn, query, (domain,), keys) if serial in serials]
+            conn.executemany(f"DELETE FROM {table} WHERE key = ?", gone)  # noqa: S608 - constants
         if conn.execute("SELECT 1 FROM tag_clash LIMIT 1").fetchone() is not None:
+            before = {(domain, tag, serial) for tag in under for serial in self._clashes(conn, domain, [tag])}
             conn.executemany(
                 "DELETE FROM tag_clash WHERE domain = ? AND tag = ? AND serial = ?",
-                [(domain, before, serial) for before, _, serial in changes],
+                [clash for clash in before if clash[2] in serials],
             )
-        if changes:
-            self.add(conn, domain, {after: serial for _, after, serial in changes})
+        self.add(conn, domain, rows)
+
+    def replace(self, conn: Connection, domain: int, mark: int, rows: Mapping[int, int], keys: tuple[int, int]) -> None:
+        """Let the rows of a domain stand where they belong in a range of keys, and nowhere else in it.
+
+        Args:
+            conn: of the writing transaction.
+            domain: row id.
+            mark: rows with a greater serial are left as they are.
+            rows: serial to key of rows that belonged into the range when somebody looked.
+            keys: the first and the last key of the range.
+        """
+        held: dict[int, int | None] = {}  # key to serial; None: of a row that is none of ours
+        mine: dict[int, str] = {}  # key to the table where a row of ours stands
+        for table in ("tag_main", "tag_recent"):
+            query = f"SELECT key, domain, serial FROM {table} WHERE key BETWEEN ? AND ?"  # noqa: S608 - constants
+            for key, owner, serial in conn.execute(query, keys):
+                ours = owner == domain and serial <= mark
+                held[key] = serial if ours else None
+                if ours:
+                    mine[key] = table
+        serials = sorted({*rows, *(serial for serial in held.values() if serial is not None)})
+        query = "SELECT serial, tag FROM entry WHERE domain = ? AND idx = 0 AND tag IS NOT NULL AND serial IN {values}"
+        tags = dict(select_in(conn, query, (domain,), serials))
+        now = dict(zip(tags, self.keys(list(tags.values())).tolist(), strict=True)) if tags else {}
+        stale = [key for key, serial in held.items() if serial is not None and now.get(serial) != key]
+        for table in ("tag_main", "tag_recent"):
+            gone = [(key,) for key in stale if mine[key] == table]
+            conn.executemany(f"DELETE FROM {table} WHERE key = ?", gone)  # noqa: S608 - constants
+        for key in stale:
+            del held[key]
+        clashing = {tag for (tag,) in conn.execute("SELECT tag FROM tag_clash WHERE domain = ?", (domain,))}
+        new: list[tuple[int, int]] = []
+        for serial, key in rows.items():  # in the order of keys
+            if now.get(serial) != key or held.get(key) == serial or tags[serial] in clashing:
+                continue
+            if key in held:
+                conn.execute("INSERT INTO tag_clash VALUES (?,?,?)", (domain, tags[serial], serial))
+            else:
+                new.append((key, serial))
+                held[key] = serial
+        columns = np.array(new, np.int64).reshape(-1, 2)
+        insert(conn, "tag_main", {"key": columns[:, 0], "domain": domain, "serial": columns[:, 1]}, len(new))
+
+    def drop_clashes(self, conn: Connection, domain: int, mark: int) -> None:
+        """Drop what rows up to a serial left among the clashes under tags that they do not bear any more."""
+        conn.execute(
+            "DELETE FROM tag_clash WHERE domain = ? AND serial <= ? AND NOT EXISTS (SELECT 1 FROM entry e"
+            " WHERE e.domain = tag_clash.domain AND e.serial = tag_clash.serial AND e.tag = tag_clash.tag)",
+            (domain, mark),
+        )
 
     def _clashes(self, conn: Connection, domain: int, tags: Sequence[bytes]) -> Iterator[int]:
         if conn.execute("SELECT 1 FROM tag_clash LIMIT 1").fetchone() is None:

@@ -6,10 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from typing import TypeVar
 
 from trustcenter.store import Connection
 
 from .context import Context
+
+T = TypeVar("T")
 
 
 def small_requests(context: Context) -> bool:
@@ -22,7 +25,7 @@ async def give_way(context: Context, began: float) -> None:
     await asyncio.sleep(time.perf_counter() - began if small_requests(context) else 0)
 
 
-async def through(context: Context, fn: Callable[[Connection], Iterator[int]]) -> AsyncGenerator[int, None]:
+async def through(context: Context, fn: Callable[[Connection], Iterator[T]]) -> AsyncGenerator[T, None]:
     """What a long look through the store gives, piece by piece, from one snapshot; in between others come first.
 
     Wrap it in `contextlib.aclosing` if the loop may end early.

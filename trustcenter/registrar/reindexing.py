@@ -1,0 +1,82 @@
+"""The last part of a lookup key's rotation: a domain's places in the tag index are made anew, in the order of keys.
+
+While rows get their new tags, each stays in the index under the key of its old one: moving it along would write two
+pages at random for every row, ten gigabytes for a million. So places are exchanged at the end, range after range of
+keys, where neighbours share their pages. What a place must be is read from the rows inside the transaction that
+changes it, so repeating a range changes nothing, and what was deleted, made or moved meanwhile stays as it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from contextlib import aclosing
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trustcenter.store import Connection
+
+from . import turns
+from .context import Context
+from .domains import DomainRow
+
+HELD: Final = 2_000_000  # places in memory at once, 16 bytes each; the rows are read once for each part of this size
+TOGETHER: Final = 4_000  # places in one transaction
+BESIDE_SMALL: Final = 1_000  # the same while small requests arrive
+_READ: Final = 10_000
+_END: Final = 2**63
+
+Places = NDArray[np.int64]  # (n, 2): key and serial
+
+
+async def run(context: Context, domain: DomainRow, mark: int) -> None:
+    """Exchange the places of all rows up to a serial; begun again, it goes through all of it once more."""
+    query = "SELECT count(*) FROM entry WHERE domain = ? AND serial <= ? AND idx = 0 AND tag IS NOT NULL"
+    (rows,) = await context.db.read(lambda conn: conn.execute(query, (domain.id, mark)).fetchone())
+    parts = -(-rows // HELD) or 1
+    bounds = [_END * part // parts for part in range(parts + 1)]
+    for low, past in itertools.pairwise(bounds):
+        await _part(context, domain, mark, low, past)
+
+
+async def _part(context: Context, domain: DomainRow, mark: int, low: int, past: int) -> None:
+    """The keys from `low` up to, and not with, `past`."""
+    looking = turns.through(context, lambda conn: _places(context, conn, domain.id, mark, low, past))
+    async with aclosing(looking) as pieces:
+        places = np.concatenate([np.empty((0, 2), np.int64), *[piece async for piece in pieces]])
+    places = places[np.argsort(places[:, 0], kind="stable")]
+    while low < past:
+        began = time.perf_counter()
+        size = BESIDE_SMALL if turns.small_requests(context) else TOGETHER
+        end = int(places[size, 0]) if len(places) > size else past
+        end = end if end > low else low + 1  # never two transactions for one key
+        cut = int(np.searchsorted(places[:, 0], end)) if end < _END else len(places)
+        some, places = places[:cut], places[cut:]
+        await context.db.write(
+            lambda conn, some=some, low=low, end=end: _exchange(context, conn, domain, mark, some, low, end)  # type: ignore[misc]
+        )
+        low = end
+        await turns.give_way(context, began)
+
+
+def _places(context: Context, conn: Connection, domain: int, mark: int, low: int, past: int) -> Iterator[Places]:
+    """Key and serial of first rows, by serial, of those whose key is in the range."""
+    cursor = conn.execute(
+        "SELECT serial, tag FROM entry WHERE domain = ? AND serial <= ? AND idx = 0 AND tag IS NOT NULL"
+        " ORDER BY serial",
+        (domain, mark),
+    )
+    while part := cursor.fetchmany(_READ):
+        keys = context.tags.keys([tag for _, tag in part]).astype(np.int64)
+        piece = np.stack([keys, np.fromiter((serial for serial, _ in part), np.int64, len(part))], axis=1)
+        yield piece[(keys >= low) & (keys < past)]
+
+
+def _exchange(
+    context: Context, conn: Connection, domain: DomainRow, mark: int, places: Places, low: int, past: int
+) -> None:
+    """Let the rows of a range of keys be found there, and none that has another key by now."""
+    context.tags.replace(conn, domain.id, mark, {serial: key for key, serial in places.tolist()}, (low, past - 1))
