@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from linkage.errors import ChunkError, MissingExtraError, PlanError
 from linkage.executors import pool
 from linkage.executors.chunks import Report, cut, join, whole
+from linkage.executors.memory import keep_memory
 from linkage.executors.plan import load
 
 Done = Callable[[Report], None]
@@ -38,6 +39,12 @@ def run_chunk(work: str, chunk: str) -> Report:
     if done is not None:
         return done
     return cut(place, plan, int(number)) if kind == "cut" else join(place, plan, int(number))
+
+
+def run_in_worker(work: str, chunk: str) -> Report:
+    """`run_chunk`, in a process that does nothing else."""
+    keep_memory()
+    return run_chunk(work, chunk)
 
 
 class Executor(Protocol):
@@ -74,7 +81,7 @@ class Processes:
         Raises:
             ChunkError: one chunk brought down several workers.
         """
-        pool.run(run_chunk, str(work), chunks, self.workers, done)
+        pool.run(run_in_worker, str(work), chunks, self.workers, done)
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ class OnDask:
         client = distributed.Client(self.client) if own else self.client
         try:
             # pure=False: a key of its own for every call, so that a result of an earlier run is never taken for this.
-            futures = [client.submit(run_chunk, str(work), chunk, pure=False) for chunk in chunks]
+            futures = [client.submit(run_in_worker, str(work), chunk, pure=False) for chunk in chunks]
             try:
                 for future in distributed.as_completed(futures):
                     done(future.result())

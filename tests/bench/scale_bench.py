@@ -23,12 +23,13 @@ from pathlib import Path
 
 import numpy as np
 from bench_load import Load, cpu_ticks
+from scale_dask import side_by_side
 from scale_rows import simulate
 
 from linkage import Secrets, Source, load_schema, prepare
 from linkage.encode import encode
 from linkage.evaluate import of_pairs
-from linkage.executors import Executor, Inline, OnDask, Processes, compare, gather, make
+from linkage.executors import Executor, Processes, compare, gather, make
 from linkage.index import TokenIndex, Window
 from linkage.maps import MapRefs, record_numbers_of, stream_map, write_map
 from linkage.match import MatchResult, match
@@ -63,7 +64,7 @@ def scale(options: argparse.Namespace) -> None:
         if "window" in options.parts:
             _window(schema, folders, Path(scratch) / "index", n)
         if "dask" in options.parts:
-            _dask(schema, folders, work)
+            side_by_side(folders, work, options.repeat)
         if "bad" in options.parts:
             _bad_data(schema, Path(scratch), int(float(options.bad)))
         if "peer" in options.parts and options.peer:
@@ -153,26 +154,6 @@ def _linked(schema: Schema, folders: list[Path], work: Path, what: str, executor
             f"so {workers / 2 + stages['decide cpu']:.1f} s at best on two cores that nobody else uses",
         ]
     return result
-
-
-def _dask(schema: Schema, folders: list[Path], work: Path) -> None:
-    try:
-        import distributed
-    except ImportError:
-        print("   Dask: not installed", flush=True)
-        return
-    for name in ("processes", "dask"):
-        with measured(f"compare, two {'Dask workers' if name == 'dask' else 'worker processes'}") as told:
-            if name == "processes":
-                told.append(f"{_compare(schema, folders, work, Processes(2))[0]:.1f} s")
-                continue
-            with (
-                distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-                distributed.Client(cluster) as client,
-            ):
-                told.append(f"{_compare(schema, folders, work, OnDask(client))[0]:.1f} s")
-    with measured("compare, in this process") as told:
-        told.append(f"{_compare(schema, folders, work, Inline())[0]:.1f} s")
 
 
 def _window(schema: Schema, folders: list[Path], folder: Path, n: int) -> None:
