@@ -126,8 +126,7 @@ async def share(
 ) -> Shared:
     """Seal the study secret to all members whose cards were compared, and sign.
 
-    Practices that another site sponsors are left out: they get it from that site. A sponsor that does not lead seals
-    the lead's secret to its own practices only.
+    Practices that another site sponsors are left out: they get it from that site.
 
     Args:
         center: as the sender.
@@ -156,8 +155,8 @@ async def share(
     for member in (await center.member_cards(study)).cards:
         if member.site == name:
             _require_own(member.card, name, key)
-        elif member.sponsor != name and (member.sponsor is not None or found.lead != name):
-            continue  # the lead site shares with the sites, and every sponsor with its practices
+        elif member.sponsor not in (None, name):
+            continue  # a practice: its sponsor passes the secret on
         elif pinned_only and (member.card is None or member.site not in pins.cards):
             waiting.append(member.site)
         else:

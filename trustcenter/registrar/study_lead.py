@@ -50,29 +50,26 @@ async def name_lead(
 
 
 def require_may_share(conn: Connection, study: StudyRow, share: Share) -> None:
-    """Refuse shares of others than the lead site, but those of a sponsor, of the lead's secret, to its practices.
+    """Refuse a secret of anybody but the lead site. The lead's own may be passed on: to practices, or to who lost it.
 
     Raises:
-        PolicyError: the sender is a practice, or neither leads nor passes the lead's secret on to practices of its own.
+        PolicyError: the sender is a practice; or it does not lead, and this is not the secret that the lead shared.
     """
-    sender = share.sender.name
-    if is_practice(conn, study.name, sender):
+    if is_practice(conn, study.name, share.sender.name):
         raise PolicyError(
             "a practice gets the study secret from its sponsor and shares none",
             code="practice_shares_none",
             hint="trustcenter study secret fetch STUDY --lead SPONSOR",
         )
-    if sender == study.lead:
+    if share.sender.name == study.lead:
         return
-    rows = conn.execute(
-        "SELECT site FROM enrolment WHERE study = ? AND sponsor = ? AND used IS NOT NULL", (study.name, sender)
-    )
-    own = {site for (site,) in rows} | {sender}
     key = (study.name, share.version, share.secret)
-    led = conn.execute("SELECT 1 FROM secret_share WHERE study = ? AND version = ? AND secret = ?", key).fetchone()
-    if led is None or not {party.name for party in share.members} <= own:
+    if (
+        conn.execute("SELECT 1 FROM secret_share WHERE study = ? AND version = ? AND secret = ?", key).fetchone()
+        is None
+    ):
         raise PolicyError(
-            "only the lead site shares the study secret; a sponsor passes that one on to its practices",
+            "the lead site makes the study secret of a version; others pass on that one only",
             code="not_the_lead",
             hint="trustcenter study show names the lead site; an operator names another: trustcenter study lead",
         )
