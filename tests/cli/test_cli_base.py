@@ -171,7 +171,7 @@ def no_disk() -> None:
 def _small() -> LazyGroup:
     here = __name__
     sys.modules.setdefault(here, sys.modules[__name__])
-    return LazyGroup("small", commands_at={n: (f"{here}:{n}", "") for n in ("broken", "stopped", "no_disk")})
+    return LazyGroup("small", sections={"Commands": {n: (f"{here}:{n}", "") for n in ("broken", "stopped", "no_disk")}})
 
 
 def test_a_surprise_is_internal_without_a_value() -> None:

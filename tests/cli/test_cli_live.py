@@ -383,6 +383,8 @@ def test_a_study_from_registration_to_the_opened_join_map(cli: Cli, world: World
     stolen = ("study", "release", "sepsis", "--release", release, "--approve", "--personal-key", base / "bernd.key")
     assert cli(*stolen, "--yes", *world.connect("anna")).code == 3
     state = cli("study", "release", "sepsis", "--release", release, "--json", *operator).json
+    assert cli("study", "release", "sepsis", "--json", *operator).json == [state]
+    assert cli("study", "release", "sepsis", "--approve", *operator).err.endswith("[usage]\n")
     assert (state["state"], sorted(state["approvals"])) == ("released", ["anna", "bernd"])
     assert cli(*fetch).code == 0
     opened = base / "joinmap.csv"

@@ -188,7 +188,9 @@ def _release(world, study: str, recipient_key) -> list[dict[str, str]]:
     operator = world["operator"]
     unknown = operator("POST", base, {"recipient": "nobody"})
     assert (unknown.status, unknown.json["code"]) == (404, "unknown_recipient")
+    assert operator("GET", base).json == {"releases": []}
     release = operator("POST", base, {"recipient": "dms"}).json
+    assert [one["release"] for one in world["anna"]("GET", base).json["releases"]] == [release["release"]]
     assert operator("POST", base, {"recipient": "dms"}).json["release"] == release["release"]
     path = f"{base}/{release['release']}"
     early = operator("GET", f"{path}/join-map")

@@ -28,7 +28,7 @@ def propose(study: str, run: str, reason: str, as_json: bool, connect: Path | No
     """
     made = call(connect, lambda center: center.propose_decisions(study, run, reason))
     output.item(made, _SHOWN, as_json=as_json)
-    output.note("an approver signs it next: trustcenter audit approve-decisions ID --key FILE")
+    output.note(f"an approver signs it next: trustcenter audit approve-decisions {made.disclosure} --personal-key FILE")
 
 
 @click.command("approve-decisions")

@@ -24,12 +24,13 @@ class LazyGroup(click.Group):
     """A group whose commands are named by "module:attribute" and imported when they are needed.
 
     The short help of each is in the table, so that listing the commands imports none of them;
-    tests/cli/test_cli_base.py holds the table against the commands.
+    tests/cli/test_cli_base.py holds the table against the commands. Sections are headings of the help, nothing else.
     """
 
-    def __init__(self, *args: Any, commands_at: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, tuple[str, str]]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.commands_at = commands_at
+        self.sections = sections
+        self.commands_at = {name: told for table in sections.values() for name, told in table.items()}
         _keep_examples(self)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -58,8 +59,9 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table, without importing anything."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, short) for name, (_, short) in self.commands_at.items()])
+        for heading, table in self.sections.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, short) for name, (_, short) in table.items()])
 
     def main(
         self,

@@ -189,7 +189,7 @@ def close(name: str, days: int, yes: bool, as_json: bool, connect: Path | None) 
     confirm(f"Propose: no more pseudonyms in this domain, and none resolves after {days} days.", name, yes=yes)
     made = call(connect, lambda center: center.propose_closing(name, days))
     output.item(made, _CLOSING, as_json=as_json)
-    output.note("an approver signs it next: trustcenter domain approve-close NAME --key FILE")
+    output.note(f"an approver signs it next: trustcenter domain approve-close {name} --personal-key FILE")
 
 
 @domain.command("approve-close")

@@ -34,7 +34,7 @@ _COMMANDS = {
 }
 
 
-@click.group(cls=LazyGroup, commands_at=_COMMANDS)
+@click.group(cls=LazyGroup, sections={"Commands": _COMMANDS})
 def keys() -> None:
     """Key versions and their rotation."""
 

@@ -32,7 +32,7 @@ def propose(kind: str, rotation: str, party: str | None, as_json: bool, connect:
     body = KeyPropose(kind=kind, rotation=rotation, party=party)  # type: ignore[arg-type]
     made = call(connect, lambda center: center.propose_for_key(body))
     output.item(made, PROPOSAL, as_json=as_json)
-    output.hint(f"an approver signs it next: trustcenter keys approve {made.proposal} --key FILE")
+    output.hint(f"an approver signs it next: trustcenter keys approve {made.proposal} --personal-key FILE")
 
 
 @click.command("approve")

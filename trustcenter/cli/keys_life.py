@@ -180,4 +180,4 @@ def destroy(
     body = KeyPropose(kind="destroy", domain=domain, purpose=purpose, version=version)  # type: ignore[arg-type]
     made = call(connect, lambda center: center.propose_for_key(body))
     output.item(made, PROPOSAL, as_json=as_json)
-    output.hint(f"an approver signs it next: trustcenter keys approve {made.proposal} --key FILE")
+    output.hint(f"an approver signs it next: trustcenter keys approve {made.proposal} --personal-key FILE")

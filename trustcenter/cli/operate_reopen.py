@@ -21,7 +21,9 @@ from .options import PATH, json_option
     "--epoch", type=click.IntRange(1, 4095), help="With --propose: the new epoch; needed if the head is lost."
 )
 @click.option("--sign", "name", metavar="NAME", help="Sign as this approver; the second signature reopens.")
-@click.option("--key", type=PATH, metavar="FILE", help="With --sign: the approver's personal key.")
+@click.option(
+    "--personal-key", "--key", "key", type=PATH, metavar="FILE", help="With --sign: the approver's personal key."
+)
 @click.option("--key-passphrase-file", type=PATH, metavar="FILE", help="File with the passphrase of that key.")
 @click.option("--yes", is_flag=True, help="With --sign: do not ask after showing the statement.")
 @PASSPHRASE
@@ -46,15 +48,15 @@ def reopen(
 
     Examples:
       trustcenter reopen /srv/trustcenter --propose
-      trustcenter reopen /srv/trustcenter --sign anna --key anna.key
-      trustcenter reopen /srv/trustcenter --sign bernd --key bernd.key
+      trustcenter reopen /srv/trustcenter --sign anna --personal-key anna.key
+      trustcenter reopen /srv/trustcenter --sign bernd --personal-key bernd.key
     """
     from trustcenter import config
     from trustcenter.instance import reopen as work
 
     os.umask(0o077)
     if propose == (name is not None) or (name is None) != (key is None) or (epoch is not None and not propose):
-        raise UsageError_("give either --propose, or --sign NAME with --key FILE", code="usage")
+        raise UsageError_("give either --propose, or --sign NAME with --personal-key FILE", code="usage")
     settings = config.load(directory)
     if propose:
         made = work.propose(settings, service_passphrase(settings, passphrase_file), epoch)
@@ -62,7 +64,7 @@ def reopen(
             output.data({"epoch": made.epoch, "statement": made.statement})
         else:
             click.echo(made.statement, nl=False)
-        output.hint("two approvers sign next: trustcenter reopen DIR --sign NAME --key FILE")
+        output.hint("two approvers sign next: trustcenter reopen DIR --sign NAME --personal-key FILE")
         return
     assert name is not None
     assert key is not None

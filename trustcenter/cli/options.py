@@ -105,12 +105,28 @@ def call(path: Path | None, job: Callable[[TrustCenter], Coroutine[Any, Any, T]]
     return asyncio.run(run())
 
 
+def key_passphrase_option(command: F) -> F:
+    """`--key-passphrase-file FILE`, also under the name that it has where no other passphrase is asked for."""
+    return click.option(
+        "--key-passphrase-file", "--passphrase-file", "key_passphrase_file", type=PATH, metavar="FILE",
+        help="File with the passphrase of that key; without it the terminal is asked.",
+    )(command)  # fmt: skip
+
+
 def approval_options(command: F) -> F:
     """Who signs, and whether the statement is only shown."""
     for option in (
         click.option("--yes", is_flag=True, help="Do not ask after showing the statement."),
-        click.option("--key-passphrase-file", type=PATH, metavar="FILE", help="File with the passphrase of that key."),
-        click.option("--key", type=PATH, required=True, metavar="FILE", help="The approver's personal key."),
+        key_passphrase_option,
+        click.option(
+            "--personal-key",
+            "--key",
+            "key",
+            type=PATH,
+            required=True,
+            metavar="FILE",
+            help="Your personal key.",
+        ),
     ):
         command = option(command)
     return command

@@ -22,6 +22,6 @@ _COMMANDS = {
 }
 
 
-@click.group(cls=LazyGroup, commands_at=_COMMANDS)
+@click.group(cls=LazyGroup, sections={"Commands": _COMMANDS})
 def practice() -> None:
     """Practices and rescue services in a study, without a server."""

@@ -12,12 +12,12 @@ from trustcenter.errors import UsageError_
 from . import output, tabular
 from .options import (
     PATH,
+    approval_options,
     call,
     connect_option,
     force_option,
     json_option,
     output_option,
-    passphrase_option,
     separator,
 )
 
@@ -86,7 +86,9 @@ def request(
         "line" if column is None else "row",
     )
     _show(made, as_json)
-    output.note("an approver signs it next: trustcenter reidentify approve ID")
+    output.note(
+        f"an approver signs it next: trustcenter reidentify approve {made.reidentification} --personal-key FILE"
+    )
 
 
 @reidentify.command("list")
@@ -119,13 +121,11 @@ def show(ident: str, as_json: bool, connect: Path | None) -> None:
 
 @reidentify.command()
 @click.argument("ident", metavar="ID")
-@click.option("--personal-key", type=PATH, required=True, metavar="FILE", help="Your personal key.")
-@click.option("--yes", is_flag=True, help="Do not ask after showing the statement.")
-@passphrase_option
+@approval_options
 @json_option
 @connect_option
 def approve(
-    ident: str, personal_key: Path, yes: bool, passphrase_file: Path | None, as_json: bool, connect: Path | None
+    ident: str, key: Path, key_passphrase_file: Path | None, yes: bool, as_json: bool, connect: Path | None
 ) -> None:
     """Sign a re-identification (approver).
 
@@ -134,10 +134,10 @@ def approve(
     """
     from trustcenter.client import reidentify as work
 
-    from .secret_input import personal_key as open_key
+    from .secret_input import personal_key
     from .signing import signer
 
-    sign = signer(open_key(personal_key, passphrase_file), work.CONTEXT, yes=yes)
+    sign = signer(personal_key(key, key_passphrase_file), work.CONTEXT, yes=yes)
     _show(call(connect, lambda center: work.approve(center, ident, sign)), as_json)
 
 

@@ -142,7 +142,9 @@ def limit(
 
 @site.command("set-key")
 @click.argument("name")
-@click.option("--public", required=True, metavar="KEY", help="The site's public key, or a file with it.")
+@click.option(
+    "--public-key", "--public", "public", required=True, metavar="KEY|FILE", help="The site's public key, or a file."
+)
 @click.option("--fingerprint", required=True, metavar="TEXT", help="As the site read it aloud.")
 @json_option
 @connect_option
@@ -152,7 +154,7 @@ def set_key(name: str, public: str, fingerprint: str, as_json: bool, connect: Pa
     The site makes it with `recipient keygen`, and reads the fingerprint to you over another channel.
 
     Example:
-      trustcenter site set-key uk-nord --public uk-nord.pub --fingerprint 7H2K-…
+      trustcenter site set-key uk-nord --public-key uk-nord.pub --fingerprint 7H2K-…
     """
     key = text_or_file(public, "tc-recipient-1:")
     made = call(connect, lambda center: center.set_site_key(name, key, fingerprint))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trustcenter.messages.api import Release, Run
 
 _RELEASE = ("release", "study", "recipient", "run", "state", "approvals", "required", "records", "created")
+_RELEASES = ("release", "recipient", "state", "approvals", "required", "records", "created")
 
 
 @click.command()
@@ -155,26 +156,41 @@ def release(
 ) -> None:
     """Release the join map: one proposes, two others sign, then it is fetched, sealed to the recipient.
 
+    Without --recipient and --release it lists the releases of the study.
+
     Examples:
       trustcenter study release sepsis --recipient registry
+      trustcenter study release sepsis
       trustcenter study release sepsis --release 0f3c5a… --approve --personal-key anna.key
       trustcenter study release sepsis --release 0f3c5a… --fetch -o joinmap.sealed
     """
-    if sum((recipient is not None, approve, fetch)) > 1 or (recipient is None) == (release_id is None):
+    asked = sum((recipient is not None, approve, fetch))
+    if asked > 1 or (asked == 1 and (recipient is None) == (release_id is None)):
         raise UsageError_(
-            "give either --recipient, or --release with at most one of --approve and --fetch", code="usage"
+            "give --recipient, or --release with at most one of --approve and --fetch, or none of them to list",
+            code="usage",
         )
     if approve != (personal_key is not None) or fetch != (target is not None):
         raise UsageError_("--approve goes with --personal-key, --fetch with --output", code="usage")
     if recipient is not None:
         made = call(connect, lambda center: center.propose_release(study, recipient))
         _show(made, as_json)
-        output.note("two approvers sign it next")
+        if made.state == "proposed":
+            output.note(f"{made.required} approvers sign it next:")
+            output.note(f"trustcenter study release {study} --release {made.release} --approve --personal-key FILE")
         return
-    assert release_id is not None
+    if release_id is None:
+        found = call(connect, lambda center: center.releases(study))
+        output.items(found, _RELEASES, as_json=as_json, empty="nothing was proposed yet")
+        return
     if approve:
         assert personal_key is not None
-        _show(_approve(connect, study, release_id, personal_key, passphrase_file, yes=yes), as_json)
+        signed = _approve(connect, study, release_id, personal_key, passphrase_file, yes=yes)
+        _show(signed, as_json)
+        if signed.state == "released":
+            output.hint(
+                f"an operator fetches it: trustcenter study release {study} --release {release_id} --fetch -o FILE"
+            )
     elif fetch:
         assert target is not None
         _fetch(connect, study, release_id, target, force, as_json)

@@ -281,6 +281,10 @@ class TrustCenter(
             f"/v1/studies/{quoted(study)}/releases", m.ReleaseCreate(recipient=recipient), m.Release
         )
 
+    async def releases(self, study: str) -> list[m.Release]:
+        """The releases of a study, newest first."""
+        return (await self._get(f"/v1/studies/{quoted(study)}/releases", m.Releases)).releases
+
     async def release(self, study: str, release: str) -> m.Release:
         """One release and its approvals."""
         return await self._get(f"/v1/studies/{quoted(study)}/releases/{quoted(release)}", m.Release)

@@ -193,6 +193,7 @@ class SyncTrustCenter:
     answer_clearing = _blocking(TrustCenter.answer_clearing)
     postpone_clearing = _blocking(TrustCenter.postpone_clearing)
     propose_release = _blocking(TrustCenter.propose_release)
+    releases = _blocking(TrustCenter.releases)
     release = _blocking(TrustCenter.release)
     approve_release = _blocking(TrustCenter.approve_release)
     join_map = _streaming(TrustCenter.join_map)

@@ -124,6 +124,10 @@ async def release_propose(call: Call) -> Answer:
     )
 
 
+async def release_list(call: Call) -> Answer:
+    return await releases.listing(call.instance.registrar, call.segment("study"))
+
+
 async def release_show(call: Call) -> Answer:
     return await releases.show(call.instance.registrar, call.segment("study"), call.segment("release"))
 
@@ -190,6 +194,10 @@ ROUTES = (
     Route(
         "POST", "/v1/studies/{study}/releases", "proposeRelease", OPERATOR, "Propose to release the join map",
         release_propose, api.ReleaseCreate, api.Release, status=201,
+    ),
+    Route(
+        "GET", "/v1/studies/{study}/releases", "listReleases", OPERATOR | APPROVER, "The releases of a study, newest first",
+        release_list, None, api.Releases,
     ),
     Route("GET", _RELEASE, "showRelease", OPERATOR | APPROVER, "A release", release_show, None, api.Release),
     Route(

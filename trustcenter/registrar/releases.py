@@ -161,6 +161,21 @@ async def show(context: Context, study: str, release: str) -> api.Release:
     return await context.db.read(lambda conn: _describe(conn, _find(conn, study, release)))
 
 
+async def listing(context: Context, study: str) -> api.Releases:
+    """Every release of a study, newest first.
+
+    Raises:
+        NotFoundError: no such study.
+    """
+
+    def look(conn: Connection) -> api.Releases:
+        studies.find(conn, study)
+        rows = conn.execute(f"SELECT {_COLUMNS} FROM release WHERE study = ? ORDER BY created DESC, id", (study,))  # noqa: S608
+        return api.Releases(releases=[_describe(conn, ReleaseRow(*row)) for row in rows.fetchall()])
+
+    return await context.db.read(look)
+
+
 async def approve(
     context: Context, caller: Principal, request: str, study_name: str, release_id: str, body: api.Approval
 ) -> api.Release:

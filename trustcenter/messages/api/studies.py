@@ -250,6 +250,12 @@ class Release(Message, frozen=True, kw_only=True):
     created: str
 
 
+class Releases(Message, frozen=True, kw_only=True):
+    """The releases of a study, newest first."""
+
+    releases: list[Release]
+
+
 class Approval(Message, frozen=True, kw_only=True):
     """The caller's signature over the statement, made with the personal key."""
 
