@@ -147,6 +147,10 @@ class SiteKey(Guarded):
         """To a new file, mode 0600; errors as `StudySecret.save`."""
         _secretfile.save(path, _secretfile.dump(self.KIND, [], self._secret, passphrase, profile))
 
+    def fingerprint(self, site: str) -> str:
+        """What tells this key of a site from another; reveals nothing (docs/spec/secret-relay.md, section 6)."""
+        return grouped(kdf.expand(self._secret, f"trustcenter/site-key/1/fingerprint\0{site}", 13))
+
     @property
     def material(self) -> bytes:
         """The 32 bytes."""

@@ -151,16 +151,27 @@ def test_a_site_that_lost_its_machine_goes_on_from_its_site_key(
     protected = ("--passphrase-file", tmp_path / "passphrase")
     public = ok("recipient", "keygen", "-o", recovery, *protected).stdout.strip()
     seal = ("linkage", "site-key", "seal", south.folder / "site.key", "--site", "south", "--to", public)
-    ok(*seal, "-o", copy)
+    noted = shown(*seal, "-o", copy)["site_key"]
     kept = (south.folder / "site.key").read_bytes()
     assert south.upload(before)["sent"] == 60
     shutil.rmtree(south.folder)
     # A new machine: only the sealed copy, the recovery key and a fresh connection.
     anew = Machine(live, south.folder, "south")
-    recover = ("linkage", "site-key", "recover", copy, "--key", recovery, *protected)
+    recover = ("linkage", "site-key", "recover", copy, "--key", recovery, "--fingerprint", noted.lower(), *protected)
     foreign = run(*recover, "--site", "north", "-o", anew.folder / "site.key")
     assert "[seal_broken]" in foreign.stderr
+    # Somebody who can write where the copies lie has put in a key of his own, sealed to the same recovery key.
+    ok("linkage", "secret", "--site-key", "-o", tmp_path / "other.key")
+    ok("linkage", "site-key", "seal", tmp_path / "other.key", "--site", "south", "--to", public, "-o", tmp_path / "bad")
+    exchanged = run(
+        *(tmp_path / "bad" if a is copy else a for a in recover), "--site", "south", "-o", anew.folder / "x"
+    )
+    assert "[site_key_exchanged]" in exchanged.stderr
+    assert exchanged.exit_code == 3
+    unsaid = [a for a in recover if a not in ("--fingerprint", noted.lower())]
+    assert "[fingerprint_needed]" in run(*unsaid, "--site", "south", "-o", anew.folder / "x").stderr
     assert not (anew.folder / "site.key").exists()
+    assert not (anew.folder / "x").exists()
     ok(*recover, "--site", "south", "-o", anew.folder / "site.key")
     assert (anew.folder / "site.key").read_bytes() == kept
     fetch = anew("study", "secret", "fetch", "sepsis", "--lead", "north", "-o", anew.folder / "study.secret")

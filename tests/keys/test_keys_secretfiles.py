@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from keys._guard import Secret
 from keys.errors import KeysError, SecretFileError, SecretFileExistsError, SecretFilePermissionError
 from keys.hybrid import RecipientKey
 from keys.kdf import CHEAP_FOR_TESTS
@@ -129,3 +130,9 @@ def test_fingerprints_of_study_secrets_depend_on_all_of_it():
 def test_impossible_studies_are_refused(study, version):
     with pytest.raises(SecretFileError):
         StudySecret.generate(study, version)
+
+
+def test_the_fingerprint_of_a_site_key_is_that_of_the_spec():
+    key = SiteKey(Secret(bytes(range(32))))
+    assert key.fingerprint("uk-nord") == "74YA-CLE9-5JED-D5ER-H6JN"
+    assert key.fingerprint("uk-sued") != "74YA-CLE9-5JED-D5ER-H6JN"

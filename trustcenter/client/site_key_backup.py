@@ -8,9 +8,11 @@ from typing import Final
 from keys import hybrid
 from keys.hybrid import RecipientKey
 from keys.secretfiles import SiteKey
+from trustcenter.errors import VerificationError
 
 from .errors import LocalFileError
 from .files import replacing
+from .secret_relay import plain
 
 _LABEL: Final = "trustcenter/site-key-recovery/1"
 _MAX_BYTES: Final = 16 * 2**10
@@ -37,7 +39,7 @@ def seal_site_key(key: SiteKey, site: str, recovery: str, target: Path, *, force
 
 
 def open_site_key(sealed: Path, site: str, recovery: RecipientKey) -> SiteKey:
-    """The site key of a sealed file.
+    """The site key of a sealed file. Whoever knows the public recovery key can have sealed it: compare its fingerprint.
 
     Raises:
         LocalFileError: it cannot be read.
@@ -49,6 +51,20 @@ def open_site_key(sealed: Path, site: str, recovery: RecipientKey) -> SiteKey:
     except OSError:
         raise LocalFileError("the sealed site key cannot be read", code="unreadable_file") from None
     return SiteKey.loads(recovery.open(blob, _info(site)))
+
+
+def require_fingerprint(key: SiteKey, site: str, said: str) -> None:
+    """Refuse a recovered key that is not the one whose fingerprint was noted when it was sealed.
+
+    Raises:
+        VerificationError: it is another.
+    """
+    if plain(key.fingerprint(site)) != plain(said):
+        raise VerificationError(
+            "the sealed copy holds another site key than the one that was noted",
+            code="site_key_exchanged",
+            hint="use no key from this file: look for an older copy, and for who can write where the copies lie",
+        )
 
 
 def _info(site: str) -> bytes:
