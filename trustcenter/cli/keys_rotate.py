@@ -103,7 +103,8 @@ def rotate(
 def rotate_audit(room: str, yes: bool, as_json: bool, connect: Path | None) -> None:
     """Give the log of a room another signing key (operator).
 
-    The old key signs the new one, and the log verifies across. Write the new fingerprint on paper beside the old.
+    The old key signs the new one, and the log verifies across. Write the new fingerprint on paper beside the old. The
+    registrar's state key, which vouches for the states of all keys, is exchanged with it.
     """
     confirm("The log is signed with a new key from now on.", room, yes=yes)
     done = call(connect, lambda center: center.rotate_audit_key(room))

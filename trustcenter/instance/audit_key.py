@@ -1,7 +1,7 @@
-"""Rotation of the key that signs the log of a room: the old key signs the new one, the log verifies across.
+"""Rotation of a room's own keys: of the log's, where the old key signs the new one; with it, the key of key states.
 
-Material first, then one transaction with the handover, its entry and, at the registrar, the states. A crash in between
-leaves a key that nothing names; the next attempt takes it up.
+Material first, then one transaction with the handover, its entry and, at the registrar, the states under a new state
+key. A crash in between leaves keys that nothing names; the next attempt takes them up.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from keys.ids import KeyId, Purpose
 from keys.states import KeyAction, KeyState
 from keys.store import KeyStore
+from trustcenter.audit import Event
 from trustcenter.audit.chain import NEXT_KEY
 from trustcenter.audit.note import fingerprint, parse_checkpoint, parse_note, parse_vkey
 from trustcenter.auth import Principal
@@ -65,7 +66,7 @@ def current(keys: KeyStore, conn: Connection) -> int:
 
 
 async def rotate(instance: Instance, caller: Principal, request: str, room: str) -> AuditKeyRotated:
-    """Give the log of a room another signing key.
+    """Give the log of a room another signing key; at the registrar, the states of keys another MAC key as well.
 
     Raises:
         KeyStoreConflictError, KeyStoreUnavailableError: the key store cannot be changed.
@@ -76,8 +77,11 @@ async def rotate(instance: Instance, caller: Principal, request: str, room: str)
     keys, log = context.keys, context.log
     before = await context.db.read(lambda conn: current(keys, conn))
     after = before + 1
-    if not keys.known(KeyId(INSTANCE, Purpose.AUDIT, after)):
-        await asyncio.to_thread(keys.add, [KeyId(INSTANCE, Purpose.AUDIT, after)])
+    wanted = [KeyId(INSTANCE, Purpose.AUDIT, after)]
+    if room == "registrar":
+        state = await context.db.read(registrar.ring.vouching)
+        wanted.append(KeyId(INSTANCE, Purpose.STATE, state + 1))
+    await asyncio.to_thread(keys.add, [key for key in wanted if not keys.known(key)])
     public = keys.public_key(INSTANCE, Purpose.AUDIT, after)
 
     sign = signer(keys, after)
@@ -88,6 +92,10 @@ async def rotate(instance: Instance, caller: Principal, request: str, room: str)
             told = {"who": caller.name, "request": request, "from_version": before, "to_version": after}
             log.hand_over(conn, public, sign, told)
             _states(registrar, conn, before, after)
+            registrar.ring.renew(conn, state + 1)
+            told = {"purpose": "state", "from_version": state, "to_version": state + 1}
+            registrar.audit(conn, Event.KEY_ROTATE, caller.name, request, **told)
+            registrar.ring.note_generation(conn)
         else:
             log.hand_over(conn, public, sign, {"who": "operator", "window": 0})
 
@@ -104,4 +112,3 @@ def _states(registrar: Context, conn: Connection, before: int, after: int) -> No
     known = {v.version: v for v in ring.versions(conn, INSTANCE, Purpose.AUDIT)}
     ring.act(conn, known[before], KeyAction.DEACTIVATE)
     ring.act(conn, known[after], KeyAction.ACTIVATE)
-    ring.note_generation(conn)

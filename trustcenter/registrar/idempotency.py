@@ -12,14 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from keys.ids import Purpose
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, UsageError_
 from trustcenter.store import Connection, select_in
 
 from .context import Context
 from .domains import DomainRow
-from .keyring import INSTANCE
 
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
@@ -40,8 +38,8 @@ class Record:
     serials: list[int]
 
 
-def marks(context: Context, domain: DomainRow, key: str, body: bytes) -> Marks:
-    """MACs under the instance's state key.
+def marks(context: Context, domain: DomainRow, key: str, body: bytes) -> list[Marks]:
+    """MACs under the instance's state key: under every version of it that is there, newest first.
 
     Raises:
         UsageError_: there is no usable key.
@@ -55,23 +53,25 @@ def marks(context: Context, domain: DomainRow, key: str, body: bytes) -> Marks:
         )
     head = b"trustcenter/idempotency/1\0" + bytes.fromhex(domain.uuid)
 
-    def mac(kind: bytes, message: bytes) -> bytes:
-        return context.keys.mac(INSTANCE, Purpose.STATE, 1, head + kind + message)
-
-    return Marks(mac(b"key\0", key.encode()), mac(b"body\0", body))
+    keys, bodies = context.ring.macs(head + b"key\0" + key.encode()), context.ring.macs(head + b"body\0" + body)
+    return [Marks(*pair) for pair in zip(keys, bodies, strict=True)]
 
 
-def find(conn: Connection, domain: DomainRow, wanted: Marks) -> Record | None:
-    """The record of an earlier request with this key.
+def find(conn: Connection, domain: DomainRow, wanted: Sequence[Marks]) -> Record | None:
+    """The record of an earlier request with this key, made before or after a rotation of the state key.
 
     Raises:
         ConflictError: that request had another body.
     """
-    row = conn.execute(
-        "SELECT body, version, serials FROM idempotency WHERE domain = ? AND key = ?", (domain.id, wanted.key)
-    ).fetchone()
-    if row is None:
-        return None
+    query = "SELECT body, version, serials FROM idempotency WHERE domain = ? AND key = ?"
+    for one in wanted:
+        row = conn.execute(query, (domain.id, one.key)).fetchone()
+        if row is not None:
+            return _record(row, one)
+    return None
+
+
+def _record(row: tuple[bytes, int, bytes], wanted: Marks) -> Record:
     body, version, packed = row
     if body != wanted.body:
         raise ConflictError(

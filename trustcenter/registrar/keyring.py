@@ -50,9 +50,52 @@ class KeyRing:
         self._keys = keys
         self._clock = clock
 
-    def _mac(self, row: tuple[object, ...]) -> bytes:
-        message = "\n".join("" if part is None else str(part) for part in row).encode()
-        return self._keys.mac(INSTANCE, Purpose.STATE, 1, message)
+    def macs(self, message: bytes) -> list[bytes]:
+        """The MAC of a message under each version of the state key that is there, newest first.
+
+        What is new gets the first of them; what was marked before is recognised by any. Key states are not among it:
+        only the version in use vouches for these.
+        """
+        number, found = 1, []
+        while self._keys.known(KeyId(INSTANCE, Purpose.STATE, number)):
+            if self._keys.has(KeyId(INSTANCE, Purpose.STATE, number)):
+                found.append(self._keys.mac(INSTANCE, Purpose.STATE, number, message))
+            number += 1
+        return found[::-1]
+
+    @staticmethod
+    def vouching(conn: Connection) -> int:
+        """The version of the state key that vouches for the states."""
+        row = conn.execute(
+            "SELECT version FROM key_version WHERE scope = ? AND purpose = ? AND state = ?",
+            (INSTANCE, Purpose.STATE.value, KeyState.ACTIVE.value),
+        ).fetchone()
+        return int(row[0]) if row else 1
+
+    def _mac(self, conn: Connection, row: tuple[object, ...]) -> bytes:
+        return self._keys.mac(INSTANCE, Purpose.STATE, self.vouching(conn), _message(row))
+
+    def renew(self, conn: Connection, after: int) -> None:
+        """Let another version of the state key, whose material is there, vouch for every state from now on.
+
+        Raises:
+            VerificationError: a state row was edited outside the service.
+        """
+        known, before, now = self.versions(conn), self.vouching(conn), stamp(self._clock())
+        rows: list[tuple[object, ...]] = [
+            (v.scope, v.purpose.value, v.version, v.state.value, v.since, v.high_water)
+            for v in known
+            if v.key_id() != KeyId(INSTANCE, Purpose.STATE, before)
+        ]
+        state = transition(KeyState.ACTIVE, KeyAction.DEACTIVATE)
+        rows.insert(0, (INSTANCE, Purpose.STATE.value, before, state.value, now, None))  # never two are active
+        rows.append((INSTANCE, Purpose.STATE.value, after, KeyState.ACTIVE.value, now, None))
+        conn.executemany(
+            "INSERT INTO key_version (scope, purpose, version, state, since, high_water, mac) VALUES (?,?,?,?,?,?,?)"
+            " ON CONFLICT (scope, purpose, version) DO UPDATE SET state = excluded.state, since = excluded.since,"
+            " mac = excluded.mac",
+            [(*row, self._keys.mac(INSTANCE, Purpose.STATE, after, _message(row))) for row in rows],
+        )
 
     def add(self, conn: Connection, key: KeyId, state: KeyState) -> None:
         """Record a version that does not exist yet.
@@ -62,7 +105,7 @@ class KeyRing:
         """
         row = (key.scope, key.purpose.value, key.version, state.value, stamp(self._clock()), None)
         try:
-            conn.execute("INSERT INTO key_version VALUES (?,?,?,?,?,?,?)", (*row, self._mac(row)))
+            conn.execute("INSERT INTO key_version VALUES (?,?,?,?,?,?,?)", (*row, self._mac(conn, row)))
         except IntegrityError:
             raise ConflictError(
                 "this key version exists already, or another version is active",
@@ -84,7 +127,7 @@ class KeyRing:
         conn.execute(
             "UPDATE key_version SET state = ?, since = ?, high_water = ?, mac = ?"
             " WHERE scope = ? AND purpose = ? AND version = ?",
-            (row[3], row[4], row[5], self._mac(row), row[0], row[1], row[2]),
+            (row[3], row[4], row[5], self._mac(conn, row), row[0], row[1], row[2]),
         )
         return Version(version.scope, version.purpose, version.version, state, str(row[4]), mark)
 
@@ -102,13 +145,13 @@ class KeyRing:
             where.append("purpose = ?")
             values.append(purpose.value)
         clause = f" WHERE {' AND '.join(where)}" if where else ""
-        found = []
+        vouching, found = self.vouching(conn), []
         for *row, mac in conn.execute(
             "SELECT scope, purpose, version, state, since, high_water, mac FROM key_version"  # noqa: S608
             f"{clause} ORDER BY scope, purpose, version",
             values,
         ):
-            self._check_mac(tuple(row), mac)
+            self._check_mac(tuple(row), mac, vouching)
             found.append(Version(row[0], Purpose(row[1]), row[2], KeyState(row[3]), row[4], row[5]))
         return found
 
@@ -127,10 +170,9 @@ class KeyRing:
             hint="an operator finds the reason with: trustcenter keys list",
         )
 
-    def _check_mac(self, row: tuple[object, ...], mac: bytes) -> None:
-        message = "\n".join("" if part is None else str(part) for part in row).encode()
+    def _check_mac(self, row: tuple[object, ...], mac: bytes, vouching: int) -> None:
         try:
-            self._keys.verify_mac(INSTANCE, Purpose.STATE, 1, message, mac)
+            self._keys.verify_mac(INSTANCE, Purpose.STATE, vouching, _message(row), mac)
         except KeysError:
             raise VerificationError(
                 "a key state in the database was changed outside the service",
@@ -164,3 +206,8 @@ class KeyRing:
         """Remember how new the key store was, in the transaction that relies on it."""
         now = self._keys.generation
         conn.execute("UPDATE instance SET keystore_generation = ? WHERE keystore_generation < ?", (now, now))
+
+
+def _message(row: tuple[object, ...]) -> bytes:
+    """What the MAC of a state is over."""
+    return "\n".join("" if part is None else str(part) for part in row).encode()

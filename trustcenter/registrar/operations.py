@@ -146,7 +146,7 @@ async def additional(
         # Remembered is a place for every original, refused ones too: a repetition must never shift them.
         rest, served = iter(made), set(admitted.good)
         whole = [next(rest) if place in served else None for place in batch.good for _ in range(body.count)]
-        idempotency.record(context, conn, domain, marks, version, [row[0] if row else 0 for row in whole])
+        idempotency.record(context, conn, domain, marks[0], version, [row[0] if row else 0 for row in whole])
         return version, False, whole, rows.fetch(conn, domain, made), admitted
 
     version, repeated, found, fetched, admitted = await context.db.write(effect)

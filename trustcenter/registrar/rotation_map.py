@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keys import computed, hybrid
-from keys.ids import KeyId, Purpose
+from keys.ids import KeyId
 from keys.rotating import Shape, Stage, shape_of
 from keys.states import KeyState
 from trustcenter.audit import Event
@@ -37,7 +37,6 @@ from . import (
 )
 from .context import Context
 from .domains import DomainRow
-from .keyring import INSTANCE
 from .rotation_record import Rotation
 
 CHUNK: Final = 8_000  # pairs in memory at once; more makes others wait longer, fewer is slower
@@ -77,8 +76,13 @@ class Pairs:
 
 def mac(context: Context, rotation_id: str, digest: bytes) -> str:
     """Keyed hash of a map, so that neither log nor database confirms a guessed one; 64 hex digits."""
+    return macs(context, rotation_id, digest)[0]
+
+
+def macs(context: Context, rotation_id: str, digest: bytes) -> list[str]:
+    """The same under every version of the state key, newest first: a map may have been delivered before a rotation."""
     message = _MAC_LABEL + rotation_id.encode() + b"\0" + digest
-    return context.keys.mac(INSTANCE, Purpose.STATE, 1, message).hex()
+    return [value.hex() for value in context.ring.macs(message)]
 
 
 def chunks(
@@ -246,9 +250,10 @@ async def acknowledge(
             raise NotFoundError(
                 "this rotation has no such party", code="unknown_party", hint="trustcenter keys rotation show"
             )
-        claimed = mac(context, ident, bytes.fromhex(body.sha256))
-        macs = conn.execute("SELECT mac FROM rotation_delivery WHERE rotation = ? AND party = ?", (ident, party))
-        if not any(hmac.compare_digest(claimed, known) for (known,) in macs.fetchall()):
+        claimed = macs(context, ident, bytes.fromhex(body.sha256))
+        query = "SELECT mac FROM rotation_delivery WHERE rotation = ? AND party = ?"
+        delivered = [known for (known,) in conn.execute(query, (ident, party)).fetchall()]
+        if not any(hmac.compare_digest(one, known) for one in claimed for known in delivered):
             raise VerificationError(
                 "no map with this hash was delivered to this party for this rotation",
                 code="not_this_map",
@@ -267,7 +272,7 @@ async def acknowledge(
             domain=domain.name,
             rotation=ident,
             party=party,
-            map_mac=claimed,
+            map_mac=claimed[0],
         )
         return rotation_show.describe(context, conn, found)
 
