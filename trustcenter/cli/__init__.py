@@ -28,7 +28,7 @@ _COMMANDS = {
         "migrate": ("trustcenter.cli.operate_migrate:migrate", "Move an instance from its files to PostgreSQL."),
         "rooms": (
             "trustcenter.cli.rooms:rooms",
-            "Registrar and comparator apart: pair them, connect sites to both.",
+            "Registrar and comparator apart: pair them, and connect sites to both.",
         ),
         "operator-token": ("trustcenter.cli.recovery:operator_token", "Let an operator in again."),
         "renew-certificate": (
@@ -62,7 +62,7 @@ _COMMANDS = {
         "import": ("trustcenter.cli.bulk:import_", "Take over pairs of original and pseudonym from another system."),
         "anonymise": (
             "trustcenter.cli.bulk:anonymise",
-            "Drop the way back from pseudonyms to originals, for ever.",
+            "Drop the way back from pseudonyms to their originals, for ever.",
         ),
         "delete": ("trustcenter.cli.bulk:delete", "Erase pseudonyms of a domain that allows it, for ever."),
         "reidentify": ("trustcenter.cli.reidentify:reidentify", "Originals of pseudonyms, under dual control."),
