@@ -59,7 +59,7 @@ async def _part(context: Context, domain: DomainRow, mark: int, low: int, past: 
             lambda conn, some=some, low=low, end=end: _exchange(context, conn, domain, mark, some, low, end)  # type: ignore[misc]
         )
         low = end
-        await turns.give_way(context, began)
+        await turns.give_way(context, time.perf_counter() - began)
 
 
 def _places(context: Context, conn: Connection, domain: int, mark: int, low: int, past: int) -> Iterator[Places]:

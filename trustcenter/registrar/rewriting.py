@@ -92,7 +92,7 @@ async def run(context: Context, ident: str) -> Rotation:
     while found.stage is Stage.REWRITING:
         began = time.perf_counter()
         found = await step(context, domain, found, BESIDE_SMALL if turns.small_requests(context) else CHUNK)
-        await turns.give_way(context, began)
+        await turns.give_way(context, time.perf_counter() - began)
     return found
 
 

@@ -34,6 +34,7 @@ from . import (
     rotation_record,
     rotation_show,
     site_keys,
+    turns,
 )
 from .context import Context
 from .domains import DomainRow
@@ -155,9 +156,9 @@ async def sealed(
 
         yield from hybrid.seal_stream(key, parts(), seal_info(ident, party))
 
-    async with aclosing(context.db.stream(produce, batch=8)) as stream:  # type: ignore[type-var]
-        async for pieces in stream:
-            yield pieces
+    async with aclosing(turns.through(context, produce)) as stream:
+        async for piece in stream:
+            yield (piece,)
     await context.db.write(lambda conn: delivered(context, conn, caller.name, request, domain, found, party, seen))
 
 

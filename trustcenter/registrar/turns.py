@@ -20,9 +20,9 @@ def small_requests(context: Context) -> bool:
     return context.singles is not None and context.singles.busy()
 
 
-async def give_way(context: Context, began: float) -> None:
-    """After work that began then (`time.perf_counter`): wait as long as it took, if others may be waiting."""
-    await asyncio.sleep(time.perf_counter() - began if small_requests(context) else 0)
+async def give_way(context: Context, took: float) -> None:
+    """After work of so many seconds: wait as long as it took, if others may be waiting."""
+    await asyncio.sleep(took if small_requests(context) else 0)
 
 
 async def through(context: Context, fn: Callable[[Connection], Iterator[T]]) -> AsyncGenerator[T, None]:
@@ -33,6 +33,7 @@ async def through(context: Context, fn: Callable[[Connection], Iterator[T]]) -> 
     async with aclosing(context.db.stream(fn, batch=1)) as stream:  # type: ignore[type-var]
         began = time.perf_counter()
         async for (piece,) in stream:  # the next one is made when it is asked for
+            took = time.perf_counter() - began
             yield piece
-            await give_way(context, began)
+            await give_way(context, took)
             began = time.perf_counter()
