@@ -23,6 +23,22 @@ def rule(day: int, years: int = 1, kind: str = KIND) -> tuple[int, Event, dict[s
     return day, Event.RETENTION_SET, {"detail_of": kind, "years": years}
 
 
+def wanted(
+    day: int, years: int = 1, who: str = "olga", kind: str = KIND, ident: str = "p"
+) -> tuple[int, Event, dict[str, Any]]:
+    return day, Event.RETENTION_PROPOSE, {"detail_of": kind, "years": years, "proposal": ident, "who": who}
+
+
+def agreed(
+    day: int, years: int = 1, who: str = "anna", kind: str = KIND, ident: str = "p"
+) -> tuple[int, Event, dict[str, Any]]:
+    return day, Event.RETENTION_APPROVE, {"detail_of": kind, "years": years, "proposal": ident, "who": who}
+
+
+def by_two(day: int, years: int = 1, ident: str = "p") -> tuple[int, Event, dict[str, Any]]:
+    return day, Event.RETENTION_SET, {"detail_of": KIND, "years": years, "proposal": ident, "approved_by": "anna"}
+
+
 def gone(day: int, before: str, entries: Any, since: Any = "", **other: Any) -> tuple[int, Event, dict[str, Any]]:
     told = {"detail_of": KIND, "years": 1, "since": since, "before": before, "entries": entries, "details": 1}
     return day, Event.DETAIL_DELETE, {**told, **other}
@@ -78,6 +94,21 @@ TWO: Days = [(0, *SUBJECT), (3, *SUBJECT), rule(5)]
         ([*TWO, gone(370, "2026-01-05", 2, details="1")], "entry 3"),
         ([*TWO, gone(370, "2026-01-05", "2")], "entry 3"),
         ([*TWO, gone(370, "2026-01-05", 2, since=7)], "entry 3"),
+        ([wanted(0), agreed(1), by_two(2), gone(370, "2026-01-02", 0)], [("2026-01-02", 0)]),
+        ([wanted(0), wanted(1, 2, ident="q"), agreed(2, 2, ident="q"), by_two(3, 2, "q"), rule(4, 3)], []),
+        ([rule(0, 3), rule(1, 2), wanted(2), agreed(3), by_two(4), rule(5, 1)], []),  # one person, before it took two
+        ([wanted(0), agreed(1, who="olga")], "entry 1"),
+        ([agreed(0)], "entry 0"),
+        ([wanted(0), agreed(1, 2)], "entry 1"),
+        ([wanted(0), agreed(1, kind="auditor:linkage:propose")], "entry 1"),
+        ([wanted(0), by_two(1)], "entry 1"),
+        ([by_two(0)], "entry 0"),
+        ([wanted(0), agreed(1), by_two(2, 2)], "entry 2"),
+        ([wanted(0), agreed(1), by_two(2), by_two(3)], "entry 3"),
+        ([wanted(0), agreed(1), wanted(2), by_two(3)], "entry 3"),  # proposed anew, and not approved since
+        ([rule(0, 3), wanted(1, 2, ident="q"), rule(2, 2)], "entry 2"),
+        ([wanted(0), rule(1)], "entry 1"),
+        ([wanted(0, 0)], "entry 0"),
         ([rule(0, 0)], "entry 0"),
         ([rule(0, 101)], "entry 0"),
         ([rule(0, 1, "site:pseudonym:issue")], "entry 0"),

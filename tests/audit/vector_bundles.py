@@ -44,6 +44,33 @@ _NOT_OF_A_HEAD = {
 }
 
 
+PROPOSE, AGREE, SET = "operator:retention:propose", "approver:retention:approve", "operator:retention:set"
+# Name, (event, who, years, proposal)..., what is named.
+_RULES: list[tuple[str, list[tuple[str, str, int, str]], str]] = [
+    ("proposed, approved and set", [(PROPOSE, "olga", 9, "a"), (AGREE, "anna", 9, "a"), (SET, "olga", 9, "a")], ""),
+    (
+        "lengthened by one person",
+        [(PROPOSE, "olga", 9, "a"), (AGREE, "anna", 9, "a"), (SET, "olga", 9, "a"), (SET, "olga", 10, "")],
+        "",
+    ),
+    ("set by one person in a log without proposals", [(SET, "olga", 9, ""), (SET, "olga", 8, "")], ""),
+    ("proposed and not approved", [(PROPOSE, "olga", 9, "a")], ""),
+    ("approved by whoever proposed it", [(PROPOSE, "olga", 9, "a"), (AGREE, "olga", 9, "a")], "entry 1"),
+    ("approved and not proposed", [(AGREE, "anna", 9, "a")], "entry 0"),
+    ("approved for other years", [(PROPOSE, "olga", 9, "a"), (AGREE, "anna", 8, "a")], "entry 1"),
+    ("set and not approved", [(PROPOSE, "olga", 9, "a"), (SET, "olga", 9, "a")], "entry 1"),
+    ("set by a proposal that is not there", [(SET, "olga", 9, "a")], "entry 0"),
+    ("set for other years", [(PROPOSE, "olga", 9, "a"), (AGREE, "anna", 9, "a"), (SET, "olga", 8, "a")], "entry 2"),
+    (
+        "set twice by one proposal",
+        [(PROPOSE, "olga", 9, "a"), (AGREE, "anna", 9, "a"), (SET, "olga", 9, "a"), (SET, "olga", 9, "a")],
+        "entry 3",
+    ),
+    ("shortened by one person", [(SET, "olga", 9, ""), (PROPOSE, "olga", 8, "a"), (SET, "olga", 8, "")], "entry 2"),
+    ("the first by one person after a proposal", [(PROPOSE, "olga", 9, "a"), (SET, "olga", 9, "")], "entry 1"),
+]
+
+
 class Log:
     """A log as the specification describes it, with one key after the other."""
 
@@ -263,6 +290,14 @@ def bundles() -> list[dict[str, Any]]:
         ("of days that are none", {"before": "2026-01-0x"}), ("that leaves out days", {"since": "2026-01-01"}),
     ):  # fmt: skip
         case(f"a deletion {name}", aged("2026-02-01", "2027-01-03", **changes).bundle(), "entry 3")
+
+    for name, steps, where in _RULES:
+        log = Log()
+        for step, (event, who, years, ident) in enumerate(steps):
+            told = {"proposal": ident} if ident else {}
+            kind = "site:pseudonym:reidentify"
+            log.add(event, f"2026-01-{step + 1:02d}", who, detail_of=kind, years=years, **told)
+        case(f"a rule of retention, {name}", log.bundle(), where)
 
     rooms = Log(COMPARATOR)
     rooms.add("comparator:window:freeze", who="service", study="s", _window=1)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from postgres_support import PostgresServer
-from test_service_reidentify_clock import OPERATOR, SITE, House
+from test_service_reidentify_clock import ANNA, OPERATOR, SITE, House
 from tests_support import make_instance
 
 from keys.personal import PersonalKey
@@ -16,7 +16,8 @@ from trustcenter.audit import verify_bundle
 from trustcenter.audit.retention import DETAILS
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
-from trustcenter.registrar import domains, held, issue_index, retention, subject
+from trustcenter.messages.api.audit import RETENTION_CONTEXT
+from trustcenter.registrar import domains, held, issue_index, retention, retention_proposals, subject
 from trustcenter.store import Connection
 
 
@@ -48,6 +49,9 @@ async def test_details_go_by_rule_and_serials_are_found(server: PostgresServer, 
 
         for kind in DETAILS:
             await retention.set_rule(context, OPERATOR, "r", api.RetentionSet(event=kind, years=1))
+            found = (await context.db.read(retention_proposals.waiting))[kind]
+            signature = key.sign(RETENTION_CONTEXT, found.statement.encode())
+            await retention.approve(context, ANNA, "r", found.proposal, api.Approval(signature=signature))
         assert await events() == ["site:pseudonym:issue", "site:pseudonym:reidentify"]
         house.pass_time(days=400)
         done = await retention.delete_due(context, OPERATOR, "r")

@@ -234,3 +234,34 @@ def test_inclusion_vectors_agree_with_the_service(used) -> None:
     verify_inclusion(0, 3, bytes.fromhex(answer["leaf_hash"]), [bytes.fromhex(h) for h in answer["hashes"]], root)
     with pytest.raises(BundleError):
         verify_bundle(io.BytesIO(b"\n".join(raw)))
+
+
+def test_a_rule_of_retention_takes_two_people_on_the_command_line(world, tmp_path: Path) -> None:
+    event, operator = "site:pseudonym:reidentify", ("--connect", world.live.operator)
+    people = {}
+    for name in ("anna", "clara"):
+        own = Connection.load(world.live.operator)
+        people[name] = tmp_path / f"{name}.toml"
+        Connection(url=own.url, ca=own.ca, token=world[name]._token, staff=name).save(people[name])
+
+    def rule(*options: Any, code: int = 0) -> dict[str, Any]:
+        done = run_cli("audit", *options, "--json")
+        assert done.returncode == code, done.stderr
+        if code:
+            return {"told": done.stderr}
+        return next(one for one in json.loads(done.stdout)["rules"] if one["event"] == event) | {"told": done.stderr}
+
+    sign = ("approve-retention", event, "--key", world.keys["anna"], "--connect", people["anna"])
+    assert "no_proposal" in rule(*sign, "--yes", code=1)["told"]
+    proposed = rule("retention", event, "--years", "10", *operator)
+    assert (proposed["years"], proposed["proposed"]) == (0, 10)
+    assert "approve-retention" in proposed["told"]
+    assert rule("retention", "--connect", people["clara"])["proposed"] == 10
+    assert "not_confirmed" in rule(*sign, code=1)["told"]  # nobody to ask
+    done = rule(*sign, "--yes")
+    assert (done["years"], done["proposed"], done["in_force"] > "2026") == (10, 0, True)
+    assert "until now: for ever" in done["told"]
+    assert rule("retention", event, "--years", "11", *operator)["years"] == 11
+    for name in ("clara", "operator", "north"):
+        path = f"/v1/retention/proposals/{'0' * 32}/approvals"
+        assert world[name]("POST", path, {"signature": "x"}).status == 403, name

@@ -7,20 +7,42 @@ import sqlite3
 from datetime import UTC, datetime
 
 import pytest
-from test_service_reidentify_clock import OPERATOR, SITE, House, directory, house  # noqa: F401
+from test_service_reidentify_clock import ANNA, OPERATOR, SITE, House, directory, house  # noqa: F401
 
-from trustcenter.audit import verify_bundle, verify_log
-from trustcenter.errors import ConflictError, NotFoundError
+from keys.errors import SignatureError
+from keys.personal import PersonalKey
+from trustcenter.audit import entries, verify_bundle, verify_log
+from trustcenter.auth import Principal
+from trustcenter.errors import ConflictError, NotFoundError, PolicyError
 from trustcenter.messages import api
-from trustcenter.registrar import retention, subject
+from trustcenter.messages.api.audit import RETENTION_CONTEXT
+from trustcenter.registrar import retention, retention_proposals, subject
 
 pytestmark = pytest.mark.files
 
 SUBJECT, REQUEST, RUN = "site:pseudonym:reidentify", "site:reidentification:request", "registrar:run:apply"
 
 
+async def want(house: House, event: str, years: int) -> api.RetentionRule:  # noqa: F811
+    """Set or propose a rule; what holds for the event then."""
+    found = await retention.set_rule(house.context, OPERATOR, "r", api.RetentionSet(event=event, years=years))
+    return next(rule for rule in found.rules if rule.event == event)
+
+
+async def proposal(house: House, event: str) -> api.RetentionProposal:  # noqa: F811
+    return (await house.context.db.read(retention_proposals.waiting))[event]
+
+
+async def sign(house: House, event: str, who: Principal = ANNA, key: PersonalKey | None = None) -> None:  # noqa: F811
+    found = await proposal(house, event)
+    signature = (key or house.key).sign(RETENTION_CONTEXT, found.statement.encode())
+    await retention.approve(house.context, who, "r", found.proposal, api.Approval(signature=signature))
+
+
 async def keep(house: House, event: str, years: int) -> None:  # noqa: F811
-    await retention.set_rule(house.context, OPERATOR, "r", api.RetentionSet(event=event, years=years))
+    """Set a rule, by two people if it takes two."""
+    if (await want(house, event, years)).proposed:
+        await sign(house, event)
 
 
 async def delete(house: House) -> dict[str, str]:  # noqa: F811
@@ -85,6 +107,44 @@ async def test_what_has_no_details_has_no_rule(house: House) -> None:  # noqa: F
     assert caught.value.code == "no_details"
 
 
+async def test_a_shorter_rule_takes_two_people_and_a_longer_one_does_not(house: House) -> None:  # noqa: F811
+    seen = await want(house, SUBJECT, 5)  # until now details were kept for ever
+    assert (seen.years, seen.proposed) == (0, 5)
+    first = await proposal(house, SUBJECT)
+    assert "until now: for ever\n" in first.statement
+    await want(house, SUBJECT, 5)  # the same again is the same
+    assert first == await proposal(house, SUBJECT)
+    with pytest.raises(PolicyError) as caught:
+        await sign(house, SUBJECT, OPERATOR)
+    assert caught.value.code == "approval_by_requester"
+    with pytest.raises(SignatureError):
+        await sign(house, SUBJECT, key=PersonalKey.generate())
+    await sign(house, SUBJECT)
+    seen = await want(house, SUBJECT, 8)
+    assert (seen.years, seen.proposed) == (8, 0)  # at once
+    assert (await want(house, SUBJECT, 7)).proposed == 7
+    assert (await want(house, SUBJECT, 6)).proposed == 6  # instead of 7
+    await want(house, SUBJECT, 9)  # the proposal was to shorten another rule: it is gone
+    assert SUBJECT not in await house.context.db.read(retention_proposals.waiting)
+    with pytest.raises(NotFoundError) as none:
+        await retention.approve(house.context, ANNA, "r", first.proposal, api.Approval(signature="x"))
+    assert none.value.code == "no_proposal"
+    await keep(house, SUBJECT, 1)
+    events = [
+        entry.event
+        for entry in await house.context.db.read(
+            lambda conn: [
+                entries.parse(leaf, "registrar")
+                for (leaf,) in conn.execute("SELECT leaf FROM audit_entry ORDER BY seq")
+            ]
+        )
+        if ":retention:" in entry.event
+    ]
+    propose, agree, set_ = "operator:retention:propose", "approver:retention:approve", "operator:retention:set"
+    assert events == [propose, agree, set_, set_, propose, propose, set_, propose, agree, set_]
+    assert await verified(house) == []
+
+
 async def test_a_changed_rule_waits_again_and_the_verifier_would_notice(house: House) -> None:  # noqa: F811
     house.now[0] = datetime(2041, 11, 24, 22, tzinfo=UTC)
     await reidentified(house, "old")
@@ -109,7 +169,7 @@ async def test_a_rule_that_is_set_again_while_details_go_stops_it(house: House) 
     await keep(house, SUBJECT, 1)
     house.pass_time(days=800)
     seen = {rule.event: rule for rule in (await house.context.db.read(retention.rules)).rules}[SUBJECT]
-    await keep(house, SUBJECT, 1)  # between reading the rule and deleting by it
+    await keep(house, SUBJECT, 1)  # between reading the rule and deleting by it; the same years need no second person
     with pytest.raises(ConflictError) as caught:
         await retention._delete(house.context, OPERATOR, "r", seen, "2042-11-26")
     assert caught.value.code == "rule_changed"

@@ -130,6 +130,8 @@ class Event(StrEnum):
     LOG_EXPORT = "auditor:log:export"
     LOG_CHECKPOINT = "auditor:log:checkpoint"
     LOG_COSIGN = "site:log:cosign"
+    RETENTION_PROPOSE = "operator:retention:propose"
+    RETENTION_APPROVE = "approver:retention:approve"
     RETENTION_SET = "operator:retention:set"
     DETAIL_DELETE = "operator:detail:delete"
 
@@ -190,6 +192,9 @@ COMPARATOR_EVENTS: Final = frozenset(
         Event.ROWS_RETIRE,
         Event.ROWS_PURGE,
         Event.ROOMS_RECONCILE,
+        Event.ENROLMENT_ALLOW,
+        Event.ENROLMENT_CREATE,
+        Event.ENROLMENT_REDEEM,
         Event.SITE_CREATE,  # of a comparator of its own, which lets clients in itself
         Event.STAFF_CREATE,
         Event.TOKEN_ISSUE,

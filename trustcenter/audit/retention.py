@@ -70,9 +70,13 @@ class RetentionRules:
         self._rules: dict[str, tuple[int, str]] = {}  # event: years, day on which that was said
         self._days: dict[str, Counter[str]] = {event: Counter() for event in DETAILS}
         self._before: dict[str, str] = {}
+        self._proposals: dict[str, _Proposal] = {}
+        self._two_people = False  # whether the program of this log asks for them: not before the first proposal
         self.deletions: list[Deletion] = []
         self.events: dict[str, Callable[[Entry], None]] = {
             **dict.fromkeys(DETAILS, self._count),
+            Event.RETENTION_PROPOSE.value: self._propose,
+            Event.RETENTION_APPROVE.value: self._approve,
             Event.RETENTION_SET.value: self._set,
             Event.DETAIL_DELETE.value: self._delete,
         }
@@ -80,10 +84,33 @@ class RetentionRules:
     def _count(self, entry: Entry) -> None:
         self._days[entry.event][str(entry.time)[:10]] += 1
 
+    def _propose(self, entry: Entry) -> None:
+        self._two_people = True
+        self._proposals[str(entry.data.get("proposal"))] = _Proposal(*_rule(entry), entry.who)
+
+    def _approve(self, entry: Entry) -> None:
+        known = self._proposals.get(str(entry.data.get("proposal")))
+        if known is None:
+            if self._whole:
+                raise ValueError("a rule of retention was approved that nobody proposed")
+            return
+        if entry.who == known.by:
+            raise ValueError("a rule of retention was approved by whoever proposed it")
+        if _rule(entry) != known.rule:
+            raise ValueError("another rule of retention was approved than was proposed")
+        known.approved = True
+
     def _set(self, entry: Entry) -> None:
-        event, years = entry.data.get("detail_of"), entry.data.get("years")
-        if event not in DETAILS or type(years) is not int or not 1 <= years <= YEARS_MAX:
-            raise ValueError("a rule of retention is not one")
+        event, years = _rule(entry)
+        before = self._rules.get(event)
+        if "proposal" in entry.data:
+            known = self._proposals.pop(str(entry.data["proposal"]), None)
+            if known is None and self._whole:
+                raise ValueError("a rule of retention was set by a proposal that is not there")
+            if known is not None and (not known.approved or known.rule != (event, years)):
+                raise ValueError("a rule of retention was set that nobody else approved")
+        elif self._two_people and (years < before[0] if before is not None else self._whole):
+            raise ValueError("a rule of retention was shortened by one person")
         self._rules[event] = years, str(entry.time)[:10]
 
     def _delete(self, entry: Entry) -> None:
@@ -106,6 +133,25 @@ class RetentionRules:
             raise ValueError("a deletion tells another number of entries than there are")
         self._before[event] = found.before
         self.deletions.append(found)
+
+
+@dataclass
+class _Proposal:
+    event: str
+    years: int
+    by: str
+    approved: bool = False
+
+    @property
+    def rule(self) -> tuple[str, int]:
+        return self.event, self.years
+
+
+def _rule(entry: Entry) -> tuple[str, int]:
+    event, years = entry.data.get("detail_of"), entry.data.get("years")
+    if event not in DETAILS or type(years) is not int or not 1 <= years <= YEARS_MAX:
+        raise ValueError("a rule of retention is not one")
+    return str(event), years
 
 
 def _deletion(entry: Entry) -> Deletion:

@@ -365,8 +365,16 @@ class Retention:
         "auditor:linkage:propose",
     )
 
+    STEPS = (
+        "operator:retention:propose",
+        "approver:retention:approve",
+        "operator:retention:set",
+        "operator:detail:delete",
+    )
+
     def __init__(self, whole):
         self.whole, self.rules, self.days, self.before, self.told = whole, {}, {}, {}, []
+        self.proposals, self.two_people = {}, False  # proposal: event, years, who, whether approved
 
     def see(self, entry):
         """Follow one entry; raises ValueError."""
@@ -375,15 +383,46 @@ class Retention:
             days = self.days.setdefault(event, {})
             days[entry["time"][:10]] = days.get(entry["time"][:10], 0) + 1
             return
-        if event not in ("operator:retention:set", "operator:detail:delete"):
+        if event not in self.STEPS:
             return
         kind, years = data.get("detail_of"), data.get("years")
         if kind not in self.KINDS or type(years) is not int or not 1 <= years <= 100:
             raise ValueError("not a rule of retention")
         today = datetime.date.fromisoformat(entry["time"][:10])
+        if event == "operator:detail:delete":
+            self.delete(data, kind, years, today)
+        else:
+            self.agree(event, data.get("proposal"), kind, years, entry["who"])
         if event == "operator:retention:set":
             self.rules[kind] = years, today
+
+    def agree(self, event, proposal, kind, years, who):
+        """A rule that keeps something for a shorter time takes two people."""
+        if event == "operator:retention:propose":
+            self.proposals[str(proposal)], self.two_people = [kind, years, who, False], True
             return
+        if event == "operator:retention:set" and proposal is None:
+            before = self.rules.get(kind)
+            if self.two_people and (years < before[0] if before else self.whole):
+                raise ValueError("a rule was shortened by one person")
+            return
+        known = self.proposals.get(str(proposal))
+        if known is None:
+            if self.whole:
+                raise ValueError("a rule was approved or set that nobody proposed")
+        elif known[:2] != [kind, years]:
+            raise ValueError("another rule was approved or set than was proposed")
+        elif event == "approver:retention:approve":
+            if who == known[2]:
+                raise ValueError("a rule was approved by whoever proposed it")
+            known[3] = True
+        elif not known[3]:
+            raise ValueError("a rule was set that nobody else approved")
+        else:
+            del self.proposals[str(proposal)]
+
+    def delete(self, data, kind, years, today):
+        """What went was old enough."""
         since, before, entries = data.get("since"), data.get("before"), data.get("entries")
         if type(entries) is not int or type(data.get("details")) is not int:
             raise ValueError("a deletion without numbers")

@@ -23,6 +23,7 @@ for _command in (
     audit_decisions.decisions,
     audit_decisions.check,
     audit_retention.retention,
+    audit_retention.approve_retention,
     audit_retention.delete_details,
     audit_cosign.witness_key,
     audit_cosign.cosign,

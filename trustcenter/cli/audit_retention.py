@@ -10,7 +10,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
-from .options import call, connect_option, json_option
+from .options import approval_options, call, connect_option, json_option
 
 if TYPE_CHECKING:
     from trustcenter.messages.api import RetentionRules
@@ -28,6 +28,9 @@ def retention(event: str | None, years: int | None, as_json: bool, connect: Path
     and the salts by which an entry is known to be about somebody. A rule that was set, or changed, is in force after
     30 days; it and every deletion are in the log, and `audit verify` says whether what went was allowed to go.
 
+    Without a rule details are kept for ever. The first rule of an event, and one of fewer years, is only proposed:
+    an approver signs it with `audit approve-retention`. More years are set at once.
+
     Examples:
       trustcenter audit retention
       trustcenter audit retention site:pseudonym:reidentify --years 10
@@ -40,6 +43,33 @@ def retention(event: str | None, years: int | None, as_json: bool, connect: Path
         name, number = event, years
         found = call(connect, lambda center: center.set_retention(name, number))
     _show(found, as_json=as_json)
+    if event is not None and any(rule.event == event and rule.proposed for rule in found.rules):
+        output.note(f"an approver signs it next: trustcenter audit approve-retention {event} --key FILE")
+
+
+@click.command("approve-retention")
+@click.argument("event")
+@approval_options
+@json_option
+@connect_option
+def approve_retention(
+    event: str, key: Path, key_passphrase_file: Path | None, yes: bool, as_json: bool, connect: Path | None
+) -> None:
+    """Sign the rule that an operator proposed for an event (approver): its details go sooner than before.
+
+    What is signed is shown first. The rule is in force after 30 days, until which an operator may set more years again.
+
+    Example:
+      trustcenter audit approve-retention site:pseudonym:reidentify --key anna.key --connect anna.toml
+    """
+    from trustcenter.client.operator import approve_retention as run
+    from trustcenter.messages.api.audit import RETENTION_CONTEXT
+
+    from .secret_input import personal_key
+    from .signing import signer
+
+    sign = signer(personal_key(key, key_passphrase_file), RETENTION_CONTEXT, yes=yes)
+    _show(call(connect, lambda center: run(center, event, sign)), as_json=as_json)
 
 
 @click.command("delete-details")
@@ -61,6 +91,14 @@ def _show(found: RetentionRules, *, as_json: bool) -> None:
         output.data(found)
         return
     rows = [
-        (rule.event, rule.years or "for ever", rule.in_force, rule.deleted_before, rule.details) for rule in found.rules
+        (
+            rule.event,
+            rule.years or "for ever",
+            rule.in_force,
+            rule.deleted_before,
+            f"{rule.proposed} years" if rule.proposed else "",
+            rule.details,
+        )
+        for rule in found.rules
     ]
-    output.table(rows, ("event", "years", "in force from", "deleted before", "details"))
+    output.table(rows, ("event", "years", "in force from", "deleted before", "proposed", "details"))

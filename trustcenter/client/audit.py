@@ -76,9 +76,20 @@ class AuditOperations:
         return decoded(await self._http.call("GET", "/v1/retention", repeatable=True), m.RetentionRules)
 
     async def set_retention(self, event: str, years: int) -> m.RetentionRules:
-        """Say for how long details of an event's entries are kept (operator)."""
+        """Say for how long details of an event's entries are kept (operator); a shorter time waits for an approver."""
         body = msgspec.json.encode(m.RetentionSet(event=event, years=years))
         return decoded(await self._http.call("PUT", "/v1/retention", body=body, repeatable=True), m.RetentionRules)
+
+    async def retention_proposal(self, proposal: str) -> m.RetentionProposal:
+        """A rule that was proposed, with the statement that is to be signed."""
+        path = f"/v1/retention/proposals/{quoted(proposal)}"
+        return decoded(await self._http.call("GET", path, repeatable=True), m.RetentionProposal)
+
+    async def approve_retention(self, proposal: str, signature: str) -> m.RetentionRules:
+        """Set the rule that was proposed (approver)."""
+        body = msgspec.json.encode(m.Approval(signature=signature))
+        path = f"/v1/retention/proposals/{quoted(proposal)}/approvals"
+        return decoded(await self._http.call("POST", path, body=body, repeatable=False), m.RetentionRules)
 
     async def delete_details(self) -> m.RetentionRules:
         """Delete the details that the rules no longer keep (operator)."""

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from trustcenter.errors import ConflictError, InternalError, VerificationError
-from trustcenter.messages.api import Domain, Release, Run
+from trustcenter.errors import ConflictError, InternalError, NotFoundError, VerificationError
+from trustcenter.messages.api import Domain, Release, RetentionRules, Run
+from trustcenter.messages.api.audit import RETENTION_CONTEXT
 
 from .api import TrustCenter
 from .files import replacing, require_writable
@@ -102,6 +103,43 @@ async def fetch_join_map(center: TrustCenter, study: str, release: str, target: 
             stream.write(piece)
             size += len(piece)
     return size
+
+
+async def approve_retention(center: TrustCenter, event: str, sign: Callable[[str], str]) -> RetentionRules:
+    """Sign the rule of retention that was proposed for an event, and hand the signature in.
+
+    Args:
+        center: as the approver.
+        event: whose entries' details go sooner.
+        sign: shows the statement to the approver and gives the signature, or raises to decline.
+
+    Raises:
+        NotFoundError: no rule was proposed for it. VerificationError: the statement is not about this rule.
+        RemoteError: a wrong key, or an approver who proposed it.
+    """
+    rules = (await center.retention()).rules
+    proposal = next((rule.proposal for rule in rules if rule.event == event), "")
+    if not proposal:
+        raise NotFoundError(
+            "nobody has proposed to keep details of this event for a shorter time",
+            code="no_proposal",
+            hint="trustcenter audit retention shows what is proposed",
+        )
+    found = await center.retention_proposal(proposal)
+    lines = found.statement.split("\n")
+    wanted = {
+        0: RETENTION_CONTEXT,
+        2: f"proposal: {proposal}",
+        3: f"details of: {event}",
+        4: f"kept for years: {found.years}",
+    }
+    if len(lines) != 11 or any(lines[i] != word for i, word in wanted.items()):
+        raise VerificationError(
+            "the statement to sign is not about this rule of retention",
+            code="wrong_statement",
+            hint="do not sign; tell the data protection officer",
+        )
+    return await center.approve_retention(proposal, sign(found.statement))
 
 
 async def approve_closing(center: TrustCenter, domain: str, sign: Callable[[str], str]) -> Domain:

@@ -9,7 +9,7 @@ from trustcenter.audit import AuditLog, Event, Selection
 from trustcenter.audit.extract import unknown_events
 from trustcenter.errors import NotFoundError, UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import cosignatures, held, linkage_disclosure, retention, subject
+from trustcenter.registrar import cosignatures, held, linkage_disclosure, subject
 from trustcenter.store import Connection, Database
 
 from .calls import APPROVER, AUDITOR, OPERATOR, SITE, Answer, Binary, Call, Lines, Route
@@ -171,18 +171,6 @@ async def statements(call: Call) -> Answer:
     return Lines(context.db.stream(held.statements))
 
 
-async def retention_rules(call: Call) -> Answer:
-    return await call.instance.registrar.db.read(retention.rules)
-
-
-async def set_retention(call: Call) -> Answer:
-    return await retention.set_rule(call.instance.registrar, call.principal, call.request_id, call.body)
-
-
-async def delete_details(call: Call) -> Answer:
-    return await retention.delete_due(call.instance.registrar, call.principal, call.request_id)
-
-
 async def propose_decisions(call: Call) -> Answer:
     return await linkage_disclosure.propose(
         call.instance.registrar, call.principal, call.request_id, call.segment("study"), call.segment("run"), call.body
@@ -244,18 +232,6 @@ ROUTES = (
     Route(
         "GET", "/v1/statements", "auditStatements", AUDITOR,
         "Signed statements of re-identifications and disclosures that are still held", statements, None, None, api.HeldStatement,
-    ),
-    Route(
-        "GET", "/v1/retention", "retentionRules", OPERATOR | AUDITOR,
-        "For how long details of entries are kept", retention_rules, None, api.RetentionRules,
-    ),
-    Route(
-        "PUT", "/v1/retention", "setRetention", OPERATOR,
-        "Say for how long details of an event's entries are kept", set_retention, api.RetentionSet, api.RetentionRules,
-    ),
-    Route(
-        "POST", "/v1/retention/deletions", "deleteDetails", OPERATOR,
-        "Delete the details that the rules no longer keep", delete_details, None, api.RetentionRules,
     ),
     Route(
         "POST", "/v1/studies/{study}/runs/{run}/disclosures", "proposeDecisions", AUDITOR,

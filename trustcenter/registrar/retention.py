@@ -15,6 +15,7 @@ from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection, Migration
 
+from . import retention_proposals
 from .context import Context
 
 MIGRATIONS: Final = (
@@ -30,12 +31,15 @@ MIGRATIONS: Final = (
         ) STRICT;
         """,
     ),
+    *retention_proposals.MIGRATIONS,
 )
 _PART: Final = 10_000  # entries
 
 
 async def set_rule(context: Context, caller: Principal, request: str, body: api.RetentionSet) -> api.RetentionRules:
     """Say for how many years the details of an event's entries are kept; in force after the grace period.
+
+    A rule by which they go sooner than before is proposed only: see `approve`.
 
     Raises:
         NotFoundError: entries of this event have no details.
@@ -48,15 +52,51 @@ async def set_rule(context: Context, caller: Principal, request: str, body: api.
         )
 
     def effect(conn: Connection) -> api.RetentionRules:
-        conn.execute(
-            "INSERT INTO retention_rule VALUES (?,?,?,'') ON CONFLICT (event)"
-            " DO UPDATE SET years = excluded.years, since = excluded.since",
-            (body.event, body.years, stamp(context.clock())),
-        )
-        context.audit(conn, Event.RETENTION_SET, caller.name, request, detail_of=body.event, years=body.years)
+        before = _years(conn, body.event)
+        if not before or body.years < before:
+            retention_proposals.propose(context, conn, caller, request, body, before)
+        else:
+            retention_proposals.withdraw(conn, body.event)
+            _set(context, conn, body.event, body.years)
+            context.audit(conn, Event.RETENTION_SET, caller.name, request, detail_of=body.event, years=body.years)
         return rules(conn)
 
     return await context.db.write(effect)
+
+
+async def approve(
+    context: Context, caller: Principal, request: str, proposal: str, body: api.Approval
+) -> api.RetentionRules:
+    """Take an approver's signature under a proposed rule, and set it.
+
+    Raises:
+        NotFoundError: no such proposal, or not any more.
+        PolicyError, SignatureError, ConflictError: see `retention_proposals.approve`.
+    """
+
+    def effect(conn: Connection) -> api.RetentionRules:
+        found = retention_proposals.find(conn, proposal)
+        before = _years(conn, found.event)
+        retention_proposals.approve(context, conn, caller, request, found, body.signature, before)
+        _set(context, conn, found.event, found.years)
+        told = {"detail_of": found.event, "years": found.years, "proposal": found.proposal, "approved_by": caller.name}
+        context.audit(conn, Event.RETENTION_SET, found.proposed_by, request, **told)
+        return rules(conn)
+
+    return await context.db.write(effect)
+
+
+def _years(conn: Connection, event: str) -> int:
+    row = conn.execute("SELECT years FROM retention_rule WHERE event = ?", (event,)).fetchone()
+    return row[0] if row is not None else 0
+
+
+def _set(context: Context, conn: Connection, event: str, years: int) -> None:
+    conn.execute(
+        "INSERT INTO retention_rule VALUES (?,?,?,'') ON CONFLICT (event)"
+        " DO UPDATE SET years = excluded.years, since = excluded.since",
+        (event, years, stamp(context.clock())),
+    )
 
 
 def rules(conn: Connection) -> api.RetentionRules:
@@ -65,6 +105,7 @@ def rules(conn: Connection) -> api.RetentionRules:
         event: (years, since, done)
         for event, years, since, done in conn.execute("SELECT event, years, since, done_before FROM retention_rule")
     }
+    waiting = retention_proposals.waiting(conn)
     return api.RetentionRules(
         rules=[
             api.RetentionRule(
@@ -73,6 +114,8 @@ def rules(conn: Connection) -> api.RetentionRules:
                 years=known[event][0] if event in known else 0,
                 in_force=_in_force(known[event][1]) if event in known else "",
                 deleted_before=known[event][2] if event in known else "",
+                proposed=waiting[event].years if event in waiting else 0,
+                proposal=waiting[event].proposal if event in waiting else "",
             )
             for event, what in DETAILS.items()
         ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from trustcenter.messages.common import _END, Count, Hex32, Message, Text
 
+RETENTION_CONTEXT: Final = "trustcenter/retention-rule/1"  # under which an approver signs a rule of retention
 Moment = Annotated[
     str,
     msgspec.Meta(
@@ -90,7 +91,8 @@ class RetentionRule(Message, frozen=True, kw_only=True):
     """One event whose entries commit to details.
 
     `years` is 0 where nothing is ever deleted; `in_force` and `deleted_before` are days (UTC), empty for none: the
-    first on which the rule may delete, and that before which it has deleted.
+    first on which the rule may delete, and that before which it has deleted. `proposed` are the years of a rule that
+    waits for an approver, 0 for none, and `proposal` is its id.
     """
 
     event: str
@@ -98,6 +100,19 @@ class RetentionRule(Message, frozen=True, kw_only=True):
     years: int
     in_force: str
     deleted_before: str
+    proposed: int = 0
+    proposal: str = ""
+
+
+class RetentionProposal(Message, frozen=True, kw_only=True):
+    """A rule by which details go sooner. An approver signs `statement`, under `trustcenter/retention-rule/1`."""
+
+    event: str
+    years: int
+    proposal: str
+    statement: str
+    proposed_by: str
+    created: str
 
 
 class RetentionRules(Message, frozen=True, kw_only=True):
