@@ -9,7 +9,6 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -17,9 +16,10 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from . import _secretfile, _text, kdf, stream
-from ._guard import Guarded, Secret
-from .errors import InvalidPublicKeyError, SealError, SecretFileError, WrongRecipientError
+from . import _text, kdf, stream
+from ._guard import Secret
+from ._pair import KeyPair
+from .errors import InvalidPublicKeyError, SealError, WrongRecipientError
 from .personal import PersonalKey
 
 WORD: Final = "tc-recipient-1"
@@ -87,57 +87,21 @@ def fingerprint(public: str) -> str:
     return _text.fingerprint(WORD, _text.parse_public(WORD, public, PUBLIC_BYTES))
 
 
-class RecipientKey(Guarded):
+class RecipientKey(KeyPair):
     """The private key of a data recipient or of a site."""
 
-    __slots__ = ("_key", "_raw", "_secret")
-    KIND: Final = "recipient-key"
+    __slots__ = ("_key",)
+    KIND = "recipient-key"
+    WORD = WORD
+    SECRET = SECRET_BYTES
 
     def __init__(self, secret: Secret) -> None:
         """Use `generate` or `load`."""
+        super().__init__(secret)
         mlkem = MLKEM768PrivateKey.from_seed_bytes(secret.reveal()[:_MLKEM_SEED])
         x25519 = X25519PrivateKey.from_private_bytes(secret.reveal()[_MLKEM_SEED:])
-        self._secret = secret
         self._key = hpke.MLKEM768X25519PrivateKey(mlkem, x25519)
         self._raw = mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
-
-    @classmethod
-    def generate(cls) -> RecipientKey:
-        """A fresh one."""
-        return cls(Secret(os.urandom(SECRET_BYTES)))
-
-    @classmethod
-    def load(cls, path: Path, passphrase: bytes | None = None) -> RecipientKey:
-        """From a file.
-
-        Raises:
-            SecretFileError, SecretFileDamagedError, WrongPassphraseError, PassphraseError: see the spec.
-        """
-        read = _secretfile.parse(_secretfile.load(path), cls.KIND, ["public"], SECRET_BYTES, passphrase)
-        key = cls(read.secret)
-        if read.fields != (key.public,):
-            raise SecretFileError("the public key does not belong to the private one", where="public")
-        return key
-
-    def save(self, path: Path, passphrase: bytes | None = None, *, profile: kdf.KdfProfile = kdf.DEFAULT_KDF) -> None:
-        """To a new file, mode 0600.
-
-        Raises:
-            SecretFileExistsError: there is one.
-            SecretFileError, PassphraseError: it cannot be written, or the passphrase is too short.
-        """
-        fields = [("public", self.public)]
-        _secretfile.save(path, _secretfile.dump(self.KIND, fields, self._secret, passphrase, profile))
-
-    @property
-    def public(self) -> str:
-        """What others seal to: "tc-recipient-1:…"."""
-        return _text.format_public(WORD, self._raw)
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the public key, for comparison over another channel."""
-        return _text.fingerprint(WORD, self._raw)
 
     def signer(self) -> PersonalKey:
         """The signing key that belongs to this one: docs/spec/secret-relay.md, section 1."""
@@ -191,9 +155,6 @@ class RecipientKey(Guarded):
                 where="file key",
             ) from None
         return stream.open_chunks(_payload_key(file_key), read)
-
-    def __repr__(self) -> str:
-        return f"<RecipientKey {self.fingerprint} (redacted)>"
 
 
 def _recipient(raw: bytes) -> bytes:

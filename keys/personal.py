@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from . import _secretfile, _text, kdf
-from ._guard import Guarded, Secret
-from .errors import InvalidPublicKeyError, KeysUsageError, SecretFileError, SignatureError
+from . import _text
+from ._guard import Secret
+from ._pair import KeyPair
+from .errors import InvalidPublicKeyError, KeysUsageError, SignatureError
 
 WORD: Final = "tc-person-1"
 KEY_BYTES: Final = 32
@@ -34,55 +33,19 @@ _SMALL_ORDER_Y: Final = frozenset(
 )
 
 
-class PersonalKey(Guarded):
+class PersonalKey(KeyPair):
     """The private key with which a member of staff signs approvals."""
 
-    __slots__ = ("_key", "_raw", "_secret")
-    KIND: Final = "personal-key"
+    __slots__ = ("_key",)
+    KIND = "personal-key"
+    WORD = WORD
+    SECRET = KEY_BYTES
 
     def __init__(self, secret: Secret) -> None:
         """Use `generate` or `load`."""
-        self._secret = secret
+        super().__init__(secret)
         self._key = Ed25519PrivateKey.from_private_bytes(secret.reveal())
         self._raw = self._key.public_key().public_bytes_raw()
-
-    @classmethod
-    def generate(cls) -> PersonalKey:
-        """A fresh one."""
-        return cls(Secret(os.urandom(KEY_BYTES)))
-
-    @classmethod
-    def load(cls, path: Path, passphrase: bytes | None = None) -> PersonalKey:
-        """From a file.
-
-        Raises:
-            SecretFileError, SecretFileDamagedError, WrongPassphraseError, PassphraseError: see the spec.
-        """
-        read = _secretfile.parse(_secretfile.load(path), cls.KIND, ["public"], KEY_BYTES, passphrase)
-        key = cls(read.secret)
-        if read.fields != (key.public,):
-            raise SecretFileError("the public key does not belong to the private one", where="public")
-        return key
-
-    def save(self, path: Path, passphrase: bytes | None = None, *, profile: kdf.KdfProfile = kdf.DEFAULT_KDF) -> None:
-        """To a new file, mode 0600.
-
-        Raises:
-            SecretFileExistsError: there is one.
-            SecretFileError, PassphraseError: it cannot be written, or the passphrase is too short.
-        """
-        fields = [("public", self.public)]
-        _secretfile.save(path, _secretfile.dump(self.KIND, fields, self._secret, passphrase, profile))
-
-    @property
-    def public(self) -> str:
-        """What the trust center registers: "tc-person-1:…"."""
-        return _text.format_public(WORD, self._raw)
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the public key, for comparison over another channel."""
-        return _text.fingerprint(WORD, self._raw)
 
     def sign(self, context: str, statement: bytes) -> str:
         """Sign a statement; base64url, 86 characters.
@@ -112,9 +75,6 @@ class PersonalKey(Guarded):
         if not message.startswith(_COSIGNATURE):
             raise KeysUsageError("this is not the message of a cosignature", where="message")
         return self._key.sign(message)
-
-    def __repr__(self) -> str:
-        return f"<PersonalKey {self.fingerprint} (redacted)>"
 
 
 def verify(public: str, context: str, statement: bytes, signature: str) -> None:

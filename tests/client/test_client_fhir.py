@@ -386,6 +386,7 @@ async def test_a_file_is_done_line_by_line(rogue: Rogue, tmp_path: Path) -> None
     result = await run(rogue, FhirJob(source, target, "north", {"Encounter": "cases"}))
     assert (result.rows, result.failed, result.key_version) == (600, [], 1)
     assert result.dropped["Patient.name"] == 300
+    assert result.dropped["Patient.identifier(insurance)"] == 300
     assert result.dropped["Observation.code.coding.display"] == 300
     written = target.read_text()
     assert '"value":1.10,' in written

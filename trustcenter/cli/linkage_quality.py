@@ -11,7 +11,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
-from .options import PATH, F, force_option, json_option, separator
+from .options import PATH, F, force_option, json_option, mapping_option, separator
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -28,13 +28,7 @@ _EVERY = 10.0  # seconds between two messages of a long reading
 def _source(command: F) -> F:
     for option in (
         click.option("--delimiter", metavar="CHAR", help="Separator of CSV; found from the header if not given."),
-        click.option(
-            "--map",
-            "mapping",
-            multiple=True,
-            metavar="FIELD=COLUMN",
-            help="Column of a field; repeat. Without any, the usual names are recognised.",
-        ),
+        mapping_option,
         click.option("--id-column", required=True, metavar="COLUMN", help="Column with the site's own id."),
         click.option("--schema", "schema_name", required=True, metavar="NAME|FILE", help="The study's linkage schema."),
     ):

@@ -9,7 +9,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
-from .options import PATH, F, force_option, json_option, output_option, separator
+from .options import PATH, F, force_option, json_option, mapping_option, output_option, separator
 from .progress import progress
 
 _PROFILES = ["none", "light", "moderate", "heavy"]
@@ -31,13 +31,7 @@ def source_options(command: F) -> F:
         click.option(
             "--study-secret", type=PATH, required=True, metavar="FILE", help="The secret that the sites share."
         ),
-        click.option(
-            "--map",
-            "mapping",
-            multiple=True,
-            metavar="FIELD=COLUMN",
-            help="Column of a field; repeat. Without any, the usual names are recognised.",
-        ),
+        mapping_option,
         click.option("--id-column", required=True, metavar="COLUMN", help="Column with the site's own id."),
     ):
         command = option(command)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from trustcenter.errors import PolicyError, UsageError_
+from trustcenter.errors import UsageError_
 
 from . import output
 from .operate import DIRECTORY, PASSPHRASE, service_passphrase
@@ -69,15 +69,10 @@ def reopen(
     assert name is not None
     assert key is not None
     statement = work.load(settings).statement
-    for line in statement.rstrip("\n").split("\n"):  # what is signed is shown first
-        output.note(f"  {output.plain(line)}")
-    if not yes:
-        if not output.interactive():
-            raise UsageError_("signing needs a confirmation", code="not_confirmed", hint="repeat with --yes")
-        if not click.confirm("Sign this statement?", err=True):
-            raise PolicyError("not signed", code="not_confirmed")
     from .secret_input import personal_key
+    from .signing import show
 
+    show(statement, yes=yes)
     own = personal_key(key, key_passphrase_file)
     done = work.sign(settings, service_passphrase(settings, passphrase_file), name, own, statement)
     if isinstance(done, work.Proposal):

@@ -74,6 +74,28 @@ def bare_option(command: F) -> F:
     )(command)
 
 
+def separation_option(command: F) -> F:
+    """`--require-separation`: what a site demands of the service before it sends rows."""
+    return click.option(
+        "--require-separation",
+        type=click.Choice(["none", "process", "operator"]),
+        default="none",
+        show_default=True,
+        help="Refuse a service whose rooms are less separated.",
+    )(command)
+
+
+def mapping_option(command: F) -> F:
+    """`--map FIELD=COLUMN`."""
+    return click.option(
+        "--map",
+        "mapping",
+        multiple=True,
+        metavar="FIELD=COLUMN",
+        help="Column of a field; repeat. Without any, the usual names are recognised.",
+    )(command)
+
+
 def connection(path: Path | None) -> Connection:
     """Read the connection file.
 

@@ -9,7 +9,7 @@ import click
 
 from . import output
 from .linkage_source import warn
-from .options import PATH, call, force_option, json_option, output_option
+from .options import PATH, call, force_option, json_option, output_option, separation_option
 from .practice_export import Reading, export_options
 from .progress import progress
 
@@ -46,13 +46,7 @@ def show(folder: Path) -> None:
 @click.argument("folder", type=PATH)
 @click.argument("export", metavar="EXPORT", type=PATH)
 @export_options
-@click.option(
-    "--require-separation",
-    type=click.Choice(["none", "process", "operator"]),
-    default="none",
-    show_default=True,
-    help="Refuse a service whose rooms are less separated.",
-)
+@separation_option
 @json_option
 def send(
     folder: Path,

@@ -18,17 +18,26 @@ if TYPE_CHECKING:
 def signer(key: PersonalKey, context: str, *, yes: bool) -> Callable[[str], str]:
     """A function that shows a statement line by line, without control characters, asks, and signs it.
 
-    It raises UsageError_ where nobody can be asked, PolicyError where the person declines.
+    It raises as `show` does.
     """
 
     def sign(statement: str) -> str:
-        for line in statement.rstrip("\n").split("\n"):
-            output.note(f"  {output.plain(line)}")
-        if not yes:
-            if not output.interactive():
-                raise UsageError_("signing needs a confirmation", code="not_confirmed", hint="repeat with --yes")
-            if not click.confirm("Sign this statement?", err=True):
-                raise PolicyError("not signed", code="not_confirmed")
+        show(statement, yes=yes)
         return key.sign(context, statement.encode())
 
     return sign
+
+
+def show(statement: str, *, yes: bool) -> None:
+    """Show what is to be signed, line by line and without control characters, and ask.
+
+    Raises:
+        UsageError_: nobody can be asked. PolicyError: the person declines.
+    """
+    for line in statement.rstrip("\n").split("\n"):
+        output.note(f"  {output.plain(line)}")
+    if not yes:
+        if not output.interactive():
+            raise UsageError_("signing needs a confirmation", code="not_confirmed", hint="repeat with --yes")
+        if not click.confirm("Sign this statement?", err=True):
+            raise PolicyError("not signed", code="not_confirmed")

@@ -8,7 +8,17 @@ import click
 
 from . import output
 from .linkage_source import source_options, warn
-from .options import PATH, F, call, connect_option, force_option, json_option, output_option, separator
+from .options import (
+    PATH,
+    F,
+    call,
+    connect_option,
+    force_option,
+    json_option,
+    output_option,
+    separation_option,
+    separator,
+)
 from .progress import progress
 
 
@@ -81,13 +91,7 @@ def register(
 @click.option(
     "--declaration", type=PATH, metavar="FILE", help="What `linkage dedupe` declared: the service keeps it in its log."
 )
-@click.option(
-    "--require-separation",
-    type=click.Choice(["none", "process", "operator"]),
-    default="none",
-    show_default=True,
-    help="Refuse a service whose rooms are less separated.",
-)
+@separation_option
 @json_option
 @connect_option
 def upload(

@@ -89,7 +89,7 @@ def name_failed(result: ColumnResult, unit: str = "row") -> None:
     for failed in result.failed:
         where = f", {output.plain(failed.where)}" if failed.where else ""
         output.note(f"{unit} {failed.row}{where}: {output.plain(failed.code)}")
-    for code, hint in {failed.code: failed.hint for failed in result.failed if failed.hint}.items():
+    for code, hint in dict.fromkeys((failed.code, failed.hint) for failed in result.failed if failed.hint):
         output.note(f"{output.plain(code)}: {output.plain(hint)}")
     if result.failures > len(result.failed):
         output.note(f"and {result.failures - len(result.failed)} more {unit}s; --report has all of them")

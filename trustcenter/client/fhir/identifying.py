@@ -86,6 +86,8 @@ class Identifying(Leftovers):
                 hint="if it is none, name its system with --identifier-system",
             )
         if insured or not (wanted or named) or not isinstance(text, str) or not text:
+            what = "insurance" if insured else "other"
+            self.dropped[f"{rules.INDEX.sub('', path)}({what})"] += 1
             return None
         domain = self.chosen.of(rules.PSEUDONYMIZED[wanted[0]] if wanted else kind)
         made: Json = {

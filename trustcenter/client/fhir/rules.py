@@ -114,6 +114,7 @@ DATA_ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason
 PSEUDONYMIZED: Final[dict[str, str]] = {"MR": "Patient", "VN": "Encounter", "PSEUDED": "Patient", "ANONYED": "Patient"}
 PSEUDED_SYSTEM: Final = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"
 # Insurance numbers: removed whatever else is said about them.
+INDEX: Final = re.compile(r"\[[0-9]+\]")  # of a repeated element in a path
 INSURANCE_TYPES: Final = _words("KVZ10 GKV PKV KVK KVNR SS NH NI NIIP SB")
 INSURANCE_SYSTEM: Final = re.compile(r"https?://fhir\.de/(sid|NamingSystem)/(gkv|pkv)/|urn:oid:1\.2\.276\.0\.76\.4\.8$")
 INSURANCE_NUMBER: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][0-9]{9}([0-9]{10})?(?![0-9])")

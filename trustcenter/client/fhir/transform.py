@@ -10,15 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from . import rules
 from .identifying import Identifying
 from .model import DEPTH, FhirRefusedError, FhirRules, Json, Transformed, refuse
 
 __all__ = ["FhirRefusedError", "FhirRules", "Transformed", "transform"]
-
-_INDEX: Final = re.compile(r"\[[0-9]+\]")
 
 
 def transform(resource: object, chosen: FhirRules) -> Transformed:
@@ -197,7 +195,7 @@ class _Walk(Identifying):
 
     def drop(self, path: str, key: str, value: Any) -> None:
         known = key if key in rules.DROPPED | rules.KEEP | rules.IDENTIFIERS | rules.UNITS else "?"
-        self.dropped[f"{_INDEX.sub('', path)}.{known}"] += 1
+        self.dropped[f"{rules.INDEX.sub('', path)}.{known}"] += 1
         if key in ("name", "telecom", "contact", "display", "text", "photo"):
             self.remember_all(value, 0)
 
