@@ -48,11 +48,12 @@ class KeysError(Exception):
 
     code: ClassVar[str] = "keys_error"
     kind: ClassVar[str] = "usage"
+    usual: ClassVar[str] = ""  # hint where none is given
 
     def __init__(self, message: str, *, hint: str = "", where: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual
         self.where = where
 
 
@@ -175,6 +176,7 @@ class KeyStoreNotFoundError(KeysError):
 
     code = "key_store_not_found"
     kind = "not_found"
+    usual = "check the paths in config.toml, or put a backup in place: trustcenter keys restore"
 
 
 class KeyStoreLimitError(KeysError):
@@ -189,6 +191,7 @@ class KeyStoreUnavailableError(KeysError):
 
     code = "key_store_unavailable"
     kind = "unavailable"
+    usual = "check the disk, the directory and its permissions, then repeat it; nothing was half written"
 
 
 class IllegalTransitionError(KeysError):
@@ -215,6 +218,7 @@ class KeyStoreDamagedError(KeysVerificationError):
     """The key store was changed, cut or is not one."""
 
     code = "key_store_damaged"
+    usual = "put a backup of this key store in place: trustcenter keys restore; nothing was written to it"
 
 
 class SecretFileDamagedError(KeysVerificationError):

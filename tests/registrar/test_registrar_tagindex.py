@@ -89,6 +89,13 @@ def test_more_tags_than_one_statement_can_name() -> None:
     assert len(index.find(conn, 1, tags).rows) == 70_000
 
 
+@given(tag=st.binary(min_size=16, max_size=16), bits=st.sampled_from([1, 3, 63]))
+def test_the_least_tag_of_a_key_parts_the_tags_as_their_keys_do(tag: bytes, bits: int) -> None:
+    index = TagIndex(bits=bits)
+    key = index.key(tag)
+    assert index.least(key) <= tag < index.least(key + 1)
+
+
 @pytest.mark.parametrize("bits", [1, 63])
 def test_an_empty_batch_is_nothing(bits: int) -> None:
     conn, index = store(), TagIndex(bits=bits)

@@ -323,7 +323,7 @@ _CHUNKS = textwrap.dedent(
 )
 
 
-async def test_a_backup_taken_mid_rotation_restores_to_a_resumable_state(filled: Files, tmp_path: Path) -> None:
+async def test_r9_a_backup_taken_mid_rotation_restores_to_a_resumable_state(filled: Files, tmp_path: Path) -> None:
     from trustcenter.instance import backup, restore
 
     files = filled.copy(tmp_path / "center")

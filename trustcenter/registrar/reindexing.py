@@ -8,6 +8,7 @@ changes it, so repeating a range changes nothing, and what was deleted, made or 
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from .domains import DomainRow
 HELD: Final = 2_000_000  # places in memory at once, 16 bytes each; the rows are read once for each part of this size
 TOGETHER: Final = 4_000  # places in one transaction
 BESIDE_SMALL: Final = 1_000  # the same while small requests arrive
+PASSED: Final = 20_000  # places of all domains that one transaction looks at, about
 _READ: Final = 10_000
 _END: Final = 2**63
 
@@ -35,24 +37,28 @@ Places = NDArray[np.int64]  # (n, 2): key and serial
 async def run(context: Context, domain: DomainRow, mark: int) -> None:
     """Exchange the places of all rows up to a serial; begun again, it goes through all of it once more."""
     query = "SELECT count(*) FROM entry WHERE domain = ? AND serial <= ? AND idx = 0 AND tag IS NOT NULL"
+    every = "SELECT (SELECT count(*) FROM tag_main) + (SELECT count(*) FROM tag_recent)"
     (rows,) = await context.db.read(lambda conn: conn.execute(query, (domain.id, mark)).fetchone())
+    (held,) = await context.db.read(lambda conn: conn.execute(every).fetchone())
+    widest = _END * PASSED // max(held, PASSED)
     parts = -(-rows // HELD) or 1
     bounds = [_END * part // parts for part in range(parts + 1)]
     for low, past in itertools.pairwise(bounds):
-        await _part(context, domain, mark, low, past)
+        await _part(context, domain, mark, low, past, widest)
 
 
-async def _part(context: Context, domain: DomainRow, mark: int, low: int, past: int) -> None:
-    """The keys from `low` up to, and not with, `past`."""
+async def _part(context: Context, domain: DomainRow, mark: int, low: int, past: int, widest: int) -> None:
+    """The keys from `low` up to, and not with, `past`; no more than `widest` of them in one transaction."""
     looking = turns.through(context, lambda conn: _places(context, conn, domain.id, mark, low, past))
     async with aclosing(looking) as pieces:
-        places = np.concatenate([np.empty((0, 2), np.int64), *[piece async for piece in pieces]])
-    places = places[np.argsort(places[:, 0], kind="stable")]
+        found = [piece async for piece in pieces]
+    places = await asyncio.to_thread(_in_order, found)
+    found.clear()
     while low < past:
         began = time.perf_counter()
         size = BESIDE_SMALL if turns.small_requests(context) else TOGETHER
-        end = int(places[size, 0]) if len(places) > size else past
-        end = end if end > low else low + 1  # never two transactions for one key
+        end = min(int(places[size, 0]) if len(places) > size else past, low + widest, past)
+        end = max(end, low + 1)  # never two transactions for one key
         cut = int(np.searchsorted(places[:, 0], end)) if end < _END else len(places)
         some, places = places[:cut], places[cut:]
         await context.db.write(
@@ -62,17 +68,22 @@ async def _part(context: Context, domain: DomainRow, mark: int, low: int, past: 
         await turns.give_way(context, time.perf_counter() - began)
 
 
+def _in_order(found: list[Places]) -> Places:
+    places = np.concatenate([np.empty((0, 2), np.int64), *found])
+    ordered: Places = places[np.argsort(places[:, 0], kind="stable")]
+    return ordered
+
+
 def _places(context: Context, conn: Connection, domain: int, mark: int, low: int, past: int) -> Iterator[Places]:
     """Key and serial of first rows, by serial, of those whose key is in the range."""
     cursor = conn.execute(
-        "SELECT serial, tag FROM entry WHERE domain = ? AND serial <= ? AND idx = 0 AND tag IS NOT NULL"
+        "SELECT serial, tag FROM entry WHERE domain = ? AND serial <= ? AND idx = 0 AND tag >= ? AND tag < ?"
         " ORDER BY serial",
-        (domain, mark),
+        (domain, mark, context.tags.least(low), context.tags.least(past)),
     )
     while part := cursor.fetchmany(_READ):
         keys = context.tags.keys([tag for _, tag in part]).astype(np.int64)
-        piece = np.stack([keys, np.fromiter((serial for serial, _ in part), np.int64, len(part))], axis=1)
-        yield piece[(keys >= low) & (keys < past)]
+        yield np.stack([keys, np.fromiter((serial for serial, _ in part), np.int64, len(part))], axis=1)
 
 
 def _exchange(

@@ -48,6 +48,11 @@ class TagIndex:
         """The key of a 16-byte tag."""
         return int.from_bytes(tag[:8], "big") >> (64 - self.bits)
 
+    def least(self, key: int) -> bytes:
+        """What no tag with a smaller key reaches, and none with this key or a greater one comes before."""
+        head = key << (64 - self.bits)
+        return head.to_bytes(8, "big") if head < 2**64 else b"\xff" * 17
+
     def keys(self, tags: Sequence[bytes]) -> NDArray[np.uint64]:
         """The keys of 16-byte tags."""
         heads = np.frombuffer(b"".join(tags), ">u8")[::2]
