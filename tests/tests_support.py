@@ -101,12 +101,12 @@ def make_instance(directory: Path, options: Sequence[str] = ()) -> dict[str, str
 ON_POSTGRES = os.environ.get("TRUSTCENTER_TEST_STORE") == "postgres"
 
 
-def postgres_options() -> list[str]:
-    """Options of `init` that name two fresh databases, where the tests run on PostgreSQL."""
+def postgres_options(rooms: Sequence[str] = ("registrar", "comparator")) -> list[str]:
+    """Options of `init` that name a fresh database for each room, where the tests run on PostgreSQL."""
     if not ON_POSTGRES:
         return []
     server = postgres_support.shared_server()
-    return ["--postgres-registrar", server.create(), "--postgres-comparator", server.create()]
+    return [word for room in rooms for word in (f"--postgres-{room}", server.create())]
 
 
 @contextlib.contextmanager

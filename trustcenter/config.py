@@ -73,6 +73,7 @@ class Files(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     peer: str = "peer/card.json"  # where the rooms are apart: what `trustcenter rooms pair` keeps of the other one
     peer_certificate: str = "tls/peer.pem"  # registrar alone: PEM with which it calls the comparator
     peer_key: str = "tls/peer.key"  # registrar alone: PEM, readable by the service only
+    room_key: str = "tls/room.key"  # one room alone: opens and signs what is carried to the other by hand
 
 
 class Postgres(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

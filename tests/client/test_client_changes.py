@@ -13,7 +13,7 @@ from trustcenter.client.changes import FORMAT, Batch, ChangesFile, SealedBatch, 
 from trustcenter.errors import VerificationError
 
 
-def sealed(key: RecipientKey, number: int, inside: int | None = None) -> SealedBatch:
+def sealed(key: RecipientKey, number: int, inside: int | None = None, after: int | None = None) -> SealedBatch:
     """A batch without changes, sealed as `number`; what is inside may say another."""
     batch = Batch(
         format=FORMAT,
@@ -22,6 +22,7 @@ def sealed(key: RecipientKey, number: int, inside: int | None = None) -> SealedB
         number=number if inside is None else inside,
         code=None,
         changes=[],
+        after=after,
     )
     info = b"\0".join((FORMAT.encode(), b"herz-1", b"uni", str(number).encode()))
     return SealedBatch(number=number, sealed=seal(key.public, msgspec.json.encode(batch), info))
@@ -55,3 +56,17 @@ def test_a_batch_under_another_number_is_refused(tmp_path: Path) -> None:
     moved = SealedBatch(number=2, sealed=sealed(key, 1).sealed)
     with pytest.raises(SealError):
         open_changes(written(tmp_path, [moved]), key, "herz-1")
+
+
+def test_numbers_of_another_epoch_follow_the_batch_that_they_name(tmp_path: Path) -> None:
+    """After a restore: 1 and 2 were kept, 3 and 4 are gone, and what follows is of epoch 1."""
+    key = RecipientKey.generate()
+    one, two = sealed(key, 1), sealed(key, 2)
+    first, second = sealed(key, 1_000_001, after=2), sealed(key, 1_000_002)
+    assert open_changes(written(tmp_path, [one, two, first, second]), key, "herz-1").last == 1_000_002
+    assert open_changes(written(tmp_path, [sealed(key, 1_000_001, after=0), second]), key, "herz-1").last == 1_000_002
+    for gap in ([first, second], [two, first], [one, first], [one, two, second], [one, two, sealed(key, 3), first]):
+        with pytest.raises(VerificationError) as refused:
+            open_changes(written(tmp_path, gap), key, "herz-1")
+        assert refused.value.code == "changes_gap"
+    assert open_changes(written(tmp_path, [second]), key, "herz-1").last == 1_000_002  # a later part of one epoch

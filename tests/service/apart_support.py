@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from raw_support import Raw
 from test_service_study import SCHEMA, STUDY_SECRET, people
-from tests_support import Live, launch, make_instance, run_cli
+from tests_support import Live, launch, make_instance, postgres_options, run_cli
 
 from keys import hybrid
 from linkage.encode import Secrets
@@ -64,18 +64,22 @@ class Apart:
         return run
 
 
-def make(folder: Path) -> Apart:
-    """Both instances, made and paired by the commands of the how-to, with one study of two sites."""
+def make(folder: Path, *, by_hand: bool = False) -> Apart:
+    """Both instances, made and paired by the commands of the how-to, with one study of two sites.
+
+    By hand: the registrar does not know where the comparator is.
+    """
     apart = Apart(folder)
     read_out = {}
     for room in ROOMS:
         directory = folder / room
-        prints = make_instance(directory, ("--room", room, "--separation", "operator"))
+        prints = make_instance(directory, ("--room", room, "--separation", "operator", *postgres_options([room])))
         assert list(prints) == [room]
         written = (directory / "config.toml").read_text()
         (directory / "config.toml").write_text(written.replace("[server]", "workers = 1\n\n[server]", 1))
         settings = config.load(directory)
-        card = cards.make(settings, (directory / "passphrase").read_bytes().strip())
+        own = (directory / "passphrase").read_bytes().strip()
+        card = cards.make(settings, own, by_hand=by_hand and room == "comparator")
         read_out[room] = card.fingerprint
         (folder / f"{room}.card").write_bytes(msgspec.json.encode(card))
         apart.rooms[room] = Live("", directory, directory / "operator.toml", prints, None, folder / f"{room}.log")  # type: ignore[arg-type]

@@ -15,19 +15,22 @@ import msgspec
 import pytest
 from apart_support import ROOMS, STUDY, Apart, make
 from raw_support import Raw
-from test_service_study import SCHEMA, Source
+from test_service_study import SCHEMA, Source, people
 from tests_support import ON_POSTGRES, everything, run_cli, stored
 
-from keys.cards import make_card
 from keys.hybrid import RecipientKey
 from keys.personal import PersonalKey
-from trustcenter.client import RemoteError, TrustCenter
+from keys.secretfiles import StudySecret
+from linkage.tables import Table
+from trustcenter.client import RemoteError, TrustCenter, secret_relay
 from trustcenter.client.connection import Connection
+from trustcenter.client.practice import work
+from trustcenter.client.practice.home import Home
+from trustcenter.client.secret_pins import Pins
 from trustcenter.errors import PolicyError, TrustCenterError, VerificationError
 from trustcenter.instance import tls
 from trustcenter.messages import api
-
-pytestmark = [pytest.mark.files, pytest.mark.skipif(ON_POSTGRES, reason="copies files")]
+from trustcenter.messages.api.enrolment import EnrolmentCreate, Sponsor
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +54,10 @@ def matched(run: dict) -> tuple[int, int]:
 def joined(apart: Apart) -> tuple[int, int]:
     """Records that have refs, and persons of two of them, as the registrar has stored it."""
     with stored(apart.rooms["registrar"].dir, "registrar") as conn:
-        (records,) = conn.execute("SELECT count(*) FROM (SELECT DISTINCT domain, serial FROM record_ref)").fetchone()
+        (records,) = conn.execute("SELECT count(*) FROM (SELECT DISTINCT domain, serial FROM record_refs)").fetchone()
         (persons,) = conn.execute(
             "SELECT count(*) FROM (SELECT r.person FROM record r WHERE r.person IS NOT NULL AND EXISTS"
-            " (SELECT 1 FROM record_ref f WHERE f.domain = r.domain AND f.serial = r.serial)"
+            " (SELECT 1 FROM record_refs f WHERE f.domain = r.domain AND f.serial = r.serial)"
             " GROUP BY r.person HAVING count(*) > 1)"
         ).fetchone()
     return records, persons
@@ -97,8 +100,11 @@ def test_neither_store_has_what_the_other_one_has(apart: Apart) -> None:
         assert all(value in texts[room] for value in ids)
         assert not any(value in texts[other] for value in ids)
     with stored(apart.rooms["comparator"].dir, "comparator") as conn:
-        tables = {name for (name,) in conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert not tables & {"domain", "entry", "record", "record_ref", "link", "person", "outbox", "study_secret"}
+        names = (
+            "SELECT tablename FROM pg_tables" if ON_POSTGRES else "SELECT name FROM sqlite_master WHERE type = 'table'"
+        )
+        tables = {name for (name,) in conn.execute(names).fetchall()}
+    assert not tables & {"domain", "entry", "record", "record_refs", "link", "person", "outbox", "study_secret"}
 
 
 def test_only_the_paired_registrar_is_let_in(apart: Apart) -> None:
@@ -189,6 +195,8 @@ def test_a_run_outlives_kills_of_both_rooms(apart: Apart) -> None:
     assert joined(apart) == before
 
 
+@pytest.mark.files
+@pytest.mark.skipif(ON_POSTGRES, reason="copies files")
 @pytest.mark.parametrize("room", ["comparator", pytest.param("registrar", marks=pytest.mark.soak)])
 async def test_a_room_restored_alone_is_reconciled_before_the_next_window(
     apart: Apart, tmp_path: Path, room: str
@@ -231,27 +239,50 @@ def test_doctor_names_the_separation(apart: Apart) -> None:
     assert "operator declared, comparator only; paired with a registrar" in checked.stdout
 
 
-def test_a_practice_that_is_turned_out_is_let_in_by_neither_room(apart: Apart) -> None:
-    operators = {room: apart.operator(room) for room in ROOMS}
-    study, north = f"/v1/studies/{STUDY}", Raw(apart.sites["north"])
-    own = RecipientKey.generate()
-    assert operators["registrar"]("POST", f"{study}/sponsors", {"site": "north", "practices": 1}).status == 200
-    assert north("PUT", f"{study}/card", {"card": make_card("north", own).text}).status == 200
-    invited = north("POST", f"{study}/enrolments", {"site": "praxis", "title": "Practice"}).json
-    card = make_card("praxis", RecipientKey.generate()).text
-    redeemed = operators["registrar"]("POST", "/v1/enrolments", {"code": invited["code"], "card": card})
-    assert redeemed.status == 201, redeemed.body
-    there = operators["comparator"]
-    if "praxis" not in {site["name"] for site in there("GET", "/v1/sites").json["sites"]}:
-        assert there("POST", "/v1/sites", {"name": "praxis", "kind": "practice", "title": "Practice"}).status == 201
-    issued = there("POST", "/v1/sites/praxis/tokens", {}).json["token"]
-    practice = Raw(Connection.load(apart.rooms["comparator"].operator), issued)
-    asked = f"{study}/parameters/comparator"
+async def test_a_practice_comes_in_at_both_rooms_sends_and_is_turned_out(apart: Apart, tmp_path: Path) -> None:
+    key, secret = RecipientKey.generate(), StudySecret.generate(STUDY, 1)
+    pins, home = Pins.load(tmp_path / "pins.toml"), Home(tmp_path / "practice")
+    wanted = EnrolmentCreate(site="praxis", title="Practice", days=7)
+    for room in ROOMS:
+        async with TrustCenter(Connection.load(apart.rooms[room].operator)) as center:
+            await center.allow_sponsor(STUDY, Sponsor(site="north", practices=1))
+    async with TrustCenter(apart.sites["north"]) as center:
+        await secret_relay.publish(center, STUDY, key)
+        with pytest.raises(RemoteError) as caught:  # two of them, at either room
+            await center.create_rows_enrolment(STUDY, msgspec.structs.replace(wanted, site="south"))
+        assert caught.value.code == "site_name_taken"
+        invitation = await work.invite(center, STUDY, wanted, key, pins)
+        apart.rooms["comparator"].kill()
+        with pytest.raises(TrustCenterError):  # the registrar's code is used, the comparator's is not
+            await work.enrol(invitation, home)
+        apart.rooms["comparator"].start()
+        said = await work.enrol(invitation, home)
+        with pytest.raises(RemoteError) as caught:
+            await work.enrol(invitation, home)
+        assert caught.value.code == "invalid_enrolment_code"
+        await work.admit(center, STUDY, "praxis", said, key, secret, pins)
+    assert Raw(apart.sites["north"])("POST", f"/v1/studies/{STUDY}/settlements").status == 200  # delivers what waited
+    table = Table([str(number) for number in range(60)], people(400, 60))
+    connection = Connection.load(home.connection)
+    async with TrustCenter(connection) as center:
+        done = await work.send(center, home, table, require_separation="operator")
+        assert (done.records, done.sent) == (60, 60)
+    run = apart.link()
+    assert run["state"] == "applied", run
+    assert {source["site"]: source["records"] for source in run["counts"]["sources"]}["praxis"] == 60
+    async with TrustCenter(connection) as center:
+        assert len(await work.results(center, home, table.ids)) == 60
+        assert (await work.send(center, home, table)).sent == 0
+    with stored(apart.rooms["comparator"].dir, "comparator") as conn:
+        held = everything(conn).lower()
+    assert bytes.hex(connection.token.encode()) not in held
+    assert not any(token in held for token in (connection.token.lower(), invitation.code, invitation.rows_code))
+    practice, asked = Raw(connection.rows), f"/v1/studies/{STUDY}/parameters/comparator"
     assert practice("GET", asked).status == 200
-    assert north("DELETE", f"{study}/enrolments/{invited['enrolment']}").status == 204
-    assert practice("GET", asked).status == 401
-    leaves = there("GET", "/v1/sites/praxis/tokens").json["tokens"]
-    assert all(token["revoked"] for token in leaves)
+    async with TrustCenter(apart.sites["north"]) as center:
+        (enrolled,) = await center.enrolments(STUDY)
+        await center.revoke_enrolment(STUDY, enrolled.enrolment)
+    assert (practice("GET", asked).status, Raw(connection)("GET", f"/v1/studies/{STUDY}").status) == (401, 401)
 
 
 def test_each_room_keeps_what_sites_cosigned_of_its_own_log(apart: Apart, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import click
 from . import output
 from .operate import DIRECTORY, PASSPHRASE, service_passphrase
 from .options import PATH, force_option, output_option
+from .rooms_files import bring, carry_out, export
 
 
 @click.group("rooms")
@@ -17,17 +18,22 @@ def rooms() -> None:
 
     Each room is an instance of its own (trustcenter init --room). Pairing exchanges cards, which hold certificates
     and public keys: nothing secret, but whoever exchanged a card would stand between the rooms. So both operators
-    compare fingerprints by telephone.
+    compare fingerprints by telephone. Where the registrar shall not reach the comparator, files are carried by hand.
     """
+
+
+for _command in (export, carry_out, bring):
+    rooms.add_command(_command)
 
 
 @rooms.command("card")
 @DIRECTORY
 @PASSPHRASE
 @click.option("--url", default="", help="Of the comparator: where the registrar reaches it, if not where it listens.")
+@click.option("--by-hand", is_flag=True, help="Of the comparator: the registrar does not reach it; files are carried.")
 @output_option("File for the card.")
 @force_option
-def card(directory: Path, passphrase_file: Path | None, url: str, target: Path, force: bool) -> None:
+def card(directory: Path, passphrase_file: Path | None, url: str, by_hand: bool, target: Path, force: bool) -> None:
     """Write the card of the room in DIR, to be handed to the other room's operator.
 
     Example:
@@ -41,7 +47,7 @@ def card(directory: Path, passphrase_file: Path | None, url: str, target: Path, 
 
     require_writable(target, force=force)
     settings = config.load(directory)
-    made = cards.make(settings, service_passphrase(settings, passphrase_file), url)
+    made = cards.make(settings, service_passphrase(settings, passphrase_file), url, by_hand=by_hand)
     with replacing(target, force=force) as stream:
         stream.write(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
     click.echo(f"{made.room:<12} {made.fingerprint}")

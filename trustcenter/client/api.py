@@ -63,6 +63,11 @@ class TrustCenter(
             self._http.heads = HeadWatch(heads, connection.log_key)
         self._queues: dict[tuple[str, str], Coalescer] = {}
 
+    @property
+    def transport(self) -> Transport:
+        """What carries the requests, for jobs of whole files."""
+        return self._http
+
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
         if self._rows is not self._http:

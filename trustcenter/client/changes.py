@@ -63,6 +63,7 @@ class Batch(Message, frozen=True, kw_only=True):
     study: Name
     recipient: Name
     number: Positive
+    after: int | None = None  # the number before, where that is not this one less 1: the registrar was restored
     code: Annotated[Hex16 | None, msgspec.Meta(description="given back when withdrawals were acted on")]
     changes: list[Change]
 
@@ -106,15 +107,20 @@ def open_changes(source: Path, key: RecipientKey, study: str) -> Opened:
         raise LocalFileError("the file of changes cannot be read", code="no_input") from None
     except msgspec.MsgspecError:
         raise LocalFileError("this is no file of changes", code="bad_input") from None
-    opened = Opened()
+    opened, whole = Opened(), False
     for sealed in held.batches:
         info = b"\0".join((FORMAT.encode(), study.encode(), held.recipient.encode(), str(sealed.number).encode()))
         batch = msgspec.json.decode(key.open(sealed.sealed, info), type=Batch)
-        if (batch.study, batch.number) != (study, sealed.number) or opened.last not in (0, batch.number - 1):
+        before = batch.number - 1 if batch.after is None else batch.after
+        first = opened.last == 0
+        # After a restore the batches before it are not those that the recipient may have applied: it needs all.
+        whole = before == 0 if first else whole
+        in_place = opened.last == before or first
+        if (batch.study, batch.number) != (study, sealed.number) or not in_place or not (batch.after is None or whole):
             raise VerificationError(
                 "a batch of changes is missing, or out of order",
                 code="changes_gap",
-                hint="ask the operator for all of them: trustcenter study changes",
+                hint="ask the operator for all of them, from the first on: trustcenter study changes",
             )
         opened.last = batch.number
         opened.changes.extend(batch.changes)

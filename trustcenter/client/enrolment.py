@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import msgspec
+
 from trustcenter.messages.api import enrolment as m
 
-from .answers import quoted
+from .answers import decoded, quoted
 from .calls import Calls
+
+if TYPE_CHECKING:
+    from .transport import Transport
 
 
 class EnrolmentOperations(Calls):
     """Sponsors and one-time codes."""
+
+    _rows: Transport
 
     async def allow_sponsor(self, study: str, body: m.Sponsor) -> m.Sponsor:
         """Let a site enrol practices (operator)."""
@@ -30,3 +39,12 @@ class EnrolmentOperations(Calls):
     async def redeem_enrolment(self, body: m.EnrolmentRedeem) -> m.Enrolled:
         """Exchange a code for a token. Never repeated by itself: a code works once."""
         return await self._post("/v1/enrolments", body, m.Enrolled)
+
+    async def create_rows_enrolment(self, study: str, body: m.EnrolmentCreate) -> m.EnrolmentCode:
+        """The comparator's own code for a practice, where it has an address of its own."""
+        path, sent = f"/v1/studies/{quoted(study)}/enrolments", msgspec.json.encode(body)
+        return decoded(await self._rows.call("POST", path, body=sent, repeatable=False), m.EnrolmentCode)
+
+    async def redeem_rows_enrolment(self, body: m.RowsRedeem) -> m.RowsEnrolled:
+        """Exchange the comparator's code for a token. Never repeated by itself: a code works once."""
+        return await self._post("/v1/enrolments", body, m.RowsEnrolled)

@@ -10,6 +10,7 @@ import msgspec
 
 from trustcenter.errors import PolicyError, UsageError_, VerificationError
 from trustcenter.messages import api as m
+from trustcenter.messages.carried import Settlement
 from trustcenter.messages.rooms import Receipt, RoomParameters
 
 from .answers import decoded, quoted
@@ -98,9 +99,17 @@ class RowOperations(Calls):
     async def open_upload(self, study: str, upload: m.UploadOpen) -> m.UploadOpened:
         """Announce rows; what an earlier attempt left without a map is given up."""
         if self.connection.comparator is not None:
-            await self._http.call("POST", f"/v1/studies/{quoted(study)}/settlements", body=b"", repeatable=True)
+            await self._settle(study)
         answer = await self._rows.call("POST", _uploads(study), body=_encoded(upload), repeatable=False)
         return decoded(answer, m.UploadOpened)
+
+    async def _settle(self, study: str) -> None:
+        """Have what an earlier attempt left given up. Where the rooms have no connection, this site is it."""
+        path = f"/v1/studies/{quoted(study)}/settlements"
+        order = (await self._post(path, None, Settlement, repeatable=True)).order
+        if order is not None:
+            answer = await self._rows.call("POST", path, body=msgspec.json.encode(order), repeatable=True)
+            await self._http.call("PUT", path, body=answer, repeatable=True)
 
     async def put_chunk(self, study: str, upload: str, index: int, rows: bytes) -> m.ChunkStored:
         """Send one chunk; the same bytes again are harmless, so it is retried."""

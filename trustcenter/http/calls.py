@@ -68,7 +68,7 @@ class Call:
 
     def integer(self, name: str, text: str | None, low: int, high: int) -> int:
         """A whole number from path or query, within bounds."""
-        if text is None or not re.fullmatch("[0-9]{1,9}", text) or not low <= int(text) <= high:
+        if text is None or not re.fullmatch("[0-9]{1,16}", text) or not low <= int(text) <= high:
             raise UsageError_("a whole number within bounds is needed", code="invalid_parameter", where=name)
         return int(text)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from . import routes_peer
+from . import routes_carried, routes_peer, routes_rows_enrolment
 from .calls import PUBLIC, Answer, Binary, Call, Route
 from .openapi import document
 from .routes import ROUTES
@@ -31,9 +31,14 @@ def routes_of(room: str) -> tuple[Route, ...]:
     if room == "both":
         return ROUTES
     if room == "registrar":
-        chosen = tuple(route for route in ROUTES if route.name not in _ROWS)
+        chosen = (*(route for route in ROUTES if route.name not in _ROWS), *routes_carried.REGISTRAR)
     else:
-        chosen = (*(route for route in ROUTES if route.name in _COMPARATOR), *routes_peer.ROUTES)
+        chosen = (
+            *(route for route in ROUTES if route.name in _COMPARATOR),
+            *routes_peer.ROUTES,
+            *routes_carried.COMPARATOR,
+            *routes_rows_enrolment.ROUTES,
+        )
 
     async def openapi(_: Call) -> Answer:
         return Binary(document(described), "application/json")

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from trustcenter.comparator import uploads
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
+from trustcenter.messages.carried import Settlement
 from trustcenter.messages.rooms import Receipt
 from trustcenter.registrar import crossing, domains, operations, own_duplicates, records, records_read, translate
 
@@ -86,8 +87,7 @@ async def upload_open(call: Call) -> Answer:
 
 
 async def upload_settle(call: Call) -> Answer:
-    await call.linking.settle(call.principal, call.segment("study"))
-    return None
+    return Settlement(order=await call.linking.settle(call.principal, call.segment("study")))
 
 
 async def upload_chunk(call: Call) -> Answer:
@@ -164,7 +164,7 @@ ROUTES = (
     ),
     Route(
         "POST", "/v1/studies/{study}/settlements", "settleUploads", SITE, "Give up uploads without a map, before another is opened",
-        upload_settle, status=204,
+        upload_settle, None, Settlement,
     ),
     Route("POST", _UPLOAD, "openUpload", SITE, "Announce rows", upload_open, api.UploadOpen, api.UploadOpened, status=201),
     Route(

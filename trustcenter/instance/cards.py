@@ -14,6 +14,9 @@ from pathlib import Path
 
 import msgspec
 
+from keys import cards as member_cards
+from keys.errors import KeysError
+from keys.hybrid import RecipientKey
 from keys.ids import Purpose
 from keys.store import KeyStore
 from trustcenter.audit import fingerprint
@@ -71,13 +74,14 @@ def read(content: bytes) -> RoomCard:
         ) from None
 
 
-def make(config: Config, passphrase: bytes, url: str = "") -> RoomCard:
+def make(config: Config, passphrase: bytes, url: str = "", *, by_hand: bool = False) -> RoomCard:
     """The card of the room that an instance holds.
 
     Args:
         config: of the instance.
         passphrase: of its key store.
         url: where the registrar reaches the comparator; "" at the comparator: the address it listens on.
+        by_hand: the registrar does not reach it: files are carried.
 
     Raises:
         ConflictError: both rooms are here. ConfigError: no certificate. KeysError: the key store does not open.
@@ -110,13 +114,22 @@ def make(config: Config, passphrase: bytes, url: str = "") -> RoomCard:
             "room": room,
             "instance": instance,
             "separation": config.separation,
-            "url": "" if room == "registrar" else url or f"https://{host}:{server.port}",
+            "url": "" if room == "registrar" or by_hand else url or f"https://{host}:{server.port}",
             "certificate": found[0],
             "receipt_key": keys.public_key("instance", Purpose.RECEIPT, 1).hex() if room == "comparator" else "",
             "log_key": fingerprint(log.vkey),
+            "keys": member_cards.make_card(room, _room_key(config)).text,
         },
         type=RoomCard,
     )
+
+
+def _room_key(config: Config) -> RecipientKey:
+    """The key of this room for files that are carried by hand; made when it is first shown."""
+    target = config.path(config.files.room_key)
+    if not target.exists():
+        RecipientKey.generate().save(target)
+    return RecipientKey.load(target)
 
 
 def keep(config: Config, card: RoomCard, expected: str) -> None:
@@ -140,6 +153,13 @@ def keep(config: Config, card: RoomCard, expected: str) -> None:
             code="same_room",
             hint="the registrar keeps the comparator's, the comparator the registrar's",
         )
+    if card.keys:
+        try:
+            named = member_cards.parse_card(card.keys).name
+        except KeysError:
+            named = ""
+        if named != card.room:
+            raise VerificationError("the key of the card is not that of its room", code="wrong_room_card")
     if card.separation != config.separation:
         raise ConflictError(
             "the two rooms declare different separation", code="separation_differs", hint="separation in config.toml"

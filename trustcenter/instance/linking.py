@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,13 +16,10 @@ import structlog
 from trustcenter.auth import Principal
 from trustcenter.errors import ConflictError, TrustCenterError
 from trustcenter.messages import api
-from trustcenter.messages.rooms import (
-    Envelope,
-    Settle,
-    Step,
-    StudyPhase,
-)
+from trustcenter.messages.carried import SettleAnswer, SettleOrder
+from trustcenter.messages.rooms import Envelope, Settle
 from trustcenter.registrar import (
+    carried,
     consent,
     ledger,
     outbox,
@@ -33,9 +29,9 @@ from trustcenter.registrar import (
     study_moves,
     study_versions,
 )
-from trustcenter.store import Connection
 
-from . import reconciling
+from . import reconciling, settling, telling
+from .by_hand import CarriedComparator
 from .carrying import Carrying, Progress
 from .opened import Instance
 from .port import Comparator
@@ -55,6 +51,7 @@ class Linking:
         self._tasks: set[asyncio.Task[None]] = set()
         self._carrying = Carrying(instance, comparator, workers)
         self._comparator = comparator
+        self._by_hand = isinstance(comparator, CarriedComparator)
         self._delivery = asyncio.Lock()
         self._sources: dict[tuple[str, str], asyncio.Lock] = {}
 
@@ -64,7 +61,7 @@ class Linking:
         """Deliver what a crash left in the outbox, end versions that are over, and take up interrupted runs."""
         await study_versions.end_all_due(self._instance.registrar)
         await self.deliver()
-        if self._comparator.apart:
+        if self._comparator.apart and not self._by_hand:
             task = asyncio.create_task(self._courier())
             self._tasks.add(task)
         for run in await runs.interrupted(self._instance.registrar):
@@ -99,6 +96,8 @@ class Linking:
         Raises:
             TrustCenterError: the comparator is out of reach, or refuses.
         """
+        if self._by_hand:
+            return  # it waits for the next file
         registrar = self._instance.registrar
         async with self._delivery, registrar.db.turn("outbox"):
             try:
@@ -121,10 +120,7 @@ class Linking:
                 lambda conn, row_id=row_id: (ledger.step(conn), outbox.get(conn, row_id))  # type: ignore[misc]
             )
             told = await self._comparator.tell(Envelope(before=before, kind=kind, payload=payload))
-            message = outbox.message(kind, payload)
-            if isinstance(message, StudyPhase) and message.purge:
-                await study_moves.confirm_purge(registrar, message.study, told.left)
-            await registrar.db.write(functools.partial(self._acknowledged, row_id, before.after(kind, payload)))
+            await telling.acknowledge(registrar, row_id, before, kind, payload, told.left)
 
     async def _courier(self) -> None:
         """Where the rooms are apart, try again and again."""
@@ -132,30 +128,38 @@ class Linking:
             await asyncio.sleep(_COURIER_SECONDS)
             await self.deliver()
 
-    @staticmethod
-    def _acknowledged(row_id: int, step: Step, conn: Connection) -> None:
-        ledger.set_step(conn, step)
-        outbox.done(conn, row_id)
-
-    async def settle(self, caller: Principal, study: str) -> None:
+    async def settle(self, caller: Principal, study: str) -> SettleOrder | None:
         """Drop what a source left unfinished at the comparator, and take no map for it any more.
 
         Maps and new uploads of one source take turns, and waiting acceptances go first: so the comparator never
         drops rows whose map the registrar has taken.
+
+        Returns:
+            Where the comparator has no connection, the order that the site takes to it.
         """
         registrar = self._instance.registrar
         async with self._turn(study, caller.name), self._shared_turn(study, caller.name):
             await registrar.db.read(lambda conn: studies.find(conn, study, caller))
+            if self._by_hand:
+                return await settling.order(self._instance, caller.name, study)
             await self._deliver()
             known = await registrar.db.read(lambda conn: ledger.settled(conn, study, caller.name))
             settled = await self._comparator.settle(Settle(study=study, source=caller.name, sequence=known))
             reconciling.require_near(settled.sequence, known)
             await registrar.db.write(lambda conn: ledger.settle(conn, study, caller.name, settled.sequence))
+            return None
+
+    async def settled(self, caller: Principal, study: str, answer: SettleAnswer) -> None:
+        """Take the comparator's answer that a site brings."""
+        async with self._turn(study, caller.name), self._shared_turn(study, caller.name):
+            await settling.take_answer(self._instance, caller.name, study, answer)
 
     async def accept_map(self, caller: Principal, request: str, study: str, body: api.MapUpload) -> api.MapAccepted:
         """Hand a map to the registrar and its acceptance to the comparator."""
         async with self._turn(study, caller.name), self._shared_turn(study, caller.name):
-            answer = await records.accept_map(self._instance.registrar, caller, request, study, body)
+            registrar = self._instance.registrar
+            await registrar.db.read(lambda conn: carried.require_settled(conn, study, caller.name))
+            answer = await records.accept_map(registrar, caller, request, study, body)
             await self.deliver()
             return answer
 

@@ -14,12 +14,15 @@ from trustcenter import auth
 from trustcenter.audit import MIGRATIONS as AUDIT_MIGRATIONS
 from trustcenter.audit import Event
 from trustcenter.clock import Clock, utc_now
+from trustcenter.comparator import carried as comparator_carried
 from trustcenter.comparator import compare, deliveries
+from trustcenter.comparator import enrolment as comparator_enrolment
 from trustcenter.comparator import ledger as comparator_ledger
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
 from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.registrar import (
+    carried,
     closing,
     closing_proposals,
     consent_store,
@@ -70,12 +73,14 @@ REGISTRAR_MIGRATIONS = (
     *rotation_schema.MIGRATIONS,
     *secret_relay_schema.MIGRATIONS,
     *registrar_ledger.MIGRATIONS,
+    *carried.MIGRATIONS,
 )
 COMPARATOR_MIGRATIONS = (
     *AUDIT_MIGRATIONS,
     *comparator_schema.MIGRATIONS,
     *deliveries.MIGRATIONS,
     *comparator_ledger.MIGRATIONS,
+    *comparator_carried.MIGRATIONS,
     *compare.MIGRATIONS,
     *cosignatures.MIGRATIONS,
     fence.COMPARATOR_MIGRATION,
@@ -86,7 +91,9 @@ def migrations(config: Config, room: str) -> tuple[Migration, ...]:
     """The schema of a room. A comparator of its own holds its clients; else the registrar does for both."""
     if room == "registrar":
         return REGISTRAR_MIGRATIONS
-    return (*COMPARATOR_MIGRATIONS, *auth.MIGRATIONS) if config.room == "comparator" else COMPARATOR_MIGRATIONS
+    if config.room == "comparator":
+        return (*COMPARATOR_MIGRATIONS, *auth.MIGRATIONS, *comparator_enrolment.MIGRATIONS)
+    return COMPARATOR_MIGRATIONS
 
 
 async def open_store(config: Config, room: str, *, exclusive: bool = True) -> Database:

@@ -18,7 +18,7 @@ import structlog
 
 from trustcenter.audit import Event
 from trustcenter.errors import VerificationError
-from trustcenter.messages.reconcile import ReconcileRefs, ReconcileStudy, Rejoin
+from trustcenter.messages.reconcile import ReconciledStudy, ReconcileRefs, ReconcileStudy, Rejoin
 from trustcenter.messages.rooms import Retire, Step, StudyPhase
 from trustcenter.registrar import enrolment, ledger, outbox, studies, study_states
 from trustcenter.registrar.context import Context
@@ -37,30 +37,45 @@ async def reconcile(registrar: Context, comparator: Comparator) -> None:
     theirs = (await comparator.state()).step
     mine = await registrar.db.read(ledger.step)
     require_near(theirs.number, mine.number)
-    names = await registrar.db.read(_announced)
+    names = await registrar.db.read(announced)
     lost = dropped = 0
     for name in names:
-        message = await registrar.db.read(lambda conn, name=name: _study(conn, name))  # type: ignore[misc]
+        message = await registrar.db.read(lambda conn, name=name: study_message(conn, name))  # type: ignore[misc]
         answer = await comparator.reconcile_study(message)
-        require_near(answer.window, message.window)
         missing: list[bytes] = []
         low = b""
         while True:
-            page, high = await registrar.db.read(lambda conn, n=name, low=low: _page(conn, n, low))  # type: ignore[misc]
-            found = await comparator.reconcile_refs(ReconcileRefs(study=name, low=low, high=high, refs=b"".join(page)))
-            missing += _missing(found.missing, page)
+            asked = await registrar.db.read(lambda conn, n=name, low=low: refs_message(conn, n, low))  # type: ignore[misc]
+            found = await comparator.reconcile_refs(asked)
+            missing += missing_of(found.missing, asked)
             dropped += found.dropped
-            if high is None:
+            if asked.high is None:
                 break
-            low = high
-        lost += await registrar.db.write(
-            lambda conn, n=name, m=missing, w=answer.window: _settle(conn, n, m, w)  # type: ignore[misc]
-        )
-    # A step that neither room was at before: a message of another moment never fits it.
-    step = Step(max(mine.number, theirs.number) + 1, mine.after("reconcile", theirs.chain).chain)
+            low = asked.high
+        lost += await settle(registrar, message, answer, missing)
+    step = next_step(mine, theirs)
     await comparator.rejoin(Rejoin(studies=names, step=step))
+    await rejoin(registrar, theirs, step, records=lost, rows=dropped)
 
-    def effect(conn: Connection) -> None:
+
+def next_step(mine: Step, theirs: Step) -> Step:
+    """A step that neither room was at before: a message of another moment never fits it."""
+    return Step(max(mine.number, theirs.number) + 1, mine.after("reconcile", theirs.chain).chain)
+
+
+async def settle(registrar: Context, message: ReconcileStudy, answer: ReconciledStudy, missing: list[bytes]) -> int:
+    """Drop the refs of a study's records that lost rows, in whole groups; how many records."""
+    require_near(answer.window, message.window)
+    return await registrar.db.write(lambda conn: _settle(conn, message.params.study, missing, answer.window))
+
+
+async def rejoin(registrar: Context, theirs: Step, step: Step, *, records: int, rows: int) -> None:
+    """Go on from the step that both rooms are at now, with the entry of it. Twice is harmless."""
+
+    def effect(conn: Connection) -> bool:
+        mine = ledger.step(conn)
+        if mine == step:
+            return False
         ledger.set_step(conn, step)
         enrolment.tell_turned_out(conn)
         registrar.audit(
@@ -71,12 +86,13 @@ async def reconcile(registrar: Context, comparator: Comparator) -> None:
             from_step=mine.number,
             comparator_step=theirs.number,
             to_step=step.number,
-            records=lost,
-            rows=dropped,
+            records=records,
+            rows=rows,
         )
+        return True
 
-    await registrar.db.write(effect)
-    _log.warning("rooms_reconciled", records=lost, rows=dropped)
+    if await registrar.db.write(effect):
+        _log.warning("rooms_reconciled", records=records, rows=rows)
 
 
 def require_near(said: int, known: int) -> None:
@@ -93,13 +109,14 @@ def require_near(said: int, known: int) -> None:
         )
 
 
-def _announced(conn: Connection) -> list[str]:
+def announced(conn: Connection) -> list[str]:
     """Studies that the comparator was told of."""
     query = "SELECT name FROM study WHERE state <> 'draft' ORDER BY name"
     return [name for (name,) in conn.execute(query)]
 
 
-def _study(conn: Connection, name: str) -> ReconcileStudy:
+def study_message(conn: Connection, name: str) -> ReconcileStudy:
+    """What the comparator is to know of a study again."""
     study = studies.find(conn, name)
     accepted = conn.execute("SELECT upload FROM map WHERE study = ? ORDER BY upload", (name,))
     (window,) = conn.execute("SELECT coalesce(max(window_number), 0) FROM run WHERE study = ?", (name,)).fetchone()
@@ -112,8 +129,8 @@ def _study(conn: Connection, name: str) -> ReconcileStudy:
     )
 
 
-def _page(conn: Connection, study: str, low: bytes) -> tuple[list[bytes], bytes | None]:
-    """The next refs of a study in their order, and the last of them if more may follow."""
+def refs_message(conn: Connection, study: str, low: bytes) -> ReconcileRefs:
+    """The next refs of a study in their order, after `low`; `high` is the last of them if more may follow."""
     page = [
         bytes(ref)
         for (ref,) in conn.execute(
@@ -122,7 +139,16 @@ def _page(conn: Connection, study: str, low: bytes) -> tuple[list[bytes], bytes 
             (study, low, PAGE_REFS),
         )
     ]
-    return page, page[-1] if len(page) == PAGE_REFS else None
+    high = page[-1] if len(page) == PAGE_REFS else None
+    return ReconcileRefs(study=study, low=low, high=high, refs=b"".join(page))
+
+
+def refs_messages(conn: Connection, study: str) -> list[ReconcileRefs]:
+    """All refs of a study, in pages."""
+    pages = [refs_message(conn, study, b"")]
+    while (high := pages[-1].high) is not None:
+        pages.append(refs_message(conn, study, high))
+    return pages
 
 
 def _settle(conn: Connection, study: str, missing: list[bytes], window: int) -> int:
@@ -175,13 +201,17 @@ def groups(serials: Iterable[int], size: int) -> list[list[int]]:
     return found
 
 
-def _missing(packed: bytes, page: list[bytes]) -> list[bytes]:
+def missing_of(packed: bytes, asked: ReconcileRefs) -> list[bytes]:
     """The refs that the comparator has no row of.
 
     Raises:
         VerificationError: one that it was not asked about.
     """
-    refs = [packed[at : at + _REF_BYTES] for at in range(0, len(packed), _REF_BYTES)]
-    if not set(refs) <= set(page):
+    refs, known = _refs(packed), frozenset(_refs(asked.refs))
+    if not known.issuperset(refs):
         raise VerificationError("the comparator misses refs that it was not asked about", code="foreign_refs")
     return refs
+
+
+def _refs(packed: bytes) -> list[bytes]:
+    return [packed[at : at + _REF_BYTES] for at in range(0, len(packed), _REF_BYTES)]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from . import cards
+from .by_hand import CarriedComparator
+from .by_hand_comparator import ComparatorFiles
+from .by_hand_registrar import RegistrarFiles
 from .comparing import Windows
 from .linking import Linking
 from .opened import Instance
-from .port import LocalComparator
+from .port import Comparator, LocalComparator
 from .remote import RemoteComparator
 from .workers import Workers
 
@@ -20,14 +24,22 @@ class Rooms:
         self._remote: RemoteComparator | None = None
         self.local: LocalComparator | None = None
         self.linking: Linking | None = None
+        self.files: RegistrarFiles | ComparatorFiles | None = None  # carried by hand
         if instance.comparator_room is not None:
             self._windows = Windows(config, instance.comparator, self._workers)
             self.local = LocalComparator(instance.comparator, self._windows, instance.id, config.separation)
+            if instance.registrar_room is None:
+                self.files = ComparatorFiles(instance, self.local)
         if instance.registrar_room is not None:
-            if self.local is None:
-                self._remote = RemoteComparator(config)
-            comparator = self.local or self._remote
-            assert comparator is not None
+            comparator: Comparator
+            card = cards.peer(config)
+            if self.local is not None:
+                comparator = self.local
+            elif card is not None and not card.url:
+                comparator = CarriedComparator(config)
+                self.files = RegistrarFiles(instance, comparator)
+            else:
+                comparator = self._remote = RemoteComparator(config)
             self.linking = Linking(instance, comparator, self._workers)
 
     async def start(self) -> None:

@@ -55,6 +55,7 @@ MIGRATIONS: Final = (
     ),
 )
 FORMAT: Final = "trustcenter/changes/1"
+EPOCH_NUMBERS: Final = 1_000_000  # numbers of one epoch of the instance
 Line = dict[str, str]
 Record = tuple[int, int]  # domain row id, serial
 
@@ -197,10 +198,13 @@ def _tell(
         {"kind": "withdrawn", "site": sites[d], "pseudonym": strings[d, s], "person": names[p]} for d, s, p in gone
     ]
     lines.sort(key=lambda line: (line["kind"], line["person"], line.get("pseudonym", "")))  # no order of issue
-    query = "SELECT coalesce(max(number), 0) + 1 FROM change_batch WHERE study = ? AND recipient = ?"
-    number = int(conn.execute(query, (study, recipient)).fetchone()[0])
+    query = "SELECT coalesce(max(number), 0) FROM change_batch WHERE study = ? AND recipient = ?"
+    last = int(conn.execute(query, (study, recipient)).fetchone()[0])
+    number = following(last, context.head.epoch)
     code = os.urandom(16).hex() if gone else None
     text = {"format": FORMAT, "study": study, "recipient": recipient, "number": number, "code": code, "changes": lines}
+    if number != last + 1:
+        text["after"] = last
     sealed = hybrid.seal(public_key, json.dumps(text).encode(), seal_info(study, recipient, number))
     conn.execute(
         "INSERT INTO change_batch VALUES (?,?,?,?,?,?,?,?,?,NULL)",
@@ -219,6 +223,14 @@ def _tell(
         withdrawn=len(gone),
         sha256=hashlib.sha256(sealed).hexdigest(),
     )
+
+
+def following(last: int, epoch: int) -> int:
+    """The number of the batch after `last`: each epoch of the instance has numbers of its own.
+
+    An instance that was restored to before its outside head goes on under another epoch, so no number comes again.
+    """
+    return max(last, epoch * EPOCH_NUMBERS) + 1
 
 
 def digest(code: str | None) -> bytes | None:

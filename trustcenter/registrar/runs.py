@@ -146,7 +146,7 @@ async def create(context: Context, caller: Principal, request: str, study_name: 
             raise ConflictError(
                 "a linkage run of this study is under way",
                 code="run_under_way",
-                hint="follow it with: trustcenter study link STUDY --follow",
+                hint="follow it with: trustcenter study link STUDY --run ID",
             ) from None
         told = {"study": study_name, "run": run.id, "window": window, "mode": mode}
         context.audit(conn, Event.RUN_START, caller.name, request, **told)

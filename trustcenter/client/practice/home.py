@@ -29,6 +29,9 @@ class Invitation(Message, frozen=True, kw_only=True):
     sponsor: str
     code: str
     sponsor_card: str
+    rows_url: str = ""  # of the comparator, where the rooms are apart, and its own code
+    rows_ca: str = ""
+    rows_code: str = ""
 
     def __repr__(self) -> str:
         return f"Invitation(study={self.study!r}, site={self.site!r}, code=…)"
@@ -40,6 +43,7 @@ class Membership(Message, frozen=True, kw_only=True):
     study: str
     site: str
     sponsor: str
+    redeemed: str = ""  # SHA-256 of the code that was used, to end what was given up between the codes of two rooms
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,10 @@ class Home:
             LocalFileError: the folder is no practice's, or the file is damaged.
         """
         return _read(self._membership, Membership, "this folder holds no enrolment", "trustcenter practice enrol")
+
+    def redeemed(self) -> str:
+        """SHA-256 of the code that was used last; "" for none."""
+        return self.membership().redeemed if self._membership.exists() else ""
 
     def save(self, connection: Connection, membership: Membership) -> None:
         """Keep the connection and the enrolment, replacing older ones."""

@@ -6,7 +6,10 @@ The study secret is on the practice's computer only inside `send`, in memory. No
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from keys.cards import make_card
 from keys.hybrid import RecipientKey
@@ -14,7 +17,7 @@ from keys.secretfiles import SiteKey, StudySecret
 from trustcenter.client import secret_relay, study_results
 from trustcenter.client import site as sites
 from trustcenter.client.api import TrustCenter
-from trustcenter.client.connection import Connection
+from trustcenter.client.connection import Connection, RowsConnection
 from trustcenter.client.secret_pins import Pins, beside
 from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages.api import enrolment as m
@@ -37,6 +40,10 @@ async def invite(center: TrustCenter, study: str, body: m.EnrolmentCreate, key: 
     name = secret_relay.own_name(center)
     await secret_relay.require_published(center, study, key)
     made = await center.create_enrolment(study, body)
+    rows = {}
+    if (apart := center.connection.comparator) is not None:
+        code = (await center.create_rows_enrolment(study, body)).code
+        rows = {"rows_url": apart.url, "rows_ca": apart.ca, "rows_code": code}
     if pins.cards.pop(made.site, None) is not None:
         pins.save()
     own = center.connection
@@ -48,13 +55,15 @@ async def invite(center: TrustCenter, study: str, body: m.EnrolmentCreate, key: 
         sponsor=name,
         code=made.code,
         sponsor_card=make_card(name, key).fingerprint,
+        **rows,
     )
 
 
 async def enrol(invitation: Invitation, home: Home) -> str:
     """Redeem an invitation: keys are made, the token is kept; returns the fingerprint of the practice's card.
 
-    Keys that are there already stay: with a second invitation the practice keeps its record numbers.
+    Keys that are there already stay: with a second invitation the practice keeps its record numbers. Where the rooms
+    are apart there are two codes; given up between them, the same invitation is redeemed again.
 
     Raises:
         RemoteError: the code is not valid.
@@ -69,15 +78,27 @@ async def enrol(invitation: Invitation, home: Home) -> str:
     pins = Pins.load(beside(home.key))
     pins.cards[invitation.sponsor] = invitation.sponsor_card
     pins.save()
-    # The route takes no credential; a connection cannot be without one.
-    asking = Connection(url=invitation.url, ca=invitation.ca, site=invitation.site, token="enrolling")  # noqa: S106
-    async with TrustCenter(asking) as center:
-        got = await center.redeem_enrolment(m.EnrolmentRedeem(code=invitation.code, card=card.text))
-    home.save(
-        Connection(url=invitation.url, ca=invitation.ca, site=got.site, token=got.token),
-        Membership(study=got.study, site=got.site, sponsor=invitation.sponsor),
-    )
+    digest = hashlib.sha256(invitation.code.encode()).hexdigest()
+    if home.redeemed() != digest:
+        async with TrustCenter(_asking(invitation.url, invitation.ca, invitation.site)) as center:
+            got = await center.redeem_enrolment(m.EnrolmentRedeem(code=invitation.code, card=card.text))
+        home.save(
+            Connection(url=invitation.url, ca=invitation.ca, site=got.site, token=got.token),
+            Membership(study=got.study, site=got.site, sponsor=invitation.sponsor, redeemed=digest),
+        )
+    if invitation.rows_code:
+        # After the registrar's: what that tells the comparator of an earlier access ends no new one.
+        async with TrustCenter(_asking(invitation.rows_url, invitation.rows_ca, invitation.site)) as center:
+            rows = await center.redeem_rows_enrolment(m.RowsRedeem(code=invitation.rows_code))
+        there = RowsConnection(url=invitation.rows_url, ca=invitation.rows_ca, site=rows.site, token=rows.token)
+        whole = msgspec.structs.replace(Connection.load(home.connection), comparator=there)
+        whole.save(home.connection, force=True)
     return card.fingerprint
+
+
+def _asking(url: str, ca: str, site: str) -> Connection:
+    """The route takes no credential; a connection cannot be without one."""
+    return Connection(url=url, ca=ca, site=site, token="enrolling")  # noqa: S106
 
 
 async def find(center: TrustCenter, study: str, site: str) -> m.Enrolment:

@@ -94,3 +94,23 @@ class Enrolled(Message, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Enrolled(site={self.site!r}, token=…)"
+
+
+class RowsRedeem(Message, frozen=True, kw_only=True):
+    """The comparator's own code, where it is apart. No card: the comparator learns no key of a practice."""
+
+    code: Code
+
+    def __repr__(self) -> str:
+        return "RowsRedeem(code=…)"
+
+
+class RowsEnrolled(Message, frozen=True, kw_only=True):
+    """What a practice gets at the comparator: a token with which it sends rows, shown once."""
+
+    site: Name
+    token: str
+    expires: str
+
+    def __repr__(self) -> str:
+        return f"RowsEnrolled(site={self.site!r}, token=…)"

@@ -1,0 +1,211 @@
+"""Registrar and comparator without a connection: a whole study by files, and every file that is not the right one."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apart_support import STUDY, Apart, make
+from test_service_study import SCHEMA, Source
+from tests_support import ON_POSTGRES, run_cli, stored
+
+from trustcenter import config
+from trustcenter.client import RemoteError, TrustCenter, room_files
+from trustcenter.client.connection import Connection
+from trustcenter.errors import TrustCenterError
+from trustcenter.instance import cards
+from trustcenter.messages import api
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
+    found = make(tmp_path_factory.mktemp("by-hand"), by_hand=True)
+    try:
+        yield found
+    finally:
+        for live in found.rooms.values():
+            live.stop()
+    for live in found.rooms.values():
+        assert "Traceback" not in live.log.read_text()
+
+
+def command(apart: Apart, room: str, *words: Any, refused: str = "") -> Any:
+    """A `trustcenter rooms` command of the operator of a room; what it prints as JSON, or its refusal."""
+    done = run_cli("rooms", *words, "--json", "--connect", apart.rooms[room].operator)
+    if refused:
+        assert done.returncode != 0
+        assert refused in done.stderr, done.stderr
+        return None
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+async def work(apart: Apart, room: str, what: str, *files: Path, refused: str = "") -> Any:
+    """What a command does, without a process of its own: export, carry_out, bring."""
+    async with TrustCenter(Connection.load(apart.rooms[room].operator)) as center:
+        force = {} if what == "bring" else {"force": True}
+        try:
+            done = await getattr(room_files, what)(center, *files, **force)
+            if what == "carry_out":
+                room_files.require_carried_out(done)
+        except TrustCenterError as error:
+            if error.code != refused:
+                raise
+            return None
+    assert not refused
+    return done
+
+
+async def carry(apart: Apart, name: str) -> None:
+    """One round: export, carry out, import."""
+    out, back = apart.folder / f"{name}.rooms", apart.folder / f"{name}.answer"
+    await work(apart, "registrar", "export", out)
+    await work(apart, "comparator", "carry_out", out, back)
+    await work(apart, "registrar", "bring", back)
+
+
+def waiting(apart: Apart) -> int:
+    """Messages in the registrar's outbox."""
+    with stored(apart.rooms["registrar"].dir, "registrar") as conn:
+        return int(conn.execute("SELECT count(*) FROM outbox").fetchone()[0])
+
+
+def start(apart: Apart) -> Any:
+    run = apart.operator("registrar")("POST", f"/v1/studies/{STUDY}/runs").json
+    assert run["state"] in ("queued", "comparing"), run
+    return run
+
+
+def step(apart: Apart, room: str) -> tuple[int, str]:
+    with stored(apart.rooms[room].dir, room) as conn:
+        return tuple(conn.execute("SELECT number, chain FROM ledger").fetchone())  # type: ignore[return-value]
+
+
+async def test_a_whole_study_goes_by_hand(apart: Apart) -> None:
+    card = cards.peer(config.load(apart.rooms["registrar"].dir))
+    assert card is not None
+    assert card.url == ""
+    with pytest.raises(RemoteError) as early:  # the comparator was told nothing yet
+        await apart.upload("north", 0, 120)
+    assert early.value.code == "unknown_study"
+    await carry(apart, "params")
+    for site, first in (("north", 0), ("south", 60)):
+        assert (await apart.upload(site, first, 120)).sent == 120
+    assert (await apart.upload("north", 200, 60)).sent == 60  # before its first upload was told of
+    run = start(apart)
+    apart.restart("registrar")  # with messages and the order on their way
+    out, back = apart.folder / "window.rooms", apart.folder / "window.answer"
+    await work(apart, "registrar", "export", apart.folder / "lost.rooms")
+    made = command(apart, "registrar", "export", "-o", out)
+    assert (made["messages"], made["windows"]) == (3, 1)
+    command(apart, "comparator", "carry-out", out, "-o", back)
+    apart.restart("comparator")
+    await work(apart, "comparator", "carry_out", out, back)  # again: the answer was lost
+    assert command(apart, "registrar", "import", back)["windows"] == 1
+    await work(apart, "registrar", "bring", back)
+    run = apart.follow(run)
+    assert run["state"] == "applied", run
+    assert sum(source["records"] for source in run["counts"]["sources"]) == 300
+    assert sum(pair["matches"] for pair in run["counts"]["pairs"]) > 40
+    assert waiting(apart) == 0
+    assert step(apart, "registrar") == step(apart, "comparator")
+    async with TrustCenter(apart.sites["north"]) as center:
+        assert len([line async for line in center.results(STUDY)]) == 180
+    await carry(apart, "applied")
+    assert not list((apart.rooms["comparator"].dir / "comparator" / "spool").glob("*.edges"))
+
+
+async def test_other_files_are_refused_and_change_nothing(apart: Apart, tmp_path: Path) -> None:
+    window, old = apart.folder / "window.rooms", apart.folder / "window.answer"
+    before = step(apart, "registrar"), step(apart, "comparator")
+    whole = bytearray(window.read_bytes())
+    whole[-40] ^= 1
+    (tmp_path / "damaged").write_bytes(whole)
+    (tmp_path / "cut").write_bytes(window.read_bytes()[:-100])
+    (tmp_path / "none").write_bytes(b"something else")
+    answer = tmp_path / "answer"
+    for name, code in (("damaged", "damaged_room_file"), ("cut", "damaged_room_file"), ("none", "not_a_room_file")):
+        await work(apart, "comparator", "carry_out", tmp_path / name, answer, refused=code)
+    await work(apart, "registrar", "bring", window, refused="foreign_room_file")
+    await work(apart, "comparator", "carry_out", old, answer, refused="foreign_room_file")
+    await work(apart, "registrar", "bring", old, refused="answer_over")
+    # An older file: its messages were followed by others. The answer says so, and the registrar does not want it.
+    command(apart, "comparator", "carry-out", apart.folder / "params.rooms", "-o", answer, refused="rooms_out_of_step")
+    await work(apart, "registrar", "bring", answer, refused="answer_over")
+    assert (step(apart, "registrar"), step(apart, "comparator")) == before
+
+
+@pytest.mark.soak
+async def test_a_window_that_was_followed_by_another_is_not_compared_again(apart: Apart, tmp_path: Path) -> None:
+    run = start(apart)
+    out = apart.folder / "second.rooms"
+    await work(apart, "registrar", "export", out)
+    assert apart.operator("registrar")("DELETE", f"/v1/studies/{STUDY}/runs/{run['run']}").status == 200
+    apart.follow(run)
+    run = start(apart)
+    await carry(apart, "third")
+    assert apart.follow(run)["state"] == "applied"
+    await work(apart, "comparator", "carry_out", out, tmp_path / "answer", refused="room_file_over")
+
+
+async def test_a_site_that_died_between_rows_and_map_begins_anew(apart: Apart) -> None:
+    north = Source(STUDY, 1, 300, 60)
+    async with TrustCenter(apart.sites["north"]) as center:
+        await center.register(STUDY, north.hex_numbers)
+        wanted = api.UploadOpen(version=1, fingerprint=SCHEMA.fingerprint, rows=len(north.rows) // 65, chunks=1)
+        left = (await center.open_upload(STUDY, wanted)).upload
+        await center.put_chunk(STUDY, left, 0, north.rows)
+        given_up = await center.complete_upload(STUDY, left)
+    assert (await apart.upload("north", 300, 60)).sent == 60  # the same rows once more
+    async with TrustCenter(apart.sites["north"]) as center:
+        with pytest.raises(RemoteError) as caught:
+            await center.send_map(STUDY, api.MapUpload(receipt=given_up, entries=north.entries()))
+        assert caught.value.code == "receipt_over"
+    run = start(apart)
+    await carry(apart, "died")
+    run = apart.follow(run)
+    assert run["state"] == "applied", run
+    assert sum(source["records"] for source in run["counts"]["sources"]) == 360
+
+
+@pytest.mark.soak
+@pytest.mark.files
+@pytest.mark.skipif(ON_POSTGRES, reason="copies files")
+async def test_a_comparator_restored_alone_is_reconciled_by_files(apart: Apart, tmp_path: Path) -> None:
+    live = apart.rooms["comparator"]
+    database = live.dir / "comparator" / "comparator.db"
+    with sqlite3.connect(database) as source, sqlite3.connect(tmp_path / "old.db") as old:
+        source.backup(old)
+    assert (await apart.upload("south", 60, 200)).records == 200
+    run = start(apart)
+    await carry(apart, "before")
+    assert apart.follow(run)["state"] == "applied"
+    live.kill()
+    for path in database.parent.glob("comparator.db*"):
+        path.unlink()
+    database.write_bytes((tmp_path / "old.db").read_bytes())
+    database.chmod(0o600)
+    live.start()
+    run = start(apart)
+    out, back = tmp_path / "out", tmp_path / "back"
+    await work(apart, "registrar", "export", out)
+    await work(apart, "comparator", "carry_out", out, back, refused="rooms_out_of_step")
+    assert (await work(apart, "registrar", "bring", back)).code == "rooms_out_of_step"
+    assert (await work(apart, "registrar", "export", out)).reconciles
+    await work(apart, "comparator", "carry_out", out, back)
+    await work(apart, "comparator", "carry_out", out, back)  # the first answer was lost
+    await work(apart, "registrar", "bring", back)
+    await work(apart, "registrar", "bring", back)
+    run = apart.follow(run)
+    assert run["state"] == "applied", run
+    assert (await apart.upload("south", 60, 200)).rows > 80 * 14  # whole groups of records
+    run = start(apart)
+    await carry(apart, "after")
+    run = apart.follow(run)
+    assert run["state"] == "applied", run
+    assert sum(source["records"] for source in run["counts"]["sources"]) == 440
+    assert step(apart, "registrar") == step(apart, "comparator")
