@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest_operate import Center
 
-LINE = re.compile(r'(trustcenter_[a-z_]+)(?:\{([a-z]+="[^"]*"(?:,[a-z]+="[^"]*")*)\})? (\d+(?:\.\d+)?)')
+LINE = re.compile(r'((?:trustcenter|process)_[a-z_]+)(?:\{([a-z]+="[^"]*"(?:,[a-z]+="[^"]*")*)\})? (\d+(?:\.\d+)?)')
 
 
 def read(text: str) -> dict[str, float]:
@@ -57,8 +57,25 @@ def test_work_is_counted_and_nothing_else_is_told(world) -> None:
     assert after['trustcenter_key_age_seconds{site="north"}'] >= 0
     assert after['trustcenter_key_versions{outcome="active"}'] > 3
     labels = {name for sample in after for name in re.findall(r'([a-z]+)="', sample)}
-    assert labels <= {"route", "site", "outcome", "le"}
+    assert labels <= {"route", "site", "outcome", "le", "version"}
+    assert after["process_resident_memory_bytes"] > 2**20
+    assert after["trustcenter_certificate_end_timestamp_seconds"] > after["process_start_time_seconds"]
     assert b"secret-name" not in answer.body
+
+
+def test_pages_alerts_and_dashboard_ask_for_what_there_is(world) -> None:
+    told = world["operator"]("GET", "/metrics").body.decode()
+    # Of configured continuous backups only; tests/service/test_service_continuous.py sees them.
+    there = set(re.findall(r"^# TYPE (\S+)", told, re.M)) | {
+        "trustcenter_backup_lag_seconds",
+        "trustcenter_backup_failures_total",
+    }
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "how-to" / "monitor.md").read_text()
+    for text in (page, *((docs / "reference" / name).read_text() for name in ("alerts.yml", "grafana.json"))):
+        named = set(re.findall(r"\b((?:trustcenter|process)_[a-z_]+)\b", text))
+        assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in named} <= there
+    assert there <= set(re.findall(r"`([a-z_]+)`", page)), "a family that the page does not explain"
 
 
 def test_without_a_token_it_is_closed_even_on_this_machine(world) -> None:

@@ -41,7 +41,7 @@ def _file_options(what: str) -> Callable[[F], F]:
 
 
 _LISTING = "List of row numbers and outcomes; no original and no pseudonym stands in it."
-_DRY = click.option("--dry-run", is_flag=True, help="Change nothing; say what would become of every row.")
+_DRY = click.option("--dry-run", is_flag=True, help="Change nothing; say what would become of each row by itself.")
 _YES = click.option("--yes", is_flag=True, help="Do not ask; for automation.")
 
 

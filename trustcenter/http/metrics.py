@@ -1,8 +1,8 @@
 """Metrics in Prometheus' text exposition format, version 0.0.4.
 
-Labels are `route` (the template, never a path), `site` and `outcome` (a status, a state, a key's state), nothing else:
-no domain, no study, no address. Everything that is counted of the trust center's work is read from the database at
-the moment of scraping, so it is what was committed; only requests are counted in memory.
+Labels are `route` (the template, never a path), `site`, `outcome` (a status, a state, a key's state) and `version`,
+nothing else: no domain, no study, no address. Everything that is counted of the trust center's work is read from the
+database at the moment of scraping, so it is what was committed; only requests are counted in memory.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from trustcenter.instance.opened import Instance
 from trustcenter.registrar import keycare
 from trustcenter.store import Connection
 from trustcenter.store.database import Activity
+
+from .metrics_process import figures
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)  # seconds
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -79,6 +81,10 @@ class Metrics:
             if self._instance.registrar_room is not None:
                 lines += self._pseudonyms(await self._instance.registrar.db.read(self._read))
             lines += self._copies()
+            for name, kind, text, labels, value in await asyncio.to_thread(
+                lambda: list(figures(self._instance.config))
+            ):
+                lines += _lines(name, kind, text, [(tuple(labels.items()), value)])
             return "\n".join(lines) + "\n"
 
     def _room(self, room: str, activity: Activity, log: int) -> Iterator[str]:
@@ -189,7 +195,10 @@ def _one(name: str, kind: str, text: str, value: float) -> list[str]:
 
 
 def _family(name: str, kind: str, text: str, values: Iterable[tuple[Labels, float]]) -> list[str]:
-    name = f"trustcenter_{name}"
+    return _lines(f"trustcenter_{name}", kind, text, values)
+
+
+def _lines(name: str, kind: str, text: str, values: Iterable[tuple[Labels, float]]) -> list[str]:
     lines = [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
     for labels, value in sorted(values):
         inside = ",".join(f'{key}="{_escape(word)}"' for key, word in labels)
