@@ -90,7 +90,8 @@ def check(schema: Schema, chunks: Iterable[Chunk], *, progress: Callable[[int], 
         for name in names
     ]
     counts = {"records": n, "ids_empty": empty, "ids_repeated": repeated, "same_person": person}
-    chosen = recommend(told_profiles, reports, n)
+    homes = next((_shared(told) for rule, told in zip(passes, reports, strict=False) if rule.parts == _ADDRESS), 0.0)
+    chosen = recommend(told_profiles, reports, n, homes)
     return Report(
         schema=schema.name,
         records=n,
@@ -108,7 +109,8 @@ def check(schema: Schema, chunks: Iterable[Chunk], *, progress: Callable[[int], 
 
 
 # Profiles of one value a pass, for fields of any site; whoever has more fields or fewer knows it.
-_OFFERED = ("hyb15", "fine16")
+_OFFERED = ("hyb15", "fine16", "self15")
+_ADDRESS = ("ad4", "no", "pc")
 
 
 def _profiles(schema: Schema) -> dict[str, tuple[Pass, ...]]:
@@ -209,6 +211,11 @@ def _pass(rule: Pass, hashes: U64) -> tuple[NDArray[np.bool_], PassReport]:
         largest=largest,
         sizes=sizes[: filled[-1] + 1].tolist() if len(filled) else [],
     )
+
+
+def _shared(told: PassReport) -> float:
+    """Share of the rows that are not alone in their block."""
+    return 1 - told.sizes[0] / sum(told.sizes) if told.sizes else 0.0
 
 
 def _repeats(hashes: U64) -> int:

@@ -72,8 +72,8 @@ def on_febrl() -> Iterator[Row]:
 
 
 def hospitals() -> Iterator[Row]:
-    """A hospital of 40,000 and practices of 1,000: a tenth in common, and nobody but relatives; two profiles."""
-    cases = product(("de-person/1", "de-large/1"), ("one", "two"), ((0.1, 0.3), (0.0, 1.0)))
+    """A hospital of 40,000 and practices of 1,000: a tenth in common, and nobody but relatives; three profiles."""
+    cases = product(("de-person/1", "de-person/3", "de-large/1"), ("one", "two"), ((0.1, 0.3), (0.0, 1.0)))
     for name, seed, (overlap, relatives) in cases:
         schema = load_schema(name)
         config = SynthConfig(
@@ -104,7 +104,7 @@ def matrix() -> Iterator[Row]:
 def profiles() -> Iterator[Row]:
     """The named profiles on the same people, half in common; birth names and insured numbers known on half."""
     for errors in ("moderate", "heavy"):
-        for name in ("de-person/1", "de-person/2", "de-large/1", "de-lone/1", "de-names/1"):
+        for name in ("de-person/1", "de-person/3", "de-person/2", "de-large/1", "de-lone/1", "de-names/1"):
             schema = load_schema(name)
             sites = (SiteSpec("a", 5000), SiteSpec("b", 5000))
             config = SynthConfig(

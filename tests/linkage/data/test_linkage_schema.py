@@ -18,6 +18,7 @@ FINGERPRINTS = {
     "de-person/2": "2bcf662793d4685e5f62abeb250881e266a6cc36e7b83b5ffe9c03613ef5607c",
     "de-large/1": "021c6cd8d9e72e8be92dce25222d28951311967b2e4c8cba3fa61f9eb2c3761e",
     "de-lone/1": "be0e3a8e5cfe13a4a90367ceb8a4b3d9139c8a1df0dc4bd2512c83e4061bbcc2",
+    "de-person/3": "d64f05668616250878d4df8f00d5a3fcaa694a54a6cb3cf063549df3e189f749",
     "de-names/1": "d631867898edea3e007cf13f33958092546efb19f63742aa5c337c517751d35f",
 }
 
@@ -169,6 +170,7 @@ def test_every_named_profile_says_what_it_is_for():
         ("de-large/1", "fine16", 16),
         ("de-names/1", "names12", 12),
         ("de-lone/1", "lone15", 15),
+        ("de-person/3", "self15", 15),
     ],
 )
 def test_the_other_schemas_have_densities_that_were_counted_with_them(name, profile, rows):

@@ -123,9 +123,17 @@ def test_names_and_birth_date_only_is_said(source):
 def test_fine_passes_are_recommended_where_caps_blank_the_coarse_ones(source):
     columns = {k: v * 4 for k, v in source.items()}
     report = check(DE, chunks(columns))
-    assert {p.profile for p in report.profiles} == {"hyb15", "fine16"}
-    assert [p.densities for p in report.profiles] == [True, True]
-    assert report.recommended in ("hyb15", "fine16")
+    assert {p.profile for p in report.profiles} == {"hyb15", "fine16", "self15"}
+    assert all(p.densities for p in report.profiles)
+    assert report.recommended in ("hyb15", "fine16", "self15")
+
+
+@pytest.mark.parametrize("households", [0.6, 0.0], ids=["families", "strangers"])
+def test_where_families_live_the_profile_is_one_on_which_they_agree_less(households):
+    made = generate(SynthConfig("check/homes", (SiteSpec("a", 600),), households=households)).sites["a"]
+    report = check(DE, chunks(made.select(DE.columns)))
+    assert (report.recommended == "self15") == (households > 0)
+    assert any("self15 suits" in a for a in report.advice) == (households > 0)
 
 
 @pytest.mark.parametrize(
