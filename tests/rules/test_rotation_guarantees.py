@@ -82,7 +82,7 @@ async def test_r6_verified_one_to_one_with_the_hash_of_the_map_in_the_log_then_f
         opened = key.open(sealed, rotation_map.seal_info(ident, "site:north"))
         assert sorted(opened.decode().split()) == sorted(["old,new", *map(",".join, zip(old, new, strict=True))])
         assert rotation_map.mac(center.context, ident, bytes.fromhex(digest(opened))) == verified.map_mac
-        with pytest.raises(ConflictError, match="not acknowledged"):
+        with pytest.raises(ConflictError, match="missing: site:north"):
             await rotation_end.finalize(center.context, OPERATOR, "req", ident)
         wrong = api.MapAcknowledge(sha256="00" * 32)
         with pytest.raises(VerificationError):

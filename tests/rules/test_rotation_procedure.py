@@ -66,6 +66,17 @@ async def test_a_compromise_stops_issue_opens_the_next_version_and_says_what_is_
     assert files.failures() == []
 
 
+async def test_a_key_that_was_rotated_away_leaks_and_the_report_names_the_rotation(files: Files) -> None:
+    async with files.open() as center:
+        await center.issue("plain", ["a", "b"])
+        ident = (await begin(center)).rotation or ""
+        body = api.KeyCompromise(version=1, reason="a backup disk was stolen")
+        report = await key_compromise.compromise(center.context, OPERATOR, "req", "plain", body)
+        assert (report.replaced_by, report.rotation, report.exposed_pseudonyms) == (2, ident, 2)
+        assert any(f"rotation verify {ident}" in step for step in report.next_steps)
+        assert await states(center) == {1: "compromised", 2: "active"}
+
+
 async def test_the_new_key_leaks_during_its_rotation(files: Files) -> None:
     async with files.open() as center:
         await center.issue("plain", ["a"])

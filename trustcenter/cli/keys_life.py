@@ -147,6 +147,8 @@ def compromise(
         output.data(report)
     elif target is None:
         click.echo(report_text(report), nl=False)
+    else:
+        output.note(f"version {version} is compromised; the report, with what comes next, is in {target}")
 
 
 @click.command("destroy")

@@ -50,6 +50,30 @@ def _shown(found: Any, *, as_json: bool) -> None:
     if not as_json and found.parties:
         click.echo()
         output.items(found.parties, _PARTIES, as_json=False)
+    following = _next(found)
+    if following:
+        output.hint(f"next: {following}")
+
+
+def _next(found: Any) -> str:
+    """What an operator does next, by the stage of a rotation; "" where nothing is left to do."""
+    on, ident = "trustcenter keys rotation", found.rotation
+    silent = next((party.party for party in found.parties if party.acknowledged is None), None)
+    match found.stage:
+        case "prepared":
+            return f"{on} resume {ident} cuts over; {on} abort {ident} ends it"
+        case "rewriting":
+            return f"it goes on by itself; if it stands still, {on} resume {ident}"
+        case "changed":
+            return f"{on} verify {ident}"
+        case "verified" if silent is not None:
+            return f"{on} map {ident} --party {silent} -o FILE; the party opens and acknowledges it"
+        case "verified":
+            return f"{on} finalize {ident}"
+        case "finalized" if not found.old_key_needed:
+            which = "" if found.purpose == "pseudonym" else f" --purpose {found.purpose}"
+            return f"trustcenter keys destroy {found.domain}{which} --version {found.from_version}, after 30 days"
+    return ""
 
 
 def _step(name: Step, question: str = "") -> Callable[[Callable[[], None]], click.Command]:

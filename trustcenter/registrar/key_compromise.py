@@ -83,6 +83,13 @@ async def compromise(
     return await context.db.read(lambda conn: _report(context, conn, name, body, until, made))
 
 
+def _away(conn: Connection, name: str, body: api.KeyCompromise) -> Rotation | None:
+    """The rotation that led away from the version before it was known to be compromised; the latest of them."""
+    found = rotation_record.listed(conn, domains.find(conn, name).scope)
+    mine = [one for one in found if (one.purpose.value, one.from_version) == (body.purpose, body.version)]
+    return next((one for one in reversed(mine) if one.stage in _CUT_OVER), None)
+
+
 def _end_rotations(context: Context, conn: Connection, domain: DomainRow, purpose: Purpose, version: int) -> None:
     """A rotation towards the compromised version has no point any more."""
     found = rotation_record.under_way(conn, domain.scope, purpose)
@@ -94,7 +101,7 @@ def _end_rotations(context: Context, conn: Connection, domain: DomainRow, purpos
 def _report(
     context: Context, conn: Connection, name: str, body: api.KeyCompromise, until: str, made: Rotation | None
 ) -> api.CompromiseReport:
-    domain = domains.find(conn, name)
+    domain, made = domains.find(conn, name), made or _away(conn, name, body)
     purpose = Purpose(body.purpose)
     version = rotation_show.version_of(context, conn, KeyId(domain.scope, purpose, body.version))
     mark = version.high_water if version.high_water is not None else rotation_plan.high_water(conn, domain.id)
@@ -126,6 +133,7 @@ def _report(
     )
 
 
+_CUT_OVER = frozenset({Stage.REWRITING, Stage.CHANGED, Stage.VERIFIED, Stage.FINALIZED})
 _CANNOT_HEAL = {
     Purpose.PSEUDONYM: [
         "data that were handed out under old pseudonyms stay readable under them, wherever copies are",

@@ -31,7 +31,8 @@ async def finalize(context: Context, caller: Principal, request: str, ident: str
         silent = missing(conn, ident)
         if silent:
             raise ConflictError(
-                f"{len(silent)} parties have not acknowledged their map",
+                f"not every party has acknowledged its map; missing: {', '.join(silent[:3])}"
+                + (f" and {len(silent) - 3} more" if len(silent) > 3 else ""),
                 code="not_acknowledged",
                 hint="after the deadline: trustcenter keys propose finalize; an approver signs",
             )

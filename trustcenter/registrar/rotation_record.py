@@ -121,9 +121,9 @@ def require_none(conn: Connection, scope: str, purpose: Purpose) -> None:
 def busy(found: Rotation) -> ConflictError:
     """A second rotation is refused with the first."""
     return ConflictError(
-        f"rotation {found.id} of this key is {found.stage}",
+        f"a rotation of this key is under way; its stage is {found.stage}",
         code="rotation_under_way",
-        hint=f"trustcenter keys rotation show {found.id}; resume, finalize or abort it first",
+        hint=f"trustcenter keys rotation show {found.id} says what comes next",
         where=found.id,
     )
 
