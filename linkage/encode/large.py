@@ -1,14 +1,15 @@
-"""A source of any size as files: read twice, and never in memory as a whole.
+"""A source of any size as files: read once, and never in memory as a whole.
 
 A row lives only if its block holds no more rows of the source than the cap, so all records must have been seen before
-the first row can be made. The first time, of every block value a number of 64 bits is kept, in a file of the spool;
-the second time the rows are made, and go to the spool by the first bits of their refs, to be sorted there. The spool
-holds such numbers, rows and map entries: never a value of a person. In memory is a chunk, and one byte per record and
-pass.
+the first row can be made. While they are read, of every block value a number of 64 bits is kept in a file of the
+spool, and the normalised records themselves go there sealed (`linkage.encode.spool`). Then the rows are made, and go
+to the spool by the first bits of their refs, to be sorted there. So the spool holds such numbers, ciphertext, rows and
+map entries: never a value of a person. In memory is a chunk, and one byte per record and pass.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -22,18 +23,19 @@ from numpy.typing import NDArray
 from linkage.encode.blocks import Plan, Rows, values_of
 from linkage.encode.encoder import Columns, Keyed, Work, refs_of
 from linkage.encode.secrets import Secrets, record_numbers
+from linkage.encode.spool import Piece, Spool
 from linkage.errors import EncodeInputError
 from linkage.maps import map_dtype, pack_map, write_map_parts
 from linkage.rows import ROW, sort_order, write_row_parts
 from linkage.schema import Schema
 
 U8 = NDArray[np.uint8]
-I64 = NDArray[np.int64]
+U64 = NDArray[np.uint64]
 Bools = NDArray[np.bool_]
-Piece = tuple[Sequence[str], Columns]
 Progress = Callable[[int, int], None]
 
 _BUCKETS = 256  # of the spool, by the first byte
+_MOST_PARTS = 8  # of a block value
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Sizes:
 
 def encode_pieces(
     schema: Schema,
-    pieces: Callable[[], Iterable[Piece]],
+    pieces: Iterable[tuple[Sequence[str], Columns]],
     secrets: Secrets,
     rows_file: Path,
     map_file: Path,
@@ -68,75 +70,91 @@ def encode_pieces(
 
     Args:
         schema: fields, passes, caps.
-        pieces: called twice; (ids, normalised columns) of some records each, the same both times.
+        pieces: (ids, normalised columns) of some records each; gone through once.
         secrets: study secret and site key.
         rows_file: where to; the spool is made beside it.
         map_file: where to.
         header: study, version, source, fingerprint, passes.
         each: called with the ids and the record numbers of every piece.
-        progress: called with (records done, n) after every piece; may raise to cancel.
+        progress: called with (records done, n) after every piece; may raise to cancel. While the records are read
+            n is not known yet: (0, records read so far).
 
     Raises:
-        EncodeInputError: the pieces differ from one time to the other, or an id occurs twice.
+        EncodeInputError: not as many ids as records, or an id occurs twice.
     """
     with tempfile.TemporaryDirectory(dir=rows_file.parent, prefix=".encode-") as name:
-        spool = Path(name)
-        n = _number_blocks(schema, pieces(), spool)
-        live, missing, capped = _live(schema, spool, n)
+        place = Path(name)
+        spool = Spool(place / "records")
+        n = _number_blocks(schema, _noticed(spool.write(_pieces(schema, pieces)), progress), place)
+        live, missing, capped = _live(schema, place, n)
         few = done = 0
         keyed = Keyed(schema, secrets)
         with ExitStack() as stack:
-            to_rows = _Spread(stack, spool, "rows", ROW, "ref")
-            to_map = _Spread(stack, spool, "map", map_dtype(schema.P), "record_number")
-            for ids, columns in pieces():
-                if done + columns.n > n:
-                    raise EncodeInputError("the source changed while it was read")
-                part = [lives[done : done + columns.n] for lives in live]
+            to_rows = _Spread(stack, place, "rows", ROW, "ref")
+            to_map = _Spread(stack, place, "map", map_dtype(schema.P), "record_number")
+            for piece in spool.read():
+                values = values_of(schema, piece.components, piece.n, piece.further)
+                part = [lives[done : done + piece.n] for lives in live]
                 plan = Plan(
-                    tuple(
-                        Rows(*value, lives)
-                        for value, lives in zip(
-                            values_of(schema, columns.components, columns.n, columns.further), part, strict=True
-                        )
-                    ),
-                    missing,
-                    capped,
+                    tuple(Rows(*value, lives) for value, lives in zip(values, part, strict=True)), missing, capped
                 )
-                if any(
-                    (lives & ~_present(value.parts, columns.n)).any()
-                    for value, lives in zip(plan.rows, part, strict=True)
-                ):
-                    raise EncodeInputError("the source changed while it was read")
-                numbers = record_numbers(secrets, secrets.study, ids)
-                rows = Work(schema, keyed, columns, plan, numbers).rows()
+                numbers = record_numbers(secrets, secrets.study, piece.ids)
+                rows = Work(schema, keyed, piece, plan, numbers).rows()
                 to_map.put(pack_map(numbers, refs_of(rows)))
                 to_rows.put(rows.reshape(-1))
                 few += int((plan.live.sum(axis=0) < 3).sum())
                 if each is not None:
-                    each(ids, numbers)
-                done += columns.n
+                    each(piece.ids, numbers)
+                done += piece.n
                 if progress is not None:
                     progress(done, n)
-        if done != n:
-            raise EncodeInputError("the source changed while it was read")
+        spool.remove()
         write_row_parts(rows_file, to_rows.sorted(), n * schema.P, header)
         write_map_parts(map_file, _each_once(to_map.sorted()), n, header)
     return Sizes(n, few, missing, capped)
 
 
+def _pieces(schema: Schema, pieces: Iterable[tuple[Sequence[str], Columns]]) -> Iterator[Piece]:
+    """What an encoding needs of each."""
+    fields = [f.name for f in schema.fields]
+    for ids, columns in pieces:
+        if len(ids) != columns.n:
+            raise EncodeInputError("there are not as many ids as records")
+        values = {name: columns.values[name] for name in fields}
+        yield Piece(ids, values, dict(columns.components), columns.further)
+
+
+def _noticed(pieces: Iterable[Piece], progress: Progress | None) -> Iterator[Piece]:
+    """The pieces as they are; tells how many records have been read."""
+    n = 0
+    for piece in pieces:
+        yield piece
+        n += piece.n
+        if progress is not None:
+            progress(0, n)
+
+
 def _number_blocks(schema: Schema, pieces: Iterable[Piece], spool: Path) -> int:
     """A number for every block value, 0 where there is none, into one file per value of a pass → records."""
     n = 0
+    # Two block values get one number once in 2**63, whatever they are: Python hashes texts under a key of the process,
+    # and nobody knows the factors.
+    factors = np.frombuffer(os.urandom(8 * _MOST_PARTS), np.uint64) | np.uint64(1)
     with ExitStack() as stack:
         files = [stack.enter_context((spool / f"blocks-{k:03}").open("wb")) for k in range(schema.P)]
-        for _, columns in pieces:
-            n += columns.n
+        for piece in pieces:
+            n += piece.n
+            known: dict[int, U64] = {}  # passes share most of their parts
             for file, (_, _, parts, _) in zip(
-                files, values_of(schema, columns.components, columns.n, columns.further), strict=True
+                files, values_of(schema, piece.components, piece.n, piece.further), strict=True
             ):
-                # Python's own hash: keyed anew in every process, and fast. Equal values are all that counts.
-                numbers = (hash(value) or 1 if all(value) else 0 for value in zip(*parts, strict=True))
-                file.write(np.fromiter(numbers, np.int64, columns.n).tobytes())
+                numbers, present = np.zeros(piece.n, np.uint64), np.ones(piece.n, np.bool_)
+                for part, factor in zip(parts, factors, strict=False):
+                    if id(part) not in known:
+                        known[id(part)] = np.fromiter(map(hash, part), np.int64, piece.n).view(np.uint64)
+                    numbers += known[id(part)] * factor
+                    present &= known[id(part)] != 0  # the hash of "" is 0
+                file.write(np.where(present, numbers | np.uint64(1), np.uint64(0)).tobytes())
     return n
 
 
@@ -159,11 +177,6 @@ def _live(schema: Schema, spool: Path, n: int) -> tuple[list[Bools], tuple[int, 
         missing.append(len(present) - int(present.sum()))
         capped.append(int(present.sum()) - int(lives.sum()))
     return live, tuple(missing), tuple(capped)
-
-
-def _present(parts: Sequence[Sequence[str]], n: int) -> Bools:
-    """Which of n records have all parts of a block value."""
-    return np.fromiter((all(value) for value in zip(*parts, strict=True)), np.bool_, n)
 
 
 class _Spread:

@@ -29,16 +29,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from linkage.encode import Secrets
-    from linkage.normalise import Prepared
-
-    Piece = tuple[list[str], Prepared]
     from linkage.match import MatchResult
+    from linkage.normalise import Prepared
     from linkage.schema import Schema
 
 ROWS: Final = "rows.tcrows"
 MAP: Final = "map.tcmap"
 IDS: Final = "ids.csv"
-_KEPT: Final = 200_000  # records that are kept in memory rather than read and normalised again
 Progress = Callable[[str, int, int], None]
 
 
@@ -110,17 +107,20 @@ def encode_source(
     require_directory(target, force=force)
     removed = None if duplicates is None else load_removed(duplicates)[0]
 
-    def read() -> Iterator[Piece]:
+    warnings: Counter[str] = Counter()
+
+    def read() -> Iterator[tuple[list[str], Prepared]]:
         chunks = ids_once(read_chunks(source, id_column=id_column, mapping=mapping, delimiter=delimiter))
         for chunk in chunks if removed is None else removed.apply_to(chunks):
             columns = {f: chunk.columns[f] for f in schema.columns if f in chunk.columns}
-            yield chunk.ids, prepare(schema, columns)
+            prepared = prepare(schema, columns)
+            warnings.update(prepared.warnings)
+            yield chunk.ids, prepared
 
     def tick(done: int, total: int) -> None:
         if progress is not None:
             progress("encode", done, total)
 
-    pieces = _Pieces(read)
     header: dict[str, str | int] = {
         "study": secrets.study,
         "version": secrets.version,
@@ -139,7 +139,7 @@ def encode_source(
             def each(ids: Sequence[str], numbers: NDArray[np.uint8]) -> None:
                 writer.writerows(zip(ids, (bytes(number).hex() for number in numbers), strict=True))
 
-            made = encode_pieces(schema, pieces, secrets, target / ROWS, target / MAP, header, each=each, progress=tick)
+            made = encode_pieces(schema, read(), secrets, target / ROWS, target / MAP, header, each=each, progress=tick)
             text.detach()
     except BaseException:
         if not was_there:
@@ -153,41 +153,9 @@ def encode_source(
         made.few_passes,
         dict(zip(names, made.missing, strict=True)),
         dict(zip(names, made.capped, strict=True)),
-        pieces.warnings,
+        warnings,
         schema.fingerprint,
     )
-
-
-class _Pieces:
-    """The records of a file, normalised, as often as they are wanted; a small file is kept, a large one read again.
-
-    Attributes:
-        warnings: of the first time.
-    """
-
-    def __init__(self, read: Callable[[], Iterator[Piece]]) -> None:
-        self.warnings: Counter[str] = Counter()
-        self._read = read
-        self._kept: list[Piece] | None = None
-        self._large = False
-
-    def __call__(self) -> Iterator[Piece]:
-        if self._kept is not None:
-            yield from self._kept
-            return
-        first, kept, n = not self._large, [], 0
-        for piece in self._read():
-            n += len(piece[0])
-            if n <= _KEPT:
-                kept.append(piece)
-            elif kept:
-                kept.clear()
-            if first:
-                self.warnings += piece[1].warnings
-            yield piece
-        self._large = n > _KEPT
-        if not self._large:
-            self._kept = kept
 
 
 def match_directories(
