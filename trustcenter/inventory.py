@@ -116,7 +116,7 @@ _KNOWN: Final[tuple[tuple[tuple[str, ...], tuple[str, str, str, str, str]], ...]
         ("Ed25519PrivateKey", "Ed25519PublicKey"),
         (
             "Ed25519",
-            "checkpoints, handovers of audit keys, outside head, receipts; signatures of people, cards and shares",
+            "checkpoints, letters, handovers of audit keys, outside head, receipts; people's signatures, cards, shares",
             "RFC 8032; small-order keys are refused",
             "",
             _SIGNS,

@@ -7,13 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from letter_support import Registrar
 
 from keys import hybrid, personal
+from keys.hybrid import RecipientKey
 from trustcenter.client.joinmap import seal_info
 
 Cli = Callable[..., Any]
 RELEASE = "ab" * 16
+CENTRE = Registrar()
 CSV = b"site,study_pseudonym,person\nnorth,A,P\nsouth,B,P\n"
 
 
@@ -62,12 +66,13 @@ def test_an_exposed_passphrase_file_is_refused(cli: Cli, tmp_path: Path, passphr
 def sealed(cli: Cli, tmp_path: Path, passphrase: Path) -> Path:
     public = cli("recipient", "keygen", "-o", tmp_path / "dms.key", "--passphrase-file", passphrase).out.strip()
     path = tmp_path / "joinmap.sealed"
-    path.write_bytes(hybrid.seal(public, CSV, seal_info("sepsis", RELEASE)))
+    box = hybrid.seal(public, CSV, seal_info("sepsis", RELEASE))
+    path.write_bytes(CENTRE.letter("join-map", "sepsis", RELEASE, box).encode() + b"\n" + box)
     return path
 
 
 def unseal(cli: Cli, sealed: Path, *more: str | Path, **other: str) -> Any:
-    asked = {"study": "sepsis", "release": RELEASE, **other}
+    asked = {"study": "sepsis", "release": RELEASE, "log-key": CENTRE.fingerprint, **other}
     return cli(
         *("recipient", "open", sealed, "--key", sealed.with_name("dms.key"), "-o", sealed.with_name("joinmap.csv")),
         *(part for name, value in asked.items() for part in (f"--{name}", value)),
@@ -97,7 +102,7 @@ def test_a_sealed_map_opens_for_nothing_else(cli: Cli, sealed: Path) -> None:
     assert unseal(cli, sealed, release="cd" * 16).code == 3
     asked = cli(
         *("recipient", "open", sealed, "--key", sealed.with_name("dms.key"), "-o", opened),
-        *("--study", "sepsis", "--release", RELEASE),
+        *("--study", "sepsis", "--release", RELEASE, "--log-key", CENTRE.fingerprint),
     )
     assert "[passphrase_needed]" in asked.err
     whole = sealed.read_bytes()
@@ -105,6 +110,48 @@ def test_a_sealed_map_opens_for_nothing_else(cli: Cli, sealed: Path) -> None:
         sealed.write_bytes(damaged)
         assert unseal(cli, sealed).code == 3
     assert not opened.exists()
+
+
+def test_a_map_that_the_registrar_did_not_sign_is_refused(cli: Cli, sealed: Path) -> None:
+    """Whoever knows the recipient's public key can seal a map to it, and knows of every letter that was ever sent."""
+    said, _, box = sealed.read_bytes().partition(b"\n")
+    public = RecipientKey.load(sealed.with_name("dms.key"), b"correct horse battery").public
+    forged = hybrid.seal(public, CSV.replace(b"B,P", b"B,Q"), seal_info("sepsis", RELEASE))
+    foreign = Registrar()
+    comparator = Registrar("comparator")
+    cases = (
+        (box, "unsigned", {}),
+        (said + b"\n" + forged, "not_from_registrar", {}),
+        (foreign.letter("join-map", "sepsis", RELEASE, forged).encode() + b"\n" + forged, "wrong_log_key", {}),
+        (CENTRE.letter("changes", "sepsis", RELEASE, box).encode() + b"\n" + box, "not_from_registrar", {}),
+        (CENTRE.letter("join-map", "sepsis", "cd" * 16, box).encode() + b"\n" + box, "not_from_registrar", {}),
+        (CENTRE.letter("join-map", "other", RELEASE, box).encode() + b"\n" + box, "not_from_registrar", {}),
+        (said.replace(b'"uni"', b'"evil"') + b"\n" + box, "not_from_registrar", {}),
+        (
+            comparator.letter("join-map", "sepsis", RELEASE, box).encode() + b"\n" + box,
+            "not_from_registrar",
+            {"log-key": comparator.fingerprint},
+        ),
+    )
+    for content, code, other in cases:
+        sealed.write_bytes(content)
+        done = unseal(cli, sealed, **other)
+        assert (done.code, f"[{code}]" in done.err) == (3, True), (code, done.err)
+        assert not sealed.with_name("joinmap.csv").exists()
+    # A key that the log was handed over to signs as well; one that it never had does not.
+    CENTRE.rotate()
+    CENTRE.rotate()
+    later = CENTRE.letter("join-map", "sepsis", RELEASE, box)
+    sealed.write_bytes(later.encode() + b"\n" + box)
+    assert unseal(cli, sealed).code == 0
+    sealed.with_name("joinmap.csv").unlink()
+    sealed.write_bytes(said + b"\n" + box)  # signed before the rotation
+    assert unseal(cli, sealed).code == 0
+    sealed.with_name("joinmap.csv").unlink()
+    cut = msgspec.json.decode(later)
+    cut["handovers"] = cut["handovers"][:1]
+    sealed.write_bytes(msgspec.json.encode(cut) + b"\n" + box)
+    assert "[not_from_registrar]" in unseal(cli, sealed).err
 
 
 def test_another_key_is_told_apart(cli: Cli, sealed: Path, passphrase: Path) -> None:

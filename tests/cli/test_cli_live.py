@@ -388,7 +388,8 @@ def test_a_study_from_registration_to_the_opened_join_map(cli: Cli, world: World
     assert (state["state"], sorted(state["approvals"])) == ("released", ["anna", "bernd"])
     assert cli(*fetch).code == 0
     opened = base / "joinmap.csv"
-    unseal = ("recipient", "open", sealed, "--key", base / "dms.key", "-o", opened)
+    log_key = ("--log-key", world.live.fingerprints["registrar"])
+    unseal = ("recipient", "open", sealed, "--key", base / "dms.key", *log_key, "-o", opened)
     for wrong in (("--study", "other", "--release", release), ("--study", "sepsis", "--release", "0" * 32)):
         assert cli(*unseal, *wrong).code == 3
         assert not opened.exists()

@@ -67,7 +67,9 @@ def waiting(caller: Any, name: str) -> list[str]:
 def persons(world, recipient_key, name: str) -> dict[str, str]:
     """Person by study pseudonym, as the recipient sees it."""
     made = release(world, name)
-    sealed = world["operator"]("GET", f"/v1/studies/{name}/releases/{made['release']}/join-map").body
+    sealed = world["operator"]("GET", f"/v1/studies/{name}/releases/{made['release']}/join-map").body.partition(b"\n")[
+        2
+    ]
     text = recipient_key.open(sealed, seal_info(name, made["release"])).decode()
     return {row["study_pseudonym"]: row["person"] for row in csv.DictReader(io.StringIO(text))}
 

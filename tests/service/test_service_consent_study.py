@@ -52,7 +52,7 @@ def release(world, study: str, key: hybrid.RecipientKey):
         done = world[name]("POST", f"{base}/{proposed['release']}/approvals", {"signature": signature})
         assert done.status == 200, done.body
     path = f"{base}/{proposed['release']}"
-    sealed = world["operator"]("GET", f"{path}/join-map").body
+    sealed = world["operator"]("GET", f"{path}/join-map").body.partition(b"\n")[2]
     opened = key.open(sealed, seal_info(study, proposed["release"])).decode()
     return path, proposed["records"], list(csv.DictReader(io.StringIO(opened)))
 

@@ -210,7 +210,7 @@ def _release(world, study: str, recipient_key) -> list[dict[str, str]]:
     assert operator("GET", f"{path}/join-map").json["code"] == "not_released"
     second = world["bernd"]("POST", f"{path}/approvals", {"signature": bernd.sign(CONTEXT, statement)})
     assert second.json["state"] == "released"
-    sealed = operator("GET", f"{path}/join-map").body
+    sealed = operator("GET", f"{path}/join-map").body.partition(b"\n")[2]
     assert b"study_pseudonym" not in sealed
     opened = recipient_key.open(sealed, seal_info(study, release["release"]))
     return list(csv.DictReader(io.StringIO(opened.decode())))

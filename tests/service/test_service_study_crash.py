@@ -95,7 +95,7 @@ def crash(world: Any, live: Live, key: Any, study: str, chance: random.Random) -
     assert shown["state"] == "released"
     assert shown["purged"] is not None
     assert held(world, study) == (0, 0, 0)
-    sealed = world["operator"]("GET", f"{path}/join-map").body
+    sealed = world["operator"]("GET", f"{path}/join-map").body.partition(b"\n")[2]
     rows = list(csv.DictReader(io.StringIO(key.open(sealed, seal_info(study, made["release"])).decode())))
     assert len(rows) == 120
 

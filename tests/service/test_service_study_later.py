@@ -45,9 +45,9 @@ def standing(world, study: str, caller: str = "operator") -> dict[str, tuple[int
 
 
 def opened_map(world, key: hybrid.RecipientKey, study: str, made: Any) -> list[tuple[str, ...]]:
-    sealed = world["operator"]("GET", f"/v1/studies/{study}/releases/{made['release']}/join-map").body
-    rows = csv.reader(io.StringIO(key.open(sealed, seal_info(study, made["release"])).decode()))
-    return [tuple(row) for row in rows][1:]
+    signed = world["operator"]("GET", f"/v1/studies/{study}/releases/{made['release']}/join-map").body
+    opened = key.open(signed.partition(b"\n")[2], seal_info(study, made["release"]))
+    return [tuple(row) for row in csv.reader(io.StringIO(opened.decode()))][1:]
 
 
 def persons(rows: list[tuple[str, ...]]) -> dict[str, str]:
@@ -153,8 +153,12 @@ def test_changes_reach_the_recipient_only_and_withdrawals_are_acknowledged(
     found = world["operator"]("GET", f"/v1/studies/{study}/changes?recipient=dms&since=0").json
     assert [(b["number"], b["merged"], b["moved"]) for b in found["batches"]] == [(1, 1, 1), (2, 0, 0), (3, 1, 0)]
 
-    sealed = [changes.SealedBatch(number=b["number"], sealed=_bytes(b["sealed"])) for b in found["batches"]]
-    opened = _open(tmp_path / "changes.sealed", sealed, recipient_key, study)
+    sealed = [
+        changes.SealedBatch(number=b["number"], sealed=_bytes(b["sealed"]), letter=b["letter"])
+        for b in found["batches"]
+    ]
+    known = [world.live.fingerprints["registrar"]]
+    opened = _open(tmp_path / "changes.sealed", sealed, recipient_key, study, known)
     after = changes.apply(before, opened.changes)
     now = persons(after)
     assert now[of["north"]["0"]] == now[of["south"]["80"]]
@@ -167,7 +171,7 @@ def test_changes_reach_the_recipient_only_and_withdrawals_are_acknowledged(
         pseudonym: person for pseudonym, person in now.items() if pseudonym != of["north"]["5"]
     }
     with pytest.raises(VerificationError, match="missing"):
-        _open(tmp_path / "gap.sealed", sealed[::-1], recipient_key, study)
+        _open(tmp_path / "gap.sealed", sealed[::-1], recipient_key, study, known)
 
     path = f"/v1/studies/{study}/changes/acknowledgements"
     assert [number for number, _ in opened.codes] == [2]
@@ -192,9 +196,11 @@ def _bytes(text: str) -> bytes:
     return base64.b64decode(text)
 
 
-def _open(path: Path, batches: list[changes.SealedBatch], key: hybrid.RecipientKey, study: str) -> changes.Opened:
+def _open(
+    path: Path, batches: list[changes.SealedBatch], key: hybrid.RecipientKey, study: str, known: list[str]
+) -> changes.Opened:
     import msgspec
 
     made = changes.ChangesFile(format="trustcenter/changes-file/1", study=study, recipient="dms", batches=batches)
     path.write_bytes(msgspec.json.encode(made))
-    return changes.open_changes(path, key, study)
+    return changes.open_changes(path, key, study, known)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from trustcenter.clock import Clock, utc_now
-from trustcenter.errors import InternalError, LogForkedError
+from trustcenter.errors import InternalError, LogForkedError, VerificationError
 from trustcenter.store import Connection, insert_rows
 
 from . import entries, extract, stored, tree
@@ -125,6 +125,18 @@ class AuditLog:
         found = [(parse_vkey(vkey), note) for vkey, note in rows]
         mine = [(key, note) for key, note in found if key.name == self.origin]  # a reopened log counts anew
         return open_chain(mine[0][0], [note for _, note in mine]) if mine else KeyChain(self._signer[0])
+
+    def signer(self, conn: Connection) -> tuple[KeyChain, Callable[[bytes], bytes]]:
+        """The keys of this log and what signs with the last of them, for letters (docs/spec/letter.md).
+
+        Raises:
+            VerificationError: the key store lacks the last key.
+        """
+        chain = self._follow(conn)
+        key, sign = self._signer
+        if key != chain.last:
+            raise VerificationError("the key store does not hold the key that signs the log now")
+        return chain, sign
 
     def append(self, conn: Connection, event: Event, fields: Mapping[str, Any]) -> int:
         """Append one entry in the caller's transaction; returns its leaf index. See `append_many`."""

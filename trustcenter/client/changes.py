@@ -5,6 +5,7 @@ Works without a service. What is in a batch: docs/spec/changes.md.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from trustcenter.audit import letter
 from trustcenter.errors import VerificationError
 from trustcenter.messages.common import Hex16, Message, Name, Positive
 
 from .csvstream import read_columns
 from .errors import LocalFileError
 from .files import replacing, require_writable
+from .joinmap import unsigned
 
 if TYPE_CHECKING:
     from keys.hybrid import RecipientKey
@@ -35,6 +38,7 @@ class SealedBatch(Message, frozen=True, kw_only=True):
 
     number: Positive
     sealed: bytes
+    letter: str = ""
 
 
 class ChangesFile(Message, frozen=True, kw_only=True):
@@ -83,7 +87,7 @@ async def fetch(center: TrustCenter, study: str, recipient: str, since: int, tar
     batches: list[SealedBatch] = []
     while True:
         found = await center.changes(study, recipient, since)
-        batches.extend(SealedBatch(number=b.number, sealed=b.sealed) for b in found.batches)
+        batches.extend(SealedBatch(number=b.number, sealed=b.sealed, letter=b.letter) for b in found.batches)
         since = found.batches[-1].number if found.batches else found.last
         if since >= found.last:
             break
@@ -93,13 +97,20 @@ async def fetch(center: TrustCenter, study: str, recipient: str, since: int, tar
     return len(batches)
 
 
-def open_changes(source: Path, key: RecipientKey, study: str) -> Opened:
-    """Open every batch of a file.
+def open_changes(source: Path, key: RecipientKey, study: str, log_keys: Sequence[str]) -> Opened:
+    """Open every batch of a file, if the registrar signed it.
+
+    Args:
+        source: what the operator carried.
+        key: of the recipient.
+        study: that the changes belong to.
+        log_keys: fingerprints of the registrar's log, one of which has to be the signer's.
 
     Raises:
         LocalFileError: the file cannot be read, or is no file of changes.
         SealError: another key or study, or a damaged batch.
-        VerificationError: a batch is missing in between, or holds what it was not sealed as.
+        VerificationError: not signed by the registrar; a batch is missing in between, or holds what it was not sealed
+            as.
     """
     try:
         held = msgspec.json.decode(source.read_bytes(), type=ChangesFile)
@@ -110,7 +121,8 @@ def open_changes(source: Path, key: RecipientKey, study: str) -> Opened:
     opened, whole = Opened(), False
     for sealed in held.batches:
         info = b"\0".join((FORMAT.encode(), study.encode(), held.recipient.encode(), str(sealed.number).encode()))
-        batch = msgspec.json.decode(key.open(sealed.sealed, info), type=Batch)
+        _require_signed(sealed, held.recipient, study, log_keys)
+        batch = _batch(key.open(sealed.sealed, info))
         before = batch.number - 1 if batch.after is None else batch.after
         first = opened.last == 0
         # After a restore the batches before it are not those that the recipient may have applied: it needs all.
@@ -127,6 +139,27 @@ def open_changes(source: Path, key: RecipientKey, study: str) -> Opened:
         if batch.code is not None:
             opened.codes.append((batch.number, batch.code))
     return opened
+
+
+def _require_signed(sealed: SealedBatch, recipient: str, study: str, log_keys: Sequence[str]) -> None:
+    said = letter.read(sealed.letter)
+    if said is None:
+        raise unsigned()
+    digest = hashlib.sha256(sealed.sealed).hexdigest()
+    letter.verify(said, log_keys, letter.Sealed("changes", study, str(sealed.number), digest))
+    if said.recipient != recipient:
+        raise VerificationError("a batch of changes is for another recipient", code="not_from_registrar")
+
+
+def _batch(opened: bytes) -> Batch:
+    try:
+        return msgspec.json.decode(opened, type=Batch)
+    except msgspec.MsgspecError:
+        raise VerificationError(
+            "a batch of changes does not hold what this version of the program knows",
+            code="changes_unreadable",
+            hint="was it made by a newer version?",
+        ) from None
 
 
 def read_map(source: Path) -> list[MapRow]:

@@ -67,7 +67,7 @@ def play(base: Path, *, records: int, seed: str, story: Story) -> dict[str, Any]
         _results(parties, story)
 
         story.chapter("The join map: two people sign, sealed to the data recipient")
-        joined = _release(base, operator, study_desk, story)
+        joined = _release(base, operator, study_desk, fingerprints["registrar"], story)
 
         story.chapter("At the data recipient: the joined table")
         figures["quality"], figures["persons_truth"] = outcome.join_and_judge(parties, joined, truth, study_desk, story)
@@ -227,7 +227,7 @@ def _results(parties: list[Party], story: Story) -> None:
     call_all(commands)
 
 
-def _release(base: Path, operator: Path, study_desk: Path, story: Story) -> Path:
+def _release(base: Path, operator: Path, study_desk: Path, log_key: str, story: Story) -> Path:
     arguments: Command = ("study", "release", STUDY, "--recipient", RECIPIENT)
     story.command("operator", *arguments)
     release = json.loads(call(*arguments, "--connect", operator, "--json"))["release"]
@@ -244,7 +244,7 @@ def _release(base: Path, operator: Path, study_desk: Path, story: Story) -> Path
     call(*arguments, "--connect", operator)
     arguments = (
         *("recipient", "open", study_desk / "joinmap.sealed", "--key", study_desk / "dms.key"),
-        *("--study", STUDY, "--release", release, "-o", study_desk / "joinmap.csv"),
+        *("--study", STUDY, "--release", release, "--log-key", log_key, "-o", study_desk / "joinmap.csv"),
         *("--passphrase-file", study_desk / "dms.passphrase"),
     )
     story.command("recipient", *arguments)

@@ -12,7 +12,7 @@ from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import studies, study_states
+from . import letters, studies, study_states
 from .context import Context
 from .release_changes import digest
 
@@ -60,6 +60,7 @@ async def since(
                     moved=moved,
                     withdrawn=withdrawn,
                     sealed=bytes(sealed),
+                    letter=letters.find(context, conn, "changes", study_name, recipient, str(number), bytes(sealed)),
                     acknowledge=bool(code),
                     acknowledged=acknowledged,
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import hashlib
 import io
 from collections import Counter
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class Built:
     """A sealed map, the records that are in it, and how many withdrawals there had been in the study."""
 
     sealed: bytes
+    sha256: str
     held: list[tuple[int, int, bytes]]  # (domain row id, serial, person) of every record in it
     withdrawals: int
 
@@ -104,4 +106,5 @@ async def build(context: Context, request: str, study: str, recipient: str, info
 
     sealed = await asyncio.to_thread(render, await context.db.read(versions))
     held = [(row_id, row[0], bytes(row[2])) for _, row_id, rows in parts for row in rows]
-    return Built(sealed, held, withdrawals)
+    digest = await asyncio.to_thread(lambda: hashlib.sha256(sealed).hexdigest())
+    return Built(sealed, digest, held, withdrawals)

@@ -17,10 +17,11 @@ from typing import Final
 from keys import hybrid
 from keys.ids import Purpose
 from trustcenter.audit import Event
+from trustcenter.audit.letter import Sealed
 from trustcenter.clock import stamp
 from trustcenter.store import Connection, Migration, select_in
 
-from . import domains, issue, rows
+from . import domains, issue, letters, rows
 from .context import Context
 
 MIGRATIONS: Final = (
@@ -78,6 +79,7 @@ def forget_study(conn: Connection, study: str) -> None:
     """Forget what was released of a study that is deleted; the batches go too."""
     conn.execute("DELETE FROM released_record WHERE study = ?", (study,))
     conn.execute("DELETE FROM change_batch WHERE study = ?", (study,))
+    letters.forget_study(conn, study)
 
 
 def after_run(context: Context, conn: Connection, study: str, looked_at: Set[Record] | None) -> None:
@@ -210,6 +212,8 @@ def _tell(
         "INSERT INTO change_batch VALUES (?,?,?,?,?,?,?,?,?,NULL)",
         (study, recipient, number, stamp(context.clock()), len(whole), len(single), len(gone), sealed, digest(code)),
     )
+    sha256 = hashlib.sha256(sealed).hexdigest()
+    letters.sign(context, conn, Sealed("changes", study, str(number), sha256), recipient)
     context.audit(
         conn,
         Event.RELEASE_CHANGE,
@@ -221,7 +225,7 @@ def _tell(
         merged=len(whole),
         moved=len(single),
         withdrawn=len(gone),
-        sha256=hashlib.sha256(sealed).hexdigest(),
+        sha256=sha256,
     )
 
 

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 
 from trustcenter.audit import Event
+from trustcenter.audit.letter import Sealed
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError
@@ -20,6 +21,7 @@ from trustcenter.store import Connection
 from . import (
     consent_study,
     joinmap,
+    letters,
     release_changes,
     release_statement,
     second_person,
@@ -254,6 +256,8 @@ async def approve(
                     hint="send yours again",
                 )
             conn.execute("UPDATE release SET state = 'released', sealed = ? WHERE id = ?", (built.sealed, release_id))
+            about = Sealed("join-map", study_name, release_id, built.sha256)
+            letters.sign(context, conn, about, current.recipient)
             release_changes.released(conn, study_name, current.recipient, built.held)
             release_changes.after_duplicates(context, conn, study_name)  # declared while the map was built
             context.audit(
@@ -265,6 +269,7 @@ async def approve(
                 release=release_id,
                 recipient=current.recipient,
                 records=len(built.held),
+                sha256=built.sha256,
             )
             study = studies.find(conn, study_name)
             if study.state == study_states.StudyState.FROZEN:  # the release of a frozen study is its final one
@@ -275,7 +280,9 @@ async def approve(
 
 
 async def sealed_map(context: Context, caller: Principal, request: str, study: str, release_id: str) -> bytes:
-    """The sealed join map of a completed release; every hand-over is logged.
+    """The sealed join map of a completed release behind its letter; every hand-over is logged.
+
+    One line of JSON, which the registrar signed, then the sealed map (docs/spec/letter.md).
 
     Raises:
         NotFoundError: no such release.
@@ -306,6 +313,7 @@ async def sealed_map(context: Context, caller: Principal, request: str, study: s
             release=release_id,
             recipient=release.recipient,
         )
-        return sealed
+        letter = letters.find(context, conn, "join-map", study, release.recipient, release_id, sealed)
+        return letter.encode() + b"\n" + sealed
 
     return await context.db.write(effect)

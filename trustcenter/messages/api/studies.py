@@ -274,6 +274,7 @@ class ChangeBatch(Message, frozen=True, kw_only=True):
     moved: Count
     withdrawn: Count
     sealed: bytes
+    letter: str  # the registrar's signature for it (docs/spec/letter.md)
     acknowledge: bool
     acknowledged: str | None
 

@@ -1,0 +1,66 @@
+"""Letters of the registrar, kept with what they are about: written in the transaction that makes it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from trustcenter.audit import letter
+from trustcenter.audit.letter import Sealed
+from trustcenter.store import Connection, Migration
+
+from .context import Context
+
+MIGRATIONS: Final = (
+    Migration(
+        number=632,
+        name="letters with sealed files",
+        sql="""
+        CREATE TABLE letter (
+            study TEXT NOT NULL REFERENCES study(name),
+            recipient TEXT NOT NULL,
+            kind TEXT NOT NULL CHECK (kind IN ('join-map', 'changes')),
+            name TEXT NOT NULL,           -- the release, or the number of the batch
+            letter TEXT NOT NULL,         -- docs/spec/letter.md
+            PRIMARY KEY (study, recipient, kind, name)
+        ) STRICT, WITHOUT ROWID;
+        """,
+    ),
+)
+
+
+def sign(context: Context, conn: Connection, about: Sealed, recipient: str) -> str:
+    """Sign for a sealed file with the key of the log, and keep that, in the transaction of the caller.
+
+    Args:
+        context: the registrar.
+        conn: of the transaction.
+        about: the file.
+        recipient: to whom it is sealed.
+
+    Returns:
+        The letter.
+    """
+    text = letter.write(*context.log.signer(conn), about, recipient)
+    conn.execute(
+        "INSERT INTO letter VALUES (?,?,?,?,?) ON CONFLICT (study, recipient, kind, name) DO UPDATE SET"
+        " letter = excluded.letter",
+        (about.study, recipient, about.kind, about.name, text),
+    )
+    return text
+
+
+def find(
+    context: Context, conn: Connection, kind: letter.Kind, study: str, recipient: str, name: str, sealed: bytes
+) -> str:
+    """The letter of a sealed file. One that was sealed before there were letters gets it now."""
+    query = "SELECT letter FROM letter WHERE study = ? AND recipient = ? AND kind = ? AND name = ?"
+    row = conn.execute(query, (study, recipient, kind, name)).fetchone()
+    if row is not None:
+        return str(row[0])
+    return sign(context, conn, Sealed(kind, study, name, hashlib.sha256(sealed).hexdigest()), recipient)
+
+
+def forget_study(conn: Connection, study: str) -> None:
+    """Forget the letters of a study that is deleted."""
+    conn.execute("DELETE FROM letter WHERE study = ?", (study,))
