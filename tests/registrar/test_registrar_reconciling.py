@@ -80,8 +80,8 @@ async def test_a_comparator_that_claims_one_lost_row_learns_no_record(tmp_path: 
             return retired
 
         async def held() -> set[bytes]:
-            rows: Any = await registrar.db.read(lambda conn: conn.execute("SELECT ref FROM record_ref").fetchall())
-            return {bytes(ref) for (ref,) in rows}
+            rows: Any = await registrar.db.read(lambda conn: conn.execute("SELECT refs FROM record_refs").fetchall())
+            return {bytes(packed)[at : at + 16] for (packed,) in rows for at in range(0, len(packed), 16)}
 
         liar.lost = (bytes(16),)
         with pytest.raises(VerificationError) as caught:
@@ -113,7 +113,7 @@ async def test_a_comparator_that_claims_one_lost_row_learns_no_record(tmp_path: 
         liar.lost = (lost,)
         await told()
         query = "SELECT count(*) FROM record WHERE state = 'linked' AND NOT EXISTS"
-        query += " (SELECT 1 FROM record_ref f WHERE f.domain = record.domain AND f.serial = record.serial)"
+        query += " (SELECT 1 FROM record_refs f WHERE f.domain = record.domain AND f.serial = record.serial)"
         dormant = await registrar.db.read(lambda conn: conn.execute(query).fetchone()[0])
         assert dormant >= MINIMUM
         found = await registrar.db.read(lambda conn: list(fsck_rows.records(conn)))

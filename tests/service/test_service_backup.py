@@ -288,7 +288,7 @@ DAMAGE = {
         "registrar", "INSERT INTO record (domain, serial, state) VALUES (1, 999, 'unlinked')", "records",
     ),
     "a ref without a record": (
-        "registrar", "INSERT INTO record_ref (domain, serial, ref) VALUES (1, 999, randomblob(16))", "records",
+        "registrar", "INSERT INTO record_refs VALUES (1, 999, 1, randomblob(240))", "records",
     ),
     "a comparator's log": (
         "comparator", "DROP TRIGGER audit_entry_kept; DELETE FROM audit_entry WHERE seq = 0", "comparator log",

@@ -66,8 +66,8 @@ def held(world: Any) -> tuple[int, int, int]:
     with stored(world.live.dir, "registrar") as conn:
         mine = " IN (SELECT domain FROM participant WHERE study = ? AND site = 'praxis')"
         records = conn.execute(f"SELECT count(*) FROM record WHERE state <> 'unlinked' AND domain{mine}", (STUDY,))
-        refs = conn.execute(f"SELECT count(*) FROM record_ref WHERE domain{mine}", (STUDY,))
-        found = (records.fetchone()[0], refs.fetchone()[0])
+        refs = conn.execute(f"SELECT coalesce(sum(length(refs)), 0) / 16 FROM record_refs WHERE domain{mine}", (STUDY,))
+        found = (records.fetchone()[0], int(refs.fetchone()[0]))
     with stored(world.live.dir, "comparator") as conn:
         return (*found, placed_support.rows_of(conn, STUDY))
 

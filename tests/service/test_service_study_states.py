@@ -10,6 +10,7 @@ from tests_support import stored
 
 from keys import hybrid
 from keys.cards import make_card
+from trustcenter.registrar import refs
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +23,11 @@ def held(world, study: str) -> tuple[int, int, int]:
     with stored(world.live.dir, "comparator") as conn:
         rows = placed_support.rows_of(conn, study)
     with stored(world.live.dir, "registrar") as conn:
-        refs = conn.execute(
-            "SELECT count(*) FROM record_ref f JOIN participant p ON p.domain = f.domain WHERE p.study = ?", (study,)
-        ).fetchone()[0]
+        kept = refs.held(conn, refs.domains_of(conn, study))
         links = conn.execute(
             "SELECT count(*) FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study,)
         ).fetchone()[0]
-    return rows, refs, links
+    return rows, kept, links
 
 
 def test_a_draft_takes_nothing_until_it_opens(world, recipient_key) -> None:

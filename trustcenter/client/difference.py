@@ -31,11 +31,6 @@ class Part:
     entries: bytes
     records: int
 
-    @property
-    def refs(self) -> list[bytes]:
-        """The 16-byte refs of the rows, in order."""
-        return [bytes(ref) for ref in np.ascontiguousarray(self.rows["ref"]).view("V16")[:, 0]]
-
 
 def new_records(encoded: Encoded, held: bytes) -> tuple[int, int]:
     """How many records have a ref that is not among the held ones, and how many such refs there are.

@@ -278,7 +278,7 @@ def _verify(receipt: Receipt, receipt_key: bytes, study: Study, site: str | None
     """The receipt is the comparator's, for exactly the rows that were sent: same number, Merkle root and upload."""
     from keys.errors import SignatureError
     from keys.personal import verify_ed25519
-    from trustcenter.audit import merkle_root
+    from trustcenter.audit.refs_root import refs_root
 
     try:
         verify_ed25519(receipt_key, receipt.signed_bytes(), base64.b64decode(receipt.signature, validate=True))
@@ -289,7 +289,7 @@ def _verify(receipt: Receipt, receipt_key: bytes, study: Study, site: str | None
             hint="nothing counts yet; tell the operator",
         ) from None
     said = (receipt.study, receipt.version, receipt.source, receipt.upload, receipt.rows, receipt.root)
-    sent = (study.name, study.version, site, upload_id, len(part.rows), merkle_root(part.refs).hex())
+    sent = (study.name, study.version, site, upload_id, len(part.rows), refs_root([part.rows["ref"].tobytes()]).hex())
     if said != sent:
         raise VerificationError(
             "the comparator's receipt is not for the rows that were sent",

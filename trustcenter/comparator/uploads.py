@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
 
 from keys.ids import Purpose
-from trustcenter.audit import Event, merkle_root
+from trustcenter.audit import Event
+from trustcenter.audit.refs_root import refs_root
 from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyError, UsageError_
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Receipt
@@ -244,12 +246,17 @@ def _root(conn: Connection, upload: _Upload) -> bytes:
             code="upload_incomplete",
             hint="send the missing chunks and complete again",
         )
-    refs: list[bytes] = []
+    return refs_root(_refs(conn, upload))
+
+
+def _refs(conn: Connection, upload: _Upload) -> Iterator[bytes]:
+    """The packed refs of an upload, chunk by chunk, each chunk sorted as it came."""
+    last = b""
     for number, part in enumerate(placing.bodies(conn, upload.number)):
         packed = part["ref"].tobytes()
-        if refs and refs[-1] >= packed[:16]:
+        if last >= packed[: placing.REF_BYTES]:
             raise ConflictError(
                 "rows are not sorted by ref over the whole upload", code="not_sorted", where=f"chunk {number}"
             )
-        refs += [packed[at : at + 16] for at in range(0, len(packed), 16)]
-    return merkle_root(refs)
+        last = packed[-placing.REF_BYTES :]
+        yield packed

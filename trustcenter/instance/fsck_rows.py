@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from linkage.rows import as_words
 from trustcenter.comparator import placing
+from trustcenter.registrar import refs
 from trustcenter.store import Connection
 from trustcenter.store.packed import PARTS, Packed
 
@@ -34,7 +36,7 @@ def records(conn: Connection) -> Iterator[Finding]:
         (
             "refs without a mapped record",
             (
-                "SELECT count(*) FROM record_ref f LEFT JOIN record r ON r.domain = f.domain AND r.serial = f.serial"
+                "SELECT count(*) FROM record_refs f LEFT JOIN record r ON r.domain = f.domain AND r.serial = f.serial"
                 " WHERE r.serial IS NULL OR r.state = 'unlinked'"
             ),
         ),
@@ -46,15 +48,14 @@ def records(conn: Connection) -> Iterator[Finding]:
                 # Of a later version, or after the rooms were reconciled, one that was linked may be dormant.
                 " WHERE r.state <> 'unlinked' AND s.version = 1 AND (r.state = 'mapped' OR s.window_floor = 0)"
                 " AND NOT EXISTS"
-                " (SELECT 1 FROM record_ref f WHERE f.domain = r.domain AND f.serial = r.serial)"
+                " (SELECT 1 FROM record_refs f WHERE f.domain = r.domain AND f.serial = r.serial)"
             ),
         ),
         (
             "records with other than one ref per pass and version",
             (
-                "SELECT count(*) FROM (SELECT f.domain, f.serial, f.version, count(*) AS refs FROM record_ref f"
-                " GROUP BY f.domain, f.serial, f.version) AS held JOIN participant p ON p.domain = held.domain"
-                " JOIN study s ON s.name = p.study WHERE held.refs <> s.passes"
+                "SELECT count(*) FROM record_refs f JOIN participant p ON p.domain = f.domain"
+                " JOIN study s ON s.name = p.study WHERE length(f.refs) <> 16 * s.passes"
             ),
         ),
         (
@@ -68,9 +69,43 @@ def records(conn: Connection) -> Iterator[Finding]:
         if count:
             clean = False
             yield Finding("", "fail", f"{count:,} {what}")
+    by_record = {row[0] for row in conn.execute("SELECT DISTINCT domain FROM record_refs")}
+    total = 0
+    for domain in sorted(by_record.union(refs.OWNERS.spaces(conn))):
+        mine, theirs = _by_record(conn, domain), _by_ref(conn, domain)
+        total += mine[0]
+        if mine != theirs or refs.OWNERS.misfits(conn, domain):
+            clean = False
+            yield Finding("", "fail", f"{mine[0]:,} refs by record and {theirs[0]:,} by ref are not the same refs")
     if clean:
-        total, refs = conn.execute("SELECT (SELECT count(*) FROM record), (SELECT count(*) FROM record_ref)").fetchone()
-        yield Finding("", "ok", f"{total:,} records and {refs:,} refs fit each other")
+        (held,) = conn.execute("SELECT count(*) FROM record").fetchone()
+        yield Finding("", "ok", f"{held:,} records and {total:,} refs fit each other")
+
+
+def _by_record(conn: Connection, domain: int) -> tuple[int, int]:
+    """How many refs records have, and a sum over (ref, record)."""
+    count = total = 0
+    cursor = conn.execute("SELECT serial, refs FROM record_refs WHERE domain = ?", (domain,))
+    while rows := cursor.fetchmany(10_000):
+        heads = as_words(refs.split(b"".join(row[1] for row in rows)))[0]
+        each = np.array([len(row[1]) // refs.REF_BYTES for row in rows])
+        count += len(heads)
+        total += _sum(heads, np.repeat(np.array([row[0] for row in rows], np.int64), each))
+    return count, total % 2**64
+
+
+def _by_ref(conn: Connection, domain: int) -> tuple[int, int]:
+    """The same by the table of owners."""
+    count = total = 0
+    for entries in refs.OWNERS.read(conn, domain):
+        count += len(entries)
+        total += _sum(as_words(entries["ref"])[0], entries["serial"])
+    return count, total % 2**64
+
+
+def _sum(heads: NDArray[np.uint64], serials: NDArray[np.int64]) -> int:
+    """Of products: a ref that moved to another record changes it."""
+    return int((heads * (2 * serials.astype(np.uint64) + np.uint64(1))).sum(dtype=np.uint64))
 
 
 def comparator_rows(conn: Connection) -> Iterator[Finding]:
@@ -136,12 +171,13 @@ def rooms(registrar: Connection, comparator: Connection) -> Iterator[Finding]:
     differing = 0
     numbers = dict(comparator.execute("SELECT name, number FROM study"))
     for (study,) in registrar.execute("SELECT name FROM study ORDER BY name").fetchall():
-        mine = registrar.execute(
-            "SELECT f.ref FROM record_ref f JOIN participant p ON p.domain = f.domain WHERE p.study = ? ORDER BY f.ref",
-            (study,),
-        )
-        theirs = _refs(comparator, numbers.get(study, 0))
-        without_row, without_ref = _difference((bytes(row[0]) for row in mine), theirs)
+        without_row = without_ref = 0
+        domains = refs.domains_of(registrar, study)
+        for part in range(PARTS):  # memory stays flat
+            mine = {ref for at in domains for ref in refs.cut(refs.OWNERS.sorted(registrar, at, part)["ref"].tobytes())}
+            rows = placing.REFS.sorted(comparator, numbers.get(study, 0), part)
+            theirs = set(refs.cut(rows["ref"].tobytes()))
+            without_row, without_ref = without_row + len(mine - theirs), without_ref + len(theirs - mine)
         if without_row or without_ref:
             differing += 1
             hint = "the sites concerned upload again: trustcenter study upload sends the difference"
@@ -156,24 +192,3 @@ def rooms(registrar: Connection, comparator: Connection) -> Iterator[Finding]:
             )
     if not differing:
         yield Finding("", "ok", "both rooms hold the same refs")
-
-
-def _refs(conn: Connection, study: int) -> Iterator[bytes]:
-    """The refs of a study's rows, sorted."""
-    for part in range(PARTS):
-        packed = placing.REFS.sorted(conn, study, part)["ref"].tobytes()
-        yield from (packed[at : at + placing.REF_BYTES] for at in range(0, len(packed), placing.REF_BYTES))
-
-
-def _difference(left: Iterator[bytes], right: Iterator[bytes]) -> tuple[int, int]:
-    """How many sorted values only the left or only the right has; memory stays flat."""
-    only_left = only_right = 0
-    a, b = next(left, None), next(right, None)
-    while a is not None or b is not None:
-        if b is None or (a is not None and a < b):
-            only_left, a = only_left + 1, next(left, None)
-        elif a is None or b < a:
-            only_right, b = only_right + 1, next(right, None)
-        else:
-            a, b = next(left, None), next(right, None)
-    return only_left, only_right

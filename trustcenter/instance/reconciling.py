@@ -20,9 +20,10 @@ from trustcenter.audit import Event
 from trustcenter.errors import VerificationError
 from trustcenter.messages.reconcile import ReconciledStudy, ReconcileRefs, ReconcileStudy, Rejoin
 from trustcenter.messages.rooms import Retire, Step, StudyPhase
-from trustcenter.registrar import enrolment, ledger, outbox, studies, study_states
+from trustcenter.registrar import enrolment, ledger, outbox, refs, studies, study_states
 from trustcenter.registrar.context import Context
 from trustcenter.store import Connection
+from trustcenter.store.packed import Keys
 
 from .port import Comparator
 
@@ -131,14 +132,7 @@ def study_message(conn: Connection, name: str) -> ReconcileStudy:
 
 def refs_message(conn: Connection, study: str, low: bytes) -> ReconcileRefs:
     """The next refs of a study in their order, after `low`; `high` is the last of them if more may follow."""
-    page = [
-        bytes(ref)
-        for (ref,) in conn.execute(
-            "SELECT f.ref FROM record_ref f JOIN participant p ON p.domain = f.domain"
-            " WHERE p.study = ? AND f.ref > ? ORDER BY f.ref LIMIT ?",
-            (study, low, PAGE_REFS),
-        )
-    ]
+    page = refs.after(conn, refs.domains_of(conn, study), low, PAGE_REFS)
     high = page[-1] if len(page) == PAGE_REFS else None
     return ReconcileRefs(study=study, low=low, high=high, refs=b"".join(page))
 
@@ -159,21 +153,18 @@ def _settle(conn: Connection, study: str, missing: list[bytes], window: int) -> 
     )
     (size,) = conn.execute("SELECT minimum_batch FROM study WHERE name = ?", (study,)).fetchone()
     named: dict[int, set[int]] = {}
-    for ref in missing:
-        row = conn.execute("SELECT domain, serial FROM record_ref WHERE ref = ?", (ref,)).fetchone()
-        if row is not None:  # else it was withdrawn meanwhile
-            named.setdefault(row[0], set()).add(row[1])
+    for domain, found in refs.holders(conn, refs.domains_of(conn, study), Keys.of(refs.split(b"".join(missing)))):
+        named.setdefault(domain, set()).update(found["serial"].tolist())  # others were withdrawn meanwhile
     records: list[tuple[int, int]] = []
     for domain, lost in named.items():
-        query = "SELECT DISTINCT serial FROM record_ref WHERE domain = ? ORDER BY serial"
+        query = "SELECT DISTINCT serial FROM record_refs WHERE domain = ? ORDER BY serial"
         held = [serial for (serial,) in conn.execute(query, (domain,))]
         records += [(domain, s) for group in groups(held, size) if not lost.isdisjoint(group) for s in group]
     rest: list[bytes] = []
     gone = frozenset(missing)
-    for domain, serial in records:
-        held = conn.execute("SELECT ref FROM record_ref WHERE domain = ? AND serial = ?", (domain, serial)).fetchall()
-        rest += [bytes(ref) for (ref,) in held if bytes(ref) not in gone]
-    conn.executemany("DELETE FROM record_ref WHERE domain = ? AND serial = ?", records)
+    for domain in named:
+        serials = [serial for at, serial in records if at == domain]
+        rest += [ref for ref in refs.remove(conn, domain, serials) if ref not in gone]
     conn.executemany(
         "UPDATE record SET state = 'unlinked' WHERE domain = ? AND serial = ? AND state = 'mapped'", list(records)
     )

@@ -14,6 +14,7 @@ from trustcenter.comparator import moving
 from trustcenter.config import Config
 from trustcenter.errors import StaleDatabaseError, VerificationError
 from trustcenter.registrar import context as registrar_context
+from trustcenter.registrar import refs
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import INSTANCE, KeyRing
 from trustcenter.store import Connection, Database
@@ -65,6 +66,7 @@ async def open_registrar(
     await db.read(ring.check_material)
     size, _ = await db.read(log.head)
     roots = {head.log_size: await db.read(lambda conn: log.root_at(conn, min(head.log_size, size)))}
+    await asyncio.to_thread(refs.move, db)
     head.check(instance=instance, database=database, epoch=epoch, log_size=size, root_at=lambda at: roots[at])
     return registrar_context.Context(
         db=db,

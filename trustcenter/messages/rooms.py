@@ -111,7 +111,7 @@ class RoomParameters(Message, frozen=True, kw_only=True):
 
 
 class Receipt(Message, frozen=True, kw_only=True):
-    """M2: the comparator's word for an upload it holds. `root` is the Merkle root over the sorted refs."""
+    """M2: the comparator's word for an upload it holds. `root`: over the sorted refs, 256 to a leaf (`refs_root`)."""
 
     study: Name
     version: int
@@ -125,7 +125,7 @@ class Receipt(Message, frozen=True, kw_only=True):
     def signed_bytes(self) -> bytes:
         """The bytes under the signature: every field but the signature, one per line."""
         lines = (
-            "trustcenter/receipt/1",
+            "trustcenter/receipt/2",
             self.study,
             str(self.version),
             self.source,

@@ -5,14 +5,16 @@ Everything else is decided as it was. So a window costs what it touches, not wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trustcenter.store import Connection, select_in
+from trustcenter.store.packed import Keys
 
+from . import refs
 from .pairs import Key
 from .reading import Edges, Reader, Resolved, Setting, count, resolve
 
@@ -43,7 +45,7 @@ class Component:
         self._parameters = parameters
         self._pairs: set[tuple[int, int, int, int]] = set()
         self.inside: set[Key] = set()
-        self._window = _owners(self._conn, table)
+        self._window = _owners(self._conn, self._setting.domains, table)
         self._touched = {row[:2] for row in touched(self._conn, self._setting)}
 
     def grow(self) -> Resolved | None:
@@ -141,9 +143,11 @@ def touched(conn: Connection, setting: Setting) -> list[tuple[int, int, bytes]]:
     return found
 
 
-def _owners(conn: Connection, table: NDArray[np.void]) -> set[Key]:
+def _owners(conn: Connection, domains: Sequence[int], table: NDArray[np.void]) -> set[Key]:
     """Records of the refs of edges."""
-    packed = np.unique(np.concatenate((table["lo"], table["hi"])), axis=0).tobytes()
-    refs = [packed[at : at + 16] for at in range(0, len(packed), 16)]
-    rows = select_in(conn, "SELECT domain, serial FROM record_ref WHERE ref IN {values}", (), refs)
-    return {(row[0], row[1]) for row in rows}
+    keys = Keys.of(np.concatenate((table["lo"], table["hi"])))
+    return {
+        (domain, serial)
+        for domain, found in refs.holders(conn, domains, keys)
+        for serial in np.unique(found["serial"]).tolist()
+    }

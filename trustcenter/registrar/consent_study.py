@@ -9,7 +9,7 @@ from trustcenter.messages.consent import code_system
 from trustcenter.messages.rooms import Retire
 from trustcenter.store import Connection, select_in
 
-from . import clearing_tasks, consent_gate, domains, outbox, pairs
+from . import clearing_tasks, consent_gate, domains, outbox, pairs, refs
 from .consent_decision import Status, decide, relevant, unpack
 from .context import Context
 from .domains import DomainRow
@@ -28,14 +28,9 @@ def forget(conn: Connection, domain: DomainRow, serials: Sequence[int]) -> tuple
     held = [row[0] for row in select_in(conn, query, (domain.id,), serials)]
     if not held:
         return 0, 0
-    query = "SELECT ref FROM record_ref WHERE domain = ? AND serial IN {values}"
-    refs = sorted(row[0] for row in select_in(conn, query, (domain.id,), held))
+    retired = refs.remove(conn, domain.id, held)
     pairs.forget(conn, domain.id, held)
-    for table in ("record_ref", "record"):
-        conn.executemany(
-            f"DELETE FROM {table} WHERE domain = ? AND serial = ?",  # noqa: S608 - constants
-            [(domain.id, serial) for serial in held],
-        )
+    conn.executemany("DELETE FROM record WHERE domain = ? AND serial = ?", [(domain.id, serial) for serial in held])
     clearing_tasks.forget(conn, domain.id, held)
     for part in _parts(held):
         marks = ",".join("?" * len(part))
@@ -44,13 +39,13 @@ def forget(conn: Connection, domain: DomainRow, serials: Sequence[int]) -> tuple
                 f"DELETE FROM link WHERE domain_{side} = ? AND serial_{side} IN ({marks})",  # noqa: S608 - constants
                 (domain.id, *part),
             )
-    if refs:
-        outbox.put(conn, "retire", Retire(study=domain.study, refs=b"".join(refs)))
+    if retired:
+        outbox.put(conn, "retire", Retire(study=domain.study, refs=b"".join(retired)))
     maps = conn.execute(
         "UPDATE release SET sealed = NULL WHERE study = ? AND state = 'released' AND sealed IS NOT NULL",
         (domain.study,),
     ).rowcount
-    return len(refs), maps
+    return len(retired), maps
 
 
 def left_out(context: Context, conn: Connection, study: str) -> frozenset[tuple[int, int]]:

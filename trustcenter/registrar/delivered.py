@@ -12,7 +12,7 @@ from trustcenter.errors import VerificationError
 from trustcenter.messages.rooms import EdgesHeader, WindowOrder, WindowState
 from trustcenter.store import Connection
 
-from . import studies
+from . import refs, studies
 from .context import Context
 
 # What the order names and the header must repeat, with the field that is named to the operator.
@@ -73,8 +73,7 @@ def edges_max(conn: Connection, study_name: str) -> int:
     one block: so a row has at most cap edges with each other source. Passes have equally many rows.
     """
     study = studies.find(conn, study_name)
-    query = "SELECT count(*) FROM record_ref f JOIN participant p ON p.domain = f.domain WHERE p.study = ?"
-    refs = int(conn.execute(query, (study_name,)).fetchone()[0])
+    rows = sum(refs.OWNERS.count(conn, domain) for domain in refs.domains_of(conn, study_name))
     sources = int(conn.execute("SELECT count(*) FROM participant WHERE study = ?", (study_name,)).fetchone()[0])
     caps = sum(schemas.load(study.schema).caps)
-    return refs * caps * max(sources - 1, 0) // (2 * study.passes)
+    return rows * caps * max(sources - 1, 0) // (2 * study.passes)

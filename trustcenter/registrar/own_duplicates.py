@@ -16,9 +16,9 @@ from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, LimitError, UsageError_
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Retire
-from trustcenter.store import Connection, Migration, select_in
+from trustcenter.store import Connection, Migration
 
-from . import clearing_tasks, issue, outbox, release_changes, studies
+from . import clearing_tasks, issue, outbox, refs, release_changes, studies
 from . import pairs as pairs_kept
 from .context import Context
 from .domains import DomainRow
@@ -138,11 +138,9 @@ def _supersede(context: Context, conn: Connection, domain: DomainRow, new: Mappi
     """Write the successors; returns the refs that are retired, sorted."""
     if not new:
         return []
-    query = "SELECT ref FROM record_ref WHERE domain = ? AND serial IN {values}"
-    refs = sorted(bytes(row[0]) for row in select_in(conn, query, (domain.id,), list(new)))
+    retired = refs.remove(conn, domain.id, list(new))
     rows = [(domain.id, serial) for serial in new]
     pairs_kept.forget(conn, domain.id, list(new))
-    conn.executemany("DELETE FROM record_ref WHERE domain = ? AND serial = ?", rows)
     conn.executemany(
         "UPDATE record SET state = 'unlinked', person = NULL, quality = NULL WHERE domain = ? AND serial = ?", rows
     )
@@ -158,7 +156,7 @@ def _supersede(context: Context, conn: Connection, domain: DomainRow, new: Mappi
     )
     assert domain.study is not None
     release_changes.after_duplicates(context, conn, domain.study, [(domain.id, serial) for serial in new])
-    return refs
+    return retired
 
 
 def successors(conn: Connection, domain: int) -> dict[int, int]:

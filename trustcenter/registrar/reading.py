@@ -114,7 +114,7 @@ class Reader:
         "SELECT r.serial, r.state, r.decoy, e.status, e.tag, r.person, r.quality FROM record r"
         " JOIN entry e ON e.domain = r.domain AND e.serial = r.serial WHERE r.domain = ?"
     )
-    _REFS = "SELECT serial, version, ref FROM record_ref WHERE domain = ?"
+    _REFS = "SELECT serial, version, refs FROM record_refs WHERE domain = ?"
 
     def __init__(self, conn: Connection, setting: Setting, left_out: frozenset[Key]) -> None:
         self.conn = conn
@@ -129,9 +129,7 @@ class Reader:
         for domain in self.setting.domains:
             rows = self.conn.execute(f"{self._RECORD} AND r.state <> 'unlinked' ORDER BY r.serial", (domain,))
             self._take(domain, rows)
-            # With one version in force this is the order in which they lie.
-            order = "serial, version, ref" if len(self.setting.versions) > 1 else "serial, ref"
-            self._refs(domain, self.conn.execute(f"{self._REFS} ORDER BY {order}", (domain,)))
+            self._refs(domain, self.conn.execute(f"{self._REFS} ORDER BY serial, version", (domain,)))
 
     def some(self, keys: Iterable[Key]) -> None:
         """These records, as far as they are there and not read yet."""
@@ -166,11 +164,11 @@ class Reader:
 
     def _refs(self, domain: int, rows: Iterable[tuple[int, int, bytes]]) -> None:
         """Groups of P refs, one after the other; of records that were read."""
-        held, passes = self.records, self.setting.passes
+        held = self.records
         rows = iter(rows)
-        while part := list(islice(rows, passes * _GROUPS)):
+        while part := list(islice(rows, _GROUPS)):
             held.refs += b"".join(row[2] for row in part)
-            for serial, version, _ in part[::passes]:
+            for serial, version, _ in part:
                 number = held.numbers[domain, serial]
                 held.owners.append(number)
                 held.versions.append(version)

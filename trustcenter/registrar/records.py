@@ -12,17 +12,21 @@ import hashlib
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
 from keys.errors import SignatureError
 from keys.personal import verify_ed25519
-from trustcenter.audit import Event, merkle_root
+from linkage.rows import sort_order
+from trustcenter.audit import Event
+from trustcenter.audit.refs_root import refs_root
 from trustcenter.auth import Principal
 from trustcenter.errors import ConflictError, LimitError, UsageError_, VerificationError
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Accept, Receipt, Retire
-from trustcenter.store import Connection, IntegrityError, select_in
+from trustcenter.store import Connection
+from trustcenter.store.packed import Keys
 
-from . import consent_gate, issue, ledger, outbox, own_duplicates, pairs, studies
+from . import consent_gate, issue, ledger, outbox, own_duplicates, pairs, refs, studies
 from .batches import Batch
 from .context import Context
 from .domains import DomainRow
@@ -138,6 +142,15 @@ async def accept_map(
     entries = await asyncio.to_thread(parse_entries, body.entries, study.passes)
     tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, entries.numbers)
     digest = hashlib.sha256(body.entries).digest()
+    keys = await asyncio.to_thread(Keys.of, entries.refs.reshape(-1, REF_BYTES))
+    if len(keys.first) * REF_BYTES != entries.refs.size:
+        raise UsageError_("a ref occurs twice in the map", code="repeated_ref", hint="the map was refused whole")
+
+    def claimed(conn: Connection) -> tuple[int, refs.Held]:
+        return _maps(conn, study, caller), refs.claimed(conn, study.name, caller.name, keys)
+
+    # Looked for before the transaction, which need not wait for it unless another map came meanwhile.
+    before, known = await context.db.read(claimed)
 
     def effect(conn: Connection) -> int:
         earlier = conn.execute("SELECT digest, records FROM map WHERE upload = ?", (receipt.upload,)).fetchone()
@@ -148,7 +161,8 @@ async def accept_map(
         ledger.require_newer(conn, study.name, caller.name, receipt.sequence)
         serials = _serials(context, conn, domain, tags)
         own_duplicates.require_current(conn, domain.id, serials)
-        retired = _apply_refs(conn, study, domain, serials, entries, receipt)
+        held = known if _maps(conn, study, caller) == before else claimed(conn)[1]
+        retired = _apply_refs(conn, study, domain, serials, entries, receipt, held)
         pairs.touch_mapped(conn, domain.id, serials)
         conn.executemany(
             "UPDATE record SET state = CASE state WHEN 'unlinked' THEN 'mapped' ELSE state END, decoy = ?"
@@ -199,6 +213,12 @@ def _serials(context: Context, conn: Connection, domain: DomainRow, tags: Sequen
     return [known[tag][0] for tag in tags]
 
 
+def _maps(conn: Connection, study: StudyRow, caller: Principal) -> int:
+    """How many maps of a study, and of a site, were taken: only a map brings refs."""
+    query = "SELECT count(*) FROM map WHERE study = ? OR site = ?"
+    return int(conn.execute(query, (study.name, caller.name)).fetchone()[0])
+
+
 def _apply_refs(
     conn: Connection,
     study: StudyRow,
@@ -206,47 +226,48 @@ def _apply_refs(
     serials: Sequence[int],
     entries: Entries,
     receipt: Receipt,
+    known: refs.Held,
 ) -> list[bytes]:
     """Check the refs against receipt and store, then make them current; returns the refs they replace.
 
     Refs of an older version of the study are none of this map: they stay until that version ends.
+
+    Args:
+        conn: a transaction.
+        study: of the map.
+        domain: of its records.
+        serials: of the records, as the entries name them.
+        entries: the map.
+        receipt: of the rows.
+        known: those of its refs that records have already.
     """
-    current: dict[int, set[bytes]] = {}
-    held_now = "SELECT serial, ref FROM record_ref WHERE domain = ? AND serial IN {values} AND version = ?"
-    for serial, ref in set(select_in(conn, held_now, (domain.id,), serials, (study.version,))):
-        current.setdefault(serial, set()).add(ref)
-    width = study.passes * REF_BYTES
-    packed = entries.refs.tobytes()
-    fresh: list[tuple[int, bytes]] = []
-    retired: list[tuple[int, bytes]] = []
-    for position, serial in enumerate(serials):
-        start = position * width
-        refs = {packed[at : at + REF_BYTES] for at in range(start, start + width, REF_BYTES)}
-        held = current.get(serial, set())
-        fresh.extend((serial, ref) for ref in sorted(refs - held))
-        retired.extend((serial, ref) for ref in held - refs)
-    if len({packed[at : at + REF_BYTES] for at in range(0, len(packed), REF_BYTES)}) * REF_BYTES != len(packed):
-        raise UsageError_("a ref occurs twice in the map", code="repeated_ref", hint="the map was refused whole")
-    if len(fresh) != receipt.rows or merkle_root(sorted(ref for _, ref in fresh)).hex() != receipt.root:
+    had = refs.of(conn, domain.id, serials, study.version)
+    table = refs.in_order(entries.refs)
+    again = np.array([serial in had for serial in serials], np.bool_)
+    changed: dict[int, tuple[bytes, bytes]] = {}
+    retired: list[bytes] = []
+    brought = [table[~again].reshape(-1, REF_BYTES)]
+    for place in np.flatnonzero(again).tolist():
+        serial, gets = serials[place], table[place].tobytes()
+        if had[serial] != gets:
+            changed[serial] = (had[serial], gets)
+            retired += set(refs.cut(had[serial])) - set(refs.cut(gets))
+            brought.append(refs.split(b"".join(set(refs.cut(gets)) - set(refs.cut(had[serial])))))
+    fresh = np.concatenate(brought)
+    if len(fresh) != receipt.rows or refs_root([fresh[sort_order(fresh)].tobytes()]).hex() != receipt.root:
         raise ConflictError(
             "the map's new refs are not those of the receipt",
             code="map_receipt_mismatch",
             hint="the map was refused whole and nothing changed; encode and upload again",
         )
-    # Retired refs go first: a ref that moved from one of the caller's records to another would be a conflict.
-    conn.executemany(
-        "DELETE FROM record_ref WHERE domain = ? AND serial = ? AND ref = ?",
-        [(domain.id, serial, ref) for serial, ref in retired],
-    )
-    try:
-        conn.executemany(
-            "INSERT INTO record_ref (domain, serial, ref, version) VALUES (?,?,?,?)",
-            [(domain.id, serial, ref, study.version) for serial, ref in fresh],
-        )
-    except IntegrityError:
+    ours = Keys.of(refs.split(b"".join(had.values())))
+    if any(at != domain.id or not bool(ours.among(found["ref"]).all()) for at, found in known):
         raise ConflictError(
             "the map names a ref that belongs to another record",
             code="foreign_ref",
             hint="the map was refused whole and nothing changed",
-        ) from None
-    return [ref for _, ref in retired]
+        )
+    refs.change(conn, domain.id, study.version, changed)
+    new = [serial for serial, old in zip(serials, again.tolist(), strict=True) if not old]
+    refs.add(conn, domain.id, study.version, new, table[~again])
+    return retired

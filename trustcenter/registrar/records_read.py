@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -131,14 +130,14 @@ async def own_refs(context: Context, caller: Principal, study_name: str) -> Asyn
 
     def query(conn: Connection) -> Iterator[tuple[int, bytes, bytes, bytes, bytes]]:
         found = conn.execute(
-            "SELECT e.serial, e.nonce, e.tag, e.sealed, f.ref"
+            "SELECT e.serial, e.nonce, e.tag, e.sealed, f.refs"
             " FROM record r JOIN entry e ON e.domain = r.domain AND e.serial = r.serial"
-            " LEFT JOIN record_ref f ON f.domain = r.domain AND f.serial = r.serial AND f.version = ?"
-            " WHERE r.domain = ? AND r.state <> 'unlinked' AND e.status = 0 ORDER BY e.serial, f.ref",
+            " LEFT JOIN record_refs f ON f.domain = r.domain AND f.serial = r.serial AND f.version = ?"
+            " WHERE r.domain = ? AND r.state <> 'unlinked' AND e.status = 0 ORDER BY e.serial",
             (version, domain.id),
         )
-        for (serial, nonce, tag, sealed), refs in itertools.groupby(found, key=lambda row: row[:4]):
-            yield serial, nonce, tag, sealed, b"".join(ref or b"" for *_, ref in refs)
+        for serial, nonce, tag, sealed, refs in found:
+            yield serial, nonce, tag, sealed, refs or b""
 
     def render(part: list[tuple[int, bytes, bytes, bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         numbers = issue.unseal_rows(context, domain, [row[:4] for row in part])

@@ -12,6 +12,7 @@ from . import (
     issue_index,
     letters,
     own_duplicates,
+    refs,
     release_changes,
     retention,
     study_schema,
@@ -30,6 +31,7 @@ MIGRATIONS = (
     *retention.MIGRATIONS,
     *study_versions.MIGRATIONS,
     *release_changes.MIGRATIONS,
+    *refs.MIGRATIONS,
     Migration(
         number=200,
         name="instance, keys, domains and pseudonyms",

@@ -24,6 +24,7 @@ from . import (
     domains,
     outbox,
     pairs,
+    refs,
     release_changes,
     secret_relay,
     studies,
@@ -119,13 +120,11 @@ def _years_after(closed: str) -> date:
 def _purge(context: Context, conn: Connection, study: str) -> dict[str, int]:
     """Remove refs and links; persons and pseudonyms stay."""
     context.db.forget_soon()
-    refs = conn.execute(
-        "DELETE FROM record_ref WHERE domain IN (SELECT domain FROM participant WHERE study = ?)", (study,)
-    ).rowcount
+    gone = sum(refs.purge(conn, domain) for domain in refs.domains_of(conn, study))
     links = conn.execute("DELETE FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study,)).rowcount
     pairs.purge(conn, study)
     tasks = clearing_tasks.forget_study(conn, study)
-    return {"refs": refs, "links": links, "tasks": tasks}
+    return {"refs": gone, "links": links, "tasks": tasks}
 
 
 async def confirm_purge(context: Context, study_name: str, left: int) -> None:
@@ -139,17 +138,14 @@ async def confirm_purge(context: Context, study_name: str, left: int) -> None:
         row = conn.execute("SELECT purged FROM study WHERE name = ?", (study_name,)).fetchone()
         if row is None or row[0] is not None:
             return
-        refs = conn.execute(
-            "SELECT count(*) FROM record_ref f JOIN participant p ON p.domain = f.domain WHERE p.study = ?",
-            (study_name,),
-        ).fetchone()[0]
+        held = refs.held(conn, refs.domains_of(conn, study_name))
         links = conn.execute(
             "SELECT count(*) FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study_name,)
         ).fetchone()[0]
-        if left or refs or links or pairs.held(conn, study_name):
+        if left or held or links or pairs.held(conn, study_name):
             raise InternalError("a purge left something behind", code="purge_incomplete")
         conn.execute("UPDATE study SET purged = ? WHERE name = ?", (stamp(context.clock()), study_name))
-        context.audit(conn, Event.STUDY_PURGE, "service", "", study=study_name, rows=left, refs=refs, links=links)
+        context.audit(conn, Event.STUDY_PURGE, "service", "", study=study_name, rows=left, refs=held, links=links)
 
     await context.db.write(effect)
 
@@ -162,7 +158,7 @@ def _delete(context: Context, conn: Connection, who: str, request: str, study: S
     pairs.purge(conn, study.name)
     for row_id, name in rows:
         closing.shred(context, conn, domains.find(conn, name), who, request)  # rows stay, and nothing opens them
-        conn.execute("DELETE FROM record_ref WHERE domain = ?", (row_id,))
+        refs.purge(conn, row_id)
         records += conn.execute(
             "UPDATE record SET state = 'unlinked', person = NULL, quality = NULL WHERE domain = ?", (row_id,)
         ).rowcount

@@ -21,7 +21,7 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import Retire
 from trustcenter.store import Connection, Migration
 
-from . import outbox, secret_relay, studies, study_checks, study_states
+from . import outbox, refs, secret_relay, studies, study_checks, study_states
 from .context import Context
 from .studies import StudyRow
 
@@ -174,16 +174,22 @@ async def end_all_due(context: Context) -> int:
 def _end(context: Context, conn: Connection, study: str, version: int) -> int:
     """Retire the refs of a version, here and at the comparator; returns how many."""
     context.db.forget_soon()
-    mine = "version <= ? AND domain IN (SELECT domain FROM participant WHERE study = ?)"
-    refs = [row[0] for row in conn.execute(f"SELECT ref FROM record_ref WHERE {mine} ORDER BY ref", (version, study))]  # noqa: S608 - constant
-    conn.execute(f"DELETE FROM record_ref WHERE {mine}", (version, study))  # noqa: S608 - constant
-    for start in range(0, len(refs), _REFS_PER_MESSAGE):
-        part = b"".join(refs[start : start + _REFS_PER_MESSAGE])
+    retired = []
+    for domain in refs.domains_of(conn, study):
+        query = "SELECT serial, version FROM record_refs WHERE domain = ? AND version <= ?"
+        held: dict[int, list[int]] = {}
+        for serial, old in conn.execute(query, (domain, version)).fetchall():
+            held.setdefault(old, []).append(serial)
+        for old, serials in held.items():
+            retired += refs.remove(conn, domain, serials, old)
+    retired.sort()
+    for start in range(0, len(retired), _REFS_PER_MESSAGE):
+        part = b"".join(retired[start : start + _REFS_PER_MESSAGE])
         outbox.put(conn, "retire", Retire(study=study, refs=part))
     conn.execute(
         "UPDATE study_version SET ended = ? WHERE study = ? AND version = ?", (stamp(context.clock()), study, version)
     )
-    return len(refs)
+    return len(retired)
 
 
 async def listing(context: Context, caller: Principal, name: str) -> api.StudyVersions:
@@ -224,7 +230,7 @@ def _describe(row: tuple[Any, ...]) -> api.StudyVersion:
 
 def _source(conn: Connection, site: str, domain: int, version: int) -> api.VersionSource:
     newest = (
-        "SELECT coalesce((SELECT max(f.version) FROM record_ref f"
+        "SELECT coalesce((SELECT max(f.version) FROM record_refs f"
         " WHERE f.domain = r.domain AND f.serial = r.serial), 0) AS newest"
         " FROM record r WHERE r.domain = ? AND r.state <> 'unlinked'"
     )

@@ -16,7 +16,7 @@ from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import batches, issue_index, lookup, policy
+from . import batches, issue_index, lookup, policy, refs
 from .context import Context
 from .domains import DomainRow
 from .head import COUNTER_BITS
@@ -67,8 +67,8 @@ def _report(conn: Connection, domain: DomainRow, serial: int) -> api.SubjectRepo
         (leaf,) = conn.execute("SELECT leaf FROM audit_entry WHERE seq = ?", (seq,)).fetchone()
         events.append(_event(seq, leaf))
     record = conn.execute(
-        "SELECT (SELECT count(*) FROM record_ref f WHERE f.domain = r.domain AND f.serial = r.serial)"
-        " FROM record r WHERE r.domain = ? AND r.serial = ?",
+        "SELECT (SELECT coalesce(sum(length(f.refs)), 0) FROM record_refs f WHERE f.domain = r.domain"
+        " AND f.serial = r.serial) FROM record r WHERE r.domain = ? AND r.serial = ?",
         (domain.id, serial),
     ).fetchone()
     return api.SubjectReport(
@@ -79,7 +79,7 @@ def _report(conn: Connection, domain: DomainRow, serial: int) -> api.SubjectRepo
         original_held=bool(held),
         expires=datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if expires is not None else "",
         registered=record is not None,
-        rows=record[0] if record is not None else 0,
+        rows=int(record[0]) // refs.REF_BYTES if record is not None else 0,
         events=events,
     )
 
