@@ -35,6 +35,14 @@ async def test_a_card_is_kept_for_the_right_room_and_fingerprint_only(tmp_path: 
         with pytest.raises(TrustCenterError) as caught:
             cards.keep(registrar, card, expected or card.fingerprint)
         assert caught.value.code == code
+    # Over http nobody shows a certificate, also on the same machine: whoever listens there would be the comparator.
+    with pytest.raises(TrustCenterError) as caught:
+        cards.make(comparator, PASSPHRASE, "http://127.0.0.1:8444")
+    assert caught.value.code == "bad_url"
+    for url in ("http://127.0.0.1:8444", "https://a@127.0.0.1:8444", "ftp://comparator"):
+        with pytest.raises(TrustCenterError) as caught:
+            cards.read(msgspec.json.encode(msgspec.structs.replace(theirs, url=url)))
+        assert caught.value.code == "bad_card"
     assert cards.peer(registrar) is None
     remote = RemoteComparator(registrar)
     await remote.start()

@@ -6,7 +6,7 @@ from keys import personal
 from trustcenter.audit import Event
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import domains, releases, studies
+from trustcenter.registrar import domains, release_rows, releases, studies
 from trustcenter.registrar.study_create import create as create_study
 from trustcenter.store import Connection
 
@@ -125,11 +125,11 @@ async def release_propose(call: Call) -> Answer:
 
 
 async def release_list(call: Call) -> Answer:
-    return await releases.listing(call.instance.registrar, call.segment("study"))
+    return await release_rows.listing(call.instance.registrar, call.segment("study"))
 
 
 async def release_show(call: Call) -> Answer:
-    return await releases.show(call.instance.registrar, call.segment("study"), call.segment("release"))
+    return await release_rows.show(call.instance.registrar, call.segment("study"), call.segment("release"))
 
 
 async def release_approve(call: Call) -> Answer:

@@ -84,9 +84,17 @@ def make(config: Config, passphrase: bytes, url: str = "", *, by_hand: bool = Fa
         by_hand: the registrar does not reach it: files are carried.
 
     Raises:
-        ConflictError: both rooms are here. ConfigError: no certificate. KeysError: the key store does not open.
+        UsageError_: a url that is not https. ConflictError: both rooms are here.
+        ConfigError: no certificate. KeysError: the key store does not open.
     """
     room = config.room
+    if url and not url.startswith("https://"):
+        raise UsageError_(
+            "the registrar reaches the comparator over https only, also on one machine",
+            code="bad_url",
+            hint="the two know each other by their certificates, which http does not show",
+            where="url",
+        )
     if room == "both":
         raise ConflictError(
             "both rooms are in this instance: there is nothing to pair",

@@ -20,7 +20,9 @@ class RoomCard(Message, frozen=True, kw_only=True, omit_defaults=True):
     room: Literal["registrar", "comparator"]
     instance: Hex16
     separation: Literal["process", "operator"]
-    url: Annotated[str, msgspec.Meta(max_length=300)]  # of the comparator; the registrar is never called
+    # Of the comparator; the registrar is never called. Never http, also on one machine: nobody shows a certificate there,
+    # and whoever listens would be the comparator.
+    url: Annotated[str, msgspec.Meta(max_length=300, pattern=r"^(https://[^\s@?#]+)?$")]
     certificate: Annotated[str, msgspec.Meta(max_length=16384)]  # PEM, pinned
     receipt_key: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")]  # Ed25519, of the comparator's receipts
     log_key: str  # fingerprint of the room's log

@@ -8,7 +8,6 @@ them may be the person who proposed it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from trustcenter.audit import Event
 from trustcenter.audit.letter import Sealed
@@ -30,56 +29,13 @@ from . import (
     study_states,
 )
 from .context import Context
+from .release_rows import COLUMNS, ReleaseRow, describe, find
 from .release_statement import CONTEXT
-
-
-@dataclass(frozen=True)
-class ReleaseRow:
-    """A release as stored, without the sealed map."""
-
-    id: str
-    study: str
-    recipient: str
-    run: str
-    statement: str
-    state: str
-    records: int
-    proposed_by: str
-    created: str
-
-
-_COLUMNS = "id, study, recipient, run, statement, state, records, proposed_by, created"
 
 
 def seal_info(study: str, release: str) -> bytes:
     """What a sealed join map is bound to; `recipient open` needs the same study and release."""
     return b"trustcenter/join-map/1\0" + study.encode() + b"\0" + release.encode()
-
-
-def _find(conn: Connection, study: str, release: str) -> ReleaseRow:
-    row = conn.execute(f"SELECT {_COLUMNS} FROM release WHERE study = ? AND id = ?", (study, release)).fetchone()  # noqa: S608
-    if row is None:
-        raise NotFoundError("this study has no such release", code="unknown_release", hint="propose one first")
-    return ReleaseRow(*row)
-
-
-def _describe(conn: Connection, release: ReleaseRow) -> api.Release:
-    names = [
-        row[0] for row in conn.execute("SELECT staff FROM approval WHERE release = ? ORDER BY created", (release.id,))
-    ]
-    study = studies.find(conn, release.study)
-    return api.Release(
-        release=release.id,
-        study=release.study,
-        recipient=release.recipient,
-        run=release.run,
-        statement=release.statement,
-        approvals=names,
-        required=study.settings.approvals,
-        state=release.state,
-        records=release.records,
-        created=release.created,
-    )
 
 
 async def propose(
@@ -106,12 +62,12 @@ async def propose(
                 hint="trustcenter study show STUDY lists the recipients",
             )
         open_one = conn.execute(
-            f"SELECT {_COLUMNS} FROM release WHERE study = ? AND recipient = ? AND run = ?"  # noqa: S608
+            f"SELECT {COLUMNS} FROM release WHERE study = ? AND recipient = ? AND run = ?"  # noqa: S608
             " AND (state = 'proposed' OR sealed IS NOT NULL)",  # a withdrawal of consent erases what was sealed
             (study_name, body.recipient, run),
         ).fetchone()
         if open_one is not None:
-            return _describe(conn, ReleaseRow(*open_one))
+            return describe(conn, ReleaseRow(*open_one))
         records, persons = release_statement.size(context, conn, study_name)
         release_id = os.urandom(16).hex()
         statement = release_statement.compose(
@@ -129,7 +85,7 @@ async def propose(
             stamp(context.clock()),
         )
         conn.execute(
-            f"INSERT INTO release ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",  # noqa: S608
+            f"INSERT INTO release ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",  # noqa: S608
             (
                 row.id,
                 row.study,
@@ -153,29 +109,9 @@ async def propose(
             run=run,
             records=records,
         )
-        return _describe(conn, row)
+        return describe(conn, row)
 
     return await context.db.write(effect)
-
-
-async def show(context: Context, study: str, release: str) -> api.Release:
-    """A release and who has approved it."""
-    return await context.db.read(lambda conn: _describe(conn, _find(conn, study, release)))
-
-
-async def listing(context: Context, study: str) -> api.Releases:
-    """Every release of a study, newest first.
-
-    Raises:
-        NotFoundError: no such study.
-    """
-
-    def look(conn: Connection) -> api.Releases:
-        studies.find(conn, study)
-        rows = conn.execute(f"SELECT {_COLUMNS} FROM release WHERE study = ? ORDER BY created DESC, id", (study,))  # noqa: S608
-        return api.Releases(releases=[_describe(conn, ReleaseRow(*row)) for row in rows.fetchall()])
-
-    return await context.db.read(look)
 
 
 async def approve(
@@ -191,7 +127,7 @@ async def approve(
     """
 
     def look(conn: Connection) -> tuple[ReleaseRow, list[str], api.StudySettings]:
-        release = _find(conn, study_name, release_id)
+        release = find(conn, study_name, release_id)
         approvals = [row[0] for row in conn.execute("SELECT staff FROM approval WHERE release = ?", (release_id,))]
         study = studies.find(conn, study_name)
         if release.state != "released":
@@ -222,9 +158,9 @@ async def approve(
         built = await joinmap.build(context, request, study_name, release.recipient, info)
 
     def effect(conn: Connection) -> api.Release:
-        current = _find(conn, study_name, release_id)
+        current = find(conn, study_name, release_id)
         if current.state == "released":
-            return _describe(conn, current)
+            return describe(conn, current)
         study_states.require(studies.find(conn, study_name).state, study_states.Act.RELEASE)
         if release_statement.latest_run(conn, study_name)[0] != current.run:
             raise ConflictError(
@@ -274,7 +210,7 @@ async def approve(
             study = studies.find(conn, study_name)
             if study.state == study_states.StudyState.FROZEN:  # the release of a frozen study is its final one
                 study_moves.step(context, conn, "service", request, study, study_states.StudyState.RELEASED)
-        return _describe(conn, _find(conn, study_name, release_id))
+        return describe(conn, find(conn, study_name, release_id))
 
     return await context.db.write(effect)
 
@@ -290,7 +226,7 @@ async def sealed_map(context: Context, caller: Principal, request: str, study: s
     """
 
     def effect(conn: Connection) -> bytes:
-        release = _find(conn, study, release_id)
+        release = find(conn, study, release_id)
         if release.state != "released":
             raise PolicyError(
                 "two people must approve before the join map leaves",
