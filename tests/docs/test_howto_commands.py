@@ -16,9 +16,10 @@ PAGES = sorted([*(ROOT / "docs" / "how-to").glob("*.md"), *(ROOT / "docs").glob(
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The command lines in the code blocks of a page, without those that leave something out."""
-    blocks = re.findall(r"```\w*\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    lines = [line for text in blocks for line in text.replace("\\\n", " ").splitlines()]
+    """The command lines in the code blocks of a page, fenced or indented, without those that leave something out."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for block in re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines()]
+    lines += re.findall(r"^    (?:ExecStart=)?(?:/opt/trustcenter/bin/)?(trustcenter .*)", text, flags=re.MULTILINE)
     found = [re.sub(r"\s#.*", "", line) for line in lines if line.startswith("trustcenter ")]
     return [shlex.split(re.split(r" [|<>&] ?", line)[0])[1:] for line in found if "…" not in line and "..." not in line]
 
