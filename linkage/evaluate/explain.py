@@ -217,7 +217,7 @@ class Explainer:
                     f"possible: the two sources show {weights.fitted.evidence:.1f} bits of evidence that anybody is in "
                     f"common, {needed:g} are needed"
                 )
-            if any(least <= edges <= most for least, most in self._parameters.left):
+            if any(least <= edges <= most for least, most, *_ in self._parameters.left):
                 return "possible: one name differs wholly, as of twins or a changed surname: the study asks people"
         return "possible: a source that is not free of duplicates yields no match"
 
