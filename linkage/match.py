@@ -30,6 +30,7 @@ from linkage.maps import MapRefs
 from linkage.schema import Schema
 
 U8 = NDArray[np.uint8]
+_AT_ONCE = 1 << 20  # pairs
 Progress = Callable[[str, int, int], None]
 
 PAIR = np.dtype(
@@ -204,7 +205,10 @@ def match(
     report("cluster", 1)
     table = np.empty(len(pairs), PAIR)
     table["a"], table["b"], table["edges"] = pairs.a, pairs.b, pairs.c
-    table["closeness"], table["posterior"] = pairs.p, decision.posterior
+    for begin in range(0, len(pairs), _AT_ONCE):
+        some = slice(begin, begin + _AT_ONCE)
+        table["closeness"][some] = pairs.part(some).p
+    table["posterior"] = decision.posterior
     table["class"], table["band"] = decision.cls, decision.band
     counts = {
         "records": len(owner),

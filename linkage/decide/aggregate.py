@@ -36,6 +36,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.a)
 
+    def part(self, chosen: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Pairs:
+        """Some of them; of a slice, nothing is copied."""
+        return Pairs(self.a[chosen], self.b[chosen], self.c[chosen], self.s[chosen])
+
     @property
     def p(self) -> NDArray[np.float64]:
         """(m,) mean of the midpoints 0.05, 0.15, 0.25, 0.35 of the levels."""

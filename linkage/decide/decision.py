@@ -137,7 +137,7 @@ def decide(
     winner, shown = np.zeros(m, np.bool_), np.zeros(m, np.bool_)
     weights = []
     for key, chosen in _per_pair_of_sources(pairs, sources, len(deduplicated)):
-        part = Pairs(pairs.a[chosen], pairs.b[chosen], pairs.c[chosen], pairs.s[chosen])
+        part = pairs.part(chosen)
         fitted = known.get(key) or fit(part, partner, densities, ties)
         found = judge(part, partner, densities, ties, fitted)
         posterior[chosen], relative[chosen], winner[chosen] = found.posterior, found.relative, found.winner
@@ -147,7 +147,7 @@ def decide(
         weights.append(
             Weights(
                 key,
-                len(chosen),
+                len(part),
                 int(found.winner.sum()),
                 float(won[same].sum()),
                 float(won[kin].sum()),
@@ -176,7 +176,9 @@ def pair_of_sources(pairs: Pairs, sources: NDArray[np.int32], count: int) -> NDA
     return key
 
 
-def _per_pair_of_sources(pairs: Pairs, sources: NDArray[np.int32], count: int) -> list[tuple[tuple[int, int], I64]]:
+def _per_pair_of_sources(
+    pairs: Pairs, sources: NDArray[np.int32], count: int
+) -> list[tuple[tuple[int, int], I64 | slice]]:
     """(sources, positions) for every pair of sources that has pairs, ascending."""
     if not len(pairs):
         return []
@@ -184,9 +186,9 @@ def _per_pair_of_sources(pairs: Pairs, sources: NDArray[np.int32], count: int) -
     sizes = np.bincount(key)
     names = np.flatnonzero(sizes)
     if len(names) == 1:
-        order = np.arange(len(key))
-    else:  # numbers of 16 bits are sorted digit by digit
-        order = np.argsort(key.astype(np.uint16) if count <= 256 else key, kind="stable")
+        return [((int(names[0]) // count, int(names[0]) % count), slice(0, len(key)))]
+    # Numbers of 16 bits are sorted digit by digit.
+    order = np.argsort(key.astype(np.uint16) if count <= 256 else key, kind="stable")
     groups = np.split(order, np.cumsum(sizes[names])[:-1])
     return [((int(k) // count, int(k) % count), g) for k, g in zip(names, groups, strict=True)]
 
