@@ -4,7 +4,7 @@ Rows are simulated (scale_rows.py), all else is real: TLS, tokens, receipts, map
 worker processes. What others wait for meanwhile is measured by single requests of pseudonyms, one every 20 ms.
 
 make bench ARGS="windows --known 1e5 --fresh 1e4"
-make bench ARGS="windows --known 1e6 --store /var/tmp/windows"     # 1 million in each of two sites; 20 GB of disk
+make bench ARGS="windows --known 1e6 --store /var/tmp/windows"     # 1 million in each of two sites; 9 GB of disk
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from trustcenter.messages import api
 
 SITES = ("north", "south")
 SCHEMA = load_schema("de-person/1")
-PART = 50_000  # records of one upload
+PART = 150_000  # records of one upload, as the client sends them
 CHUNK = 60_000  # rows of one chunk
 
 

@@ -73,19 +73,17 @@ def bodies(conn: Connection, upload: int) -> Iterator[NDArray[np.void]]:
 
 def place(conn: Connection, study: int, upload: int) -> None:
     """Place the rows of an upload. What was placed is not placed again."""
-    waiting: list[NDArray[np.void]] = []
-    part = 0
-    for rows in bodies(conn, upload):
-        if sum(map(len, waiting)) + len(rows) > _AT_ONCE:
-            put(conn, study, upload, part, _joined(waiting))
-            waiting, part = [], part + 1
-        waiting.append(rows)
-    put(conn, study, upload, part, _joined(waiting))
+    chunks = conn.execute("SELECT number, rows FROM arrived WHERE upload = ? ORDER BY chunk", (upload,)).fetchall()
+    at = part = 0
+    while at < len(chunks):
+        end, rows = at + 1, chunks[at][1]
+        while end < len(chunks) and rows + chunks[end][1] <= _AT_ONCE:
+            end, rows = end + 1, rows + chunks[end][1]
+        query = "SELECT body FROM arrived WHERE number = ?"
+        body = b"".join(conn.execute(query, (number,)).fetchone()[0] for number, _ in chunks[at:end])
+        put(conn, study, upload, part, np.frombuffer(body, ROW))
+        at, part = end, part + 1
     conn.execute("UPDATE arrived SET body = x'' WHERE upload = ?", (upload,))
-
-
-def _joined(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
-    return np.frombuffer(b"".join(part.tobytes() for part in parts), ROW)
 
 
 def put(conn: Connection, study: int, upload: int, part: int, rows: NDArray[np.void]) -> None:

@@ -69,7 +69,7 @@ class Keys:
     def of(cls, keys: U8) -> Keys:
         """Of (k, 16) u1 in any order; repetitions fall away."""
         halves = _halves(keys)
-        order = np.lexsort((halves[1], halves[0]))
+        order = _order(*halves)
         first, second = halves[0][order], halves[1][order]
         once = np.ones(len(first), np.bool_)
         once[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
@@ -221,11 +221,7 @@ class Packed:
         first, second = _halves(entries[self.key])
         if bool((first[1:] > first[:-1]).all()):
             return entries
-        order = np.argsort(first)
-        ordered = first[order]
-        if bool((ordered[1:] == ordered[:-1]).any()):
-            order = np.lexsort((second, first))
-        return take(entries, order)
+        return take(entries, _order(first, second))
 
     def _pages(self, space: int, entries: Entries) -> Iterator[tuple[int, int, bytes, bytes, int, bytes]]:
         entries = self._by_key(entries)
@@ -274,6 +270,13 @@ class Packed:
 def take(entries: Entries, order: NDArray[np.int64]) -> Entries:
     """Entries in another order; as numpy does it, but without looking at the fields of each."""
     return np.ascontiguousarray(entries).view(f"V{entries.dtype.itemsize}")[order].view(entries.dtype)
+
+
+def _order(first: U64, second: U64) -> NDArray[np.int64]:
+    """Indices that sort keys given by halves. Equal first halves do not happen by chance, but nothing rests on that."""
+    order = np.argsort(first)
+    ordered = first[order]
+    return np.lexsort((second, first)) if bool((ordered[1:] == ordered[:-1]).any()) else order
 
 
 def _halves(keys: U8) -> tuple[U64, U64]:
