@@ -26,6 +26,7 @@ from linkage.errors import ParametersError
 from linkage.schema import Schema
 
 RIPE_WINNERS = 200  # pairs: the share of matches among them is known to a few hundredths
+_OUTGROWN = 2
 RIPE_MATCHES = 20  # expected matches: weights of a window in which nobody is in common would find nobody ever after
 
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -65,8 +66,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         bounds: posteriors between which a pair is unsure.
         cut: posterior above which a pair is a match.
         limits: below which a pair of sources, or a source, yields no match.
-        left: to people, whatever their posterior: pairs with so many edges (at least, at most; and a greatest mean level
-            where somebody who moved has as many) that are not close, as of twins and of changed surnames
+        left: to people, whatever their posterior: pairs with so many edges (at least, at most; and a greatest mean
+            level where somebody who moved has as many) that are not close, as of twins and of changed surnames
             (`linkage.decide.careful`); nothing by default.
         weights: of the pairs of sources that had pairs of records, ascending by name.
         refused: names of the sources whose declaration of being deduplicated did not hold in the last run over all
@@ -162,6 +163,19 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             if (pair.frozen or not frozen) and min(x, y) >= 0:
                 found[min(x, y), max(x, y)] = Fitted(pair.won, pair.lost, pair.evidence)
         return found
+
+    def outgrown(self, decision: Decision, names: Sequence[str]) -> list[tuple[str, str]]:
+        """Pairs of sources that have more than twice the winners of when their weights were frozen.
+
+        The share of matches among them may be another now: better estimate anew.
+
+        Args:
+            decision: of all pairs.
+            names: of its sources.
+        """
+        frozen = {pair.sources: pair.winners for pair in self.weights if pair.frozen}
+        now = {tuple(sorted(names[s] for s in w.sources)): w.winners for w in decision.weights}
+        return [pair for pair, winners in sorted(frozen.items()) if now.get(pair, 0) > _OUTGROWN * winners]
 
     def after(self, decision: Decision, names: Sequence[str]) -> Parameters:
         """With the weights of a run over all pairs; frozen ones stay, also of sources that took no part in it.

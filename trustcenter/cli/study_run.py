@@ -120,6 +120,13 @@ def _say(run: Run, as_json: bool) -> None:
             ([" + ".join(p.sites), p.edges, p.matches, p.possible] for p in run.counts.pairs),
             ("sites", "edges", "matches", "possible"),
         )
+        for sites in run.counts.outgrown:
+            output.hint(
+                f"{' + '.join(sites)}: weights were frozen with less than half of what they have now;"
+                f" to estimate anew: trustcenter study link {run.study} --estimate"
+            )
+        for site in run.counts.refused_declarations:
+            output.note(f"{site} holds one person twice, against its declaration: its pairs are possible at most")
         if run.counts.unmet:
             output.note(f"{run.counts.unmet} pairs called the same could not be joined; see trustcenter study clearing")
         without = sum(source.left_out for source in run.counts.sources)

@@ -197,8 +197,9 @@ def _decide(
     tags = np.frombuffer(b"".join(records.tags[n] for n in numbers), np.uint8).reshape(len(numbers), 16)
     if not everything:
         pairs = only(pairs, near(parameters, pairs, sources, setting.sites))
+    frozen = parameters
     decision, parameters = decide_with(
-        parameters,
+        frozen,
         pairs,
         sources,
         setting.sites,
@@ -206,6 +207,7 @@ def _decide(
         ties=tie_ranks(tags),
         part=not everything,
     )
+    outgrown = frozen.outgrown(decision, setting.sites) if everything else []
     if everything:
         decision = _restrict(decision, near(parameters, pairs, sources, setting.sites))
     keys = [records.keys[n] for n in numbers]
@@ -226,7 +228,10 @@ def _decide(
         changed=changed,
         links=links,
         happened=happened,
-        counts=counts_of(setting, task.left_out, keys, clusters.labels, links, decision, sources, others, edges),
+        counts=msgspec.structs.replace(
+            counts_of(setting, task.left_out, keys, clusters.labels, links, decision, sources, others, edges),
+            outgrown=[list(pair) for pair in outgrown],
+        ),
         parameters_hash=digest,
         bounds=setting.bounds,
         parameters=parameters.canonical(),

@@ -161,6 +161,16 @@ def test_a_source_that_comes_later_gets_weights_of_its_own():
     assert without == more, "a source that takes no part keeps its weights"
 
 
+def test_it_is_told_when_two_sources_have_outgrown_their_weights():
+    _, used, _ = run(FIRST, *world(400, 200))
+    more, _, _ = run(used, *world(700, 350))
+    assert used.outgrown(more, ("a", "b")) == []
+    most, after, _ = run(used, *world(1000, 500))
+    assert used.outgrown(most, ("a", "b")) == [("a", "b")]
+    assert after.weights == used.weights, "they stay frozen until somebody has them estimated anew"
+    assert run(FIRST, *world(100, 50))[1].outgrown(most, ("a", "b")) == [], "what is not frozen follows by itself"
+
+
 def test_a_part_is_decided_as_in_the_whole():
     """Some components alone, also under weights that are not frozen and with a refused declaration."""
     sources, rows = world(100, 50)

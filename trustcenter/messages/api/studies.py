@@ -179,7 +179,11 @@ class PairCount(Message, frozen=True, kw_only=True):
 
 
 class RunCounts(Message, frozen=True, kw_only=True):
-    """Counts of a finished run: of the study; `edges`, `pairs` and `decided` are of what it looked at."""
+    """Counts of a finished run: of the study; `edges`, `pairs` and `decided` are of what it looked at.
+
+    `outgrown` are pairs of sites whose frozen weights were estimated from less than half of what they have in common by
+    now; only a run that decides everything looks for them.
+    """
 
     sources: list[SourceCount]
     pairs: list[PairCount]
@@ -189,6 +193,7 @@ class RunCounts(Message, frozen=True, kw_only=True):
     linked_persons: Count
     largest_cluster: Count
     refused_declarations: list[Name]  # sources that declared themselves deduplicated and are not
+    outgrown: list[list[Name]] = msgspec.field(default_factory=list)
     unmet: Count = 0  # pairs called the same that could not be joined: two records of one source would be one person
 
 
