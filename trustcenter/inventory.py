@@ -103,6 +103,16 @@ _KNOWN: Final[tuple[tuple[tuple[str, ...], tuple[str, str, str, str, str]], ...]
         ),
     ),
     (
+        ("hashlib.shake_256",),
+        (
+            "SHAKE-256",
+            "rounding of small cells in tables that a site shares: the same table is rounded the same way every time",
+            "FIPS 202; as a stream of bytes from the table itself, no secret",
+            "",
+            "stays",
+        ),
+    ),
+    (
         ("hashlib.blake2b",),
         (
             "keyed BLAKE2b",

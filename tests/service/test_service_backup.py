@@ -239,6 +239,11 @@ def test_a_missing_database_is_not_replaced_by_an_empty_one(center: Center) -> N
 
 def test_doctor_knows_the_age_of_backups(center: Center) -> None:
     path = center.dir / "config.toml"
+    assert "backups" not in center.doctor()  # of an instance for trying out
+    whole = path.read_text()
+    path.write_text(whole.replace('passphrase = "passphrase"\n', ""))
+    assert center.doctor()["backups"]["state"] == "warn"
+    path.write_text(whole)
     path.write_text(path.read_text() + '\n[backups]\nmanifests = "manifests"\n')
     assert center.doctor()["backups"]["state"] == "warn"
     all_four(center)

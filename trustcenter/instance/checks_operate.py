@@ -100,8 +100,12 @@ def _changed(path: Path) -> float:
 
 
 def backups(config: Config) -> Iterator[Finding]:
-    """Age of the newest backup of each part, if manifests are collected."""
+    """Age of the newest backup of each part, if manifests are collected; whether anything tells of backups at all."""
     if config.backups.manifests is None:
+        trying_out = config.files.passphrase and config.path(config.files.passphrase).parent == Path(config.base)
+        if not targets(config) and not trying_out:
+            hint = "set backups.manifests or [backups.continuous] in config.toml: docs/how-to/backups.md"
+            yield Finding("backups", "warn", "nothing in config.toml tells whether backups are made", hint)
         return
     now, late = datetime.now(UTC), []
     for room in config.rooms:
