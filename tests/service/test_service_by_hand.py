@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import placed_support
 import pytest
 from apart_support import STUDY, Apart, make
 from test_service_study import SCHEMA, Source
@@ -136,6 +138,7 @@ async def test_other_files_are_refused_and_change_nothing(apart: Apart, tmp_path
     # An older file: its messages were followed by others. The answer says so, and the registrar does not want it.
     command(apart, "comparator", "carry-out", apart.folder / "params.rooms", "-o", answer, refused="rooms_out_of_step")
     await work(apart, "registrar", "bring", answer, refused="answer_over")
+    await work(apart, "comparator", "carry_out", window, answer, refused="room_file_over")  # its window is applied
     assert (step(apart, "registrar"), step(apart, "comparator")) == before
 
 
@@ -209,3 +212,49 @@ async def test_a_comparator_restored_alone_is_reconciled_by_files(apart: Apart, 
     assert run["state"] == "applied", run
     assert sum(source["records"] for source in run["counts"]["sources"]) == 440
     assert step(apart, "registrar") == step(apart, "comparator")
+
+
+@pytest.mark.faults
+async def test_either_room_killed_while_it_takes_a_file_loses_and_repeats_nothing(apart: Apart, tmp_path: Path) -> None:
+    out, back = tmp_path / "out", tmp_path / "back"
+    assert (await apart.upload("south", 400, 60)).sent == 60
+    run = start(apart)
+    await work(apart, "registrar", "export", out)
+    for room, what, files in (("comparator", "carry_out", (out, back)), ("registrar", "bring", (back,))):
+        live = apart.rooms[room]
+        for pause in (0.02, 0.05, 0.1, 0.2, 0.4):
+            task = asyncio.create_task(work(apart, room, what, *files))
+            await asyncio.sleep(pause)
+            live.kill()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            live.start()
+        await work(apart, room, what, *files)
+    run = apart.follow(run)
+    assert run["state"] == "applied", run
+    assert waiting(apart) == 0
+    assert step(apart, "registrar") == step(apart, "comparator")
+    assert (await apart.upload("south", 400, 60)).sent == 0
+
+
+async def test_a_study_that_is_closed_is_purged_once_the_files_were_carried(apart: Apart) -> None:
+    operator, study = apart.operator("registrar"), f"/v1/studies/{STUDY}"
+    for state in ("frozen", "closed"):
+        assert operator("POST", f"{study}/state", {"state": state}).status == 200
+    assert operator("GET", study).json["purged"] is None
+    out, back = apart.folder / "closed.rooms", apart.folder / "closed.answer"
+    await work(apart, "registrar", "export", out)
+    await work(apart, "comparator", "carry_out", out, back)
+    await work(apart, "comparator", "carry_out", out, back)  # counted again
+    with stored(apart.rooms["comparator"].dir, "comparator") as conn:
+        assert placed_support.rows_of(conn, STUDY) == 0
+    assert operator("GET", study).json["purged"] is None
+    await work(apart, "registrar", "bring", back)
+    assert operator("GET", study).json["purged"] is not None
+    assert waiting(apart) == 0
+
+
+@pytest.mark.soak
+def test_doctor_says_that_files_are_carried(apart: Apart) -> None:
+    checked = run_cli("doctor", apart.rooms["registrar"].dir)
+    assert "to which files are carried by hand" in checked.stdout

@@ -152,10 +152,16 @@ def _catch_up(conn: Connection, order: WindowOrder) -> None:
     if window == 0:
         compare_all_again(conn, order.study)
         return
+    note_applied(conn, order.study, window, order.previous)
+
+
+def note_applied(conn: Connection, study: str, window: int, link: str) -> None:
+    """Take the uploads of a window, and of all before it, as compared: the registrar has applied its delivery."""
     conn.execute(
-        "UPDATE study SET applied_window = ?, applied_link = ? WHERE name = ?", (window, order.previous, order.study)
+        "UPDATE study SET applied_window = ?, applied_link = ? WHERE name = ? AND applied_window <= ?",
+        (window, link, study, window),
     )
-    placing.compared(conn, order.study, window)
+    placing.compared(conn, study, window)
 
 
 def compare_all_again(conn: Connection, study: str) -> None:

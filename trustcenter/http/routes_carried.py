@@ -47,7 +47,7 @@ async def take(call: Call) -> Answer:
     files = _files(call)
     path = await incoming.whole(folder(call.instance.config, call.instance.config.room), _file(call))
     if isinstance(files, ComparatorFiles):
-        return await files.take(path)
+        return await files.take(path, _file(call))
     return await files.take(path, call.principal.name, call.request_id)
 
 

@@ -82,7 +82,7 @@ class CarriedComparator:
         def put() -> WindowState:
             known = self.ordered(order.study, order.window)
             if known != order:
-                self._forget(order.study, order.window)
+                self._forget_study(order.study)
                 with replacing(self._file(order.study, order.window, "order"), force=True) as stream:
                     stream.write(msgspec.json.encode(order))
             return self._answered(order) or self._waiting(order.study, order.window)
@@ -162,6 +162,12 @@ class CarriedComparator:
     @staticmethod
     def _waiting(study: str, window: int) -> WindowState:
         return WindowState(study=study, window=window, state="running", stage="carried by hand")
+
+    def _forget_study(self, study: str) -> None:
+        """A study has one run at a time: what is left of earlier ones goes."""
+        for path in self._folder.glob("*-*.*"):
+            if path.name.rpartition(".")[0].rpartition("-")[0] == study:
+                path.unlink(missing_ok=True)
 
     def _forget(self, study: str, window: int) -> None:
         for what in ("order", "state", "edges"):

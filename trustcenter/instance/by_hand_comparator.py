@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from trustcenter.comparator import deliveries, instructions, ledger
+from trustcenter.comparator import compare, deliveries, instructions, ledger
 from trustcenter.errors import ConflictError
 from trustcenter.messages.carried import Reconciliation, RoomAnswers, RoomFile, RoomFileTaken, RoomOrders, StudyLeft
 from trustcenter.messages.reconcile import ReconciledRefs, ReconciledStudy
@@ -36,7 +36,7 @@ class ComparatorFiles:
         self._comparator = comparator
         self._folder = folder(instance.config, "comparator")
         self._lock = asyncio.Lock()
-        self._answers: dict[str, RoomAnswers] = {}  # by file: of the one whose windows are under way
+        self._current: tuple[str, RoomOrders, RoomAnswers] | None = None  # the file whose windows are under way
 
     @property
     def outgoing(self) -> Path:
@@ -45,24 +45,25 @@ class ComparatorFiles:
 
     def begin(self) -> None:
         """A file is brought (again): what failed before is tried again."""
-        self._answers.clear()
+        self._current = None
 
-    async def take(self, path: Path) -> RoomFileTaken:
+    async def take(self, path: Path, file: str) -> RoomFileTaken:
         """Carry a file out; asked again, how far its windows are. The answer is made when they have ended.
+
+        Args:
+            path: where it lies.
+            file: its SHA-256.
 
         Raises:
             VerificationError: damaged, or not of the paired registrar for this comparator.
             ConflictError: older than one that was carried out.
         """
-        end = room_files.open_end(self._instance.config, self._instance.id)
+        end = await asyncio.to_thread(room_files.open_end, self._instance.config, self._instance.id)
         async with self._lock:
-            file = await asyncio.to_thread(room_files.digest_of, path)
-            with room_files.reading(path, end, RoomOrders) as (orders, _):
-                pass
-            answer = self._answers.get(file)
-            if answer is None:
-                answer = await self._carry_out(file, orders)
-                self._answers = {file: answer}
+            if self._current is None or self._current[0] != file:
+                orders = await asyncio.to_thread(_read, path, end)
+                self._current = file, orders, await self._carry_out(file, orders)
+            _, orders, answer = self._current
             windows = [await self._comparator.window(order.study, order.window, 0.0) for order in orders.windows]
             if answer.code:
                 windows = []
@@ -117,6 +118,7 @@ class ComparatorFiles:
         header = await self._context.db.read(lambda conn: deliveries.find_link(conn, study, link))
         if header is not None:
             await self._comparator.acknowledge(header)
+            await self._context.db.write(lambda conn: compare.note_applied(conn, study, header.window, link))
 
     async def _answer(self, end: room_files.End, answer: RoomAnswers) -> RoomFile:
         spool = places.spool(self._instance.config, "comparator")
@@ -133,15 +135,21 @@ class ComparatorFiles:
         return RoomFile(file=made, size=self.outgoing.stat().st_size, messages=0, windows=len(answer.windows))
 
 
+def _read(path: Path, end: room_files.End) -> RoomOrders:
+    with room_files.reading(path, end, RoomOrders) as (orders, _):
+        return orders
+
+
 def _require_newest(conn: Connection, orders: list[WindowOrder]) -> None:
-    """Refuse a file whose windows were followed by others.
+    """Refuse a file whose windows were applied, or followed by others.
 
     Raises:
         ConflictError: it is older than what was carried out.
     """
     for order in orders:
-        row = conn.execute("SELECT window_number FROM study WHERE name = ?", (order.study,)).fetchone()
-        if row is not None and order.window + 1 < row[0]:
+        query = "SELECT window_number - 1, applied_window FROM study WHERE name = ?"
+        newest, applied = conn.execute(query, (order.study,)).fetchone() or (0, 0)
+        if order.window < newest or order.window <= applied:
             raise ConflictError(
                 "a later file was carried out already",
                 code="room_file_over",

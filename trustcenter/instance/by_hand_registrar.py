@@ -63,7 +63,7 @@ class RegistrarFiles:
         Raises:
             ConflictError: the rooms have not exchanged cards with keys.
         """
-        end = room_files.open_end(self._instance.config, self._instance.id)
+        end = await asyncio.to_thread(room_files.open_end, self._instance.config, self._instance.id)
         await self._let_runs_order()
         async with self._registrar.db.turn("outbox"):
             windows = await asyncio.to_thread(self._comparator.orders)
@@ -126,18 +126,10 @@ class RegistrarFiles:
             VerificationError: damaged, or not of the paired comparator for this registrar; edges that are others.
             ConflictError: the answer to an earlier file.
         """
-        end = room_files.open_end(self._instance.config, self._instance.id)
+        end = await asyncio.to_thread(room_files.open_end, self._instance.config, self._instance.id)
         async with self._registrar.db.turn("outbox"):
             expected = await self._registrar.db.read(carried.outstanding)
-            with room_files.reading(path, end, RoomAnswers) as (answer, read):
-                if answer.file != expected:
-                    raise ConflictError(
-                        "this answers an earlier file than the newest",
-                        code="answer_over",
-                        hint="carry the newest file to the comparator, or make one: trustcenter rooms export",
-                    )
-                if not answer.code:
-                    windows = await asyncio.to_thread(self._lay_ready, answer, read)
+            answer, windows = await asyncio.to_thread(self._read, path, end, expected)
             if answer.code:
                 return await self._refused(answer)
             done = await self._acknowledge(answer)
@@ -149,6 +141,17 @@ class RegistrarFiles:
 
             await self._registrar.db.write(effect)
         return RoomFileTaken(messages=done, windows=windows)
+
+    def _read(self, path: Path, end: room_files.End, expected: str) -> tuple[RoomAnswers, int]:
+        """The answer, and how many windows of it lie ready."""
+        with room_files.reading(path, end, RoomAnswers) as (answer, read):
+            if answer.file != expected:
+                raise ConflictError(
+                    "this answers an earlier file than the newest",
+                    code="answer_over",
+                    hint="carry the newest file to the comparator, or make one: trustcenter rooms export",
+                )
+            return answer, 0 if answer.code else self._lay_ready(answer, read)
 
     async def _refused(self, answer: RoomAnswers) -> RoomFileTaken:
         """The comparator carried nothing out. Where it is of another moment, the next file reconciles."""
@@ -223,6 +226,7 @@ class RegistrarFiles:
         rows = sum(said.dropped for said in answer.refs)
         await reconciling.rejoin(self._registrar, asked.at, asked.rejoin.step, records=records, rows=rows)
         await self._registrar.db.write(lambda conn: carried.set_theirs(conn, None))
+        (self._folder / _ASKED).unlink(missing_ok=True)
         return asked
 
 

@@ -139,6 +139,8 @@ def _separation(config: Config) -> Iterator[Finding]:
     ends = x509.load_pem_x509_certificate(card.certificate.encode()).not_valid_after_utc
     days = (ends - utc_now()).days
     text = f"{config.separation} declared, {config.room} only; paired with a {card.room} ({card.fingerprint[:16]})"
+    if card.room == "comparator" and not card.url:
+        text += ", to which files are carried by hand"
     if days < _PEER_DAYS:
         hint = "renew it at the other room, then exchange cards again: trustcenter rooms pair"
         yield Finding("separation", "warn", f"{text}, whose certificate ends in {days} days", hint)
