@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -265,3 +266,16 @@ def test_a_rule_of_retention_takes_two_people_on_the_command_line(world, tmp_pat
     for name in ("clara", "operator", "north"):
         path = f"/v1/retention/proposals/{'0' * 32}/approvals"
         assert world[name]("POST", path, {"signature": "x"}).status == 403, name
+
+
+def test_asking_for_what_is_another_sites_is_a_refusal_in_the_log(world) -> None:
+    refused = world["south"]("GET", "/v1/domains/north")
+    assert (refused.status, refused.json["code"]) == (404, "unknown_domain")
+    deadline = time.monotonic() + 30
+    while True:  # written beside the answer, not before it
+        told = [json.loads(line).get("leaf", {}) for line in whole(world).splitlines() if b":request:refused" in line]
+        if any(entry["who"] == "south" and entry["data"]["reason"] == "unknown_domain" for entry in told):
+            break
+        assert time.monotonic() < deadline, told
+        time.sleep(0.1)
+    assert all("north" not in json.dumps(entry["data"]) for entry in told), "what was asked for is not told"

@@ -60,7 +60,11 @@ class KnownHeads:
             except VerificationError as error:
                 broken("an earlier checkpoint is not signed by the key of this log: " + error.message, where)
             if point.size > size:
-                broken("the log is shorter than it was at an earlier checkpoint", where)
+                broken(
+                    "the log is shorter than it was at an earlier checkpoint",
+                    where,
+                    "a checkpoint from after this export belongs to a later one; if it is older, entries were removed",
+                )
             marks = self._marks.setdefault(point.size, [])
             if marks and not hmac.compare_digest(marks[0][1], point.root):
                 broken("two signed heads of one size differ: two histories were signed", where)

@@ -510,7 +510,10 @@ def verify(stream, expected=None, old_notes=(), witnesses=(), quorum=0):
         except (ValueError, InvalidSignature):
             fail(f"old checkpoint {number}", "not signed by the key of this log")
         if old[1] > size:
-            fail(f"old checkpoint {number}", "the log is shorter than it was")
+            fail(
+                f"old checkpoint {number}",
+                "the log is shorter than it was, or this checkpoint is from after the export",
+            )
         if old[2] not in marks.setdefault(old[1], [old[2]]):
             fail(f"old checkpoint {number}", "two signed heads of one size differ: two histories were signed")
     if len(seen) < quorum:

@@ -44,7 +44,7 @@ def retention(event: str | None, years: int | None, as_json: bool, connect: Path
         found = call(connect, lambda center: center.set_retention(name, number))
     _show(found, as_json=as_json)
     if event is not None and any(rule.event == event and rule.proposed for rule in found.rules):
-        output.note(f"an approver signs it next: trustcenter audit approve-retention {event} --key FILE")
+        output.note(f"an approver signs it next: trustcenter audit approve-retention {event} --personal-key FILE")
 
 
 @click.command("approve-retention")
@@ -60,7 +60,7 @@ def approve_retention(
     What is signed is shown first. The rule is in force after 30 days, until which an operator may set more years again.
 
     Example:
-      trustcenter audit approve-retention site:pseudonym:reidentify --key anna.key --connect anna.toml
+      trustcenter audit approve-retention site:pseudonym:reidentify --personal-key anna.key --connect anna.toml
     """
     from trustcenter.client.operator import approve_retention as run
     from trustcenter.messages.api.audit import RETENTION_CONTEXT

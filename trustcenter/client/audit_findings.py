@@ -62,12 +62,13 @@ class Findings:
         windows: data of each delivered window, from the comparator.
         releases: (time, event, who, recipient).
         reidentifications, disclosures: by their id.
-        refusals: (event, code) → how many entries.
+        refusals: (event, who, code) → how often.
         keys: (time, event, who, domain, purpose, version).
         removals: event → how many pseudonyms.
         events: event → how many entries.
         separations: (room, time, separation) of each start that declared another than the one before, whatever the
             period; the comparator's have no time.
+        rules: (time, event, years, who, approved by) of each rule of retention, whatever the period.
     """
 
     study: str = ""
@@ -82,17 +83,21 @@ class Findings:
     releases: list[tuple[str, str, str, str]] = field(default_factory=list)
     reidentifications: dict[str, Reidentification] = field(default_factory=dict)
     disclosures: dict[str, Disclosure] = field(default_factory=dict)
-    refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
+    refusals: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     keys: list[tuple[str, str, str, str, str, str]] = field(default_factory=list)
     removals: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
     separations: list[tuple[str, str, str]] = field(default_factory=list)
+    rules: list[tuple[str, str, int, str, str]] = field(default_factory=list)
 
     def add(self, entry: Entry) -> None:
         """Take one entry, if it belongs here."""
         data = entry.data
         if entry.event == "instance:service:start":
             self._started(entry)
+        elif entry.event == "operator:retention:set":
+            told = (str(data.get("detail_of")), int(data.get("years", 0)), entry.who, str(data.get("approved_by", "")))
+            self.rules.append((str(entry.time), *told))
         if isinstance(entry.time, str) and (entry.time < self.since or (self.until and entry.time >= self.until)):
             return
         ident = str(data.get("reidentification", ""))
@@ -108,7 +113,7 @@ class Findings:
         name = str(data.get("domain", ""))
         match entry.event.split(":"):
             case [_, _, "refused"]:
-                self.refusals[entry.event, str(data.get("code", ""))] += 1
+                self._refused(entry, count)
             case ["operator", "study", "create"]:
                 self.created = {"time": time, "who": entry.who, **data}
             case ["site", "pseudonym", "issue"]:
@@ -133,6 +138,15 @@ class Findings:
                 self._disclosed(entry, action)
             case _:
                 self._decided(entry, ident)
+
+    def _refused(self, entry: Entry, count: int) -> None:
+        """Single requests carry a code; those of one client in a minute a reason; items without consent one by kind."""
+        data = entry.data
+        if isinstance(data.get("consent"), dict):
+            for kind, number in data["consent"].items():
+                self.refusals[entry.event, entry.who, f"consent_{kind}"] += int(number)
+        else:
+            self.refusals[entry.event, entry.who, str(data.get("code") or data.get("reason", ""))] += count
 
     def _started(self, entry: Entry) -> None:
         room, time = ("registrar", entry.time) if isinstance(entry.time, str) else ("comparator", "")

@@ -21,6 +21,7 @@ from .refusals import RefusalLog
 
 _NOBODY = Principal("", "nobody", "")
 _REFUSALS = frozenset({401, 403, 429})
+_FOREIGN = frozenset({"unknown_domain", "unknown_study"})  # answered as if they were not there: perhaps another's
 
 
 class Access:
@@ -110,7 +111,7 @@ class Access:
 
     def note(self, request: web.Request, status: int, code: str) -> None:
         """Take note of an answer, for the audit log's refusals."""
-        if status in _REFUSALS:
+        if status in _REFUSALS or code in _FOREIGN:
             self.refusals.note(request.get("principal"), code, request["request_id"])
 
     def _rate(self, principal: Principal, route: Route, who: str) -> None:
