@@ -1,4 +1,5 @@
-"""A declaration about duplicates goes with an upload and is in the log of the service, against the live process."""
+"""What a site says of its source besides records: duplicates, with an upload, and counts, for the decision. Against the
+live process."""
 
 from __future__ import annotations
 
@@ -93,6 +94,33 @@ def test_the_declaration_is_in_the_log(cli: Cli, base: Path) -> None:
     maps = [line["leaf"]["data"] for line in lines if "leaf" in line]
     said = [data["deduplication"] for data in maps if data["study"] == "twice"]
     assert said == [{**declared, "cut": "0.5"}], "numbers in the log are whole"
+
+
+def test_a_study_takes_the_tables_that_its_sites_counted(cli: Cli, base: Path, live: Any) -> None:
+    """Sent, shown and dropped by a site; what is not wanted, or must not leave a site, is refused by name."""
+    operator, site = ("--connect", live.operator), ("--connect", base / "site.toml")
+    ok("linkage", "synth", base / "more", "--site", "one=500")
+    schema = ("--schema", "de-person/1")
+    ok("linkage", "calibrate", base / "more" / "one.csv", *schema, "--id-column", "id", "-o", base / "counts.json")
+    done = cli("study", "calibration", "send", "twice", base / "counts.json", *site)
+    assert "[calibration_not_wanted]" in done.err
+    ok(
+        *("study", "create", "counted", "--purpose", "Test", "--permit", "1", "--site", "declaring", "--site", "other"),
+        *("--recipient", f"dms={base / 'dms.pub'}", "--calibration", "sites", *operator),
+    )
+    assert json.loads(ok("study", "show", "counted", "--json", *site))["settings"]["calibration"] == "sites"
+    before = json.loads(ok("study", "calibration", "show", "counted", "--json", *site))
+    assert (before["tables"], before["decided_with"]) == ([], None)
+    sent = json.loads(ok("study", "calibration", "send", "counted", base / "counts.json", "--json", *site))
+    assert [table["site"] for table in sent["tables"]] == ["declaring"]
+    assert sent["next_estimate"] != before["next_estimate"]
+    assert "declaring" in ok("study", "calibration", "show", "counted", *operator)
+
+    ok("linkage", "calibrate", *schema, "--pool", base / "counts.json", "--shipped", "-o", base / "pool.json")
+    assert "[bad_densities]" in cli("study", "calibration", "send", "counted", base / "pool.json", *site).err
+    ok("study", "calibration", "drop", "counted", "declaring", *site)
+    assert "[unknown_calibration]" in cli("study", "calibration", "drop", "counted", "declaring", *operator).err
+    assert json.loads(ok("study", "calibration", "show", "counted", "--json", *operator)) == before
 
 
 def test_both_ends_know_the_same_fields() -> None:
