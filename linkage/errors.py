@@ -31,6 +31,8 @@ Messages and hints never contain a value of a record; `where` says where to look
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar, Literal
 
 Kind = Literal["usage", "not_found", "conflict", "limit", "policy", "verification", "unavailable", "internal"]
@@ -58,6 +60,16 @@ class LinkageError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Within it, an error that does not say where it arose says this."""
+    try:
+        yield
+    except LinkageError as e:
+        e.where = e.where or where
+        raise
 
 
 class SchemaError(LinkageError):

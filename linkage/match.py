@@ -203,6 +203,7 @@ def match(
     report("decide", 1)
     clusters = agglomerate(decision, owner, declared, keys, verdicts)
     report("cluster", 1)
+    expected = tuple(expected_rates(decision, owner, parameters.tables()))  # before the table takes its room
     table = np.empty(len(pairs), PAIR)
     table["a"], table["b"], table["edges"] = pairs.a, pairs.b, pairs.c
     for begin in range(0, len(pairs), _AT_ONCE):
@@ -229,7 +230,7 @@ def match(
         sources=owner,
         names=names,
         weights=decision.weights,
-        expected=tuple(expected_rates(decision, owner, parameters.tables())),
+        expected=expected,
         refused=tuple(sources[s].name for s in decision.refused),
         refused_merges=clusters.refused,
         counts=counts,

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from linkage.errors import PlanError, RowsFileDamagedError
+from linkage.errors import PlanError, RowsFileDamagedError, located
 from linkage.executors.files import new, read_head, read_part, sha256_of, write_part
 from linkage.executors.plan import Plan, load
 from linkage.join import Edges, join_words, merge
@@ -116,7 +116,7 @@ def cut(work: Path, plan: Plan, number: int) -> Report:
     size = min(planned.rows, max(_SLAB, min(_LARGE_SLAB, planned.rows // _SLABS)))
     bucket, count = np.empty(size, np.uint16), np.empty(plan.buckets, np.int64)
     words = np.empty((size, 8), np.uint64)
-    with new(data(work, name)) as file:
+    with new(data(work, name)) as file, located(f"source {number + 1}"):
         for slab in stream_rows(path, max(size, 1)):
             raw = slab.view(np.uint8).reshape(-1)
             cut_rows(raw, len(slab), plan.bits, bucket, count, words)

@@ -133,11 +133,10 @@ def make(
         )
     if first.fingerprint != schema.fingerprint or any(h.passes != schema.P for h, _ in heads):
         raise PlanError("the sources were encoded under another schema")
-    if len({h.source for h, _ in heads}) != len(heads):
-        raise PlanError("two sources have one name", hint="is one of them there twice?")
-    filled = [h.sha256 for h, _ in heads if h.n]
-    if len(set(filled)) != len(filled):
-        raise PlanError("two sources have the same rows", hint="a source cannot be compared with itself")
+    if where := _twice([h.source for h, _ in heads]):
+        raise PlanError("two sources have one name", hint="is one of them there twice?", where=where)
+    if where := _twice([h.sha256 if h.n else h.source for h, _ in heads]):
+        raise PlanError("two sources have the same rows", hint="a source cannot be compared with itself", where=where)
     plan = plan_of(
         files,
         schema.levels,
@@ -151,6 +150,15 @@ def make(
         raise PlanError("the working directory belongs to another comparison", hint="take a new one, or empty it")
     replace(work / PLAN, msgspec.json.encode(plan, order="sorted") + b"\n")
     return plan
+
+
+def _twice(names: Sequence[str]) -> str:
+    """Which two are equal, "" if none are."""
+    first: dict[str, int] = {}
+    for number, name in enumerate(names, 1):
+        if first.setdefault(name, number) != number:
+            return f"sources {first[name]} and {number}"
+    return ""
 
 
 def plan_of(

@@ -100,3 +100,5 @@ def _say(result: object, as_json: bool) -> None:
         output.fields({"sources": result.names, **counts})
     for name in result.refused:
         output.note(f"the source {output.plain(name)} is not free of duplicates: its pairs are possible only")
+    if result.refused:
+        output.note("find its duplicates at its site (linkage dedupe), and encode it again without them")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from linkage.encode import Secrets
     from linkage.match import MatchResult
     from linkage.normalise import Prepared
+    from linkage.rows import Header
     from linkage.schema import Schema
 
 ROWS: Final = "rows.tcrows"
@@ -183,38 +184,39 @@ def match_directories(
     """
     import numpy as np
 
+    from linkage.errors import located
     from linkage.maps import MapRefs, open_map, record_numbers_of
     from linkage.match import Source, match
     from linkage.rows import ROW, open_rows
 
     require_directory(target, force=force)
     headers, sources = [], []
-    for directory in directories:
-        head, _ = open_rows(directory / ROWS)
-        map_head = open_map(directory / MAP)
-        if (head.study, head.version, head.source, head.fingerprint) != (
-            map_head.study,
-            map_head.version,
-            map_head.source,
-            map_head.fingerprint,
-        ):
-            raise ConflictError("rows and map of a source are not of one encoding", code="mixed_sources")
-        headers.append(head)
-        sources.append(
-            Source(
-                head.source,
-                np.empty(0, ROW),  # rows and refs stay on the disk
-                record_numbers_of(directory / MAP),
-                MapRefs.of(directory / MAP),
-                head.source not in not_deduplicated,
+    for number, directory in enumerate(directories, 1):
+        with located(f"directory {number}"):
+            head, _ = open_rows(directory / ROWS)
+            map_head = open_map(directory / MAP)
+            if (head.study, head.version, head.source, head.fingerprint) != (
+                map_head.study,
+                map_head.version,
+                map_head.source,
+                map_head.fingerprint,
+            ):
+                raise ConflictError(
+                    "rows and map of a source are not of one encoding",
+                    code="mixed_sources",
+                    where=f"directory {number}",
+                )
+            headers.append(head)
+            sources.append(
+                Source(
+                    head.source,
+                    np.empty(0, ROW),  # rows and refs stay on the disk
+                    record_numbers_of(directory / MAP),
+                    MapRefs.of(directory / MAP),
+                    head.source not in not_deduplicated,
+                )
             )
-        )
-    if len({(h.study, h.version, h.fingerprint) for h in headers}) > 1:
-        raise ConflictError(
-            "the sources are not of one study, version and schema",
-            code="mixed_sources",
-            hint="encode them again, with the same study secret and schema",
-        )
+    _belong_together(headers)
     if unknown := set(not_deduplicated) - {h.source for h in headers}:
         raise UsageError_(
             f"{len(unknown)} of the sources that are not deduplicated are not here", code="unknown_source"
@@ -238,6 +240,24 @@ def match_directories(
     write_outcome(target, Records(result.names, numbers, ids), result.pairs, result.labels, force=force)
     write_run(target, result, known, [s.deduplicated for s in sources], force=force)
     return result
+
+
+def _belong_together(headers: Sequence[Header]) -> None:
+    """Refuse sources that differ from the first one in what all must have in common."""
+    first = headers[0]
+    for number, head in enumerate(headers[1:], 2):
+        for what, here, there in (
+            ("study", head.study, first.study),
+            ("version of the study secret", head.version, first.version),
+            ("schema", head.fingerprint, first.fingerprint),
+        ):
+            if here != there:
+                raise ConflictError(
+                    f"two sources are not of one {what}",
+                    code="mixed_sources",
+                    hint="encode one of them again, with the study secret and the schema of the other",
+                    where=f"directories 1 and {number}",
+                )
 
 
 def _schema_of(fingerprint: str) -> Schema:

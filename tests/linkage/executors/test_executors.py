@@ -172,8 +172,9 @@ def test_an_input_that_changed_is_refused(tmp_path, inputs, schema, write):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(RowsFileDamagedError):
+    with pytest.raises(RowsFileDamagedError) as refused:
         compare(work)
+    assert refused.value.where == "source 2"
     write(tmp_path, {"south": 100})
     with pytest.raises(PlanError, match="changed"):
         compare(work)

@@ -30,8 +30,10 @@ def test_a_source_with_itself_under_another_name(tmp_path, write, schema):
     (a,), (rows,) = write(tmp_path, {"a": 20})
     header = {"study": "s", "version": 1, "fingerprint": schema.fingerprint, "passes": schema.P}
     write_rows(tmp_path / "again", rows, {**header, "source": "again"})
-    with pytest.raises(PlanError, match="the same rows"):
-        make(tmp_path / "work", [a, tmp_path / "again"], schema)
+    (b,), _ = write(tmp_path, {"b": 20})
+    with pytest.raises(PlanError, match="the same rows") as refused:
+        make(tmp_path / "work", [a, b, tmp_path / "again"], schema)
+    assert refused.value.where == "sources 1 and 3"
 
 
 def test_a_directory_of_another_comparison(tmp_path, write, schema):
