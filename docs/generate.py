@@ -119,6 +119,7 @@ def errors_page() -> str:
 def http_page() -> str:
     """The page of HTTP operations, from the table that dispatches."""
     from trustcenter.http import routes_peer
+    from trustcenter.http.openapi import REFUSALS, TAGS, tag
     from trustcenter.http.routes import ROUTES
 
     lines = [
@@ -126,20 +127,52 @@ def http_page() -> str:
         "",
         "<!-- made by docs/generate.py -->",
         "",
-        "`GET /openapi.json` has every field. Send `Authorization: Bearer TOKEN`; bodies are JSON in UTF-8 unless it says",
-        'bytes; unknown fields are refused. A stream is NDJSON and ends with `{"done": true, "count": n}`: without that line it',
-        "was cut. Requests may be repeated: create-or-get, uploads of the same bytes and maps give the same answer again.",
-        "Where the rooms are apart, each answers its own part; `peer` is the registrar, by its pinned certificate.",
+        "`GET /openapi.json` has every field, with examples; it needs no credential.",
         "",
-        "| operation | who | takes | gives | what |",
-        "|---|---|---|---|---|",
+        "**Send** `Authorization: Bearer TOKEN`, or a client certificate that an operator bound. Bodies are JSON in UTF-8 with",
+        "`Content-Type: application/json` unless it says bytes (with `Content-Digest: sha-256=:…:`) or FHIR; compressed bodies and",
+        "unknown fields are refused. A batch holds up to 100,000 items, a body 64 MiB. Some batches may also come as",
+        "`application/x-ndjson`, an item a line, and are answered in lines while they are worked on.",
+        "",
+        "**Answers** come in the order of the items, an error per item where one could not be served. A stream is NDJSON and ends",
+        'with `{"done": true, "count": n}`: without that line it was cut. Requests may be repeated: create-or-get, uploads of the',
+        "same bytes and maps give the same answer again; `/additional` takes an `Idempotency-Key` for that.",
+        "",
+        "| header of an answer | tells |",
+        "|---|---|",
+        "| `X-Request-Id` | names the request in the log of the service and in the audit log |",
+        "| `Retry-After` | with 429 and 503: after how many seconds the request would be taken |",
+        "| `Trust-Log-Head`, `Trust-Log-Entry` | to sites: a signed head of the log, and where the request stands in it ([log heads](../spec/log-heads.md)) |",
+        "| `Cache-Control: no-store` | always |",
+        "",
+        "**Errors** are `application/problem+json` (RFC 9457) with a stable `code` ([list](errors.md)), `detail`, `hint`,",
+        "`request_id` and `where`, the path of the field; never a value that was sent.",
+        "",
+        "| status | when |",
+        "|---|---|",
+        *(f"| {status} | {when} |" for status, (_, when, _) in REFUSALS.items()),
+        "| 500 | a mistake of the program; the log has the `request_id` |",
+        "",
+        "Where the rooms are apart, each answers its own part; `peer` is the registrar, by its pinned certificate.",
     ]
-    for route in (*ROUTES, *routes_peer.ROUTES):
-        takes = route.takes if isinstance(route.takes, str) else getattr(route.takes, "__name__", "")
-        gives = route.gives if isinstance(route.gives, str) else getattr(route.gives, "__name__", "")
-        gives = f"stream of {route.line.__name__}" if route.line is not None else gives
-        who = ", ".join(sorted(route.roles)) or "anybody"
-        lines.append(f"| `{route.method} {route.path}` | {who} | {takes} | {gives} | {route.summary} |")
+    for name, about in TAGS.items():
+        lines += [
+            "",
+            f"## {name}",
+            "",
+            about,
+            "",
+            "| operation | who | takes | gives | what |",
+            "|---|---|---|---|---|",
+        ]
+        for route in (*ROUTES, *routes_peer.ROUTES):
+            if tag(route) != name:
+                continue
+            takes = route.takes if isinstance(route.takes, str) else getattr(route.takes, "__name__", "")
+            gives = route.gives if isinstance(route.gives, str) else getattr(route.gives, "__name__", "")
+            gives = f"stream of {route.line.__name__}" if route.line is not None else gives
+            who = ", ".join(sorted(route.roles)) or "anybody"
+            lines.append(f"| `{route.method} {route.path}` | {who} | {takes} | {gives} | {route.summary} |")
     return "\n".join(lines) + "\n"
 
 

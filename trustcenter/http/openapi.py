@@ -16,6 +16,7 @@ from .openapi_examples import example
 
 _REF: Final = "#/components/schemas/{name}"
 _REQUEST_ID: Final = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+_LOG: Final = {name: {"$ref": f"#/components/headers/{name}"} for name in ("Trust-Log-Head", "Trust-Log-Entry")}
 _RETRY: Final = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
 _NAME: Final = {"type": "string", "pattern": "^[a-z0-9.-]{1,200}$"}
 _COUNT: Final = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
@@ -31,7 +32,7 @@ _QUERY: Final[dict[str, dict[str, Any]]] = {  # with a default or nullable: may 
     "party": {"type": "string", "default": "", "description": "site:NAME or recipient:STUDY/NAME; a site's is its own"},
     "patience": {"type": "integer", "minimum": 0, "maximum": 30, "default": 0, "description": "seconds"},
 }
-_TAGS: Final = {  # first word of the path after the version -> what it is about
+TAGS: Final = {  # first word of the path after the version -> what it is about
     "domains": "Pseudonyms: domains and what is done in them.",
     "reidentifications": "Originals of pseudonyms, under dual control.",
     "studies": "Studies: records, rows, consent, runs, clearing, releases.",
@@ -48,7 +49,7 @@ _TAGS: Final = {  # first word of the path after the version -> what it is about
     "peer": "What the registrar asks the comparator, where the rooms are apart.",
     "service": "The service itself.",
 }
-_REFUSALS: Final[dict[int, tuple[str, str, dict[str, Any]]]] = {  # status -> (name, when, further headers)
+REFUSALS: Final[dict[int, tuple[str, str, dict[str, Any]]]] = {  # status -> (name, when, further headers)
     400: ("BadRequest", "Body or parameters do not fit: `where` names the field", {}),
     401: ("Unauthorized", "No valid credential", {"WWW-Authenticate": {"schema": {"type": "string"}}}),
     403: ("Forbidden", "Refused by role or policy, or not approved yet", {}),
@@ -57,7 +58,7 @@ _REFUSALS: Final[dict[int, tuple[str, str, dict[str, Any]]]] = {  # status -> (n
     413: ("TooLarge", "Body or batch are over the limit, or too slow", {}),
     422: ("Unverified", "A signature, digest or proof does not hold", {}),
     429: ("TooMany", "Rate or quota are used up: wait as long as Retry-After says", _RETRY),
-    503: ("Unavailable", "Stopping, overloaded or without its store: nothing was done, send again", _RETRY),
+    503: ("Unavailable", "Stopping, overloaded or without its store: send again what may be repeated", _RETRY),
 }
 
 
@@ -85,16 +86,24 @@ def document(routes: tuple[Route, ...]) -> bytes:
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             },
             "servers": [{"url": "/"}],
-            "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+            "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
             "paths": paths,
             "components": {
                 "schemas": components,
-                "responses": {name: _problem(refs, when, more) for name, when, more in _REFUSALS.values()}
+                "responses": {name: _problem(refs, when, more) for name, when, more in REFUSALS.values()}
                 | {"Problem": _problem(refs, "Any other error", {})},
                 "headers": {
                     "X-Request-Id": {
                         "description": "Names the request in the service's log and in the audit log",
                         "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+                    },
+                    "Trust-Log-Head": {
+                        "description": "To sites: signed head of the registrar's log, base64 (docs/spec/log-heads.md)",
+                        "schema": {"type": "string"},
+                    },
+                    "Trust-Log-Entry": {
+                        "description": "To sites: index of the last entry that the request wrote, if it wrote any",
+                        "schema": {"type": "string", "pattern": "^[0-9]+$"},
                     },
                     "Retry-After": {"description": "Seconds", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
                 },
@@ -118,15 +127,20 @@ def _problem(refs: dict[type[msgspec.Struct], dict[str, Any]], when: str, header
     }
 
 
-def _operation(route: Route, refs: dict[type[msgspec.Struct], dict[str, Any]]) -> dict[str, Any]:
+def tag(route: Route) -> str:
+    """What an operation is about: a word of TAGS."""
     word = route.path.removeprefix("/v1/").split("/")[0]
+    return word if word in TAGS else "service"
+
+
+def _operation(route: Route, refs: dict[type[msgspec.Struct], dict[str, Any]]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
-        "tags": [word if word in _TAGS else "service"],
+        "tags": [tag(route)],
         "responses": {
             str(route.status): _answer(route, refs),
-            **{str(status): _refusal(name) for status, (name, _, _) in _REFUSALS.items() if _may(route, status)},
+            **{str(status): _refusal(name) for status, (name, _, _) in REFUSALS.items() if _may(route, status)},
             "default": _refusal("Problem"),
         },
     }
@@ -199,7 +213,8 @@ def _content(route: Route, refs: dict[type[msgspec.Struct], dict[str, Any]]) -> 
 
 
 def _answer(route: Route, refs: dict[type[msgspec.Struct], dict[str, Any]]) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": route.summary, "headers": _REQUEST_ID}
+    headers = _REQUEST_ID | (_LOG if "site" in route.roles else {})
+    answer: dict[str, Any] = {"description": route.summary, "headers": headers}
     if route.line is not None:
         lines = {"anyOf": [refs[route.line], refs[StreamEnd]]}
         answer["description"] += '. One JSON object per line; the last is {"done": true, "count": n}.'
