@@ -21,7 +21,6 @@ from trustcenter.registrar import (
     key_compromise,
     key_due,
     operations,
-    reindexing,
     removal,
     retagging,
     rewriting,
@@ -303,23 +302,4 @@ async def test_concurrent_requests_during_the_whole_job(files: Files) -> None:
         finally:
             rewriting.CHUNK = size
         assert await count(center, "plain") == len(NAMED)
-    assert files.failures() == []
-
-
-async def test_places_are_exchanged_in_small_steps_beside_a_larger_domain(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No transaction looks at more places than a few, whosever they are, and other domains keep theirs."""
-    monkeypatch.setattr(reindexing, "PASSED", 20)
-    monkeypatch.setattr(reindexing, "HELD", 25)
-    async with files.open() as center:
-        await center.domain("large")
-        large = await center.issue("large", [f"l{i}" for i in range(200)])
-        texts = await center.issue("plain", NAMED)
-        ident = await begin(center, "plain")
-        before = center.context.db.activity().commits
-        await end(center, "plain", ident)
-        assert center.context.db.activity().commits - before > 12
-        assert await center.issue("plain", NAMED) == texts
-        assert await center.issue("large", [f"l{i}" for i in range(200)]) == large
     assert files.failures() == []

@@ -2,16 +2,17 @@
 
 While rows get their new tags, each stays in the index under the key of its old one: moving it along would write two
 pages at random for every row, ten gigabytes for a million. So places are exchanged at the end, range after range of
-keys, where neighbours share their pages. What a place must be is read from the rows inside the transaction that
-changes it, so repeating a range changes nothing, and what was deleted, made or moved meanwhile stays as it is.
+keys, where neighbours share their pages. Rows whose tag changes after the list of places was made are noted, and looked
+at again inside the transaction: so repeating a range changes nothing, and what was deleted or moved stays so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -23,6 +24,7 @@ from trustcenter.store import Connection
 from . import turns
 from .context import Context
 from .domains import DomainRow
+from .tagindex import Part
 
 HELD: Final = 2_000_000  # places in memory at once, 16 bytes each; the rows are read once for each part of this size
 TOGETHER: Final = 4_000  # places in one transaction
@@ -43,12 +45,15 @@ async def run(context: Context, domain: DomainRow, mark: int) -> None:
     widest = _END * PASSED // max(held, PASSED)
     parts = -(-rows // HELD) or 1
     bounds = [_END * part // parts for part in range(parts + 1)]
-    for low, past in itertools.pairwise(bounds):
-        await _part(context, domain, mark, low, past, widest)
+    for drop in (False, True):  # all are entered before one is dropped: no row is without a place in between
+        for low, past in itertools.pairwise(bounds):
+            await _part(context, domain, mark, low, past, widest, drop)
 
 
-async def _part(context: Context, domain: DomainRow, mark: int, low: int, past: int, widest: int) -> None:
+async def _part(context: Context, domain: DomainRow, mark: int, low: int, past: int, widest: int, drop: bool) -> None:
     """The keys from `low` up to, and not with, `past`; no more than `widest` of them in one transaction."""
+    # What was touched before is in the list that is made now.
+    await context.db.write(lambda conn: conn.execute("DELETE FROM tag_touched WHERE domain = ?", (domain.id,)).rowcount)
     looking = turns.through(context, lambda conn: _places(context, conn, domain.id, mark, low, past))
     async with aclosing(looking) as pieces:
         found = [piece async for piece in pieces]
@@ -61,9 +66,7 @@ async def _part(context: Context, domain: DomainRow, mark: int, low: int, past: 
         end = max(end, low + 1)  # never two transactions for one key
         cut = int(np.searchsorted(places[:, 0], end)) if end < _END else len(places)
         some, places = places[:cut], places[cut:]
-        await context.db.write(
-            lambda conn, some=some, low=low, end=end: _exchange(context, conn, domain, mark, some, low, end)  # type: ignore[misc]
-        )
+        await context.db.write(functools.partial(_exchange, context, domain, mark, some, (low, end - 1), drop))
         low = end
         await turns.give_way(context, time.perf_counter() - began)
 
@@ -87,7 +90,33 @@ def _places(context: Context, conn: Connection, domain: int, mark: int, low: int
 
 
 def _exchange(
-    context: Context, conn: Connection, domain: DomainRow, mark: int, places: Places, low: int, past: int
+    context: Context,
+    domain: DomainRow,
+    mark: int,
+    places: Places,
+    keys: tuple[int, int],
+    drop: bool,
+    conn: Connection,
 ) -> None:
-    """Let the rows of a range of keys be found there, and none that has another key by now."""
-    context.tags.replace(conn, domain.id, mark, {serial: key for key, serial in places.tolist()}, (low, past - 1))
+    doubtful = {serial for (serial,) in conn.execute("SELECT serial FROM tag_touched WHERE domain = ?", (domain.id,))}
+    part = Part(*keys, {serial: key for key, serial in places.tolist()}, doubtful)
+    context.tags.exchange(conn, domain.id, mark, part, drop=drop)
+
+
+def touched(conn: Connection, domain: int, serials: Sequence[int]) -> None:
+    """Note that rows get another tag or none, while their domain's lookup key is being rotated."""
+    query = (
+        "SELECT 1 FROM rotation r JOIN domain d ON r.scope = 'domain:' || d.uuid"
+        " WHERE d.id = ? AND r.purpose = 'lookup' AND r.stage = 'rewriting'"
+    )
+    if conn.execute(query, (domain,)).fetchone() is not None:
+        conn.executemany(
+            "INSERT INTO tag_touched VALUES (?,?) ON CONFLICT (domain, serial) DO NOTHING",
+            [(domain, serial) for serial in serials],
+        )
+
+
+def finish(context: Context, conn: Connection, domain: DomainRow, mark: int) -> None:
+    """Drop what is not needed any more, in the transaction that ends the rewriting."""
+    context.tags.drop_clashes(conn, domain.id, mark)
+    conn.execute("DELETE FROM tag_touched WHERE domain = ?", (domain.id,))

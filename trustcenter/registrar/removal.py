@@ -19,7 +19,7 @@ from trustcenter.errors import UsageError_
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import batches, domains, lookup, policy, rows
+from . import batches, domains, lookup, policy, reindexing, rows
 from .context import Context
 from .domains import DomainRow
 from .resolving import Found
@@ -108,6 +108,7 @@ def detach(context: Context, conn: Connection, domain: int, serials: Sequence[in
     """Drop what leads from rows back to their originals."""
     context.db.forget_soon()
     context.tags.forget(conn, domain, serials)
+    reindexing.touched(conn, domain, serials)
     conn.executemany(
         "UPDATE entry SET tag = NULL, sealed = NULL WHERE domain = ? AND serial = ?",
         [(domain, serial) for serial in serials],
@@ -118,6 +119,7 @@ def erase(context: Context, conn: Connection, domain: int, serials: Sequence[int
     """Leave of each row nothing but its serial, and of its string nothing but the tag."""
     context.db.forget_soon()
     context.tags.forget(conn, domain, serials)
+    reindexing.touched(conn, domain, serials)
     keys = [(domain, serial) for serial in serials]
     changes = [(status, domain, serial) for serial in serials]
     conn.executemany(

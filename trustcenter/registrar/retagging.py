@@ -14,7 +14,7 @@ from typing import Final
 from keys.errors import SealError
 from trustcenter.store import Connection, select_in
 
-from . import drawn, sealing
+from . import drawn, reindexing, sealing
 from .context import Context
 from .domains import DomainRow
 from .rotation_record import Rotation
@@ -112,6 +112,7 @@ def move(
     bearing = context.tags.find(conn, domain.id, newest, list(becomes)).rows
     there = context.tags.find(conn, domain.id, newest).rows
     astray = {tag: serial for tag, (serial, _) in bearing.items() if tag not in there}
+    reindexing.touched(conn, domain.id, [*part.serials, *astray.values()])
     context.tags.move(conn, domain.id, list(becomes), astray)
 
 

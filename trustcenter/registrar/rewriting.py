@@ -32,7 +32,7 @@ from .rotation_record import Rotation
 from .stored_values import Part
 
 CHUNK = 4_000  # rows in one transaction
-BESIDE_SMALL: Final = 300  # the same while small requests arrive
+BESIDE_SMALL: Final = 500  # the same while small requests arrive
 CHECKED: Final = 1_000  # rows that a verification looks at together
 _log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ async def _finish(context: Context, domain: DomainRow, found: Rotation) -> Rotat
 def _complete(context: Context, conn: Connection, domain: DomainRow, moved: Rotation, left: bool) -> Rotation:
     """Nothing is under the old version any more, or what has no original here still is."""
     if moved.purpose is Purpose.LOOKUP:
-        context.tags.drop_clashes(conn, domain.id, moved.mark)
+        reindexing.finish(context, conn, domain, moved.mark)
         if not left:
             tagging.set_in_use(conn, domain.id, (moved.to_version,))
     context.audit(

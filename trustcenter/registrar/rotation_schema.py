@@ -90,4 +90,13 @@ MIGRATIONS = (
         ALTER TABLE domain ADD COLUMN lookup TEXT NOT NULL DEFAULT '1';
         """,
     ),
+    Migration(
+        number=641,
+        name="rows whose tag changes while places in the tag index are exchanged",
+        sql="""
+        CREATE TABLE tag_touched (
+            domain INTEGER NOT NULL, serial INTEGER NOT NULL, PRIMARY KEY (domain, serial)
+        ) STRICT, WITHOUT ROWID;
+        """,
+    ),
 )

@@ -11,7 +11,7 @@ row and is always compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +26,23 @@ class Found:
 
     rows: dict[bytes, tuple[int, bytes]]
     taken: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A range of keys, and the rows of a domain that belong into it.
+
+    Attributes:
+        first: key of the range.
+        last: likewise.
+        rows: serial to key, in the order of keys, of all of them when somebody looked.
+        doubtful: serials of rows whose tag may have changed since, which are looked at again.
+    """
+
+    first: int
+    last: int
+    rows: Mapping[int, int]
+    doubtful: Collection[int]
 
 
 @dataclass
@@ -149,47 +166,63 @@ class TagIndex:
             )
         self.add(conn, domain, rows)
 
-    def replace(self, conn: Connection, domain: int, mark: int, rows: Mapping[int, int], keys: tuple[int, int]) -> None:
-        """Let the rows of a domain stand where they belong in a range of keys, and nowhere else in it.
+    def exchange(self, conn: Connection, domain: int, mark: int, part: Part, *, drop: bool) -> None:
+        """Let the rows of a domain stand where they belong in a range of keys or, afterwards, nowhere else in it.
+
+        Enter every range before the first one is dropped: a row that has left one place must be found at the other.
 
         Args:
             conn: of the writing transaction.
             domain: row id.
             mark: rows with a greater serial are left as they are.
-            rows: serial to key of rows that belonged into the range when somebody looked.
-            keys: the first and the last key of the range.
+            part: the range, and what belongs into it.
+            drop: whether places where rows do not belong are dropped, instead of entering those where they do.
         """
         held: dict[int, int | None] = {}  # key to serial; None: of a row that is none of ours
         mine: dict[int, str] = {}  # key to the table where a row of ours stands
         for table in ("tag_main", "tag_recent"):
             query = f"SELECT key, domain, serial FROM {table} WHERE key BETWEEN ? AND ?"  # noqa: S608 - constants
-            for key, owner, serial in conn.execute(query, keys):
+            for key, owner, serial in conn.execute(query, (part.first, part.last)):
                 ours = owner == domain and serial <= mark
                 held[key] = serial if ours else None
                 if ours:
                     mine[key] = table
-        serials = sorted({*rows, *(serial for serial in held.values() if serial is not None)})
-        query = "SELECT serial, tag FROM entry WHERE domain = ? AND idx = 0 AND tag IS NOT NULL AND serial IN {values}"
-        tags = dict(select_in(conn, query, (domain,), serials))
-        now = dict(zip(tags, self.keys(list(tags.values())).tolist(), strict=True)) if tags else {}
+        now = {serial: key for serial, key in part.rows.items() if serial not in part.doubtful}
+        some = [serial for serial in (*part.rows, *held.values()) if serial is not None and serial in part.doubtful]
+        now.update((serial, self.key(tag)) for serial, tag in self._tags(conn, domain, some).items())
+        if not drop:
+            rows = {serial: key for serial, key in part.rows.items() if now.get(serial) == key}
+            self._enter(conn, domain, held, rows)
+            return
         stale = [key for key, serial in held.items() if serial is not None and now.get(serial) != key]
         for table in ("tag_main", "tag_recent"):
             gone = [(key,) for key in stale if mine[key] == table]
             conn.executemany(f"DELETE FROM {table} WHERE key = ?", gone)  # noqa: S608 - constants
-        for key in stale:
-            del held[key]
-        clashing = {tag for (tag,) in conn.execute("SELECT tag FROM tag_clash WHERE domain = ?", (domain,))}
+
+    def _enter(self, conn: Connection, domain: int, held: dict[int, int | None], rows: Mapping[int, int]) -> None:
+        """Enter rows (serial to key) that do not stand among `held` (key to serial) yet, in the order of keys."""
+        clashing = dict(conn.execute("SELECT serial, tag FROM tag_clash WHERE domain = ?", (domain,)).fetchall())
         new: list[tuple[int, int]] = []
-        for serial, key in rows.items():  # in the order of keys
-            if now.get(serial) != key or held.get(key) == serial or tags[serial] in clashing:
+        for serial, key in rows.items():
+            if held.get(key) == serial:
                 continue
-            if key in held:
-                conn.execute("INSERT INTO tag_clash VALUES (?,?,?)", (domain, tags[serial], serial))
-            else:
-                new.append((key, serial))
-                held[key] = serial
+            if key in held or serial in clashing:
+                (tag,) = self._tags(conn, domain, [serial]).values()
+                if clashing.get(serial) == tag:
+                    continue
+                if key in held:
+                    conn.execute("INSERT INTO tag_clash VALUES (?,?,?)", (domain, tag, serial))
+                    continue
+            new.append((key, serial))
+            held[key] = serial
         columns = np.array(new, np.int64).reshape(-1, 2)
         insert(conn, "tag_main", {"key": columns[:, 0], "domain": domain, "serial": columns[:, 1]}, len(new))
+
+    @staticmethod
+    def _tags(conn: Connection, domain: int, serials: Sequence[int]) -> dict[int, bytes]:
+        """The tags that first rows have now; those without one are left out."""
+        query = "SELECT serial, tag FROM entry WHERE domain = ? AND idx = 0 AND tag IS NOT NULL AND serial IN {values}"
+        return dict(select_in(conn, query, (domain,), sorted(set(serials))))
 
     def drop_clashes(self, conn: Connection, domain: int, mark: int) -> None:
         """Drop what rows up to a serial left among the clashes under tags that they do not bear any more."""
