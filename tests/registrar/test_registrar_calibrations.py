@@ -91,6 +91,9 @@ async def test_tables_are_pooled_frozen_and_wait_for_an_estimate(
 
     await send(study, NORTH, counted["north"])
     assert b"cellar" not in await context.db.read(logged), "what a site says of itself is not kept"
+    await study.linking.move_study(OPERATOR, "req", "heart", api.StudyMove(state="closed"))
+    told = await calibrations.show(context, OPERATOR, "heart")
+    assert (told.tables, told.decided_with) == ([], None), "gone with the edges"
     await refuses(instance, tables, counted)
 
 

@@ -65,6 +65,11 @@ def held(conn: Connection, study: str) -> list[bytes]:
     return [bytes(row[0]) for row in conn.execute(query, (study,))]
 
 
+def forget(conn: Connection, study: str) -> None:
+    """Forget the tables of a study that links no more."""
+    conn.execute("DELETE FROM calibration WHERE study = ?", (study,))
+
+
 async def send(
     context: Context, caller: Principal, request: str, name: str, body: api.CalibrationSend
 ) -> api.Calibrations:

@@ -19,6 +19,7 @@ from trustcenter.messages.rooms import StudyPhase
 from trustcenter.store import Connection
 
 from . import (
+    calibrations,
     clearing_tasks,
     closing,
     domains,
@@ -123,6 +124,7 @@ def _purge(context: Context, conn: Connection, study: str) -> dict[str, int]:
     gone = sum(refs.purge(conn, domain) for domain in refs.domains_of(conn, study))
     links = conn.execute("DELETE FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study,)).rowcount
     pairs.purge(conn, study)
+    calibrations.forget(conn, study)
     tasks = clearing_tasks.forget_study(conn, study)
     return {"refs": gone, "links": links, "tasks": tasks}
 
