@@ -75,6 +75,39 @@ def pair(directory: Path, card_file: Path, fingerprint: str) -> None:
     click.echo(f"paired with the {found.room} of instance {found.instance}")
 
 
+@rooms.command("divide")
+@DIRECTORY
+@PASSPHRASE
+@click.option(
+    "--separation",
+    type=click.Choice(["process", "operator"]),
+    required=True,
+    help="From the new comparator: process, the same operator; operator, another one.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def divide(directory: Path, passphrase_file: Path | None, separation: str, yes: bool) -> None:
+    """Make the stopped instance in DIR, which holds both rooms, a registrar of its own.
+
+    Everything but its comparator stays: domains, pseudonyms, studies, keys, log, clients. A new comparator is made
+    and paired as for a new instance, and the sites' next uploads bring it their rows. Back up first.
+
+    Example:
+      trustcenter rooms divide /srv/trustcenter --separation operator
+    """
+    from trustcenter import config
+    from trustcenter.instance import dividing
+
+    from .options import confirm
+
+    settings = config.load(directory)
+    confirm("The comparator of this instance is not used any more.", "divide", yes=yes)
+    left = dividing.divide(settings, service_passphrase(settings, passphrase_file), separation)
+    click.echo(f"registrar    separation {separation}")
+    for item in left:
+        output.note(f"not used any more: {item}")
+    output.hint("make and pair a comparator, then renew the studies: docs/how-to/separate-rooms.md")
+
+
 @rooms.command("connect")
 @click.argument("registrar", type=PATH, metavar="REGISTRAR.toml")
 @click.argument("comparator", type=PATH, metavar="COMPARATOR.toml")

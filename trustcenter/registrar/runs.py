@@ -183,6 +183,11 @@ async def list_runs(context: Context, study: str) -> list[RunRow]:
     return await context.db.read(query)
 
 
+def under_way(conn: Connection) -> bool:
+    """Whether a run of any study has not ended."""
+    return any(select_in(conn, "SELECT 1 FROM run WHERE state IN {values}", (), OPEN))
+
+
 async def interrupted(context: Context) -> list[RunRow]:
     """Runs that a stop or crash left open."""
 
