@@ -125,7 +125,7 @@ class Study(Joining):
 
         def effect(conn: object) -> None:
             domain = domains.by_id(conn, serials[0][0])  # type: ignore[arg-type]
-            consent_study.forget(conn, domain, [s for _, s in serials])  # type: ignore[arg-type]
+            consent_study.forget(context, conn, domain, [s for _, s in serials])  # type: ignore[arg-type]
             removal.erase(context, conn, domain.id, [s for _, s in serials], rows.DELETED)  # type: ignore[arg-type]
 
         await context.db.write(effect)

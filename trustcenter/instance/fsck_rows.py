@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from linkage.rows import as_words
 from trustcenter.comparator import placing
-from trustcenter.registrar import refs
+from trustcenter.registrar import refs, retiring
 from trustcenter.store import Connection
 from trustcenter.store.packed import PARTS, Packed
 
@@ -172,9 +172,10 @@ def rooms(registrar: Connection, comparator: Connection) -> Iterator[Finding]:
     numbers = dict(comparator.execute("SELECT name, number FROM study"))
     for (study,) in registrar.execute("SELECT name FROM study ORDER BY name").fetchall():
         without_row = without_ref = 0
-        domains = refs.domains_of(registrar, study)
+        domains, waiting_refs = refs.domains_of(registrar, study), retiring.between(registrar, study, b"", None)
         for part in range(PARTS):  # memory stays flat
             mine = {ref for at in domains for ref in refs.cut(refs.OWNERS.sorted(registrar, at, part)["ref"].tobytes())}
+            mine |= {ref for ref in waiting_refs if ref[0] == part}
             rows = placing.REFS.sorted(comparator, numbers.get(study, 0), part)
             theirs = set(refs.cut(rows["ref"].tobytes()))
             without_row, without_ref = without_row + len(mine - theirs), without_ref + len(theirs - mine)

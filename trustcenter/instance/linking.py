@@ -24,6 +24,7 @@ from trustcenter.registrar import (
     ledger,
     outbox,
     records,
+    retiring,
     runs,
     studies,
     study_moves,
@@ -38,6 +39,7 @@ from .port import Comparator
 from .workers import Workers
 
 _PATIENCE_SECONDS: Final = 1.0  # between two looks whether a run is still wanted
+_HOUR_SECONDS: Final = 3600.0
 _COURIER_SECONDS: Final = 5.0  # between two attempts to deliver, where the rooms are apart
 _log = structlog.get_logger()
 
@@ -60,7 +62,9 @@ class Linking:
     async def start(self) -> None:
         """Deliver what a crash left in the outbox, end versions that are over, and take up interrupted runs."""
         await study_versions.end_all_due(self._instance.registrar)
+        await retiring.tell_due(self._instance.registrar)
         await self.deliver()
+        self._tasks.add(asyncio.create_task(self._hourly()))
         if self._comparator.apart and not self._by_hand:
             task = asyncio.create_task(self._courier())
             self._tasks.add(task)
@@ -122,6 +126,16 @@ class Linking:
             told = await self._comparator.tell(Envelope(before=before, kind=kind, payload=payload))
             await telling.acknowledge(registrar, row_id, before, kind, payload, told.left)
 
+    async def _hourly(self) -> None:
+        """Tell of what has waited for a window long enough."""
+        while True:
+            await asyncio.sleep(_HOUR_SECONDS)
+            try:
+                if await retiring.tell_due(self._instance.registrar):
+                    await self.deliver()
+            except TrustCenterError as error:  # the next hour tries again
+                _log.warning("not_retired", code=error.code)
+
     async def _courier(self) -> None:
         """Where the rooms are apart, try again and again."""
         while True:
@@ -173,7 +187,7 @@ class Linking:
     async def take_consents(
         self, caller: Principal, request: str, study: str, items: Sequence[consent.Item]
     ) -> api.ConsentAnswer:
-        """Hand consents of a study to the registrar; rows of withdrawn records leave the comparator at once."""
+        """Hand consents of a study to the registrar; the comparator is told of withdrawn records later."""
         async with self._turn(study, caller.name):
             answer = await consent.record_study(self._instance.registrar, caller, request, study, items)
             await self.deliver()

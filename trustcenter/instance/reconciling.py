@@ -20,7 +20,7 @@ from trustcenter.audit import Event
 from trustcenter.errors import VerificationError
 from trustcenter.messages.reconcile import ReconciledStudy, ReconcileRefs, ReconcileStudy, Rejoin
 from trustcenter.messages.rooms import Retire, Step, StudyPhase
-from trustcenter.registrar import enrolment, ledger, outbox, refs, studies, study_states
+from trustcenter.registrar import enrolment, ledger, outbox, refs, retiring, studies, study_states
 from trustcenter.registrar.context import Context
 from trustcenter.store import Connection
 from trustcenter.store.packed import Keys
@@ -134,6 +134,8 @@ def refs_message(conn: Connection, study: str, low: bytes) -> ReconcileRefs:
     """The next refs of a study in their order, after `low`; `high` is the last of them if more may follow."""
     page = refs.after(conn, refs.domains_of(conn, study), low, PAGE_REFS)
     high = page[-1] if len(page) == PAGE_REFS else None
+    # What waits to be retired is held, too: what it is not told of is dropped, which would say what was one record.
+    page = sorted(page + retiring.between(conn, study, low, high))
     return ReconcileRefs(study=study, low=low, high=high, refs=b"".join(page))
 
 

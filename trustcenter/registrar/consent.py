@@ -22,7 +22,19 @@ from trustcenter.messages import api
 from trustcenter.messages.consent import ConsentItemError, code_system
 from trustcenter.store import Connection
 
-from . import batches, consent_gate, consent_study, issue, policy, release_changes, removal, rows, studies, tagging
+from . import (
+    batches,
+    consent_gate,
+    consent_study,
+    issue,
+    policy,
+    release_changes,
+    removal,
+    retiring,
+    rows,
+    studies,
+    tagging,
+)
 from . import consent_store as store
 from .batches import Batch
 from .consent_decision import Provision, Provisions, Status, add, decide
@@ -225,6 +237,11 @@ def _apply(
     blocked = sorted(tag for tag, status in change.after.items() if status is Status.WITHDRAWN)
     change.withdrawn = [tag for tag in blocked if decide(system, before[tag], required, day) is not Status.WITHDRAWN]
     _withdraw(context, conn, domain, blocked, change, who, request)
+    if domain.study is not None and any(
+        decide(system, before[tag], required, day) is Status.WITHDRAWN and status is not Status.WITHDRAWN
+        for tag, status in change.after.items()
+    ):
+        retiring.tell(conn, domain.study)  # such a record may come again with the refs it had
     counts = Counter(status.value for status in change.after.values())
     context.audit(
         conn,
@@ -263,7 +280,7 @@ def _withdraw(
         removal.erase(context, conn, domain.id, serials, rows.DELETED)
         change.removed = len(serials)
         if domain.study is not None:
-            change.refs, change.maps = consent_study.forget(conn, domain, serials)
+            change.refs, change.maps = consent_study.forget(context, conn, domain, serials)
     for start in range(0, len(serials), _SERIALS_PER_ENTRY):
         part = serials[start : start + _SERIALS_PER_ENTRY]
         context.audit(conn, Event.PSEUDONYM_DELETE, who, request, domain=domain.name, count=len(part), serials=part)

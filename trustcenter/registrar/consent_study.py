@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from trustcenter.messages.consent import code_system
-from trustcenter.messages.rooms import Retire
 from trustcenter.store import Connection, select_in
 
-from . import clearing_tasks, consent_gate, domains, outbox, pairs, refs
+from . import clearing_tasks, consent_gate, domains, pairs, refs, retiring
 from .consent_decision import Status, decide, relevant, unpack
 from .context import Context
 from .domains import DomainRow
@@ -17,11 +16,11 @@ from .domains import DomainRow
 _AT_ONCE: Final = 10_000  # values of one statement
 
 
-def forget(conn: Connection, domain: DomainRow, serials: Sequence[int]) -> tuple[int, int]:
-    """Remove records whose entries are erased: refs, here and at the comparator, links, and sealed join maps.
+def forget(context: Context, conn: Connection, domain: DomainRow, serials: Sequence[int]) -> tuple[int, int]:
+    """Remove records whose entries are erased: refs, links, and sealed join maps. The comparator is told later.
 
     Returns:
-        How many refs were retired, and how many sealed join maps erased.
+        How many refs are retired, and how many sealed join maps erased.
     """
     assert domain.study is not None
     query = "SELECT serial FROM record WHERE domain = ? AND serial IN {values}"
@@ -40,7 +39,7 @@ def forget(conn: Connection, domain: DomainRow, serials: Sequence[int]) -> tuple
                 (domain.id, *part),
             )
     if retired:
-        outbox.put(conn, "retire", Retire(study=domain.study, refs=b"".join(retired)))
+        retiring.wait(context, conn, domain.study, retired)
     maps = conn.execute(
         "UPDATE release SET sealed = NULL WHERE study = ? AND state = 'released' AND sealed IS NOT NULL",
         (domain.study,),

@@ -12,7 +12,7 @@ from trustcenter.errors import VerificationError
 from trustcenter.messages.rooms import EdgesHeader, WindowOrder, WindowState
 from trustcenter.store import Connection
 
-from . import refs, studies
+from . import refs, retiring, studies
 from .context import Context
 
 # What the order names and the header must repeat, with the field that is named to the operator.
@@ -74,6 +74,7 @@ def edges_max(conn: Connection, study_name: str) -> int:
     """
     study = studies.find(conn, study_name)
     rows = sum(refs.OWNERS.count(conn, domain) for domain in refs.domains_of(conn, study_name))
+    rows += retiring.count(conn, study_name)
     sources = int(conn.execute("SELECT count(*) FROM participant WHERE study = ?", (study_name,)).fetchone()[0])
     caps = sum(schemas.load(study.schema).caps)
     return rows * caps * max(sources - 1, 0) // (2 * study.passes)

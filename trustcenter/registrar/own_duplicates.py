@@ -15,10 +15,9 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, LimitError, UsageError_
 from trustcenter.messages import api
-from trustcenter.messages.rooms import Retire
 from trustcenter.store import Connection, Migration
 
-from . import clearing_tasks, issue, outbox, refs, release_changes, studies
+from . import clearing_tasks, issue, refs, release_changes, retiring, studies
 from . import pairs as pairs_kept
 from .context import Context
 from .domains import DomainRow
@@ -75,7 +74,7 @@ async def declare(
         new = _new(list(zip(serials[::2], serials[1::2], strict=True)), known)
         refs = _supersede(context, conn, domain, new)
         if refs:
-            outbox.put(conn, "retire", Retire(study=study_name, refs=b"".join(refs)))
+            retiring.wait(context, conn, study_name, refs)
         if new:
             context.audit(
                 conn,

@@ -104,6 +104,6 @@ def _again(context: Context, conn: Connection, what: Removal) -> int:
             release_changes.withdraw(context, conn, domain.study, domain.id, serials)
         removal.erase(context, conn, domain.id, serials, status)
         if domain.study is not None:
-            consent_study.forget(conn, domain, serials)
+            consent_study.forget(context, conn, domain, serials)
     removal.log(context, conn, event, "service", "", domain, serials)
     return len(serials)

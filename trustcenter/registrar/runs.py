@@ -23,7 +23,7 @@ from trustcenter.errors import ConflictError, NotFoundError, UsageError_
 from trustcenter.messages import api
 from trustcenter.store import Connection, IntegrityError, Migration, select_in
 
-from . import studies, study_states
+from . import retiring, studies, study_states
 from .context import Context
 
 MIGRATIONS = (
@@ -129,6 +129,7 @@ async def create(context: Context, caller: Principal, request: str, study_name: 
                 code="nothing_to_link",
                 hint="sites upload with: trustcenter study upload",
             )
+        retiring.tell(conn, study_name)
         window = conn.execute(
             "SELECT 1 + CASE WHEN s.window_floor > coalesce(max(r.window_number), 0) THEN s.window_floor"
             " ELSE coalesce(max(r.window_number), 0) END"

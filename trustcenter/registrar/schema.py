@@ -15,6 +15,7 @@ from . import (
     refs,
     release_changes,
     retention,
+    retiring,
     study_schema,
     study_versions,
 )
@@ -28,6 +29,7 @@ MIGRATIONS = (
     *cosignatures.MIGRATIONS,
     *issue_index.MIGRATIONS,
     *letters.MIGRATIONS,
+    *retiring.MIGRATIONS,
     *retention.MIGRATIONS,
     *study_versions.MIGRATIONS,
     *release_changes.MIGRATIONS,

@@ -27,6 +27,7 @@ from . import (
     pairs,
     refs,
     release_changes,
+    retiring,
     secret_relay,
     studies,
     study_checks,
@@ -125,6 +126,7 @@ def _purge(context: Context, conn: Connection, study: str) -> dict[str, int]:
     links = conn.execute("DELETE FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study,)).rowcount
     pairs.purge(conn, study)
     calibrations.forget(conn, study)
+    retiring.forget(conn, study)
     tasks = clearing_tasks.forget_study(conn, study)
     return {"refs": gone, "links": links, "tasks": tasks}
 
@@ -158,6 +160,7 @@ def _delete(context: Context, conn: Connection, who: str, request: str, study: S
     rows = conn.execute("SELECT id, name FROM domain WHERE study = ? ORDER BY id", (study.name,)).fetchall()
     records = 0
     pairs.purge(conn, study.name)
+    retiring.forget(conn, study.name)
     for row_id, name in rows:
         closing.shred(context, conn, domains.find(conn, name), who, request)  # rows stay, and nothing opens them
         refs.purge(conn, row_id)
