@@ -143,7 +143,7 @@ def _parameters(found: Findings, say: Wording) -> str:
     ]
     runs = [
         (
-            say.moment(run["time"]),
+            Markup(f"{say.moment(run['time'])} <small>{escape(str(run.get('run', '')))}</small>"),
             str(run.get("window", "")),
             _mono(str(run.get("parameters", ""))),
             " – ".join(f"{value / 1e6:g}" for value in run.get("thresholds_ppm", [])) or say["not_logged"],
