@@ -143,8 +143,9 @@ _VICTIM = textwrap.dedent(
     sys.path[:0] = [{tests!r}]
     from rules_support import OPERATOR, Files
     from trustcenter.messages import api
-    from trustcenter.registrar import rewriting, rotation, rotation_verify
+    from trustcenter.registrar import reindexing, rewriting, rotation, rotation_verify
 
+    reindexing.TOGETHER = 16
     step, purpose = int(sys.argv[2]), sys.argv[3]
     rewriting.CHUNK = 16
 

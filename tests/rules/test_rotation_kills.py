@@ -40,9 +40,11 @@ _VICTIM = textwrap.dedent(
     from pathlib import Path
     sys.path[:0] = [{tests!r}]
     from rules_support import OPERATOR, Files
-    from trustcenter.registrar import rewriting, rotation, rotation_verify
+    from trustcenter.registrar import reindexing, rewriting, rotation, rotation_verify
 
     rewriting.CHUNK = rewriting.BESIDE_SMALL = 3
+    reindexing.TOGETHER = reindexing.BESIDE_SMALL = 3
+    reindexing.HELD = 25
 
     async def main():
         async with Files(Path(sys.argv[1])).open() as center:
@@ -84,8 +86,18 @@ async def finish(files: Files, ident: str) -> tuple[Any, ...]:
         entries = await center.sql("SELECT serial, nonce, idx, tag, sealed, status FROM entry ORDER BY domain, serial")
         strings = await center.sql("SELECT domain, serial, tag, sealed FROM stored_string ORDER BY domain, serial")
         lookup = await center.sql("SELECT name, lookup FROM domain ORDER BY name")
+        index = await center.sql("SELECT * FROM tag_main UNION ALL SELECT * FROM tag_recent ORDER BY 1")
         states = await center.sql("SELECT scope, purpose, version, state FROM key_version ORDER BY 1, 2, 3")
-        return entries, strings, lookup, states, shown.map_mac, digest.digest(), await center.issue("plain", NAMED)
+        return (
+            entries,
+            strings,
+            lookup,
+            index,
+            states,
+            shown.map_mac,
+            digest.digest(),
+            await center.issue("plain", NAMED),
+        )
 
 
 def kill_at(files: Files, ident: str, wait: float | None) -> float:
