@@ -169,12 +169,12 @@ def test_a_changed_log_is_named_by_its_entry(center: Center) -> None:
 
 
 def test_every_command_in_the_pages_exists() -> None:
-    from trustcenter.cli import _COMMANDS
+    from trustcenter.cli import main
 
     for name in ("failures", "backups", "systemd"):
         text = (ROOT / "docs" / "how-to" / f"{name}.md").read_text(encoding="utf-8")
         for command in re.findall(r"\btrustcenter ([a-z][a-z-]*)\b", re.sub(r"--\S+ trustcenter", "", text)):
-            assert command in _COMMANDS or command in ("by",), command
+            assert command in main.commands_at or command in ("by",), command
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
