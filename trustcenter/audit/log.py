@@ -7,16 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from trustcenter.clock import Clock, utc_now
-from trustcenter.errors import InternalError, LogForkedError, VerificationError
+from trustcenter.errors import InternalError, LogForkedError
 from trustcenter.store import Connection, insert_rows
 
 from . import entries, extract, stored, tree
-from .chain import KeyChain, open_chain, sign_handover
+from .chain import KeyChain
 from .events import Event
 from .export import bundle
 from .export import extract as extract_lines
 from .extract import Selection
-from .note import SEPARATION, Checkpoint, Key, fingerprint, parse_vkey, sign_note, valid_name
+from .note import SEPARATION, Checkpoint, fingerprint, sign_note, valid_name
+from .signing import Sign, Signing
 
 _PLACES_MAX: Final = 10_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,8 +56,7 @@ class AuditLog:
             raise ValueError("the origin must not hold spaces or +")
         self.origin = origin
         self.room = entries.room_of(origin)
-        self._signer = Key(origin, public_key), sign  # one object, as threads read it
-        self._find = find
+        self._signing = Signing(origin, sign, public_key, find)
         self._clock = clock
         self._extensions = (SEPARATION + separation,) if separation else ()
         self._second = (-1, "")
@@ -72,7 +72,7 @@ class AuditLog:
     @property
     def vkey(self) -> str:
         """The public key in C2SP text form: what an auditor is given, or compares by fingerprint."""
-        return self._signer[0].vkey
+        return self._signing.now[0].vkey
 
     def hand_over(
         self, conn: Connection, public_key: bytes, sign: Callable[[bytes], bytes], fields: Mapping[str, Any]
@@ -90,15 +90,9 @@ class AuditLog:
         Raises:
             VerificationError: one of the keys does not sign what its public half verifies, or had its turn.
         """
-        new = Key(self.origin, public_key)
         size, blob, _ = stored.head(conn)
-        chain = self._follow(conn)
-        key, sign_old = self._signer
-        note = sign_handover(Checkpoint(self.origin, size, stored.root(blob)), key, sign_old, new, sign)
-        open_chain(chain.first, [*(handover.note for handover in chain.handovers), note])
-        # Numbers go on over origins: a log that was reopened has the handovers of the one before it in its table.
-        (number,) = conn.execute("SELECT coalesce(max(number), 0) + 1 FROM audit_handover").fetchone()
-        conn.execute("INSERT INTO audit_handover VALUES (?,?,?)", (number, key.vkey, note))
+        point = Checkpoint(self.origin, size, stored.root(blob))
+        key, new = self._signing.hand_over(conn, point, public_key, sign)
         told = {
             "purpose": "audit",
             "from_fingerprint": fingerprint(key.vkey),
@@ -108,35 +102,19 @@ class AuditLog:
 
     def use(self, public_key: bytes, sign: Callable[[bytes], bytes]) -> None:
         """Sign with this key from now on: the one that was handed over to."""
-        self._signer = Key(self.origin, public_key), sign
-
-    def _follow(self, conn: Connection) -> KeyChain:
-        """The keys of this log; signs with the last of them from now on, if its material is here."""
-        chain = self.chain(conn)
-        if chain.last != self._signer[0]:
-            sign = self._find(chain.last.public)
-            if sign is not None:
-                self.use(chain.last.public, sign)
-        return chain
+        self._signing.use(public_key, sign)
 
     def chain(self, conn: Connection) -> KeyChain:
         """The keys of this log under its present origin."""
-        rows = conn.execute("SELECT vkey_before, note FROM audit_handover ORDER BY number").fetchall()
-        found = [(parse_vkey(vkey), note) for vkey, note in rows]
-        mine = [(key, note) for key, note in found if key.name == self.origin]  # a reopened log counts anew
-        return open_chain(mine[0][0], [note for _, note in mine]) if mine else KeyChain(self._signer[0])
+        return self._signing.chain(conn)
 
-    def signer(self, conn: Connection) -> tuple[KeyChain, Callable[[bytes], bytes]]:
+    def signer(self, conn: Connection) -> tuple[KeyChain, Sign]:
         """The keys of this log and what signs with the last of them, for letters (docs/spec/letter.md).
 
         Raises:
             VerificationError: the key store lacks the last key.
         """
-        chain = self._follow(conn)
-        key, sign = self._signer
-        if key != chain.last:
-            raise VerificationError("the key store does not hold the key that signs the log now")
-        return chain, sign
+        return self._signing.last(conn)
 
     def append(self, conn: Connection, event: Event, fields: Mapping[str, Any]) -> int:
         """Append one entry in the caller's transaction; returns its leaf index. See `append_many`."""
@@ -206,8 +184,8 @@ class AuditLog:
     def checkpoint(self, conn: Connection) -> str:
         """The signed note of the current head."""
         size, blob, _ = stored.head(conn)
-        chain = self._follow(conn)
-        note = sign_note(Checkpoint(self.origin, size, stored.root(blob), self._extensions).text, *self._signer)
+        chain = self._signing.follow(conn)
+        note = sign_note(Checkpoint(self.origin, size, stored.root(blob), self._extensions).text, *self._signing.now)
         chain.open(note)  # never hand out what does not verify, such as after a mix-up of keys
         return note
 
@@ -273,7 +251,7 @@ class AuditLog:
         heads = [*through, *(handover.size for handover in chain.handovers)]
         lines = extract.pruned(start, end, size, rows, wanted, stored.subtree(conn), heads)
         checkpoint = self.checkpoint(conn)
-        return extract_lines(chain, size, selection, lines, checkpoint, self._signer[1])
+        return extract_lines(chain, size, selection, lines, checkpoint, self._signing.now[1])
 
     def leaf_hash(self, conn: Connection, index: int) -> bytes:
         """The leaf hash of an entry, 32 bytes.
