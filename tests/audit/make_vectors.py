@@ -13,7 +13,8 @@ import json
 import struct
 from typing import Any
 
-from vector_bundles import bundles, rotated
+from vector_bundles import bundles
+from vector_logs import rotated
 from vector_parts import (
     EMPTY,
     ONE,

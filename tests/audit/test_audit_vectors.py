@@ -1,15 +1,17 @@
-"""Vectors of bundles of version 2 and of decisions, which were put together without the program."""
+"""Vectors of bundles and of decisions; those of version 2 were put together without the program."""
 
 from __future__ import annotations
 
 import io
 import json
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trustcenter.audit import Witnesses, verify_bundle, verify_log
+from trustcenter.audit import AuditLog, Event, Witnesses, verify_bundle, verify_log
 from trustcenter.audit.cosign import parse_witness
 from trustcenter.client.audit_decisions import check
 from trustcenter.errors import BundleError
@@ -51,3 +53,26 @@ def test_decision_vectors(decisions_case: dict[str, Any], tmp_path: Path) -> Non
     with pytest.raises(BundleError) as caught:
         check(decisions, [bundle], [case["fingerprint"]])
     assert caught.value.where == case["where"]
+
+
+def test_bundle_vectors(bundle_case: dict[str, Any]) -> None:
+    raw = "".join(line + "\n" for line in bundle_case["lines"]).encode()
+    options = {"fingerprint": bundle_case["fingerprint"] or None, "old_checkpoints": bundle_case["old_checkpoints"]}
+    if bundle_case["expect"] == "verified":
+        verify_bundle(io.BytesIO(raw), **options)
+    else:
+        with pytest.raises(BundleError) as caught:
+            verify_bundle(io.BytesIO(raw), **options)
+        assert caught.value.where == bundle_case["where"]
+
+
+def test_this_program_writes_the_bundle_of_the_vectors(
+    make_log: Callable[..., AuditLog], connection: sqlite3.Connection
+) -> None:
+    document = json.loads((Path(__file__).parents[1] / "vectors" / "audit" / "bundle.json").read_text())
+    expected = next(case["lines"] for case in document["cases"] if case["name"] == "a registrar's log")
+    log = make_log(separation="")
+    log.append(connection, Event.INSTANCE_INITIALISE, {"who": "service", "instance": "0f" * 16})
+    log.append(connection, Event.SITE_CREATE, {"who": "operator", "site": "klinikum-a", "title": "Klinikum „Ä“ \n"})
+    log.append(connection, Event.PSEUDONYM_REFUSED, {"who": "klinikum-a", "code": "forbidden", "list": [{"n": -1}]})
+    assert [line.decode()[:-1] for line in log.export(connection)] == expected

@@ -306,24 +306,3 @@ def test_memory_stays_flat(make_log: MakeLog, connection: sqlite3.Connection, tm
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
     assert peaks[1] < peaks[0] + 100_000
-
-
-def test_bundle_vectors(bundle_case: dict[str, Any]) -> None:
-    raw = "".join(line + "\n" for line in bundle_case["lines"]).encode()
-    options = {"fingerprint": bundle_case["fingerprint"] or None, "old_checkpoints": bundle_case["old_checkpoints"]}
-    if bundle_case["expect"] == "verified":
-        verify_bundle(io.BytesIO(raw), **options)
-    else:
-        with pytest.raises(BundleError) as caught:
-            verify_bundle(io.BytesIO(raw), **options)
-        assert caught.value.where == bundle_case["where"]
-
-
-def test_this_program_writes_the_bundle_of_the_vectors(make_log: MakeLog, connection: sqlite3.Connection) -> None:
-    document = json.loads((Path(__file__).parents[1] / "vectors" / "audit" / "bundle.json").read_text())
-    expected = next(case["lines"] for case in document["cases"] if case["name"] == "a registrar's log")
-    log = make_log(separation="")
-    log.append(connection, Event.INSTANCE_INITIALISE, {"who": "service", "instance": "0f" * 16})
-    log.append(connection, Event.SITE_CREATE, {"who": "operator", "site": "klinikum-a", "title": "Klinikum „Ä“ \n"})
-    log.append(connection, Event.PSEUDONYM_REFUSED, {"who": "klinikum-a", "code": "forbidden", "list": [{"n": -1}]})
-    assert [line.decode()[:-1] for line in log.export(connection)] == expected
