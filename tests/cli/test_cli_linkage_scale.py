@@ -31,6 +31,12 @@ def rows(cli: Cli, tmp_path: Path) -> dict[str, Path]:
     return made
 
 
+def bare(path: Path) -> list[list[str]]:
+    """A table without its columns of ids."""
+    header, *lines = [line.split(",") for line in path.read_text().splitlines()]
+    return [[v for name, v in zip(header, line, strict=True) if not name.startswith("id")] for line in lines]
+
+
 def test_plan_chunks_and_match(cli: Cli, tmp_path: Path, rows: dict[str, Path]) -> None:
     work = tmp_path / "work"
     files = [rows["north"] / "rows.tcrows", rows["south"] / "rows.tcrows"]
@@ -39,6 +45,7 @@ def test_plan_chunks_and_match(cli: Cli, tmp_path: Path, rows: dict[str, Path]) 
     early = cli("linkage", "chunk", work, "join")
     assert early.code == 1
     assert "bad_plan" in early.err
+    early_edges = cli("linkage", "plan", "--work", work, "--edges", tmp_path / "all.tcedges")
     for task in ("1", "0", "1"):
         assert cli("linkage", "chunk", work, "cut", "--task", task, "--of", "2", "--json").json == {"chunks": 1}
     assert cli("linkage", "chunk", work, "join").code == 0
@@ -48,6 +55,20 @@ def test_plan_chunks_and_match(cli: Cli, tmp_path: Path, rows: dict[str, Path]) 
     assert cli("linkage", "match", *both, "-o", tmp_path / "kept", "--work", work).code == 0
     assert cli("linkage", "match", *both, "-o", tmp_path / "anew").code == 0
     assert (tmp_path / "kept" / "pairs.csv").read_bytes() == (tmp_path / "anew" / "pairs.csv").read_bytes()
+    # Who compares hands over edges; who decides has maps only.
+    edges = tmp_path / "all.tcedges"
+    assert "[bad_plan]" in early_edges.err
+    written = cli("linkage", "plan", "--work", work, "--edges", edges, "--json")
+    assert written.json["edges"] > 300
+    assert "[output_exists]" in cli("linkage", "plan", "--work", work, "--edges", edges).err
+    for site in ("north", "south"):
+        (tmp_path / f"{site}-map").mkdir()
+        (rows[site] / "map.tcmap").rename(tmp_path / f"{site}-map" / "map.tcmap")
+    maps = (tmp_path / "north-map", tmp_path / "south-map")
+    assert cli("linkage", "match", *maps, "-o", tmp_path / "apart", "--edges", edges).code == 0
+    for name in ("persons.csv", "pairs.csv"):  # but for the site's ids, which are not there
+        assert bare(tmp_path / "apart" / name) == bare(tmp_path / "kept" / name)
+    assert cli("linkage", "match", *maps, "-o", tmp_path / "x", "--edges", edges, "--workers", "2").code == 1
     assert cli("linkage", "plan", *files, "--work", work).code == 1
     assert cli("linkage", "plan", "--work", tmp_path / "none").code == 1
     assert cli("linkage", "chunk", work, "cut", "--task", "2", "--of", "2").code == 1
@@ -78,6 +99,18 @@ def test_index_from_build_to_compact(cli: Cli, tmp_path: Path, rows: dict[str, P
     edges = read_edges(tmp_path / "new.tcedges")[1]
     assert len(edges) == found.json["edges"]
     assert (tmp_path / "new.tcedges").stat().st_mode & 0o777 == 0o600
+    # With the edges of before they decide as a comparison of all rows does.
+    before, maps = tmp_path / "before.tcedges", [rows[site] for site in ("north", "south", "west")]
+    assert cli("linkage", "plan", *known, "--schema", "de-person/1", "--work", tmp_path / "spool").code == 0
+    for kind in ("cut", "join"):
+        assert cli("linkage", "chunk", tmp_path / "spool", kind).code == 0
+    assert cli("linkage", "plan", "--work", tmp_path / "spool", "--edges", before).code == 0
+    both = ("--edges", before, "--edges", tmp_path / "new.tcedges")
+    assert cli("linkage", "match", *maps, "-o", tmp_path / "all").code == 0
+    assert cli("linkage", "match", *maps, "-o", tmp_path / "now", *both).code == 0
+    for name in ("pairs.csv", "persons.csv"):
+        assert (tmp_path / "now" / name).read_bytes() == (tmp_path / "all" / name).read_bytes()
+    assert "(edges 2) [mixed_sources]" in cli("linkage", "match", *maps, "-o", tmp_path / "x", *both[:2], *both[:2]).err
 
 
 def test_index_refuses(cli: Cli, tmp_path: Path, rows: dict[str, Path]) -> None:

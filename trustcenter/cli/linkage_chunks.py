@@ -10,25 +10,32 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
-from .options import PATH, json_option
+from .options import PATH, force_option, json_option
 
 
 @click.command()
 @click.argument("files", metavar="[ROWS]...", type=PATH, nargs=-1)
 @click.option("--work", type=PATH, required=True, metavar="DIR", help="Working directory that all machines see.")
 @click.option("--schema", "schema_name", metavar="NAME|FILE", help="Schema of the rows files.")
+@click.option("--edges", type=PATH, metavar="FILE", help="Write the edges of a comparison that is done.")
+@force_option
 @json_option
-def plan(files: tuple[Path, ...], work: Path, schema_name: str | None, as_json: bool) -> None:
+def plan(
+    files: tuple[Path, ...], work: Path, schema_name: str | None, edges: Path | None, force: bool, as_json: bool
+) -> None:
     """Cut a comparison into chunks, or, without rows files, say how far one is.
 
     `linkage chunk` does them, anywhere and in any order; `linkage match --work DIR` does what is left and decides.
+    Where who compares may not hold the maps, --edges writes what whoever does needs for `linkage match --edges FILE`.
 
     Examples:
       trustcenter linkage plan north/rows.tcrows south/rows.tcrows --schema de-person/1 --work spool/
       trustcenter linkage plan --work spool/
+      trustcenter linkage plan --work spool/ --edges all.tcedges
     """
-    from linkage.executors import load, make, status
+    from linkage.executors import load, make, status, write_edges
     from linkage.schema import load as load_schema
+    from trustcenter.client.files import require_writable
 
     if bool(files) != (schema_name is not None):
         raise UsageError_("rows files and --schema go together", code="usage")
@@ -42,6 +49,9 @@ def plan(files: tuple[Path, ...], work: Path, schema_name: str | None, as_json: 
         "joins": len(made.joins),
         "joins_done": sum(state[c] for c in made.joins),
     }
+    if edges is not None:
+        require_writable(edges, force=force)
+        figures["edges"] = write_edges(work, edges).n
     output.data(figures) if as_json else output.fields(figures)
 
 

@@ -10,7 +10,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
-from .options import PATH, json_option, output_option
+from .options import PATH, force_option, json_option, output_option
 
 if TYPE_CHECKING:
     from linkage.index import Window
@@ -58,16 +58,23 @@ def build(folder: Path, files: tuple[Path, ...], schema_name: str, as_json: bool
 @click.argument("files", metavar="[ROWS]...", type=PATH, nargs=-1)
 @click.option("--retire", type=PATH, metavar="FILE", help="Refs that are no more, one in hexadecimal a line.")
 @output_option("Edges file (docs/spec/chunk-plan.md).")
+@force_option
 @json_option
-def look_up(folder: Path, files: tuple[Path, ...], retire: Path | None, target: Path, as_json: bool) -> None:
+def look_up(
+    folder: Path, files: tuple[Path, ...], retire: Path | None, target: Path, force: bool, as_json: bool
+) -> None:
     """Write the edges of new rows, with each other and with what is in the index. The index is not changed.
+
+    Whoever holds the maps decides: `linkage match` with --edges for these and for those of before.
 
     Example:
       trustcenter linkage index look-up known/ practice/rows.tcrows -o new.tcedges
     """
     from linkage.executors.edges import write
     from linkage.index import TokenIndex
+    from trustcenter.client.files import require_writable
 
+    require_writable(target, force=force)
     found = TokenIndex(folder)
     state = found.manifest
     edges = found.look_up(_window(folder, files, retire))

@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     "--densities", type=PATH, metavar="FILE", help="The study's counts (linkage calibrate) instead of those that ship."
 )
 @click.option("--parameters", type=PATH, metavar="FILE", help="parameters.json of an earlier match: decide as it did.")
+@click.option(
+    "--edges",
+    type=PATH,
+    multiple=True,
+    metavar="FILE",
+    help="Edges from whoever compared (plan --edges, index look-up); repeat. Then only the maps are read.",
+)
 @click.option("--explain", is_flag=True, help="Write explained.csv as well: why each pair was joined or not.")
 @force_option
 @json_option
@@ -43,6 +50,7 @@ def match(
     machines: Machines,
     densities: Path | None,
     parameters: Path | None,
+    edges: tuple[Path, ...],
     explain: bool,
     force: bool,
     as_json: bool,
@@ -57,9 +65,14 @@ def match(
     Example:
       trustcenter linkage match north/ south/ practice/ -o joined/
       trustcenter linkage match north/ south/ -o joined/ --workers 8 --work spool/
+      trustcenter linkage match north/ south/ -o joined/ --edges all.tcedges
+      trustcenter linkage match north/ south/ west/ -o now/ --edges all.tcedges --edges new.tcedges
     """
+    from trustcenter.client.comparing import Machines
     from trustcenter.client.offline import match_directories
 
+    if edges and machines != Machines():
+        raise UsageError_("with --edges nothing is compared: without --workers, --dask and --work", code="usage")
     if len(directories) < 2:
         raise UsageError_("matching needs at least two directories", code="usage")
     if parameters is not None and (densities is not None or careful):
@@ -79,6 +92,7 @@ def match(
             machines=machines,
             densities=densities,
             parameters=parameters,
+            edges=edges,
             force=force,
             progress=lambda _, done, total: tick(done, total),
         )

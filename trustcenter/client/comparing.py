@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trustcenter.errors import ConflictError
+
 if TYPE_CHECKING:
     from linkage.executors import Executor
     from linkage.match import Found
+    from linkage.rows import Header
     from linkage.schema import Schema
 
 
@@ -64,6 +67,34 @@ def compared(
         make(work, files, schema)
         compare(work, machines.executor(), progress)
         yield gather(work)
+
+
+def compared_elsewhere(paths: Sequence[Path], of: Header) -> Found:
+    """The edges that whoever compared wrote into some files: of a comparison, and of look-ups since.
+
+    Args:
+        paths: of the files.
+        of: header of one of the sources.
+
+    Raises:
+        ConflictError: of another study, version or schema, or one file twice. LinkageError: a file.
+    """
+    from linkage.executors import read_edges
+    from linkage.join import merge_tables
+
+    tables, seen = [], set()
+    for number, path in enumerate(paths, 1):
+        where = f"edges {number}"
+        header, table = read_edges(path)
+        if (header.study, header.version, header.fingerprint) != (of.study, of.version, of.fingerprint):
+            raise ConflictError(
+                "the edges are not of the sources' study, version and schema", code="mixed_sources", where=where
+            )
+        if header.n and header.sha256 in seen:
+            raise ConflictError("the same edges are there twice", code="mixed_sources", where=where)
+        seen.add(header.sha256)
+        tables.append(table)
+    return merge_tables(tables)
 
 
 @contextmanager

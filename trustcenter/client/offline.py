@@ -11,13 +11,14 @@ import io
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trustcenter.errors import ConflictError, UsageError_
 
-from .comparing import Machines, compared
+from .comparing import Machines, compared, compared_elsewhere
 from .errors import LocalFileError
 from .files import replacing
 from .offline_calibrate import read_densities
@@ -169,14 +170,16 @@ def match_directories(
     machines: Machines | None = None,
     densities: Path | None = None,
     parameters: Path | None = None,
+    edges: Sequence[Path] = (),
     force: bool = False,
     progress: Progress | None = None,
 ) -> MatchResult:
     """Match encoded sources and write `pairs.csv`, `persons.csv`, `run.json` and `parameters.json`.
 
     Without `schema` it is the shipped one of the files' fingerprint, without `densities` (a file of counts) those that
-    ship for it. `parameters` of an earlier outcome stand in place of `densities` and `careful`. Where a directory has
-    `ids.csv`, the outcome carries the site's ids.
+    ship for it. `parameters` of an earlier outcome stand in place of `densities` and `careful`. With `edges`, files of
+    who compared, only the maps are read, and `machines` does not count. Where a directory has `ids.csv`, the outcome
+    carries the site's ids.
 
     Raises:
         ConflictError: sources of different studies, versions or schemas. LinkageError: a damaged file, a chunk.
@@ -193,19 +196,9 @@ def match_directories(
     headers, sources = [], []
     for number, directory in enumerate(directories, 1):
         with located(f"directory {number}"):
-            head, _ = open_rows(directory / ROWS)
-            map_head = open_map(directory / MAP)
-            if (head.study, head.version, head.source, head.fingerprint) != (
-                map_head.study,
-                map_head.version,
-                map_head.source,
-                map_head.fingerprint,
-            ):
-                raise ConflictError(
-                    "rows and map of a source are not of one encoding",
-                    code="mixed_sources",
-                    where=f"directory {number}",
-                )
+            head = open_map(directory / MAP)
+            if not edges:
+                _same_encoding(open_rows(directory / ROWS)[0], head, number)
             headers.append(head)
             sources.append(
                 Source(
@@ -231,15 +224,27 @@ def match_directories(
         if progress is not None:
             progress("compare", done, total)
 
-    files = [directory / ROWS for directory in directories]
-    with compared(files, known, machines or Machines(), target, compare_tick) as edges:
-        result = match(sources, known, counted, careful=careful, parameters=frozen, edges=edges, progress=progress)
+    with ExitStack() as stack:
+        if not edges:
+            files = [directory / ROWS for directory in directories]
+            found = stack.enter_context(compared(files, known, machines or Machines(), target, compare_tick))
+        else:
+            found = compared_elsewhere(edges, headers[0])
+        result = match(sources, known, counted, careful=careful, parameters=frozen, edges=found, progress=progress)
     numbers = [one.record_numbers for one in sources]
     ids = [read_ids_of(directory / IDS, own) for directory, own in zip(directories, numbers, strict=True)]
     new_directory(target, force=force)
     write_outcome(target, Records(result.names, numbers, ids), result.pairs, result.labels, force=force)
     write_run(target, result, known, [s.deduplicated for s in sources], force=force)
     return result
+
+
+def _same_encoding(rows: Header, entries: Header, number: int) -> None:
+    """Refuse a rows file and a map file that were not made together."""
+    if any(getattr(rows, name) != getattr(entries, name) for name in ("study", "version", "source", "fingerprint")):
+        raise ConflictError(
+            "rows and map of a source are not of one encoding", code="mixed_sources", where=f"directory {number}"
+        )
 
 
 def _belong_together(headers: Sequence[Header]) -> None:
