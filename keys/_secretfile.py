@@ -135,7 +135,9 @@ def load(path: Path) -> Secret:
             "others can read or change the secret file", hint="chmod 600 and let it be your own", where="path"
         ) from None
     except FileNotFoundError:
-        raise SecretFileError("the secret file does not exist", where="path") from None
+        raise SecretFileError(
+            "the secret file does not exist", hint="check the name and the directory", where="path"
+        ) from None
     except (OSError, ValueError):
         raise SecretFileError("the secret file cannot be read", where="path") from None
 

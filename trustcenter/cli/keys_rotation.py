@@ -69,7 +69,7 @@ def _next(found: Any) -> str:
         case "verified" if silent is not None:
             return f"{on} map {ident} --party {silent} -o FILE; the party opens and acknowledges it"
         case "verified":
-            return f"{on} finalize {ident}"
+            return f"{on} finalize {ident} (operator)"
         case "finalized" if not found.old_key_needed:
             which = "" if found.purpose == "pseudonym" else f" --purpose {found.purpose}"
             return f"trustcenter keys destroy {found.domain}{which} --version {found.from_version}, after 30 days"

@@ -187,7 +187,7 @@ def _deliverable(
         raise PolicyError(
             "the old key is compromised: its map leaves under dual control only",
             code="delivery_needs_approval",
-            hint="trustcenter keys propose deliver; an approver signs",
+            hint=f"trustcenter keys propose deliver {ident} --party {party}; an approver signs",
         )
     return domain, found
 
