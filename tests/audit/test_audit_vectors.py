@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from trustcenter.audit import AuditLog, Event, Witnesses, verify_bundle, verify_log
+from trustcenter.audit import AuditLog, Event, Report, Witnesses, verify_bundle, verify_log
 from trustcenter.audit.cosign import parse_witness
 from trustcenter.client.audit_decisions import check
 from trustcenter.errors import BundleError
@@ -24,12 +24,14 @@ def test_bundle_vectors_of_version_2(bundle2_case: dict[str, Any]) -> None:
     witnesses = Witnesses(tuple(parse_witness(text) for text in case["witnesses"]), quorum)
     single = [verify_log.read_key(text, 4) for text in case["witnesses"]]
 
-    def ours() -> None:
-        verify_bundle(io.BytesIO(raw), fingerprint=mark, old_checkpoints=old, witnesses=witnesses)
+    def ours() -> Report:
+        return verify_bundle(io.BytesIO(raw), fingerprint=mark, old_checkpoints=old, witnesses=witnesses)
 
     if case["expect"] == "verified":
-        ours()
-        verify_log.verify(io.BytesIO(raw), mark, old, single, quorum)
+        told = json.loads(case["lines"][-1])["checkpoint"].split("\n")[3].removeprefix("separation ")
+        assert ours().separation == told
+        found = verify_log.verify(io.BytesIO(raw), mark, old, single, quorum)
+        assert found["separation of the rooms"] == (told or "not told")
         return
     with pytest.raises(BundleError) as caught:
         ours()
