@@ -4,6 +4,7 @@ Rows are simulated (scale_rows.py), all else is real: TLS, tokens, receipts, map
 worker processes. What others wait for meanwhile is measured by single requests of pseudonyms, one every 20 ms.
 
 make bench ARGS="windows --known 1e5 --fresh 1e4"
+make bench ARGS="windows --known 1e5 --sites 30 --store /var/tmp/thirty"
 make bench ARGS="windows --known 1e6 --store /var/tmp/windows"     # 1 million in each of two sites; 9 GB of disk
 """
 
@@ -13,7 +14,7 @@ import asyncio
 import time
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,6 @@ from trustcenter.client import TrustCenter, operator
 from trustcenter.client.connection import Connection
 from trustcenter.messages import api
 
-SITES = ("north", "south")
 SCHEMA = load_schema("de-person/1")
 PART = 150_000  # records of one upload, as the client sends them
 CHUNK = 60_000  # rows of one chunk
@@ -58,9 +58,10 @@ class Site:
 def windows(options: Namespace) -> None:
     """The figures. `options`: known and fresh (records), store (a directory that is kept)."""
     known, fresh = int(float(options.known)), int(float(options.fresh))
+    names = ["north", *(f"site-{number}" for number in range(2, options.sites + 1))]
     with directory(options.store) as base, service(base) as running:
-        folders = [base / name for name in SITES]
-        for name in SITES[1:]:
+        folders = [base / name for name in names]
+        for name in names[1:]:
             to = ("--connect", base / "center" / "operator.toml")
             program("site", "add", name, *to)
             program("site", "token", name, "-o", base / f"{name}.toml", *to)
@@ -70,15 +71,19 @@ def windows(options: Namespace) -> None:
 
 async def _measure(running: Service, base: Path, folders: list[Path], known: int, fresh: int) -> None:
     staff = TrustCenter(Connection.load(base / "center" / "operator.toml"))
-    callers = [TrustCenter(Connection.load(base / f"{name}.toml")) for name in SITES]
-    async with staff, callers[0], callers[1]:
+    names = [folder.name for folder in folders]
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(staff)
+        callers = [
+            await stack.enter_async_context(TrustCenter(Connection.load(base / f"{name}.toml"))) for name in names
+        ]
         key = hybrid.RecipientKey.generate().public
         study = api.StudyCreate(
             name="bench",
             purpose="bench",
             permit="1",
             schema="de-person/1",
-            participants=[api.Participant(site=name) for name in SITES],
+            participants=[api.Participant(site=name) for name in names],
             recipients=[api.Recipient(name="dms", public_key=key)],
         )
         await staff.create_study(study)
@@ -98,21 +103,22 @@ async def _measure(running: Service, base: Path, folders: list[Path], known: int
         with _timed(running, f"pseudonyms of {few:,} originals", few):
             for start in range(0, few, 10_000):
                 await callers[0].pseudonymize("north", [f"patient-{n}" for n in range(start, start + 10_000)])
-        with _timed(running, f"register {2 * known:,} record numbers", 2 * known):
+        with _timed(running, f"register {len(names) * known:,} record numbers", len(names) * known):
             for site, own in zip(sites, numbers, strict=True):
                 for start in range(0, known, 10_000):
                     await site.center.register("bench", own[start : start + 10_000])
-        with _timed(running, f"upload {2 * known:,} records", 2 * known):
+        with _timed(running, f"upload {len(names) * known:,} records", len(names) * known):
             for site in sites:
                 await _upload(site, 0, known)
-        await _window(running, staff, callers[0], f"first window, 2 x {known:,}")
+        await _window(running, staff, callers[0], f"first window, {len(names)} x {known:,}")
+        others = (len(names) - 1) * known
         for round_ in range(2):
             first = known + round_ * (fresh // 2)
             end = first + fresh // 2
             await sites[1].center.register("bench", numbers[1][first:end])
             with _timed(running, f"upload {end - first:,} records", end - first):
                 await _upload(sites[1], first, end)
-            await _window(running, staff, callers[0], f"window of {end - first:,} against {known + first:,}")
+            await _window(running, staff, callers[0], f"window of {end - first:,} against {others + first:,}")
         await _window(running, staff, callers[0], "everything again", mode="full")
 
 

@@ -32,6 +32,7 @@ _PATIENCE_SECONDS: Final = 1.0  # between two looks whether a run is still wante
 # Seconds on two free cores, measured (docs/benchmarks.md): a guess for people who plan a night.
 _ROW_SECONDS: Final = 12e-6  # of a row that is compared and decided with all others
 _FRESH_SECONDS: Final = 40e-6  # of a row that is looked up, with what it touches
+_PASSED_SECONDS: Final = 0.2e-6  # of a row that is read in passing, at most
 
 
 @dataclass
@@ -75,6 +76,7 @@ class Carrying:
             lambda conn: deciding.wants_everything(conn, study_name, order.parameters_hash, mode)
         )
         whole = everything or found.reads_everything
+        looked_up = found.fresh_rows * _FRESH_SECONDS + found.rows * _PASSED_SECONDS
         return api.RunPlan(
             study=study_name,
             mode=mode,
@@ -82,7 +84,7 @@ class Carrying:
             fresh_rows=found.fresh_rows,
             comparisons=found.comparisons,
             everything=everything,
-            seconds=round(1 + (found.rows * _ROW_SECONDS if whole else found.fresh_rows * _FRESH_SECONDS), 1),
+            seconds=round(1 + (found.rows * _ROW_SECONDS if whole else looked_up), 1),
         )
 
     async def carry_out(self, run: runs.RunRow, progress: Progress) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from keys.errors import SignatureError
 from keys.personal import verify_ed25519
@@ -32,6 +34,8 @@ from .context import Context
 from .domains import DomainRow
 from .map_entries import REF_BYTES, Entries, parse_entries, require_strictly_sorted
 from .studies import StudyRow
+
+_SLICE: Final = 500_000  # refs sorted out at a time, to bound memory
 
 
 async def register(
@@ -219,6 +223,13 @@ def _maps(conn: Connection, study: StudyRow, caller: Principal) -> int:
     return int(conn.execute(query, (study.name, caller.name)).fetchone()[0])
 
 
+def _sorted(table: NDArray[np.uint8]) -> Iterator[bytes]:
+    """(n, 16) refs, packed and sorted, some at a time."""
+    order = sort_order(table)
+    for start in range(0, len(order), _SLICE):
+        yield table[order[start : start + _SLICE]].tobytes()
+
+
 def _apply_refs(
     conn: Connection,
     study: StudyRow,
@@ -254,7 +265,7 @@ def _apply_refs(
             retired += set(refs.cut(had[serial])) - set(refs.cut(gets))
             brought.append(refs.split(b"".join(set(refs.cut(gets)) - set(refs.cut(had[serial])))))
     fresh = np.concatenate(brought)
-    if len(fresh) != receipt.rows or refs_root([fresh[sort_order(fresh)].tobytes()]).hex() != receipt.root:
+    if len(fresh) != receipt.rows or refs_root(_sorted(fresh)).hex() != receipt.root:
         raise ConflictError(
             "the map's new refs are not those of the receipt",
             code="map_receipt_mismatch",

@@ -24,6 +24,7 @@ OWNER = np.dtype([("ref", "u1", REF_BYTES), ("serial", "<i8")])
 OWNERS: Final = Packed("ref_owner", OWNER, "ref")
 Held: TypeAlias = list[tuple[int, NDArray[np.void]]]  # domain, and its records that have some refs
 
+_SLICE: Final = 50_000  # records whose refs are written at a time, to bound memory
 _AT_ONCE: Final = 300_000  # refs moved in one transaction
 
 MIGRATIONS = (
@@ -54,12 +55,15 @@ def add(conn: Connection, domain: int, version: int, serials: Sequence[int], ref
         serials: of the records.
         refs: (n, P, 16) u1, sorted within each record.
     """
-    packed, width = refs.tobytes(), refs.shape[1] * REF_BYTES
-    conn.executemany(
-        "INSERT INTO record_refs (domain, serial, version, refs) VALUES (?,?,?,?)",
-        [(domain, serial, version, packed[at * width : (at + 1) * width]) for at, serial in enumerate(serials)],
-    )
-    OWNERS.add(conn, domain, _owned(serials, refs))
+    width = refs.shape[1] * REF_BYTES
+    for start in range(0, len(serials), _SLICE):
+        some, table = serials[start : start + _SLICE], refs[start : start + _SLICE]
+        packed = table.tobytes()
+        conn.executemany(
+            "INSERT INTO record_refs (domain, serial, version, refs) VALUES (?,?,?,?)",
+            [(domain, serial, version, packed[at * width : (at + 1) * width]) for at, serial in enumerate(some)],
+        )
+        OWNERS.add(conn, domain, _owned(some, table))
 
 
 def change(conn: Connection, domain: int, version: int, records: Mapping[int, tuple[bytes, bytes]]) -> None:
