@@ -24,7 +24,7 @@ Progress = Callable[[int, int], None]
 
 NO_CAP = 2**62
 _TOGETHER = 4096  # rows, or edges, that may fall together by the first bits of what they are sorted by
-BLOCK_PAIRS = 2_000_000  # pairs of rows in one block; 30 sources at cap 10 make 45,000
+BLOCK_PAIRS = 2_000_000  # pairs of rows in one block, where nothing else bounds them
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Edges:
         compared: pairs of rows whose filters were compared.
         over_cap: per source, rows left out because the source has more of them in a block than the cap allows.
             A site that follows the method has none: a positive number is its fault or its attack.
-        blocks_skipped: blocks left out because they have more pairs than the budget.
+        blocks_skipped: blocks left out because they have more pairs than the budget; none where there are caps.
         largest_block: rows in the largest block, before caps.
     """
 
@@ -72,7 +72,7 @@ def join(
         rows_by_source: one (n,) ROW array per source, in any order.
         levels: four ascending upper bounds on differing bits of 256; a pair above the last is no edge.
         caps: per pass, rows that one source may have in a block; without it only `block_pairs` bounds the work.
-        block_pairs: upper bound on the pairs of rows of one block.
+        block_pairs: upper bound on the pairs of rows of one block, where there are no caps.
         parts: cut every pass into this many ranges of tokens, to bound memory.
         workers: threads; the compiled loop releases the GIL.
         progress: called with (pieces done, pieces) from the calling thread; may raise to cancel.
@@ -133,7 +133,7 @@ def join_pass(
         source: (n,) i8, number of the source, from 0.
         levels: four ascending upper bounds on differing bits.
         cap: rows that one source may have in a block.
-        block_pairs: pairs of rows that a block may have.
+        block_pairs: pairs of rows that a block may have, where there is no cap.
     """
     return join_words(pack(tokens, filters, refs), source, levels, cap=cap, block_pairs=block_pairs)
 
@@ -148,7 +148,9 @@ def join_words(
         source: (n,) i8, number of the source, from 0.
         levels: four ascending upper bounds on differing bits.
         cap: rows that one source may have in a block.
-        block_pairs: pairs of rows that a block may have.
+        block_pairs: pairs of rows that a block may have, where there is no cap. A cap bounds blocks by itself, and by a
+            rule that does not change as sources come: a block that is left out once it has grown would have had edges
+            before, and what windows find would depend on their order.
     """
     from linkage.kernels.edges import EDGE_BYTES, write_edges
     from linkage.kernels.join import group_rows, scan_blocks
@@ -169,7 +171,7 @@ def join_words(
         np.ascontiguousarray(source, np.int64),
         np.array(levels, np.int64),
         cap,
-        block_pairs,
+        block_pairs if cap >= NO_CAP else NO_CAP,
         over,
         tally,
     )

@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         fingerprint: of the schema.
         levels: upper bounds on differing bits.
         caps: per pass.
-        block_pairs: pairs of rows that a block may have.
+        block_pairs: pairs of rows that a block may have, where a pass has no cap.
         bits: a pass is cut into 2**bits buckets, by the first bits of the token.
         span: buckets in one chunk.
         inputs: in the order in which they were named.
@@ -114,7 +114,7 @@ def make(
         work: directory, made if need be. It will hold tokens and filters: as much in need of care as the rows files.
         files: two or more rows files of one study.
         schema: under which all were encoded.
-        block_pairs: pairs of rows that a block may have.
+        block_pairs: pairs of rows that a block may have, where a pass has no cap.
         bucket_rows: rows of all sources that a bucket should have.
         chunk_rows: rows that a chunk of two sources should have; bounds its memory. With more sources fewer.
 

@@ -105,3 +105,16 @@ def test_nothing_to_join():
 def test_refused(sources, levels, caps):
     with pytest.raises(JoinInputError):
         join(sources, levels, caps=caps)
+
+
+def test_a_block_in_which_sources_keep_their_cap_is_never_left_out(uniform):
+    """Else it would have edges while it is small, and none later: what windows find would depend on their order."""
+    rows = np.zeros(300, ROW)
+    rows["filter"] = 1
+    rows["ref"] = uniform("growing", 300, 16)
+    sources = [rows[at : at + 10] for at in range(0, 300, 10)]
+    before = join(sources[:4], LEVELS, caps=[10], block_pairs=1000)
+    after = join(sources, LEVELS, caps=[10], block_pairs=1000)
+    assert (before.blocks_skipped, after.blocks_skipped) == (0, 0)
+    assert (before.n, after.n) == (40 * 30 // 2, 300 * 290 // 2)
+    assert {edge.tobytes() for edge in before.table} < {edge.tobytes() for edge in after.table}
