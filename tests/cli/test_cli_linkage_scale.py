@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from trustcenter.cli.linkage_machines import resumable
+from trustcenter.client.comparing import Machines
+
 Cli = Callable[..., Any]
 
 
@@ -72,6 +75,13 @@ def test_plan_chunks_and_match(cli: Cli, tmp_path: Path, rows: dict[str, Path]) 
     assert cli("linkage", "plan", *files, "--work", work).code == 1
     assert cli("linkage", "plan", "--work", tmp_path / "none").code == 1
     assert cli("linkage", "chunk", work, "cut", "--task", "2", "--of", "2").code == 1
+
+
+@pytest.mark.parametrize("work", [None, Path("spool")])
+def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str], work: Path | None) -> None:
+    with pytest.raises(KeyboardInterrupt), resumable(Machines(work=work)):
+        raise KeyboardInterrupt
+    assert ("the same command goes on" in capsys.readouterr().err) == (work is not None)
 
 
 def test_index_from_build_to_compact(cli: Cli, tmp_path: Path, rows: dict[str, Path]) -> None:

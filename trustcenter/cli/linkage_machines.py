@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from . import output
 from .options import PATH
+
+if TYPE_CHECKING:
+    from trustcenter.client.comparing import Machines
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,3 +43,14 @@ def machine_options(command: F) -> F:
         return command(*args, machines=Machines(workers, dask, work), **kwargs)
 
     return wrapped  # type: ignore[return-value]
+
+
+@contextmanager
+def resumable(machines: Machines) -> Iterator[None]:
+    """Tell whoever interrupts a comparison how it goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if machines.work is not None:
+            output.note("what was compared is kept (--work): the same command goes on from there")
+        raise

@@ -10,7 +10,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
-from .linkage_machines import machine_options
+from .linkage_machines import machine_options, resumable
 from .options import PATH, force_option, json_option, output_option
 from .progress import progress
 
@@ -82,7 +82,7 @@ def match(
         from linkage.schema import load
 
         schema = load(schema_name)
-    with progress("matching") as tick:
+    with resumable(machines), progress("matching") as tick:
         result = match_directories(
             directories,
             target,
