@@ -44,18 +44,6 @@ async def test_r1_the_database_itself_allows_one_active_version_and_one_rotation
                 await center.context.db.write(lambda conn, sql=sql: conn.execute(sql))  # type: ignore[misc]
 
 
-async def test_r5_the_map_is_the_same_bytes_every_time_and_after_later_issue(files: Files) -> None:
-    async with files.open() as center:
-        await center.issue("plain", ["a", "b"])
-        ident = (await begin(center)).rotation or ""
-        key = await register_key(center, "north")
-        info = rotation_map.seal_info(ident, "site:north")
-        first = key.open(await fetch(center, ident), info)
-        await center.issue("plain", ["c", "a"])
-        assert key.open(await fetch(center, ident), info) == first
-        assert first.count(b"\n") == 3
-
-
 async def test_r6_verified_one_to_one_with_the_hash_of_the_map_in_the_log_then_finalized(files: Files) -> None:
     originals = [f"p{i}" for i in range(50)]
     async with files.open() as center:

@@ -182,11 +182,10 @@ class TrustCenter(
 
         return await self._queue("translate", domain, ask)(pseudonym)
 
-    async def translations(self, domain: str, from_version: int) -> AsyncIterator[m.Translation]:
-        """The whole translation map of a domain, streamed."""
-        async with self._http.stream(
-            f"/v1/domains/{quoted(domain)}/translations?from_version={from_version:d}"
-        ) as body:
+    async def translations(self, domain: str, from_version: int, after: int = 0) -> AsyncIterator[m.Translation]:
+        """The translation map of a domain, streamed; after a cut it goes on `after` the pairs that are there."""
+        path = f"/v1/domains/{quoted(domain)}/translations?from_version={from_version:d}"
+        async with self._http.stream(path + (f"&after={after:d}" if after else "")) as body:
             async for item in records(body, m.Translation, self.settings.line_bytes):
                 yield item
 

@@ -51,7 +51,12 @@ async def translate_batch(call: Call) -> Answer:
 async def translation_map(call: Call) -> Answer:
     version = call.integer("from_version", call.query.get("from_version"), 1, 255)
     batches = translate.translation_map(
-        call.instance.registrar, call.principal, call.request_id, call.segment("domain"), version
+        call.instance.registrar,
+        call.principal,
+        call.request_id,
+        call.segment("domain"),
+        version,
+        call.integer("after", call.query.get("after", "0"), 0, 2**48),
     )
 
     async def lines() -> AsyncIterator[Sequence[api.Translation]]:
@@ -152,7 +157,7 @@ ROUTES = (
     ),
     Route(
         "GET", "/v1/domains/{domain}/translations", "translationMap", SITE, "The whole map old to current, streamed",
-        translation_map, None, None, api.Translation, query=("from_version",), kind="translate",
+        translation_map, None, None, api.Translation, query=("from_version", "after"), kind="translate",
     ),
     Route(
         "POST", "/v1/studies/{study}/records", "registerRecords", SITE, "Study pseudonyms of record numbers",

@@ -64,12 +64,21 @@ async def translate(
 
 
 async def translation_map(
-    context: Context, caller: Principal, request: str, domain_name: str, from_version: int
+    context: Context, caller: Principal, request: str, domain_name: str, from_version: int, after: int = 0
 ) -> AsyncIterator[list[tuple[str, str]]]:
     """Every pair (old, current) of a rotated domain, in serial order, in chunks; the same bytes every time.
 
     The map is a pure function of the rows live at the old version's high-water mark and the two keys: nothing
-    is stored for it, and memory is bounded by the chunk.
+    is stored for it, and memory is bounded by the chunk. Whoever lost the connection goes on after the pairs that it
+    has; they are made once more, and left out, so that the whole map counts as delivered in the end.
+
+    Args:
+        context: the registrar.
+        caller: the owner.
+        request: id of the request.
+        domain_name: of the domain.
+        from_version: the old version.
+        after: pairs that are left out at the beginning.
 
     Raises:
         NotFoundError: no such domain or version, or not the caller's.
@@ -119,7 +128,9 @@ async def translation_map(
         return [(line[:28], line[29:]) for line in piece.decode("ascii").splitlines()]
 
     async for part in context.db.stream(live, batch=_CHUNK):
-        yield await asyncio.to_thread(render, part)
+        pairs = await asyncio.to_thread(render, part)
+        if seen.count > after:
+            yield pairs[max(0, after - (seen.count - len(pairs))) :]
 
     def note(conn: Connection) -> None:
         """To its end: the site can acknowledge it, if this is the map of a rotation."""
