@@ -13,28 +13,23 @@ token (HMAC-SHA-256), because a plain digest of a short list of patient numbers 
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import hmac
 import os
-import stat
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import Final, Self
 
 import msgspec
 
 from trustcenter.errors import TrustCenterError
 
-from .errors import LocalFileError
 from .files import flush_directory
+from .partial import Output, stale
 
 _FORMAT: Final = "trustcenter-resume/2"
-_BLOCK: Final = 2**20  # bytes
-_START_OVER: Final = "start over: the same command without --resume"
 
 
 class State(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -75,119 +70,6 @@ class Digests:
         """The digest that makes a sidecar whole."""
         text = msgspec.json.encode(msgspec.structs.replace(state, mac=""), order="deterministic")
         return hmac.new(self._key, b"state\0" + text, "sha256").hexdigest()
-
-
-class Output:
-    """One partial output: counts and digests what is written."""
-
-    def __init__(self, target: Path, digest: hmac.HMAC) -> None:
-        self.target = target
-        self.partial = target.with_name(f".{target.name}.partial")
-        self.written = 0
-        self._digest = digest
-        self._buffer = bytearray()
-        self._file: IO[bytes] | None = None
-
-    def write(self, data: bytes) -> int:
-        """Append bytes."""
-        self._buffer += data
-        if len(self._buffer) >= _BLOCK:
-            self.drain()
-        return len(data)
-
-    def drain(self) -> None:
-        """Hand the buffer to the file."""
-        assert self._file is not None
-        self._digest.update(self._buffer)
-        self._file.write(self._buffer)
-        self.written += len(self._buffer)
-        self._buffer.clear()
-
-    def sync(self) -> tuple[int, str]:
-        """Everything to disk; length and digest."""
-        assert self._file is not None
-        self.drain()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        return self.written, self._digest.hexdigest()
-
-    def create(self) -> None:
-        """A new, empty partial output; a left-over one is dropped.
-
-        Raises:
-            LocalFileError: another run is writing it.
-        """
-        if self.partial.is_symlink() or self.partial.exists():
-            self._lock(os.open(self.partial, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), close=True)
-            self.partial.unlink()
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._open(os.open(self.partial, flags, 0o600))
-
-    def reopen(self, length: int, digest: str) -> None:
-        """Go on with a partial output after its first `length` bytes.
-
-        Raises:
-            LocalFileError: it is missing, another's, in use, or not what the sidecar says.
-        """
-        try:
-            descriptor = os.open(self.partial, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            raise _stale("the partial output is not there") from None
-        self._open(descriptor)
-        assert self._file is not None
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & 0o077:
-            raise _stale("the partial output is not yours alone")
-        left = length
-        while left and (block := self._file.read(min(left, _BLOCK))):
-            self._digest.update(block)
-            left -= len(block)
-        if left or not hmac.compare_digest(self._digest.hexdigest(), digest):
-            raise _stale("the partial output was changed")
-        self._file.truncate(length)
-        self._file.seek(length)
-        self.written = length
-
-    def finish(self, *, force: bool) -> None:
-        """Give the output its name."""
-        if not force and self.target.exists():
-            raise LocalFileError(
-                "the output was created by somebody else meanwhile",
-                code="output_exists",
-                hint="overwrite with --force",
-            )
-        self.partial.replace(self.target)
-        self.close()
-        flush_directory(self.target.parent)
-
-    def close(self) -> None:
-        """Close the file, and give up the lock with it."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def drop(self) -> None:
-        """Remove the partial output, if it is ours."""
-        if self._file is not None:
-            self.partial.unlink(missing_ok=True)
-            self.close()
-
-    def _open(self, descriptor: int) -> None:
-        self._lock(descriptor)
-        self._file = os.fdopen(descriptor, "r+b", buffering=_BLOCK)
-
-    def _lock(self, descriptor: int, *, close: bool = False) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise
-            raise LocalFileError(
-                "another run is writing this output", code="output_busy", hint="wait for it, or choose another output"
-            ) from None
-        if close:
-            os.close(descriptor)
 
 
 class Resumable:
@@ -313,16 +195,16 @@ class Resumable:
         except FileNotFoundError:
             return None
         except OSError:
-            raise _stale("the file beside the partial output cannot be read") from None
+            raise stale("the file beside the partial output cannot be read") from None
         with os.fdopen(descriptor, "rb") as stream:
             try:
                 state = msgspec.json.decode(stream.read(), type=State)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                raise _stale("the file beside the partial output is damaged") from None
+                raise stale("the file beside the partial output is damaged") from None
         if state.format != _FORMAT or not hmac.compare_digest(state.mac, self.digests.mac(state)):
-            raise _stale("the interrupted run was made with another token, or its file was changed")
+            raise stale("the interrupted run was made with another token, or its file was changed")
         if not hmac.compare_digest(state.job, self.job) or len(state.written) != len(self.outputs):
-            raise _stale("the interrupted run had other options")
+            raise stale("the interrupted run had other options")
         return state
 
 
@@ -333,12 +215,8 @@ def check_input(state: State, digest: hmac.HMAC) -> None:
         LocalFileError: the input was changed.
     """
     if not hmac.compare_digest(state.read, digest.hexdigest()):
-        raise _stale("the input was changed since")
+        raise stale("the input was changed since")
 
 
 def _interrupted(error: BaseException) -> bool:
     return not isinstance(error, Exception) or getattr(error, "kind", "") == "unavailable"
-
-
-def _stale(message: str) -> LocalFileError:
-    return LocalFileError(f"{message}; cannot go on", code="cannot_resume", hint=_START_OVER)

@@ -5,7 +5,6 @@ A crash while files are exchanged leaves `restore.pending`; until the restore is
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -25,17 +24,14 @@ from trustcenter.errors import (
 )
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.store import Database
-from trustcenter.store.connections import FileLock, open_writer
+from trustcenter.store.connections import FileLock
 from trustcenter.store.migrations import APPLICATIONS
 
+from . import exchanging, places
 from . import manifest as container
-from . import places
 from .manifest import Manifest
-from .opening import RESTORE_PENDING, migrations
+from .opening import migrations
 from .parts import database_path, head_facts, head_path, keys_path, recompute_log, room_snapshot
-
-_STAGED = ".restore"
-REPLACED = ".replaced"
 
 
 @dataclass(frozen=True)
@@ -155,21 +151,21 @@ def install(paths: Sequence[Path], directory: Path, passphrase: bytes | None) ->
         for room in config.rooms:
             stack.enter_context(_alone(config, room))
         _require_same_instance(config, manifests)
-        staged = stack.enter_context(_staging())
+        staged = stack.enter_context(exchanging.staging())
         kept_head = False
         for path, manifest in zip(paths, manifests, strict=True):
             files = _places(config, manifest)
-            targets = {name: target.with_name(target.name + _STAGED) for name, target in files.items()}
+            targets = {name: target.with_name(target.name + exchanging.STAGED) for name, target in files.items()}
             for target in targets.values():
                 target.unlink(missing_ok=True)
                 staged.append(target)
             container.extract(path, targets)
             verify(manifest, targets, passphrase)
-            if "head.json" in files and _is_newer(files["head.json"], targets["head.json"]):
+            if "head.json" in files and exchanging.is_newer(files["head.json"], targets["head.json"]):
                 targets.pop("head.json").unlink()
                 kept_head = True
-        restored_head = any(path.name == "head.json" + _STAGED and path.exists() for path in staged)
-        kept = _exchange(config, staged)
+        restored_head = any(path.name == "head.json" + exchanging.STAGED and path.exists() for path in staged)
+        kept = exchanging.exchange(config, staged)
     reopen, missing = _behind(config)
     return Restored(tuple(manifests), kept_head, reopen, missing, restored_head, tuple(kept))
 
@@ -259,69 +255,6 @@ def _foreign() -> VerificationError:
         code="backup_foreign",
         hint="compare the manifests: trustcenter restore --test FILE",
     )
-
-
-def _is_newer(present: Path, coming: Path) -> bool:
-    """The head never goes back: an older one would let an older database through unseen."""
-    mine, other = head_facts(present), head_facts(coming)
-    assert other is not None
-    same = mine is not None and (mine["instance"], mine["database"]) == (other["instance"], other["database"])
-    return same and mine is not None and (mine["epoch"], mine["log_size"]) > (other["epoch"], other["log_size"])
-
-
-@contextmanager
-def _staging() -> Iterator[list[Path]]:
-    """Files written beside their places; whatever is still there at the end is thrown away."""
-    staged: list[Path] = []
-    try:
-        yield staged
-    finally:
-        for path in staged:
-            path.unlink(missing_ok=True)
-
-
-def _exchange(config: Config, staged: Sequence[Path]) -> list[str]:
-    base = Path(config.base)
-    kept: list[str] = []
-    pending = base / RESTORE_PENDING
-    coming = [path for path in staged if path.exists()]
-    for path in coming:
-        if path.name.endswith(".db" + _STAGED):
-            _fold(path.with_name(path.name.removesuffix(_STAGED)))
-    pending.touch(mode=0o600)
-    _flush(base)
-    for path in coming:
-        target = path.with_name(path.name.removesuffix(_STAGED))
-        if target.exists():
-            old = target.with_name(target.name + REPLACED)
-            old.unlink(missing_ok=True)
-            os.link(target, old)
-            kept.append(old.name)
-        for suffix in ("-wal", "-shm"):
-            leftover = target.with_name(target.name + suffix)
-            if target.suffix == ".db" and leftover.exists():  # it could not be folded in: it belongs to the old file
-                leftover.replace(target.with_name(target.name + REPLACED + suffix))
-        path.replace(target)
-        _flush(target.parent)
-    pending.unlink()
-    _flush(base)
-    return kept
-
-
-def _fold(path: Path) -> None:
-    """Copy the write-ahead log of the database that is replaced into it, so that it is kept whole."""
-    if not path.is_file():
-        return
-    with suppress(Exception), closing(open_writer(path)) as conn:  # a damaged one is kept as it is
-        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-
-
-def _flush(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _behind(config: Config) -> tuple[bool, int]:

@@ -11,8 +11,6 @@ import logging
 import os
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -25,12 +23,12 @@ from trustcenter.errors import TrustCenterError
 from trustcenter.store import Database
 from trustcenter.store.connections import open_reader
 from trustcenter.store.sqlite import SqliteEngine
-from trustcenter.store.wal import Committed, Position, WalGapError, WalReader, continues
+from trustcenter.store.wal import WalGapError, WalReader
 
 from . import chain as chains
-from . import manifest
 from .backup import Abandoned, copy_base
 from .chain import Chain
+from .shipping_parts import Pending, find_end
 
 if TYPE_CHECKING:
     import sqlite3
@@ -45,20 +43,6 @@ _ALIVE_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 20.0  # between two attempts at a base
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Batch:
-    """What becomes one segment."""
-
-    committed: Committed
-    position: Position
-    time: datetime
-    closed: bool = False  # a base follows: later pages go into another segment
-
-    @property
-    def weight(self) -> int:
-        return len(self.committed.pages) * self.committed.page_bytes
 
 
 class Shipper:
@@ -76,7 +60,7 @@ class Shipper:
         self._of = ("", room)
         self._lock = threading.Lock()  # guards reader and queue; held for reading a log, never for writing
         self._reader: WalReader | None = None
-        self._queue: deque[_Batch] = deque()
+        self._queue = Pending()
         self._chain: Chain | None = None
         self._queued = 0  # number of the last segment that was queued
         self._written = 0  # number of the last segment that is on the target
@@ -159,32 +143,13 @@ class Shipper:
         """Find the end of the newest chain, if the database continues it."""
         self.target.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._chain, self._based = None, None
-        found = chains.chains(self.target)
-        if not found:
+        end = find_end(self.target, self._database, self._of[0])
+        if end is None:
             return False
-        chain = found[-1]
-        numbers = chain.numbers()
-        number = numbers[-1] if numbers else 0
-        bases = chain.bases()
-        if not bases or bases[-1].number > number:
-            return False
-        instance = manifest.read(chain.copy(bases[-1].number)).instance
-        if self._of[0] and self._of[0] != instance:
-            return False
-        self._of = (instance, self.room)
-        digest = chain.digest(number)
-        stopped, head = chains.stopped(self.target), chain.head(number) if number else None
-        if stopped is not None and (stopped.chain, stopped.number, stopped.digest, stopped.file) == (
-            chain.name, number, digest, chains.identity(self._database),
-        ):  # fmt: skip
-            reader = WalReader(self._database)
-        elif head is not None and continues(self._database, head.wal.position()):
-            reader = WalReader(self._database, head.wal.position())
-        else:
-            return False
-        self._chain, self._reader, self._digest = chain, reader, digest
-        self._queued = self._written = number
-        self._based = datetime.fromisoformat(bases[-1].time)
+        self._of = (end.instance, self.room)
+        self._chain, self._reader, self._digest = end.chain, end.reader, end.digest
+        self._queued = self._written = end.number
+        self._based = end.based
         return True
 
     def _before_checkpoint(self) -> None:
@@ -208,21 +173,11 @@ class Shipper:
                     return
                 position = self._reader.position
                 assert position is not None
-                self._enqueue(_Batch(committed, position, self._clock()))
+                self._queued += self._queue.add(committed, position, self._clock())
+                if self._queue.weight > _PENDING_BYTES and self.lag > _PENDING_SECONDS:
+                    self._drop(MemoryError())
             except (WalGapError, MemoryError) as error:
                 self._drop(error)
-
-    def _enqueue(self, batch: _Batch) -> None:
-        last = self._queue[-1] if self._queue else None
-        if last is not None and not last.closed:
-            pages = {**last.committed.pages, **batch.committed.pages}
-            batch.committed = Committed(pages, batch.committed.size, batch.committed.page_bytes)
-            self._queue[-1] = batch
-        else:
-            self._queue.append(batch)
-            self._queued += 1
-        if sum(waiting.weight for waiting in self._queue) > _PENDING_BYTES and self.lag > _PENDING_SECONDS:
-            self._drop(MemoryError())
 
     def _give_up(self, error: BaseException) -> None:
         with self._lock:
@@ -261,8 +216,7 @@ class Shipper:
             with self._lock:
                 if not self._queue or self._chain is None:
                     return
-                batch, chain = self._queue[0], self._chain
-                batch.closed = True
+                batch, chain = self._queue.take(), self._chain
             try:
                 digest = chains.write_segment(
                     chain, self._written + 1, self._digest, batch.committed, batch.position,
@@ -274,7 +228,7 @@ class Shipper:
             with self._lock:
                 if self._chain is not chain:
                     return
-                self._queue.popleft()
+                self._queue.done()
                 self._written, self._digest = self._written + 1, digest
 
     def _say_alive(self) -> None:
@@ -339,8 +293,8 @@ class Shipper:
                 self._queued = self._written = 0
                 self._digest = ""
                 self._chain = begun
-            elif self._queue:
-                self._queue[-1].closed = True
+            else:
+                self._queue.close()
             if self._chain is None:
                 raise Abandoned
             chain, number, moment = self._chain, self._queued, self._clock()
