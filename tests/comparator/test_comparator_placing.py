@@ -16,6 +16,7 @@ from linkage.rows import ROW, sort_order
 from trustcenter.comparator import compare, deliveries, moving, placing, schema
 from trustcenter.instance import fsck_rows
 from trustcenter.store import Connection, Database, Location, Migration, Postgres
+from trustcenter.store.scrub import scrub
 
 PASSES = 5
 MIGRATIONS = (*schema.MIGRATIONS, *deliveries.MIGRATIONS, *compare.MIGRATIONS)
@@ -132,6 +133,28 @@ def test_rows_are_placed_and_taken_away_everywhere(place: Location) -> None:
         assert db.read_sync(lambda conn: placed_support.rows_of(conn, "s")) == 0
     finally:
         db.close_sync()
+
+
+def test_a_row_that_is_taken_away_is_nowhere_in_the_file(tmp_path: Path) -> None:
+    store, sent = tmp_path / "a.db", rows(400, 8)
+    db = opened(store)
+    db.write_sync(add_study)
+    db.write_sync(lambda conn: accept(conn, sent, "1"))
+    gone = sent[::20]
+
+    def take_away(conn: Connection) -> None:
+        db.forget_soon()
+        placing.remove(conn, 1, gone["ref"].tobytes())
+
+    db.write_sync(take_away)
+    db.close_sync()
+    scrub(store)
+    raw = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    stays = np.setdiff1d(sent, gone)
+    for name in ("ref", "filter"):
+        assert not [1 for value in gone[name] if value.tobytes() in raw]
+        found = sum(value.tobytes() in raw for value in stays[name])
+        assert found > 0.9 * len(stays)  # all but those that lie across two pages of the file
 
 
 def test_fsck_misses_a_row_in_either_table(place: Location) -> None:

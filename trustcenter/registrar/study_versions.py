@@ -47,7 +47,7 @@ MIGRATIONS: Final = (
         """,
     ),
 )
-_REFS_PER_MESSAGE: Final = 200_000
+_REFS_PER_MESSAGE: Final = 1_000_000  # tokens are spread: each message makes the comparator rewrite most of its pages
 
 
 def keep(context: Context, conn: Connection, study: StudyRow, reason: str) -> None:
