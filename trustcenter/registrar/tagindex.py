@@ -215,8 +215,9 @@ class TagIndex:
                     continue
             new.append((key, serial))
             held[key] = serial
-        columns = np.array(new, np.int64).reshape(-1, 2)
-        insert(conn, "tag_main", {"key": columns[:, 0], "domain": domain, "serial": columns[:, 1]}, len(new))
+        if new:
+            columns = np.array(new, np.int64)
+            insert(conn, "tag_main", {"key": columns[:, 0], "domain": domain, "serial": columns[:, 1]}, len(new))
 
     @staticmethod
     def _tags(conn: Connection, domain: int, serials: Sequence[int]) -> dict[int, bytes]:
