@@ -103,16 +103,11 @@ def cosigned(path: Path) -> list[str]:
     Raises:
         LocalFileError: it cannot be read. BundleError: the archive is damaged.
     """
-    if not zipfile.is_zipfile(path):
-        return []
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(name for name in archive.namelist() if name.startswith(COSIGNED))
-            return [archive.read(name).decode("utf-8") for name in names]
-    except OSError:
-        raise LocalFileError("a bundle cannot be read", code="no_input", where=path.name) from None
-    except (zipfile.BadZipFile, UnicodeDecodeError):
-        raise BundleError("the archive is damaged", where=COSIGNED) from None
+    with _archive(path, COSIGNED) as archive:
+        if archive is None:
+            return []
+        names = sorted(name for name in archive.namelist() if name.startswith(COSIGNED))
+        return [archive.read(name).decode("utf-8") for name in names]
 
 
 def statements(path: Path) -> list[dict[str, str]]:
@@ -121,17 +116,25 @@ def statements(path: Path) -> list[dict[str, str]]:
     Raises:
         LocalFileError: it cannot be read. BundleError: the archive is damaged.
     """
-    if not zipfile.is_zipfile(path):
-        return []
+    with _archive(path, STATEMENTS) as archive:
+        if archive is None or STATEMENTS not in archive.namelist():
+            return []
+        return [json.loads(line) for line in archive.read(STATEMENTS).splitlines()]
+
+
+@contextmanager
+def _archive(path: Path, part: str) -> Iterator[zipfile.ZipFile | None]:
+    """An archive, to read a part of it; None where it is a plain bundle."""
     try:
+        if not zipfile.is_zipfile(path):
+            yield None
+            return
         with zipfile.ZipFile(path) as archive:
-            if STATEMENTS not in archive.namelist():
-                return []
-            return [json.loads(line) for line in archive.read(STATEMENTS).splitlines()]
+            yield archive
     except OSError:
         raise LocalFileError("a bundle cannot be read", code="no_input", where=path.name) from None
     except (zipfile.BadZipFile, ValueError):
-        raise BundleError("the archive is damaged", where=STATEMENTS) from None
+        raise BundleError("the archive is damaged", where=part) from None
 
 
 def claims(stream: BinaryIO) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Literal
 
 from trustcenter.audit import Event
@@ -103,13 +104,18 @@ def token_revoke(kind: Literal["site", "staff"]) -> Handler:
                 conn, Event.TOKEN_REVOKE, call.principal.name, call.request_id, **{kind: owner.name}, token=token
             )
 
-        try:
-            await context.db.write(effect)
-        finally:
-            context.directory.cache.clear()
+        await _revoke(call, effect)
         return None
 
     return handle
+
+
+async def _revoke(call: Call, effect: Callable[[Connection], None]) -> None:
+    """Carry it out, and forget whatever was remembered of credentials, even if it is not known whether it was."""
+    try:
+        await call.instance.gate.db.write(effect)
+    finally:
+        call.instance.gate.directory.cache.clear()
 
 
 def certificate_bind(kind: Literal["site", "staff"]) -> Handler:
@@ -170,10 +176,7 @@ def certificate_revoke(kind: Literal["site", "staff"]) -> Handler:
                 certificate=digest,
             )
 
-        try:
-            await context.db.write(effect)
-        finally:
-            context.directory.cache.clear()
+        await _revoke(call, effect)
         return None
 
     return handle

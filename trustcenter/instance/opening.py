@@ -20,7 +20,7 @@ from trustcenter.comparator import enrolment as comparator_enrolment
 from trustcenter.comparator import ledger as comparator_ledger
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
-from trustcenter.errors import ConflictError, NotFoundError
+from trustcenter.errors import ConflictError
 from trustcenter.registrar import (
     carried,
     closing,
@@ -50,7 +50,7 @@ from . import cards, fence, notes, places, replaying
 from . import room_opening as rooms
 from .continuous import Continuous
 from .opened import Instance as Instance
-from .parts import keys_path
+from .parts import keys_path, require_file
 from .places import HEAD_NAME as HEAD_NAME
 from .places import RESTORE_PENDING as RESTORE_PENDING
 from .room_opening import log_origin as log_origin
@@ -192,13 +192,7 @@ def require_complete(config: Config) -> None:
             hint="repeat the trustcenter restore command",
         )
     for path in _files(config):
-        if not path.is_file():
-            raise NotFoundError(
-                "a database of this instance is missing",
-                code="database_missing",
-                hint="check the paths in config.toml, or restore it: docs/how-to/backups.md",
-                where=path.name,
-            )
+        require_file(path)
 
 
 def _files(config: Config) -> list[Path]:

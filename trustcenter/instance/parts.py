@@ -62,9 +62,8 @@ def room_snapshot(config: Config, room: str) -> AbstractContextManager[Connectio
     return snapshot(place) if isinstance(place, Path) else store.snapshot(place)
 
 
-@contextmanager
-def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
-    """As `room_snapshot`, of a file.
+def require_file(path: Path) -> None:
+    """Refuse to go on without a database.
 
     Raises:
         NotFoundError: there is no such file.
@@ -76,6 +75,16 @@ def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
             hint="check the paths in config.toml, or restore it: docs/how-to/backups.md",
             where=path.name,
         )
+
+
+@contextmanager
+def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
+    """As `room_snapshot`, of a file.
+
+    Raises:
+        NotFoundError: there is no such file.
+    """
+    require_file(path)
     conn = open_reader(path)
     try:
         conn.execute("BEGIN")

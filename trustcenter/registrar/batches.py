@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from trustcenter.auth import Operation, Principal
-from trustcenter.errors import LimitError, PolicyError
+from trustcenter.errors import LimitError, PolicyError, UsageError_
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
@@ -150,3 +150,31 @@ async def _parents(
             values.append(text.encode())
             keyed.append(head + issue.row_id(*row))
     return kept, values, keyed, errors
+
+
+def serials_of(
+    context: Context, conn: Connection, domain: DomainRow, tags: Sequence[bytes], what: str, place: Callable[[int], str]
+) -> list[int]:
+    """Serials of registered records.
+
+    Args:
+        context: the registrar.
+        conn: transaction or snapshot.
+        domain: of the study and site.
+        tags: of their record numbers.
+        what: names them, for the message.
+        place: says of a position where it stands.
+
+    Raises:
+        UsageError_: one was never registered.
+    """
+    known = context.tags.find(conn, domain.id, tags).rows
+    for position, tag in enumerate(tags):
+        if tag not in known:
+            raise UsageError_(
+                f"{what} names a record that was never registered",
+                code="unregistered_record",
+                hint="register the record numbers first: trustcenter study register",
+                where=place(position),
+            )
+    return [known[tag][0] for tag in tags]

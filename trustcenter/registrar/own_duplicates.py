@@ -19,6 +19,7 @@ from trustcenter.store import Connection, Migration
 
 from . import clearing_tasks, issue, refs, release_changes, retiring, studies
 from . import pairs as pairs_kept
+from .batches import serials_of
 from .context import Context
 from .domains import DomainRow
 
@@ -69,7 +70,7 @@ async def declare(
 
     def effect(conn: Connection) -> api.DuplicateAnswer:
         studies.require_open(context, studies.find(conn, study_name, caller))
-        serials = _serials(context, conn, domain, tags)
+        serials = serials_of(context, conn, domain, tags, "a duplicate", lambda at: f"duplicate {at // 2 + 1}")
         known = successors(conn, domain.id)
         new = _new(list(zip(serials[::2], serials[1::2], strict=True)), known)
         refs = _supersede(context, conn, domain, new)
@@ -88,19 +89,6 @@ async def declare(
         return api.DuplicateAnswer(superseded=len(new))
 
     return await context.db.write(effect)
-
-
-def _serials(context: Context, conn: Connection, domain: DomainRow, tags: Sequence[bytes]) -> list[int]:
-    known = context.tags.find(conn, domain.id, tags).rows
-    for position, tag in enumerate(tags):
-        if tag not in known:
-            raise UsageError_(
-                "a duplicate names a record that was never registered",
-                code="unregistered_record",
-                hint="register the record numbers first: trustcenter study register",
-                where=f"duplicate {position // 2 + 1}",
-            )
-    return [known[tag][0] for tag in tags]
 
 
 def _new(pairs: Sequence[tuple[int, int]], known: Mapping[int, int]) -> dict[int, int]:

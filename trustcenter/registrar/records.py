@@ -29,7 +29,7 @@ from trustcenter.store import Connection
 from trustcenter.store.packed import Keys
 
 from . import consent_gate, issue, ledger, outbox, own_duplicates, pairs, refs, studies
-from .batches import Batch
+from .batches import Batch, serials_of
 from .context import Context
 from .domains import DomainRow
 from .map_entries import REF_BYTES, Entries, parse_entries, require_strictly_sorted
@@ -163,7 +163,7 @@ async def accept_map(
                 raise ConflictError("this upload has another map already", code="map_exists")
             return int(earlier[1])
         ledger.require_newer(conn, study.name, caller.name, receipt.sequence)
-        serials = _serials(context, conn, domain, tags)
+        serials = serials_of(context, conn, domain, tags, "the map", lambda at: f"record {at + 1}")
         own_duplicates.require_current(conn, domain.id, serials)
         held = known if _maps(conn, study, caller) == before else claimed(conn)[1]
         retired = _apply_refs(conn, study, domain, serials, entries, receipt, held)
@@ -202,19 +202,6 @@ def _for_log(said: api.Deduplication) -> dict[str, object]:
     """A declaration as an entry of the log holds it, where numbers are whole: the cut is text."""
     whole: dict[str, object] = msgspec.to_builtins(said)
     return {**whole, "cut": f"{said.cut:g}"}
-
-
-def _serials(context: Context, conn: Connection, domain: DomainRow, tags: Sequence[bytes]) -> list[int]:
-    known = context.tags.find(conn, domain.id, tags).rows
-    for position, tag in enumerate(tags):
-        if tag not in known:
-            raise UsageError_(
-                "the map names a record that was never registered",
-                code="unregistered_record",
-                hint="register the record numbers first: trustcenter study register",
-                where=f"record {position + 1}",
-            )
-    return [known[tag][0] for tag in tags]
 
 
 def _maps(conn: Connection, study: StudyRow, caller: Principal) -> int:
