@@ -104,7 +104,15 @@ def matrix() -> Iterator[Row]:
 def profiles() -> Iterator[Row]:
     """The named profiles on the same people, half in common; birth names and insured numbers known on half."""
     for errors in ("moderate", "heavy"):
-        for name in ("de-person/1", "de-person/3", "de-person/2", "de-large/1", "de-lone/1", "de-names/1"):
+        for name in (
+            "de-person/1",
+            "de-person/3",
+            "de-person/2",
+            "de-person/4",
+            "de-large/1",
+            "de-lone/1",
+            "de-names/1",
+        ):
             schema = load_schema(name)
             sites = (SiteSpec("a", 5000), SiteSpec("b", 5000))
             config = SynthConfig(

@@ -35,7 +35,7 @@ from linkage.schema import Schema
 from linkage.synth import SiteSpec, SynthConfig
 
 _TRIED = 720  # orders of the rows of a block that are tried one by one
-_GERMAN = ("de-person/1", "de-person/3", "de-person/2", "de-large/1", "de-lone/1", "de-names/1")
+_GERMAN = ("de-person/1", "de-person/3", "de-person/4", "de-person/2", "de-large/1", "de-lone/1", "de-names/1")
 Block = tuple[tuple[int, ...], ...]  # per site, the rows in it
 Measure = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
 

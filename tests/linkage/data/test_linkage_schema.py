@@ -19,6 +19,7 @@ FINGERPRINTS = {
     "de-large/1": "021c6cd8d9e72e8be92dce25222d28951311967b2e4c8cba3fa61f9eb2c3761e",
     "de-lone/1": "be0e3a8e5cfe13a4a90367ceb8a4b3d9139c8a1df0dc4bd2512c83e4061bbcc2",
     "de-person/3": "d64f05668616250878d4df8f00d5a3fcaa694a54a6cb3cf063549df3e189f749",
+    "de-person/4": "1ba6d2d9898b0843bf596a211b62bec4d87be55beac8bc1a300c6c1c1bbdccc3",
     "de-names/1": "d631867898edea3e007cf13f33958092546efb19f63742aa5c337c517751d35f",
 }
 
@@ -171,6 +172,7 @@ def test_every_named_profile_says_what_it_is_for():
         ("de-names/1", "names12", 12),
         ("de-lone/1", "lone15", 15),
         ("de-person/3", "self15", 15),
+        ("de-person/4", "self22", 22),
     ],
 )
 def test_the_other_schemas_have_densities_that_were_counted_with_them(name, profile, rows):

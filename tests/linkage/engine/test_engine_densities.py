@@ -92,6 +92,7 @@ def test_bad_tables_are_refused():
     [
         ("hyb15", "de-person/1"),
         ("self15", "de-person/3"),
+        ("self22", "de-person/4"),
         ("fine16", "de-large/1"),
         ("names12", "de-names/1"),
         ("wide22", "de-person/2"),
