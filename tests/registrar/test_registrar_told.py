@@ -8,9 +8,10 @@ import pytest
 from tests_support import make_instance
 
 from trustcenter import config
-from trustcenter.comparator import instructions, ledger
+from trustcenter.comparator import instructions, ledger, reconcile
 from trustcenter.errors import TrustCenterError, http_status
 from trustcenter.instance.opening import open_instance
+from trustcenter.messages.reconcile import ReconcileRefs
 from trustcenter.messages.rooms import Envelope
 
 
@@ -31,4 +32,7 @@ async def test_messages_that_are_unknown_here_are_refused_with_a_code(tmp_path: 
             with pytest.raises(TrustCenterError) as refused:
                 await instructions.carry_out(room, Envelope(before=before, kind=kind, payload=payload))
             assert (refused.value.code, http_status(refused.value)) == (code, status)
+        with pytest.raises(TrustCenterError) as refused:
+            await reconcile.refs(room, ReconcileRefs(study="heart", low=b"", high=None, refs=b""))
+        assert refused.value.code == "unknown_study"
         assert await room.db.read(ledger.step) == before

@@ -36,6 +36,7 @@ async def refs(context: Context, message: ReconcileRefs) -> ReconciledRefs:
     held = {packed[at : at + REF_BYTES] for at in range(0, len(packed), REF_BYTES)}
 
     def effect(conn: Connection) -> ReconciledRefs:
+        compare.require_study(conn, message.study)
         (number,) = conn.execute("SELECT number FROM study WHERE name = ?", (message.study,)).fetchone()
         placed = placing.REFS.between(conn, number, message.low, message.high)["ref"].tobytes()
         here = {placed[at : at + REF_BYTES] for at in range(0, len(placed), REF_BYTES)}

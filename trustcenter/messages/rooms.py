@@ -91,17 +91,11 @@ class RoomParameters(Message, frozen=True, kw_only=True):
         cls, room: str, params: Params, separation: str, public_key: bytes, sign: Callable[[bytes], bytes]
     ) -> RoomParameters:
         """Say and sign it."""
+        said = ("study", "version", "fingerprint", "passes", "levels", "caps", "minimum_rows", "lead")
         told = {
+            **{name: getattr(params, name) for name in said},
             "room": room,
-            "study": params.study,
-            "version": params.version,
-            "fingerprint": params.fingerprint,
-            "passes": params.passes,
-            "levels": params.levels,
-            "caps": params.caps,
-            "minimum_rows": params.minimum_rows,
             "separation": separation,
-            "lead": params.lead,
             "public_key": public_key.hex(),
             "signature": "",
         }

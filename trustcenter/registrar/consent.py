@@ -237,10 +237,8 @@ def _apply(
     blocked = sorted(tag for tag, status in change.after.items() if status is Status.WITHDRAWN)
     change.withdrawn = [tag for tag in blocked if decide(system, before[tag], required, day) is not Status.WITHDRAWN]
     _withdraw(context, conn, domain, blocked, change, who, request)
-    if domain.study is not None and any(
-        decide(system, before[tag], required, day) is Status.WITHDRAWN and status is not Status.WITHDRAWN
-        for tag, status in change.after.items()
-    ):
+    back = [tag for tag in before.keys() - blocked if decide(system, before[tag], required, day) is Status.WITHDRAWN]
+    if back and domain.study is not None:
         retiring.tell(conn, domain.study)  # such a record may come again with the refs it had
     counts = Counter(status.value for status in change.after.values())
     context.audit(
