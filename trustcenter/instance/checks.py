@@ -89,6 +89,7 @@ def _permissions(config: Config) -> Iterator[Finding]:
         if path is not None
     ]
     private += [keys_path(config, room) for room in config.rooms]
+    private += [path for path in (config.path(config.files.room_key),) if path.exists()]  # made with the first card
     private += [place for room in config.rooms if isinstance(place := places.database(config, room), Path)]
     open_ones = [path.name for path in private if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
     missing = [path.name for path in private if not path.exists()]
