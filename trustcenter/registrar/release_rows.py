@@ -38,7 +38,9 @@ def find(conn: Connection, study: str, release: str) -> ReleaseRow:
     """
     row = conn.execute(f"SELECT {COLUMNS} FROM release WHERE study = ? AND id = ?", (study, release)).fetchone()  # noqa: S608
     if row is None:
-        raise NotFoundError("this study has no such release", code="unknown_release", hint="propose one first")
+        raise NotFoundError(
+            "this study has no such release", code="unknown_release", hint="trustcenter study release STUDY lists them"
+        )
     return ReleaseRow(*row)
 
 

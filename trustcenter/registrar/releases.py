@@ -140,7 +140,7 @@ async def approve(
             CONTEXT,
             release.statement,
             body.signature,
-            hint="two other people sign: trustcenter study release STUDY --approve",
+            hint="two other people sign: trustcenter study release STUDY --release ID --approve --personal-key FILE",
         )
         return release, approvals, study.settings
 
@@ -231,7 +231,7 @@ async def sealed_map(context: Context, caller: Principal, request: str, study: s
             raise PolicyError(
                 "two people must approve before the join map leaves",
                 code="not_released",
-                hint="approvers sign with: trustcenter study release STUDY --approve",
+                hint="approvers sign with: trustcenter study release STUDY --release ID --approve --personal-key FILE",
             )
         sealed: bytes | None = conn.execute("SELECT sealed FROM release WHERE id = ?", (release_id,)).fetchone()[0]
         if sealed is None:
