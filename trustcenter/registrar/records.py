@@ -244,14 +244,15 @@ def _apply_refs(
     again = np.array([serial in had for serial in serials], np.bool_)
     changed: dict[int, tuple[bytes, bytes]] = {}
     retired: list[bytes] = []
-    brought = [table[~again].reshape(-1, REF_BYTES)]
+    first = table[~again] if again.any() else table
+    brought = [first.reshape(-1, REF_BYTES)]
     for place in np.flatnonzero(again).tolist():
         serial, gets = serials[place], table[place].tobytes()
         if had[serial] != gets:
             changed[serial] = (had[serial], gets)
             retired += set(refs.cut(had[serial])) - set(refs.cut(gets))
             brought.append(refs.split(b"".join(set(refs.cut(gets)) - set(refs.cut(had[serial])))))
-    fresh = np.concatenate(brought)
+    fresh = np.concatenate(brought) if len(brought) > 1 else brought[0]
     if len(fresh) != receipt.rows or refs_root(_sorted(fresh)).hex() != receipt.root:
         raise ConflictError(
             "the map's new refs are not those of the receipt",
@@ -267,5 +268,5 @@ def _apply_refs(
         )
     refs.change(conn, domain.id, study.version, changed)
     new = [serial for serial, old in zip(serials, again.tolist(), strict=True) if not old]
-    refs.add(conn, domain.id, study.version, new, table[~again])
+    refs.add(conn, domain.id, study.version, new, first)
     return retired
