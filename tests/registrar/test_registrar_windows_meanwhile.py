@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
@@ -13,11 +14,13 @@ from windows_support import BASE, REST, SITES, Study, instance, site, tables
 from keys.personal import PersonalKey
 from linkage.synth import SiteSpec, SynthConfig, generate
 from linkage.tables import Table
+from trustcenter.audit import fingerprint, letter
 from trustcenter.auth import Principal
+from trustcenter.instance import audit_key
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
-from trustcenter.registrar import applying, clearing, joinmap, own_duplicates, records, releases, runs
+from trustcenter.registrar import applying, clearing, joinmap, letters, own_duplicates, records, releases, runs
 from trustcenter.registrar.release_statement import CONTEXT
 
 __all__ = ["instance", "tables"]  # fixtures
@@ -212,3 +215,23 @@ async def test_a_duplicate_that_is_declared_while_the_map_of_a_release_is_built_
     )
     assert [tuple(row) for row in told] == [(1, 0)]
     assert bytes(known[0]) == persons[serials[stays]]
+
+    # Map and changes were signed with the key of the log; so is what comes after that key was rotated.
+    printed = [fingerprint(registrar.log.vkey)]
+    await audit_key.rotate(instance[0], OPERATOR, "req", "registrar")
+    assert [fingerprint(registrar.log.vkey)] != printed
+    monkeypatch.setattr(joinmap, "build", build)
+    again = await releases.propose(registrar, OPERATOR, "req", "heart", api.ReleaseCreate(recipient="dms"))
+    assert again.release == proposed.release
+    signed_map = await releases.sealed_map(registrar, OPERATOR, "req", "heart", proposed.release)
+    said, _, sealed = signed_map.partition(b"\n")
+    first = letter.read(said)
+    assert first is not None
+    about = letter.Sealed("join-map", "heart", proposed.release, hashlib.sha256(sealed).hexdigest())
+    letter.verify(first, printed, about)
+    assert first.handovers == []
+    later = letter.Sealed("changes", "heart", "9", "0" * 64)
+    second = letter.read(await registrar.db.write(lambda conn: letters.sign(registrar, conn, later, "dms")))
+    assert second is not None
+    letter.verify(second, printed, later)
+    assert len(second.handovers) == 1
