@@ -22,7 +22,7 @@ def _file(call: Call) -> str:
 
 
 def _part(call: Call) -> int:
-    return call.integer("part", call.path["part"], 0, 999_999)
+    return call.integer("part", call.path["part"], 0, 9_999)
 
 
 def _files(call: Call) -> RegistrarFiles | ComparatorFiles:
