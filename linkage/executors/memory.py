@@ -17,8 +17,8 @@ def keep_memory() -> None:
     """Let this process keep freed memory instead of giving it back: for workers, whose chunks are all of one size.
 
     A chunk makes and drops some hundreds of arrays of a megabyte. The C library fetches and returns the pages of each;
-    under Dask, which tells it to (MALLOC_TRIM_THRESHOLD_), that took half of the time of a comparison, elsewhere a
-    quarter. The peak stays the same. Where the library is another than glibc, nothing happens.
+    under Dask, which tells it to (MALLOC_TRIM_THRESHOLD_), that took nearly half of the processor time of the chunks
+    that compare, elsewhere a quarter. Where the library is another than glibc, nothing happens.
     """
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
