@@ -27,6 +27,7 @@ _PATH: Final[dict[str, dict[str, Any]]] = {  # what is not named here is a name 
 _QUERY: Final[dict[str, dict[str, Any]]] = {  # with a default or nullable: may be left out
     "mode": {"type": "string", "enum": ["window", "full", "estimate"], "default": "window"},
     "from_version": {"type": "integer", "minimum": 1, "maximum": 255},
+    "after": {**_COUNT, "default": 0, "description": "pairs of the map that are there already"},
     "recipient": _NAME,
     "since": {**_COUNT, "default": 0, "description": "number of the last batch that the recipient has"},
     "party": {"type": "string", "default": "", "description": "site:NAME or recipient:STUDY/NAME; a site's is its own"},

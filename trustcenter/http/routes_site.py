@@ -56,7 +56,7 @@ async def translation_map(call: Call) -> Answer:
         call.request_id,
         call.segment("domain"),
         version,
-        call.integer("after", call.query.get("after", "0"), 0, 2**48),
+        call.integer("after", call.query.get("after", "0"), 0, 999_999_999),
     )
 
     async def lines() -> AsyncIterator[Sequence[api.Translation]]:
