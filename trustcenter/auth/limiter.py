@@ -50,6 +50,12 @@ class RateLimiter:
             self._buckets.popitem(last=False)
         return 0.0
 
+    def put_back(self, key: Hashable) -> None:
+        """Put back the one that `take` gave, if its bucket is still remembered; otherwise it is full."""
+        if key in self._buckets:
+            level, since = self._buckets[key]
+            self._buckets[key] = level + 1.0, since
+
     def wait(self, key: Hashable) -> float:
         """Seconds until `take` would succeed; takes nothing."""
         level = self._level(key, self._clock(), self._rate, self._burst)

@@ -114,8 +114,15 @@ class Access:
         if status in _REFUSALS or code in _FOREIGN:
             self.refusals.note(request.get("principal"), code, request["request_id"])
 
+    def uncount(self, principal: Principal, route: Route) -> None:
+        """Take back that `recall` has counted a call: nothing was done for it, and `admit` counts it."""
+        self._limiter(route).put_back((principal.role == "site", principal.name, route.kind))
+
+    def _limiter(self, route: Route) -> RateLimiter:
+        return self._rates.get(route.kind, self._rates[""])
+
     def _rate(self, principal: Principal, route: Route, who: str) -> None:
-        limiter = self._rates.get(route.kind, self._rates[""])
+        limiter = self._limiter(route)
         rate = principal.requests_per_second if limiter is self._rates[""] else None
         wait = limiter.take((principal.role == "site", who, route.kind), rate=rate)
         if wait:

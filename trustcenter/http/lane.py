@@ -21,6 +21,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.helpers import rfc822_formatted_time
 
+from trustcenter.auth import Principal
 from trustcenter.messages import api
 from trustcenter.registrar import singles
 
@@ -68,7 +69,7 @@ class Asked:
     """A request that is being answered."""
 
     id: str
-    site: str
+    caller: Principal
     started: float  # seconds, monotonic
     ask: singles.Ask
 
@@ -95,7 +96,7 @@ def read(data: bytes) -> Plain | Literal["more"] | None:
             return None
         known[name] = found[2]
     length, authorization = known.pop(b"content-length", b""), known.pop(b"authorization", None)
-    if b"host" not in known or not _LENGTH.fullmatch(length) or int(length) != len(body):
+    if b"host" not in known or not _LENGTH.fullmatch(length):
         return None
     if (
         known.pop(b"content-type", b"") not in _TYPES
@@ -103,6 +104,11 @@ def read(data: bytes) -> Plain | Literal["more"] | None:
     ):
         return None
     if not _NOTHING_TO_IT.issuperset(known):
+        return None
+    lacking = int(length) - len(body)
+    if lacking > 0 and len(data) + lacking <= _BYTES:
+        return "more"
+    if lacking:
         return None
     return Plain(path[1].decode(), bearer(authorization.decode()) if authorization is not None else None, body)
 
@@ -134,12 +140,13 @@ class Lane:
             return None
         id_ = request_ids.draw()
         ask = singles.of(self._registrar).ask(caller, id_, plain.domain, body.originals)
-        return Asked(id_, caller.name, started, ask)
+        return Asked(id_, caller, started, ask)
 
     def answer(self, asked: Asked) -> bytes | None:
         """The response to a request whose `ask.answer` is done; None where the other way must, and nothing was done."""
         answer = singles.told(asked.ask)
         if answer is None:
+            self._access.uncount(asked.caller, _ROUTE)  # the other way counts it
             return None
         body = _encoder.encode(answer)
         log = "".join(f"{name}: {text}\r\n" for name, text in self._heads.lines(asked.id, True, True).items())
@@ -156,6 +163,6 @@ class Lane:
             "\r\n"
         )
         spent = time.perf_counter() - asked.started
-        self._metrics.observe(_ROUTE.path, asked.site, "200", spent)
+        self._metrics.observe(_ROUTE.path, asked.caller.name, "200", spent)
         write_request(RequestLine(asked.id, "POST", _ROUTE.path, 200, "", round(spent * 1000, 1)))
         return head.encode() + body

@@ -93,8 +93,11 @@ class _Handler(web.RequestHandler):
             if self.transport is not None:
                 self.transport.pause_reading()
         else:
-            data = self._end_waiting() + data
-            if not self._take(self._lane, data):
+            data, self._begun = self._begun + data, b""
+            taken = self._take(self._lane, data)
+            if not self._begun:
+                self._end_waiting()
+            if not taken:
                 super().data_received(data)
 
     def _take(self, lane: Lane, data: bytes) -> bool:
@@ -107,7 +110,9 @@ class _Handler(web.RequestHandler):
         if busy or self._close or self._force_close or self.transport is None:
             return False
         if plain == "more":
-            self._begun, self._patience = data, self._loop.call_later(_PATIENCE, self._give_up)
+            self._begun = data
+            if self._patience is None:
+                self._patience = self._loop.call_later(_PATIENCE, self._give_up)
             return True
         if self._certificate is None:
             self._certificate = (lane.certificate(self.transport),)
@@ -130,6 +135,12 @@ class _Handler(web.RequestHandler):
         """Whoever sends a body slowly is aiohttp's."""
         self._lane = None
         super().data_received(self._end_waiting())
+
+    def close(self) -> None:
+        """As aiohttp's, which lets a request that has begun end."""
+        if self._begun:
+            self._give_up()
+        super().close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Nobody is there any more; what was asked is done all the same."""
@@ -158,7 +169,7 @@ class _Handler(web.RequestHandler):
 
     def _process_keepalive(self) -> None:
         """As aiohttp's, which would take a connection with a request on the short way for an idle one."""
-        if self._asked is not None:
+        if self._asked is not None or self._begun:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 
