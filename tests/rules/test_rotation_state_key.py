@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 
 import pytest
 from rules_support import NORTH, OPERATOR, Files, Opened
@@ -14,6 +16,7 @@ from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.registrar import rotation, rotation_map, rotation_verify, translate
 from trustcenter.registrar.keyring import _message
+from trustcenter.store import Connection
 
 
 async def rotate(files: Files) -> None:
@@ -70,6 +73,46 @@ async def test_a_state_that_the_old_key_vouches_for_is_refused(files: Files) -> 
         with pytest.raises(VerificationError) as refused:
             await center.issue("plain", ["a"] * 20)
         assert refused.value.code == "key_state_forged"
+
+
+async def rewrite(center: Opened) -> None:
+    """What somebody with the old state key and the database does: the old version vouches for everything again."""
+    keys = center.context.keys
+
+    def effect(conn: Connection) -> None:
+        conn.execute("DELETE FROM key_version WHERE purpose = 'state' AND version > 1")
+        conn.execute("UPDATE key_version SET state = 'active' WHERE purpose = 'state'")
+        for row in conn.execute("SELECT scope, purpose, version, state, since, high_water FROM key_version").fetchall():
+            mac = keys.mac("instance", Purpose.STATE, 1, _message(row))
+            conn.execute(
+                "UPDATE key_version SET mac = ? WHERE scope = ? AND purpose = ? AND version = ?", (mac, *row[:3])
+            )
+
+    await center.context.db.write(effect)
+
+
+async def test_a_database_does_not_let_the_old_key_vouch_again(files: Files) -> None:
+    await rotate(files)
+    async with files.open() as center:
+        await rewrite(center)
+        with pytest.raises(VerificationError) as refused:  # while the service runs
+            await center.issue("plain", ["a"] * 20)
+        assert refused.value.code == "key_state_forged"
+    with pytest.raises(VerificationError) as refused:  # and at its next start
+        async with files.open():
+            pass
+    assert refused.value.code == "key_state_forged"
+
+
+async def test_a_head_from_before_there_were_versions_of_the_state_key_still_opens(files: Files) -> None:
+    async with files.open() as center:
+        facts = files.head_facts()
+        assert facts.pop("state_key") == 1
+        body = json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
+        signature = center.context.keys.sign("instance", Purpose.AUDIT, 1, body)
+    files.head.write_bytes(body + b"\n" + base64.b64encode(signature) + b"\n")
+    async with files.open() as center:
+        await center.issue("plain", ["a"])
 
 
 async def test_a_repeated_request_is_recognised_across_a_rotation(files: Files) -> None:

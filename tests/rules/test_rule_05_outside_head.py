@@ -74,7 +74,16 @@ async def test_what_the_head_says_and_who_signed_it(files: Files) -> None:
         await center.issue("plain", ["a"])
         domain = await center.domain("plain")
         facts = files.head_facts()
-        assert facts.keys() == {"format", "instance", "database", "epoch", "log_size", "log_root", "reserved"}
+        assert facts.keys() == {
+            "format",
+            "instance",
+            "database",
+            "epoch",
+            "log_size",
+            "log_root",
+            "reserved",
+            "state_key",
+        }
         assert (facts["instance"], facts["database"], facts["epoch"]) == (
             await center.sql("SELECT instance, database, epoch FROM instance")
         )[0]

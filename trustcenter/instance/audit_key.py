@@ -102,6 +102,7 @@ async def rotate(instance: Instance, caller: Principal, request: str, room: str)
     await context.db.write(effect)
     log.use(public, sign)
     if room == "registrar":
+        registrar.head.state_key = state + 1
         registrar.head.remember(*await registrar.db.read(log.head))  # signed with the new key from now on
     return AuditKeyRotated(room=room, version=after, from_fingerprint=old, to_fingerprint=fingerprint(log.vkey))
 

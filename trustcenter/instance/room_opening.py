@@ -68,6 +68,7 @@ async def open_registrar(
     roots = {head.log_size: await db.read(lambda conn: log.root_at(conn, min(head.log_size, size)))}
     await asyncio.to_thread(refs.move, db)
     head.check(instance=instance, database=database, epoch=epoch, log_size=size, root_at=lambda at: roots[at])
+    head.state_key = await db.read(lambda conn: ring.expect(conn, head.state_key))
     return registrar_context.Context(
         db=db,
         keys=keys,

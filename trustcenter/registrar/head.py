@@ -41,6 +41,7 @@ class OutsideHead:
         log_size: entries of the log that were known when it was written.
         log_root: root of the log at that size.
         reserved: by domain uuid, the first counter that is not reserved.
+        state_key: the version of the state key that vouched for key states when it was written, or before.
         shared: other processes of the instance write the same file; what they wrote is kept.
     """
 
@@ -52,6 +53,7 @@ class OutsideHead:
     log_size: int = 0
     log_root: str = ""
     reserved: dict[str, int] = field(default_factory=dict)
+    state_key: int = 1
     shared: bool = False
 
     def _body(self) -> bytes:
@@ -64,6 +66,7 @@ class OutsideHead:
                 "log_size": self.log_size,
                 "log_root": self.log_root,
                 "reserved": self.reserved,
+                "state_key": self.state_key,
             },
             sort_keys=True,
             separators=(",", ":"),
@@ -146,6 +149,7 @@ class OutsideHead:
                     "the instance was reopened under another epoch", hint="restart every process of the service"
                 )
             self._know(known.log_size, known.log_root)
+            self.state_key = max(self.state_key, known.state_key)
             domains = self.reserved.keys() | known.reserved.keys()
             self.reserved = {d: max(self.reserved.get(d, 0), known.reserved.get(d, 0)) for d in domains}
             yield

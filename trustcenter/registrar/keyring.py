@@ -49,6 +49,28 @@ class KeyRing:
     def __init__(self, keys: KeyStore, clock: Clock) -> None:
         self._keys = keys
         self._clock = clock
+        self._least = 1  # version of the state key
+
+    def expect(self, conn: Connection, least: int) -> int:
+        """Refuse older versions of the state key than this, and than the one that vouches now, from now on.
+
+        A database alone cannot say which version vouches: whoever had an old one would let it vouch again.
+
+        Args:
+            conn: of the registrar.
+            least: the version that is known outside the database to have vouched.
+
+        Returns:
+            The version that vouches now.
+
+        Raises:
+            VerificationError: an older one vouches.
+        """
+        found = self.vouching(conn)
+        if found < max(least, self._least):
+            raise _forged()
+        self._least = max(least, found)
+        return found
 
     def macs(self, message: bytes) -> list[bytes]:
         """The MAC of a message under each version of the state key that is there, newest first.
@@ -146,6 +168,8 @@ class KeyRing:
             values.append(purpose.value)
         clause = f" WHERE {' AND '.join(where)}" if where else ""
         vouching, found = self.vouching(conn), []
+        if vouching < self._least:
+            raise _forged()
         for *row, mac in conn.execute(
             "SELECT scope, purpose, version, state, since, high_water, mac FROM key_version"  # noqa: S608
             f"{clause} ORDER BY scope, purpose, version",
@@ -174,11 +198,7 @@ class KeyRing:
         try:
             self._keys.verify_mac(INSTANCE, Purpose.STATE, vouching, _message(row), mac)
         except KeysError:
-            raise VerificationError(
-                "a key state in the database was changed outside the service",
-                code="key_state_forged",
-                hint="restore the database, or compare keys list with the audit log",
-            ) from None
+            raise _forged() from None
 
     def check_material(self, conn: Connection) -> None:
         """Every version that is not destroyed must be in the key store, and the key store must not be older.
@@ -211,3 +231,11 @@ class KeyRing:
 def _message(row: tuple[object, ...]) -> bytes:
     """What the MAC of a state is over."""
     return "\n".join("" if part is None else str(part) for part in row).encode()
+
+
+def _forged() -> VerificationError:
+    return VerificationError(
+        "a key state in the database was changed outside the service",
+        code="key_state_forged",
+        hint="restore the database, or compare keys list with the audit log",
+    )
