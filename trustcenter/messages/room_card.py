@@ -20,7 +20,7 @@ class RoomCard(Message, frozen=True, kw_only=True, omit_defaults=True):
     room: Literal["registrar", "comparator"]
     instance: Hex16
     separation: Literal["process", "operator"]
-    # Of the comparator; the registrar is never called. Never http, also on one machine: nobody shows a certificate there,
+    # Of the comparator; the registrar is never called. Never http, on one machine either: nobody shows a certificate,
     # and whoever listens would be the comparator.
     url: Annotated[str, msgspec.Meta(max_length=300, pattern=r"^(https://[^\s@?#]+)?$")]
     certificate: Annotated[str, msgspec.Meta(max_length=16384)]  # PEM, pinned
