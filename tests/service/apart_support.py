@@ -41,15 +41,21 @@ class Apart:
         self.rooms[room].kill()
         self.rooms[room].start()
 
-    async def upload(self, site: str, start: int, count: int, **other: Any) -> work.Uploaded:
-        """Bring the centre up to date with these people of a site, as `trustcenter study upload` does."""
+    async def upload(self, site: str, start: int, count: int, street: str = "", **other: Any) -> work.Uploaded:
+        """Bring the centre up to date with these people of a site, as `trustcenter study upload` does.
+
+        With a street they have all moved there.
+        """
         key = {"north": 1, "south": 2}[site]
         ids = [f"{key}-{n}" for n in range(start, start + count)]
+        columns = people(start, count)
+        if street:
+            columns["street"] = [street] * count
         secrets = Secrets(study_secret=STUDY_SECRET, site_key=bytes([key] * 32), study=STUDY, version=1)
         async with TrustCenter(self.sites[site]) as center:
             study = await center.study(STUDY)
             work.check_study(study, SCHEMA, secret_study=STUDY, secret_version=1, site=site, **other)
-            return await work.upload(center, study, SCHEMA, Table(ids, people(start, count)), secrets)
+            return await work.upload(center, study, SCHEMA, Table(ids, columns), secrets)
 
     def link(self) -> Any:
         """A run, to its end."""

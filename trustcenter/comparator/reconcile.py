@@ -30,8 +30,14 @@ async def study(context: Context, message: ReconcileStudy) -> ReconciledStudy:
     return await context.db.write(effect)
 
 
-async def refs(context: Context, message: ReconcileRefs) -> ReconciledRefs:
-    """Drop live rows of a range whose refs the registrar does not hold; name those of its refs that have no row."""
+async def refs(context: Context, message: ReconcileRefs, *, drop: bool = True) -> ReconciledRefs:
+    """Drop live rows of a range whose refs the registrar does not hold; name those of its refs that have no row.
+
+    Args:
+        context: the comparator.
+        message: all refs that the registrar holds in the range.
+        drop: False where the question comes again: rows that came since are in no question that was asked before.
+    """
     packed = message.refs
     held = {packed[at : at + REF_BYTES] for at in range(0, len(packed), REF_BYTES)}
 
@@ -40,7 +46,7 @@ async def refs(context: Context, message: ReconcileRefs) -> ReconciledRefs:
         (number,) = conn.execute("SELECT number FROM study WHERE name = ?", (message.study,)).fetchone()
         placed = placing.REFS.between(conn, number, message.low, message.high)["ref"].tobytes()
         here = {placed[at : at + REF_BYTES] for at in range(0, len(placed), REF_BYTES)}
-        gone = sorted(here - held)
+        gone = sorted(here - held) if drop else []
         if gone:
             context.db.forget_soon()
             placing.remove(conn, number, b"".join(gone))

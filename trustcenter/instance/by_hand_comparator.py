@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from trustcenter.comparator import compare, deliveries, instructions, ledger
+from trustcenter.comparator import compare, deliveries, instructions, ledger, reconcile
 from trustcenter.errors import ConflictError
 from trustcenter.messages.carried import Reconciliation, RoomAnswers, RoomFile, RoomFileTaken, RoomOrders, StudyLeft
 from trustcenter.messages.reconcile import ReconciledRefs, ReconciledStudy
@@ -106,9 +106,12 @@ class ComparatorFiles:
     async def _reconcile(
         self, asked: Reconciliation, *, again: bool
     ) -> tuple[list[ReconciledStudy], list[ReconciledRefs]]:
-        """M7. Where it was done before and the answer was lost, the questions are answered again."""
+        """M7. Where it was done before and the answer was lost, the questions are answered again, and nothing goes.
+
+        A file may come again long after: a site that settled since has live rows which the file knows nothing of.
+        """
         studies = [await self._comparator.reconcile_study(message) for message in asked.studies]
-        refs = [await self._comparator.reconcile_refs(message) for message in asked.refs]
+        refs = [await reconcile.refs(self._context, message, drop=not again) for message in asked.refs]
         if not again:
             await self._comparator.rejoin(asked.rejoin)
         return studies, refs

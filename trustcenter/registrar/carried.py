@@ -4,13 +4,16 @@ settlements that a site has under way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from trustcenter.errors import ConflictError
-from trustcenter.messages.rooms import Accept, Step
+from trustcenter.messages.rooms import Accept, Retire, RoomMessage, Step
 from trustcenter.store import Connection, Migration
+from trustcenter.store.packed import Keys
 
-from . import ledger, outbox
+from . import ledger, outbox, refs
 
 MIGRATIONS = (
     Migration(
@@ -67,7 +70,22 @@ def begin_settlement(conn: Connection, study: str, site: str, now: int) -> tuple
 
     Returns:
         The turn, and the uploads of the source whose acceptance has not reached the comparator, as far as is known.
+
+    Raises:
+        ConflictError: such uploads must not become live before the next files come. Where the rooms are reconciled, the
+            file that does it may not know their rows, and would drop them; and so would a message that waits and
+            retires refs which came again since.
     """
+    query = "SELECT upload FROM map WHERE study = ? AND site = ?"
+    mapped = {upload for (upload,) in conn.execute(query, (study, site))}
+    waiting = [outbox.message(*outbox.get(conn, row_id)) for row_id in outbox.waiting(conn)]
+    accepted = sorted(m.upload for m in waiting if isinstance(m, Accept) and m.upload in mapped)
+    if accepted and (theirs(conn) is not None or _came_again(conn, study, site, waiting)):
+        raise ConflictError(
+            "the last upload of this site waits for the files between the rooms",
+            code="upload_waits_for_files",
+            hint="upload again when the operators have carried the next files: trustcenter rooms export",
+        )
     row = conn.execute("SELECT turn FROM settlement WHERE study = ? AND site = ?", (study, site)).fetchone()
     turn = max(now, row[0] + 1 if row is not None else 1)
     conn.execute(
@@ -75,10 +93,15 @@ def begin_settlement(conn: Connection, study: str, site: str, now: int) -> tuple
         " SET turn = excluded.turn, answered = 0",
         (study, site, turn),
     )
-    query = "SELECT upload FROM map WHERE study = ? AND site = ?"
-    mapped = {upload for (upload,) in conn.execute(query, (study, site))}
-    waiting = [outbox.message(*outbox.get(conn, row_id)) for row_id in outbox.waiting(conn)]
-    return turn, sorted(m.upload for m in waiting if isinstance(m, Accept) and m.upload in mapped)
+    return turn, accepted
+
+
+def _came_again(conn: Connection, study: str, site: str, waiting: Sequence[RoomMessage]) -> bool:
+    """Whether a source has refs that the comparator is still to be told to drop: a correction that was undone."""
+    query = "SELECT domain FROM participant WHERE study = ? AND site = ?"
+    domains = [domain for (domain,) in conn.execute(query, (study, site))]
+    told = b"".join(m.refs for m in waiting if isinstance(m, Retire) and m.study == study)
+    return bool(refs.holders(conn, domains, Keys.of(refs.split(told))))
 
 
 def end_settlement(conn: Connection, study: str, site: str, turn: int, sequence: int) -> None:
