@@ -90,6 +90,37 @@ async def test_pages_stay_few_however_small_the_parts_that_come(place: Location)
         await database.close()
 
 
+async def test_parts_that_become_crowded_together_are_rewritten_one_after_the_other(place: Location) -> None:
+    parts, large = 16, 4096
+    database = await Database.open(place, TABLE)
+
+    def spread(count: int) -> np.ndarray:
+        made = entries(count * parts)
+        made["key"][:, 0] = np.arange(count * parts) % parts
+        return made
+
+    def add(conn: Connection) -> int:
+        """Entries that were written, with those of pages that were rewritten."""
+        (last,) = conn.execute("SELECT max(number) FROM things").fetchone()
+        THINGS.add(conn, 1, spread(1))
+        return int(conn.execute("SELECT sum(entries) FROM things WHERE number > ?", (last,)).fetchone()[0])
+
+    try:
+        await database.write(lambda conn: THINGS.add(conn, 1, spread(large)))
+        written = [await database.write(add) for _ in range(3 * parts)]
+        assert max(written) <= parts * (PAGE + 2)
+        assert sum(written) > parts * large  # every part was, meanwhile
+        query = "SELECT max(n) FROM (SELECT count(*) AS n FROM things GROUP BY part) AS of_parts"
+        pages = await database.read(lambda conn: conn.execute(query).fetchone()[0])
+        assert pages <= 2 * (large // PAGE + 8 + 1)
+        assert await database.read(lambda conn: (THINGS.misfits(conn, 1), THINGS.count(conn, 1))) == (
+            0,
+            parts * (large + 3 * parts),
+        )
+    finally:
+        await database.close()
+
+
 @pytest.mark.parametrize("change", ["body = substr(body, 1, length(body) - 1)", "first = last"])
 async def test_a_damaged_page_is_noticed(place: Location, change: str) -> None:
     database = await Database.open(place, TABLE)

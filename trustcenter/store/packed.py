@@ -6,7 +6,8 @@ changes (a *part*), and each part appended as pages; numpy reads and writes them
 
 Pages of one part may overlap. A page says which keys it spans, so a look-up reads those that can hold one of the keys
 asked for, and nothing depends on how entries are spread over pages. Where many small pages have gathered in a part,
-`add` rewrites that part, so the work of a transaction is bounded by what is added and by the parts it falls into.
+`add` rewrites it, and what that costs is bounded by what is added: parts fill alike and become crowded together, so
+what is too much for one transaction is left to those that follow.
 
 The table has the columns of `ddl`. `space` keeps apart what must not mix (a study, a pass of it): keys are looked up,
 counted and dropped by space.
@@ -119,13 +120,7 @@ class Packed:
             f"INSERT INTO {self.table} (space, part, first, last, entries, body) VALUES (?,?,?,?,?,?)",  # noqa: S608
             self._pages(space, entries),
         )
-        crowded = conn.execute(
-            f"SELECT part FROM {self.table} WHERE space = ? GROUP BY part"  # noqa: S608
-            f" HAVING count(*) > 2 * sum(entries) / {PAGE} + {_SPARE}",
-            (space,),
-        ).fetchall()
-        for (part,) in crowded:
-            self._rewrite(conn, space, part)
+        self._thin_out(conn, space, len(entries) + min(len(entries), PARTS) * PAGE)
 
     def find(self, conn: Connection, space: int, keys: Keys) -> Iterator[Entries]:
         """The entries that have one of the keys, some at a time, by ascending parts."""
@@ -234,6 +229,25 @@ class Packed:
                 first, last = heads[8 * at : 8 * at + 8], heads[8 * stop - 8 : 8 * stop]
                 yield space, part, first, last, stop - at, body[at * width : stop * width]
 
+    def _thin_out(self, conn: Connection, space: int, most: int) -> None:
+        """Rewrite parts with too many pages, the most crowded first: one, and more while it is `most` entries in all.
+
+        A part is rewritten once for at least a page more for each `PAGE` of its entries, so as many entries as the
+        pages that are added could hold are enough to keep up.
+        """
+        crowded = conn.execute(
+            f"SELECT part, sum(entries) FROM {self.table} WHERE space = ? GROUP BY part"  # noqa: S608
+            f" HAVING count(*) > 2 * sum(entries) / {PAGE} + {_SPARE}"
+            f" ORDER BY count(*) - 2 * sum(entries) / {PAGE} DESC, part",
+            (space,),
+        ).fetchall()
+        done = 0
+        for part, entries in crowded:
+            if done and done + int(entries) > most:
+                return
+            self._rewrite(conn, space, part)
+            done += int(entries)
+
     def _rewrite(self, conn: Connection, space: int, part: int) -> None:
         entries = np.concatenate(list(self.read(conn, space, part, part + 1)))
         conn.execute(f"DELETE FROM {self.table} WHERE space = ? AND part = ?", (space, part))  # noqa: S608
@@ -254,10 +268,9 @@ class Packed:
 
     def _holding(self, conn: Connection, space: int, keys: Keys) -> Iterator[tuple[list[tuple[int, int]], Entries]]:
         """Pages that can hold one of the keys, some at a time: number and entries of each, and all those entries."""
-        heads: list[Any] = conn.execute(
-            f"SELECT number, first, last FROM {self.table} WHERE space = ? ORDER BY part, first",  # noqa: S608
-            (space,),
-        ).fetchall()
+        parts = np.unique(keys.first >> np.uint64(56)).tolist()  # few keys need not look at the heads of all parts
+        head = f"SELECT number, first, last FROM {self.table} WHERE space = ? AND part IN {{values}}"  # noqa: S608
+        heads: list[Any] = list(select_in(conn, head + " ORDER BY part, first", (space,), parts))
         first, last = (np.frombuffer(b"".join(row[i] for row in heads), ">u8").astype(np.uint64) for i in (1, 2))
         holds = np.searchsorted(keys.first, last, "right") > np.searchsorted(keys.first, first, "left")
         numbers = [heads[i][0] for i in np.flatnonzero(holds)]
