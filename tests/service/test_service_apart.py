@@ -15,22 +15,15 @@ import msgspec
 import pytest
 from apart_support import ROOMS, STUDY, Apart, make
 from raw_support import Raw
-from test_service_study import SCHEMA, Source, people
+from test_service_study import SCHEMA, Source
 from tests_support import ON_POSTGRES, everything, run_cli, stored
 
-from keys.hybrid import RecipientKey
 from keys.personal import PersonalKey
-from keys.secretfiles import StudySecret
-from linkage.tables import Table
-from trustcenter.client import RemoteError, TrustCenter, secret_relay
+from trustcenter.client import RemoteError, TrustCenter
 from trustcenter.client.connection import Connection
-from trustcenter.client.practice import work
-from trustcenter.client.practice.home import Home
-from trustcenter.client.secret_pins import Pins
 from trustcenter.errors import PolicyError, TrustCenterError, VerificationError
 from trustcenter.instance import tls
 from trustcenter.messages import api
-from trustcenter.messages.api.enrolment import EnrolmentCreate, Sponsor
 
 
 @pytest.fixture(scope="module")
@@ -238,52 +231,6 @@ def test_doctor_names_the_separation(apart: Apart) -> None:
     checked = run_cli("doctor", apart.rooms["comparator"].dir)
     assert checked.returncode == 0, checked.stdout
     assert "operator declared, comparator only; paired with a registrar" in checked.stdout
-
-
-async def test_a_practice_comes_in_at_both_rooms_sends_and_is_turned_out(apart: Apart, tmp_path: Path) -> None:
-    key, secret = RecipientKey.generate(), StudySecret.generate(STUDY, 1)
-    pins, home = Pins.load(tmp_path / "pins.toml"), Home(tmp_path / "practice")
-    wanted = EnrolmentCreate(site="praxis", title="Practice", days=7)
-    for room in ROOMS:
-        async with TrustCenter(Connection.load(apart.rooms[room].operator)) as center:
-            await center.allow_sponsor(STUDY, Sponsor(site="north", practices=1))
-    async with TrustCenter(apart.sites["north"]) as center:
-        await secret_relay.publish(center, STUDY, key)
-        with pytest.raises(RemoteError) as caught:  # two of them, at either room
-            await center.create_rows_enrolment(STUDY, msgspec.structs.replace(wanted, site="south"))
-        assert caught.value.code == "site_name_taken"
-        invitation = await work.invite(center, STUDY, wanted, key, pins)
-        apart.rooms["comparator"].kill()
-        with pytest.raises(TrustCenterError):  # the registrar's code is used, the comparator's is not
-            await work.enrol(invitation, home)
-        apart.rooms["comparator"].start()
-        said = await work.enrol(invitation, home)
-        with pytest.raises(RemoteError) as caught:
-            await work.enrol(invitation, home)
-        assert caught.value.code == "invalid_enrolment_code"
-        await work.admit(center, STUDY, "praxis", said, key, secret, pins)
-    assert Raw(apart.sites["north"])("POST", f"/v1/studies/{STUDY}/settlements").status == 200  # delivers what waited
-    table = Table([str(number) for number in range(60)], people(400, 60))
-    connection = Connection.load(home.connection)
-    async with TrustCenter(connection) as center:
-        done = await work.send(center, home, table, require_separation="operator")
-        assert (done.records, done.sent) == (60, 60)
-    run = apart.link()
-    assert run["state"] == "applied", run
-    assert {source["site"]: source["records"] for source in run["counts"]["sources"]}["praxis"] == 60
-    async with TrustCenter(connection) as center:
-        assert len(await work.results(center, home, table.ids)) == 60
-        assert (await work.send(center, home, table)).sent == 0
-    with stored(apart.rooms["comparator"].dir, "comparator") as conn:
-        held = everything(conn).lower()
-    assert bytes.hex(connection.token.encode()) not in held
-    assert not any(token in held for token in (connection.token.lower(), invitation.code, invitation.rows_code))
-    practice, asked = Raw(connection.rows), f"/v1/studies/{STUDY}/parameters/comparator"
-    assert practice("GET", asked).status == 200
-    async with TrustCenter(apart.sites["north"]) as center:
-        (enrolled,) = await center.enrolments(STUDY)
-        await center.revoke_enrolment(STUDY, enrolled.enrolment)
-    assert (practice("GET", asked).status, Raw(connection)("GET", f"/v1/studies/{STUDY}").status) == (401, 401)
 
 
 def test_each_room_keeps_what_sites_cosigned_of_its_own_log(apart: Apart, tmp_path: Path) -> None:

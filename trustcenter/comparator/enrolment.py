@@ -151,13 +151,29 @@ async def redeem(context: Context, directory: Directory, body: api.RowsRedeem) -
         directory.cache.clear()
 
 
+def end_codes(conn: Connection, site: str) -> int:
+    """Make codes for a practice worthless that were not used; returns how many. Twice is harmless."""
+    now = stamp(utc_now())  # whose name it is stays known: its sponsor may invite it again
+    query = "UPDATE enrolment SET expires = ? WHERE site = ? AND used = 0 AND expires > ?"
+    return conn.execute(query, (now, site, now)).rowcount
+
+
 def _require_name(conn: Connection, study: str, sponsor: str, site: str) -> None:
     known = conn.execute("SELECT 1 FROM site WHERE name = ?", (site,)).fetchone()
     waiting = conn.execute(
         "SELECT 1 FROM enrolment WHERE site = ? AND (sponsor <> ? OR study <> ?) AND used = 0", (site, sponsor, study)
     ).fetchone()
-    if (known and not _enrolled(conn, study, sponsor, site)) or waiting:
-        raise ConflictError("this name is taken", code="site_name_taken", hint="choose another", where="site")
+    # A source that has no code of this sponsor's is a site which is yet to be admitted here, or another's practice.
+    mine = conn.execute(
+        "SELECT 1 FROM enrolment WHERE site = ? AND study = ? AND sponsor = ?", (site, study, sponsor)
+    ).fetchone()
+    if (known and not _enrolled(conn, study, sponsor, site)) or waiting or (not mine and sources.is_source(conn, site)):
+        raise ConflictError(
+            "this name is taken",
+            code="site_name_taken",
+            hint="choose another; a site that takes part already is admitted by this room's operator",
+            where="site",
+        )
 
 
 def _enrolled(conn: Connection, study: str, sponsor: str, site: str) -> bool:

@@ -26,7 +26,7 @@ from trustcenter.messages.rooms import (
 )
 from trustcenter.store import Connection
 
-from . import ledger, placing, sources, uploads
+from . import enrolment, ledger, placing, sources, uploads
 from .context import Context
 
 
@@ -182,7 +182,10 @@ def retire(context: Context, conn: Connection, message: Retire) -> None:
 
 def shut_out(context: Context, conn: Connection, message: ShutOut) -> None:
     """Let a practice that was turned out in no more, where this room lets clients in itself."""
-    if context.directory is not None and context.directory.shut_out(conn, message.site):
+    if context.directory is None:
+        return
+    codes = enrolment.end_codes(conn, message.site) if message.codes else 0
+    if (message.access and context.directory.shut_out(conn, message.site)) or codes:
         context.audit(conn, Event.TOKEN_REVOKE, "registrar", 0, site=message.site)
 
 

@@ -47,6 +47,11 @@ def find_study(conn: Connection, name: str, source: str) -> Study:
     return Study(number, name, version, fingerprint, passes, minimum_rows, sources, window, bool(takes_rows), removed)
 
 
+def is_source(conn: Connection, name: str) -> bool:
+    """Whether a site takes part in any study."""
+    return any(name in json.loads(names) for (names,) in conn.execute("SELECT sources FROM study").fetchall())
+
+
 def require_takes_rows(study: Study, version: int | None = None) -> None:
     """Refuse rows of a source that was removed, or for a study that takes none.
 

@@ -154,9 +154,11 @@ class StudyPhase(Message, frozen=True, kw_only=True):
 
 
 class ShutOut(Message, frozen=True, kw_only=True):
-    """Registrar to comparator: a practice was turned out. A comparator that lets clients in itself does so no more."""
+    """Registrar to comparator: a practice was turned out, or its invitation taken back. Ends what is named here."""
 
     site: Name
+    access: bool = True  # tokens and certificates of the practice at the comparator
+    codes: bool = False  # codes of the comparator's own that it has not used
 
 
 RoomMessage = Params | Accept | Retire | StudyPhase | ShutOut

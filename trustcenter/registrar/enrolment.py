@@ -246,7 +246,9 @@ async def revoke(context: Context, caller: Principal, request: str, name: str, e
         now = stamp(context.clock())
         conn.execute("UPDATE enrolment SET revoked = COALESCE(revoked, ?) WHERE id = ?", (now, row.id))
         if row.used and not row.revoked:
-            shut_out(context, conn, name, row.site)
+            shut_out(context, conn, name, row.site, codes=True)
+        elif not row.revoked:
+            outbox.put(conn, "shut_out", ShutOut(site=row.site, access=False, codes=True))
         context.audit(conn, Event.ENROLMENT_REVOKE, caller.name, request, study=name, site=row.site, enrolment=row.id)
 
     try:
@@ -255,10 +257,18 @@ async def revoke(context: Context, caller: Principal, request: str, name: str, e
         context.directory.cache.clear()
 
 
-def shut_out(context: Context, conn: Connection, study: str, site: str) -> None:
-    """Make every credential of a practice worthless, at the comparator too, and forget what was sealed to its card."""
+def shut_out(context: Context, conn: Connection, study: str, site: str, *, codes: bool) -> None:
+    """Make every credential of a practice worthless, at the comparator too, and forget what was sealed to its card.
+
+    Args:
+        context: the registrar.
+        conn: of the writing transaction.
+        study: that it came into.
+        site: the practice.
+        codes: codes of the comparator's that it has not used are worthless as well.
+    """
     context.directory.shut_out(conn, site)
-    outbox.put(conn, "shut_out", ShutOut(site=site))
+    outbox.put(conn, "shut_out", ShutOut(site=site, codes=codes))
     secret_cards.forget_member(conn, study, site)
 
 
@@ -269,7 +279,7 @@ def tell_turned_out(conn: Connection) -> None:
         " (SELECT site FROM enrolment WHERE used IS NOT NULL AND revoked IS NULL) ORDER BY site"
     )
     for (site,) in conn.execute(query).fetchall():
-        outbox.put(conn, "shut_out", ShutOut(site=site))
+        outbox.put(conn, "shut_out", ShutOut(site=site, codes=True))
 
 
 def enrolled(conn: Connection, study: str, sponsor: str, site: str) -> bool:

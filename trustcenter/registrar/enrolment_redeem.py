@@ -79,7 +79,7 @@ async def redeem(context: Context, request: str, body: api.EnrolmentRedeem) -> a
             # When the code was made the name was free, or a practice's of this sponsor; it may be another site's now.
             if not enrolled(conn, row.study, row.sponsor, row.site):
                 raise _invalid()
-            shut_out(context, conn, row.study, row.site)
+            shut_out(context, conn, row.study, row.site, codes=False)  # that of this invitation comes next
         conn.execute("UPDATE enrolment SET used = ? WHERE id = ?", (now, row.id))
         secret_cards.keep_card(conn, row.study, card, now)
         scope = Scope.of(None, [Operation.STUDY])
