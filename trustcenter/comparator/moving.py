@@ -5,10 +5,10 @@ In bounded transactions, each of which takes rows out where it puts them in: kil
 
 from __future__ import annotations
 
+import itertools
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from linkage.rows import ROW
 from trustcenter.store import Connection, Database, select_in
@@ -50,23 +50,24 @@ def _unfinished(db: Database, conn: Connection) -> bool:
 
 
 def _live(db: Database, conn: Connection) -> bool:
-    """Some rows of live uploads are placed; False if there are none."""
+    """Some rows of live uploads are placed; False if there are none.
+
+    All uploads together: a store has had many, and there are some rows of each everywhere. Which tokens are fresh is
+    not noted: where an upload was never compared, the next window reads everything instead of looking them up.
+    """
     found = conn.execute(
         "SELECT study, upload, ref, pass, token, filter FROM row ORDER BY study, pass, token LIMIT ?", (_AT_ONCE,)
     ).fetchall()
     if not found:
         conn.execute("DELETE FROM chunk")
-        for study, window in conn.execute("SELECT name, applied_window FROM study").fetchall():
-            placing.compared(conn, study, window)
         return False
     db.forget_soon()
-    of_upload: dict[tuple[int, int], bytearray] = {}
-    for study, upload, ref, number, token, filter_ in found:
-        of_upload.setdefault((study, upload), bytearray()).extend(ref + bytes([number]) + token + filter_)
-    for (study, upload), body in of_upload.items():
-        rows: NDArray[np.void] = np.frombuffer(body, ROW)
-        query = "SELECT coalesce(max(part), -1) + 1 FROM fresh WHERE upload = ?"
-        (part,) = conn.execute(query, (upload,)).fetchone()
-        placing.put(conn, study, upload, part, rows)
+    for study, some in itertools.groupby(found, key=lambda one: one[0]):
+        uploads, body = [], bytearray()
+        for _, upload, ref, number, token, filter_ in some:
+            uploads.append(upload)
+            body += ref + bytes([number]) + token + filter_
+        placing.lay(conn, study, np.array(uploads, np.uint32), np.frombuffer(body, ROW))
+    conn.executemany("DELETE FROM fresh WHERE upload = ?", sorted({(one[1],) for one in found}))
     conn.executemany("DELETE FROM row WHERE study = ? AND ref = ?", [(one[0], one[2]) for one in found])
     return True

@@ -87,22 +87,29 @@ def place(conn: Connection, study: int, upload: int) -> None:
 
 
 def put(conn: Connection, study: int, upload: int, part: int, rows: NDArray[np.void]) -> None:
-    """Place some rows of an upload."""
+    """Place some rows of an upload, which are fresh."""
+    for number, placed in lay(conn, study, upload, rows):
+        tokens = placed["token"].tobytes()
+        conn.execute("INSERT INTO fresh VALUES (?,?,?,?)", (upload, number, part, tokens))
+
+
+def lay(
+    conn: Connection, study: int, upload: int | NDArray[np.uint32], rows: NDArray[np.void]
+) -> list[tuple[int, NDArray[np.void]]]:
+    """Place rows of one upload, or of the upload that is named for each; returns them by pass, sorted by token."""
     REFS.add(conn, study, _laid_out(rows, PLACED_REF, upload))
     order = np.argsort(as_words(rows["token"])[0])
     passes = rows["pass"][order]
     order = order[np.argsort(passes, kind="stable")]
     placed = take(_laid_out(rows, PLACED, upload), order)
     bounds = np.searchsorted(rows["pass"][order], np.arange(PASSES + 1)).tolist()
-    for number, (start, end) in enumerate(itertools.pairwise(bounds)):
-        if start < end:
-            mine = placed[start:end]
-            ROWS.add(conn, space(study, number), mine)
-            tokens = mine["token"].tobytes()
-            conn.execute("INSERT INTO fresh VALUES (?,?,?,?)", (upload, number, part, tokens))
+    by_pass = [(n, placed[start:end]) for n, (start, end) in enumerate(itertools.pairwise(bounds)) if start < end]
+    for number, mine in by_pass:
+        ROWS.add(conn, space(study, number), mine)
+    return by_pass
 
 
-def _laid_out(rows: NDArray[np.void], kind: np.dtype[np.void], upload: int) -> NDArray[np.void]:
+def _laid_out(rows: NDArray[np.void], kind: np.dtype[np.void], upload: int | NDArray[np.uint32]) -> NDArray[np.void]:
     """Rows with the fields of another kind. Byte by byte: numpy copies fields of many bytes one element at a time."""
     made = np.empty(len(rows), kind)
     made["upload"] = upload
