@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from rotation_support import approve, begin, digest, fetch, later, register_key, states
 from rules_support import NORTH, OPERATOR, Files
@@ -101,3 +103,19 @@ async def test_overdue_keys_are_shown_and_nothing_rotates_by_itself(files: Files
         await center.rotate("plain")
         (one,) = await center.context.db.read(lambda conn: keycare.due(conn, center.context.clock()))
         assert (one.version, one.overdue) == (2, False)
+
+
+async def test_a_verification_that_nobody_waited_for_is_told_of_as_the_rotation_is_now(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with files.open() as center:
+        await center.issue("plain", ["a", "b"])
+        ident = (await begin(center)).rotation or ""
+        with monkeypatch.context() as patched:
+            patched.setattr(rotation_verify, "PATIENCE_SECONDS", 0.0)
+            shown = await rotation_verify.ask(center.context, OPERATOR, "req", ident)
+        assert shown.stage == "changed"
+        await asyncio.wait([center.context.checks[ident].job])
+        await rotation_end.roll_back(center.context, OPERATOR, "req", ident)
+        assert (await rotation_verify.ask(center.context, OPERATOR, "req", ident)).stage == "rolled-back"
+    assert files.failures() == []

@@ -51,8 +51,10 @@ async def ask(context: Context, caller: Principal, request: str, ident: str) -> 
     await asyncio.wait({check.job}, timeout=PATIENCE_SECONDS)
     if not check.job.done():
         return msgspec.structs.replace(await rotation_show.show(context, ident), checked=check.looked)
-    context.checks.pop(ident, None)
-    return check.job.result()
+    if context.checks.get(ident) is check:  # another may have asked, and begun the next, since
+        del context.checks[ident]
+    check.job.result()
+    return await rotation_show.show(context, ident)  # it may have ended long before it was asked after
 
 
 async def stop(context: Context) -> None:
