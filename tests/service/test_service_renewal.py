@@ -7,13 +7,16 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from conftest_operate import Center
 from cryptography import x509
 
+from trustcenter import config
 from trustcenter.instance import tls
 
 
@@ -80,6 +83,20 @@ def test_the_instance_renews_its_own_certificate_and_clients_go_on(tmp_path: Pat
     center.cli("renew-certificate", center.dir, "--new-authority")
     with center.running():
         assert presented(center, ca) != after
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_renews_belongs_to_the_service(tmp_path: Path) -> None:
+    folder = tmp_path / "tls"
+    tls.create(folder, "127.0.0.1")
+    names = ("", "ca.pem", "ca.key", "server.pem", "server.key")
+    for name in names:
+        os.chown(folder / name, 65534, 65533)
+    (tmp_path / "config.toml").write_text('[server]\ncertificate = "tls/server.pem"\nkey = "tls/server.key"\n[files]\n')
+    tls.renew(config.load(tmp_path), new_authority=True)
+    found = [(folder / name).stat() for name in names]
+    assert {(one.st_uid, one.st_gid) for one in found} == {(65534, 65533)}
+    assert (folder / "server.key").stat().st_mode & 0o777 == 0o600
 
 
 def wait_for_line(log: Path, text: str) -> None:

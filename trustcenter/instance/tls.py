@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import sys
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -193,12 +194,18 @@ def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write_pair(directory: Path, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-    """NAME.pem and NAME.key, each whole or not at all; the service refuses a pair that does not fit."""
+    """NAME.pem and NAME.key, each whole or not at all; the service refuses a pair that does not fit.
+
+    Made by root they belong to whom the directory belongs to: the service could not read them otherwise.
+    """
+    owner = directory.stat()
     pem = certificate.public_bytes(serialization.Encoding.PEM)
     for ending, content, mode in (("key", _private(key), 0o600), ("pem", pem, 0o644)):
         fresh = directory / f".{name}.{ending}.new"
         fresh.unlink(missing_ok=True)
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            if sys.platform != "win32" and os.geteuid() == 0:
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             file.write(content)
             os.fsync(file.fileno())
         fresh.replace(directory / f"{name}.{ending}")
