@@ -87,3 +87,19 @@ async def test_the_comparator_is_not_told_which_rows_were_one_record(
     before = await study.partition()
     await study.link("full")
     assert await study.partition() == before
+
+
+async def test_records_that_come_again_while_their_refs_wait_keep_their_rows(
+    instance: tuple[Instance, Rooms], tables: dict[str, Table]
+) -> None:
+    study = Study(*instance, "heart", tables)
+    await study.create(SITES)
+    for name in SITES:
+        await study.send(name, range(130))
+    await study.withdraw("south", range(30))
+    assert await retired(study) == []
+    study.sent["south"] -= {ref.tobytes() for n in range(30) for ref in study.sites["south"].encoded[2][n]}
+    await study.send("south", [*range(30), *range(130, 160)])  # with the refs they had: the same rows
+    await study.link()
+    assert await retired(study) == [30 * PASSES]
+    assert await held(study) == (130 + 160) * PASSES

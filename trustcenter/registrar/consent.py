@@ -30,7 +30,6 @@ from . import (
     policy,
     release_changes,
     removal,
-    retiring,
     rows,
     studies,
     tagging,
@@ -237,9 +236,6 @@ def _apply(
     blocked = sorted(tag for tag, status in change.after.items() if status is Status.WITHDRAWN)
     change.withdrawn = [tag for tag in blocked if decide(system, before[tag], required, day) is not Status.WITHDRAWN]
     _withdraw(context, conn, domain, blocked, change, who, request)
-    back = [tag for tag in before.keys() - blocked if decide(system, before[tag], required, day) is Status.WITHDRAWN]
-    if back and domain.study is not None:
-        retiring.tell(conn, domain.study)  # such a record may come again with the refs it had
     counts = Counter(status.value for status in change.after.values())
     context.audit(
         conn,

@@ -28,7 +28,7 @@ from trustcenter.messages.rooms import Accept, Receipt, Retire
 from trustcenter.store import Connection
 from trustcenter.store.packed import Keys
 
-from . import consent_gate, issue, ledger, outbox, own_duplicates, pairs, refs, studies
+from . import consent_gate, issue, ledger, outbox, own_duplicates, pairs, refs, retiring, studies
 from .batches import Batch, serials_of
 from .context import Context
 from .domains import DomainRow
@@ -177,6 +177,7 @@ async def accept_map(
             "INSERT INTO map VALUES (?,?,?,?,?,?)",
             (receipt.upload, study.name, caller.name, receipt.root, len(serials), digest),
         )
+        retiring.tell_before(conn, study.name, keys)
         if retired:
             outbox.put(conn, "retire", Retire(study=study.name, refs=b"".join(sorted(retired))))
         outbox.put(conn, "accept", Accept(study=study.name, upload=receipt.upload))

@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+import numpy as np
+
 from trustcenter.clock import stamp
 from trustcenter.messages.rooms import Retire
 from trustcenter.store import Connection, Migration
+from trustcenter.store.packed import Keys
 
 from . import outbox
 from .context import Context
@@ -53,6 +56,13 @@ def tell(conn: Connection, study: str) -> int:
     for start in range(0, len(refs), _REFS_PER_MESSAGE):
         outbox.put(conn, "retire", Retire(study=study, refs=b"".join(refs[start : start + _REFS_PER_MESSAGE])))
     return len(refs)
+
+
+def tell_before(conn: Connection, study: str, keys: Keys) -> None:
+    """Tell of all that waits in a study before rows come with some of these refs again, or they would go with it."""
+    waiting = b"".join(bytes(ref) for (ref,) in conn.execute("SELECT ref FROM retiring WHERE study = ?", (study,)))
+    if bool(keys.among(np.frombuffer(waiting, np.uint8).reshape(-1, 16)).any()):
+        tell(conn, study)
 
 
 async def tell_due(context: Context) -> int:
