@@ -81,7 +81,7 @@ async def test_a_practice_comes_in_at_both_rooms_sends_and_is_turned_out(apart: 
     raw = Raw(connection)
     async with TrustCenter(apart.sites["north"]) as center:
         lost = await work.invite(center, STUDY, wanted, key, pins)  # for another computer; the letter is lost
-        await center.revoke_enrolment(STUDY, (await work.find(center, STUDY, "praxis")).enrolment)
+        await center.revoke_enrolment(STUDY, (await work.find(center, STUDY, "praxis"))[-1].enrolment)
         assert redeemed(apart, lost.rows_code) == (403, "invalid_enrolment_code")
         assert (practice("GET", asked).status, raw("GET", f"/v1/studies/{STUDY}").status) == (200, 200)
         await work.enrol(await work.invite(center, STUDY, wanted, key, pins), home)  # a second one works at both rooms
@@ -93,6 +93,15 @@ async def test_a_practice_comes_in_at_both_rooms_sends_and_is_turned_out(apart: 
         for one in await center.enrolments(STUDY):
             if one.state == "used":
                 await center.revoke_enrolment(STUDY, one.enrolment)
+    assert (practice("GET", asked).status, raw("GET", f"/v1/studies/{STUDY}").status) == (401, 401)
+    assert redeemed(apart, waiting.rows_code) == (403, "invalid_enrolment_code")
+    async with TrustCenter(apart.sites["north"]) as center:
+        await work.enrol(await work.invite(center, STUDY, wanted, key, pins), home)
+        waiting = await work.invite(center, STUDY, wanted, key, pins)
+        await work.turn_out(center, STUDY, "praxis")
+        assert {one.state for one in await center.enrolments(STUDY)} == {"revoked"}
+    connection = Connection.load(home.connection)
+    practice, raw = Raw(connection.rows), Raw(connection)
     assert (practice("GET", asked).status, raw("GET", f"/v1/studies/{STUDY}").status) == (401, 401)
     assert redeemed(apart, waiting.rows_code) == (403, "invalid_enrolment_code")
 

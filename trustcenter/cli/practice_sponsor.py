@@ -133,13 +133,8 @@ def admit(
 @click.argument("site")
 @connect_option
 def revoke(study: str, site: str, connect: Path | None) -> None:
-    """Make the code of the practice SITE worthless, or end the access of one that used it (sponsor, operator)."""
-    from trustcenter.client import TrustCenter
+    """Make every code of the practice SITE worthless, and end the access of one that used it (sponsor, operator)."""
     from trustcenter.client.practice import work
 
-    async def job(center: TrustCenter) -> None:
-        found = await work.find(center, study, site)
-        await center.revoke_enrolment(study, found.enrolment)
-
-    call(connect, job)
+    call(connect, lambda center: work.turn_out(center, study, site))
     output.note("revoked")

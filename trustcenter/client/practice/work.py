@@ -101,8 +101,8 @@ def _asking(url: str, ca: str, site: str) -> Connection:
     return Connection(url=url, ca=ca, site=site, token="enrolling")  # noqa: S106
 
 
-async def find(center: TrustCenter, study: str, site: str) -> m.Enrolment:
-    """The latest enrolment of a practice that is not revoked.
+async def find(center: TrustCenter, study: str, site: str) -> list[m.Enrolment]:
+    """The enrolments of a practice that are not revoked, oldest first: at least one.
 
     Raises:
         NotFoundError: there is none that the caller may see.
@@ -110,7 +110,17 @@ async def find(center: TrustCenter, study: str, site: str) -> m.Enrolment:
     found = [e for e in await center.enrolments(study) if e.site == site and e.state != "revoked"]
     if not found:
         raise NotFoundError("there is no such enrolment", code="unknown_enrolment", hint="trustcenter practice list")
-    return found[-1]
+    return found
+
+
+async def turn_out(center: TrustCenter, study: str, site: str) -> None:
+    """End the access of a practice and all its invitations: one that waits would let it in again (sponsor, operator).
+
+    Raises:
+        NotFoundError: there is none that the caller may see.
+    """
+    for enrolment in reversed(await find(center, study, site)):
+        await center.revoke_enrolment(study, enrolment.enrolment)
 
 
 async def admit(
@@ -131,7 +141,7 @@ async def admit(
         ConflictError: the practice has not enrolled, or the secret is of another study or version.
         VerificationError: the service's card is not the practice's: somebody stands in between.
     """
-    if (await find(center, study, site)).card is None:
+    if all(enrolment.card is None for enrolment in await find(center, study, site)):
         raise ConflictError(
             "the practice has not used its code yet",
             code="not_enrolled",
