@@ -21,8 +21,9 @@ _RETRY: Final = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
 _NAME: Final = {"type": "string", "pattern": "^[a-z0-9.-]{1,200}$"}
 _COUNT: Final = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
 _PATH: Final[dict[str, dict[str, Any]]] = {  # what is not named here is a name or an id
-    **dict.fromkeys(("index", "size", "old", "new", "chunk"), _COUNT),
+    **dict.fromkeys(("index", "size", "old", "new", "chunk", "part"), _COUNT),
     "room": {"type": "string", "enum": ["registrar", "comparator"]},
+    "file": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the file"},
 }
 _QUERY: Final[dict[str, dict[str, Any]]] = {  # with a default or nullable: may be left out
     "mode": {"type": "string", "enum": ["window", "full", "estimate"], "default": "window"},
