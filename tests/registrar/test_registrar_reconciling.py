@@ -16,7 +16,7 @@ from trustcenter import config
 from trustcenter.auth import Principal
 from trustcenter.client.errors import RemoteError
 from trustcenter.errors import VerificationError
-from trustcenter.instance import fsck_rows, reconciling
+from trustcenter.instance import fsck_rows, places, reconciling
 from trustcenter.instance.opening import open_instance
 from trustcenter.instance.port import LocalComparator
 from trustcenter.instance.remote import refusal
@@ -111,7 +111,12 @@ async def test_a_comparator_that_claims_one_lost_row_learns_no_record(tmp_path: 
         await study.run()
         lost = other.encoded.refs[9][0].tobytes()
         liar.lost = (lost,)
+        spool = places.spool(loaded, "comparator")
+        for name in ("gone-2.edges", "heart-x-2.edges", "heart-9.edges"):
+            (spool / name).write_bytes(b"edges")
         await told()
+        # Edges of studies that the registrar does not know go with their rows.
+        assert [path.name for path in sorted(spool.glob("*.edges"))] == ["heart-9.edges"]
         query = "SELECT count(*) FROM record WHERE state = 'linked' AND NOT EXISTS"
         query += " (SELECT 1 FROM record_refs f WHERE f.domain = record.domain AND f.serial = record.serial)"
         dormant = await registrar.db.read(lambda conn: conn.execute(query).fetchone()[0])

@@ -71,6 +71,8 @@ class RegistrarFiles:
             orders = msgspec.structs.replace(orders, windows=windows)
             if orders.reconcile is not None:
                 await asyncio.to_thread(_keep, self._folder / _ASKED, msgspec.json.encode(orders.reconcile))
+            else:  # of a reconciliation that ended, were its end interrupted: it holds all refs
+                (self._folder / _ASKED).unlink(missing_ok=True)
             made = await asyncio.to_thread(room_files.write, self.outgoing, end, orders)
 
             told = {"messages": len(orders.messages), "windows": len(windows), "file": made}

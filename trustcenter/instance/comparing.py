@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -140,10 +140,16 @@ class Windows:
 
     async def forget(self, study: str) -> None:
         """Remove what is left of earlier windows of a study: of a cancelled one nobody fetched the edges."""
+        await self._forget(lambda of: of == study)
 
+    async def forget_others(self, studies: Collection[str]) -> None:
+        """Remove what is left of windows of all studies but these."""
+        await self._forget(lambda of: of not in studies)
+
+    async def _forget(self, meant: Callable[[str], bool]) -> None:
         def remove() -> None:
             for path in self._spool.glob("*.edges*"):
-                if path.name.rpartition(".")[0].rpartition("-")[0] != study:
+                if not meant(path.name.rpartition(".")[0].rpartition("-")[0]):
                     continue
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)

@@ -114,6 +114,8 @@ class LocalComparator:
 
     async def reconcile_study(self, message: ReconcileStudy) -> ReconciledStudy:
         """See `Comparator`."""
+        if message.phase.purge:
+            await self._windows.forget(message.phase.study)
         return await reconcile.study(self._context, message)
 
     async def reconcile_refs(self, message: ReconcileRefs) -> ReconciledRefs:
@@ -122,6 +124,7 @@ class LocalComparator:
 
     async def rejoin(self, message: Rejoin) -> None:
         """See `Comparator`."""
+        await self._windows.forget_others(message.studies)
         await reconcile.rejoin(self._context, message)
 
     async def tell(self, envelope: Envelope) -> Told:
