@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sqlite3
@@ -13,7 +14,7 @@ import pytest
 from audit_support import EVIL, NEXT, fill, forged, hand_over, issue, mutations
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from trustcenter.audit import AuditLog, Event, Selection, fingerprint, verify_bundle, verify_log
+from trustcenter.audit import AuditLog, Event, Selection, entries, fingerprint, verify_bundle, verify_log
 from trustcenter.audit.note import Key, parse_note, sign_note
 from trustcenter.errors import BundleError, VerificationError
 
@@ -254,3 +255,29 @@ def test_a_forged_entry_in_an_extract_is_caught_by_the_root(make_log: MakeLog, c
     (at,) = [n for n, line in enumerate(lines) if line.startswith(b'{"hash"')]
     lines[at] = forged(lines[at], who="uk-sued")
     assert refused(lines, mark, [])[0].startswith("entries ")
+
+
+@pytest.mark.parametrize(("levels", "good"), [(5, True), (6, False)])
+def test_writer_and_both_verifiers_count_the_levels_of_an_entry_alike(levels: int, good: bool) -> None:
+    """The entry is the first level, its data the second: six in all (docs/spec/audit-log.md, section 2)."""
+    data: dict[str, Any] = {"a": 1}
+    for _ in range(levels - 1):
+        data = {"a": data}
+    said: dict[str, Any] = {
+        "v": 1,
+        "seq": 0,
+        "event": "site:pseudonym:issue",
+        "who": "north",
+        "outcome": "done",
+        "data": data,
+    }
+    said["time"] = "2026-11-28T12:00:00.000000Z"
+    leaf = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+    readers = (
+        lambda: entries.parse(leaf, "registrar"),
+        lambda: verify_log.read_entry(leaf, "registrar"),
+        lambda: entries.build("registrar", 0, Event.PSEUDONYM_ISSUE, {"who": "north", **data}, said["time"], 0),
+    )
+    for read in readers:
+        with contextlib.nullcontext() if good else pytest.raises(ValueError, match="deep"):
+            read()

@@ -23,6 +23,7 @@ _TIME: Final = re.compile(
 )
 # With one of these the comparator's log and the registrar's would tell together which rows belong to which request.
 _NOT_AT_COMPARATOR: Final = frozenset({"time", "request", "domain", "serials", "commitment"})
+_DATA_DEPTH: Final = canonical.DEPTH_MAX - 1  # the entry itself is the first level
 _RESERVED: Final = frozenset({"v", "seq", "event", "time", "clock_skew"})
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -81,7 +82,7 @@ def build(room: str, seq: int, event: Event, fields: Mapping[str, Any], time: st
         window = data.pop("window", None)
         _check_comparator(event, window, data)
         end = b',"window":%d}' % window
-    canonical.check(data)
+    canonical.check(data, _DATA_DEPTH)
     # The words in ascending order, which is the canonical spelling; those that many entries share are spelled once.
     # An object for each entry, sorted and spelled anew, would cost as much as its hash and its row together. Reading
     # an entry holds it against `encode`.
@@ -165,7 +166,7 @@ def check(entry: Entry, room: str) -> None:
             raise ValueError("its clock skew must be positive")
     _check_who(entry.who)
     _check_outcome(entry.event, entry.outcome)
-    canonical.check(entry.data)
+    canonical.check(entry.data, _DATA_DEPTH)
 
 
 def _check_who(who: object) -> None:
