@@ -16,6 +16,7 @@ from linkage.synth import SiteSpec, SynthConfig, generate
 from linkage.tables import Table
 from trustcenter.audit import fingerprint, letter
 from trustcenter.auth import Principal
+from trustcenter.errors import VerificationError
 from trustcenter.instance import audit_key
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
@@ -235,3 +236,9 @@ async def test_a_duplicate_that_is_declared_while_the_map_of_a_release_is_built_
     assert second is not None
     letter.verify(second, printed, later)
     assert len(second.handovers) == 1
+
+    # Without its letter a file goes to nobody: another could lie in its place, and would be signed.
+    await registrar.db.write(lambda conn: conn.execute("DELETE FROM letter WHERE kind = 'join-map'").rowcount)
+    with pytest.raises(VerificationError) as refused:
+        await releases.sealed_map(registrar, OPERATOR, "req", "heart", proposed.release)
+    assert refused.value.code == "unsigned"

@@ -60,7 +60,7 @@ async def since(
                     moved=moved,
                     withdrawn=withdrawn,
                     sealed=bytes(sealed),
-                    letter=letters.find(context, conn, "changes", study_name, recipient, str(number), bytes(sealed)),
+                    letter=letters.find(conn, "changes", study_name, recipient, str(number)),
                     acknowledge=bool(code),
                     acknowledged=acknowledged,
                 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
 from trustcenter.audit import letter
 from trustcenter.audit.letter import Sealed
+from trustcenter.errors import VerificationError
 from trustcenter.store import Connection, Migration
 
 from .context import Context
@@ -50,15 +50,22 @@ def sign(context: Context, conn: Connection, about: Sealed, recipient: str) -> s
     return text
 
 
-def find(
-    context: Context, conn: Connection, kind: letter.Kind, study: str, recipient: str, name: str, sealed: bytes
-) -> str:
-    """The letter of a sealed file. One that was sealed before there were letters gets it now."""
+def find(conn: Connection, kind: letter.Kind, study: str, recipient: str, name: str) -> str:
+    """The letter of a sealed file.
+
+    Raises:
+        VerificationError: there is none. It is never written later: whoever can change the database could have put
+            another file in the place of this one, and would have it signed.
+    """
     query = "SELECT letter FROM letter WHERE study = ? AND recipient = ? AND kind = ? AND name = ?"
     row = conn.execute(query, (study, recipient, kind, name)).fetchone()
-    if row is not None:
-        return str(row[0])
-    return sign(context, conn, Sealed(kind, study, name, hashlib.sha256(sealed).hexdigest()), recipient)
+    if row is None:
+        raise VerificationError(
+            "the registrar has not signed this file, so nobody gets it",
+            code="unsigned",
+            hint="propose the release again, and look who can write to the database: letters do not get lost",
+        )
+    return str(row[0])
 
 
 def forget_study(conn: Connection, study: str) -> None:

@@ -249,7 +249,7 @@ async def sealed_map(context: Context, caller: Principal, request: str, study: s
             release=release_id,
             recipient=release.recipient,
         )
-        letter = letters.find(context, conn, "join-map", study, release.recipient, release_id, sealed)
+        letter = letters.find(conn, "join-map", study, release.recipient, release_id)
         return letter.encode() + b"\n" + sealed
 
     return await context.db.write(effect)
