@@ -160,6 +160,8 @@ class SyncTrustCenter:
     originals = _blocking(TrustCenter.originals)
     allow_sponsor = _blocking(TrustCenter.allow_sponsor)
     create_enrolment = _blocking(TrustCenter.create_enrolment)
+    create_rows_enrolment = _blocking(TrustCenter.create_rows_enrolment)
+    redeem_rows_enrolment = _blocking(TrustCenter.redeem_rows_enrolment)
     enrolments = _blocking(TrustCenter.enrolments)
     revoke_enrolment = _blocking(TrustCenter.revoke_enrolment)
     redeem_enrolment = _blocking(TrustCenter.redeem_enrolment)
