@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,15 @@ def make(folder: Path, *, by_hand: bool = False) -> Apart:
     }
     assert apart.operator("registrar")("POST", "/v1/studies", body).status == 201
     return apart
+
+
+def running(folder: Path, *, by_hand: bool = False) -> Iterator[Apart]:
+    """Two rooms for the tests of a file; neither may have failed."""
+    found = make(folder, by_hand=by_hand)
+    try:
+        yield found
+    finally:
+        for live in found.rooms.values():
+            live.stop()
+    for live in found.rooms.values():
+        assert "Traceback" not in live.log.read_text()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from apart_support import ROOMS, STUDY, Apart, make
+from apart_support import ROOMS, STUDY, Apart, running
 from raw_support import Raw
 from test_service_study import SCHEMA, Source
 from tests_support import ON_POSTGRES, everything, run_cli, stored
@@ -28,14 +28,7 @@ from trustcenter.messages import api
 
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
-    found = make(tmp_path_factory.mktemp("apart"))
-    try:
-        yield found
-    finally:
-        for live in found.rooms.values():
-            live.stop()
-    for live in found.rooms.values():
-        assert "Traceback" not in live.log.read_text()
+    yield from running(tmp_path_factory.mktemp("apart"))
 
 
 def matched(run: dict) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from apart_support import ROOMS, STUDY, Apart, make
+from apart_support import ROOMS, STUDY, Apart, running
 from raw_support import Raw
 from test_service_study import people
 from tests_support import everything, stored
@@ -26,14 +26,7 @@ from trustcenter.messages.api.enrolment import EnrolmentCreate, Sponsor
 
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
-    found = make(tmp_path_factory.mktemp("apart"))
-    try:
-        yield found
-    finally:
-        for live in found.rooms.values():
-            live.stop()
-    for live in found.rooms.values():
-        assert "Traceback" not in live.log.read_text()
+    yield from running(tmp_path_factory.mktemp("apart"))
 
 
 async def test_a_practice_comes_in_at_both_rooms_sends_and_is_turned_out(apart: Apart, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import placed_support
 import pytest
-from apart_support import STUDY, Apart, make
+from apart_support import STUDY, Apart, running
 from test_service_study import SCHEMA, Source
 from tests_support import ON_POSTGRES, run_cli, stored
 
@@ -26,14 +26,7 @@ from trustcenter.registrar import refs
 
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
-    found = make(tmp_path_factory.mktemp("by-hand"), by_hand=True)
-    try:
-        yield found
-    finally:
-        for live in found.rooms.values():
-            live.stop()
-    for live in found.rooms.values():
-        assert "Traceback" not in live.log.read_text()
+    yield from running(tmp_path_factory.mktemp("by-hand"), by_hand=True)
 
 
 def command(apart: Apart, room: str, *words: Any, refused: str = "") -> Any:
