@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     import asyncio
 
 _BYTES: Final = 4096  # of a whole request
-_NOTHING_TO_IT: Final = frozenset(
-    {b"host", b"connection", b"user-agent", b"accept", b"accept-encoding", b"accept-language"}
-)
+_NOTHING_TO_IT: Final = frozenset({b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language"})
 _TYPES: Final = frozenset({b"application/json", b"application/json; charset=utf-8"})
 _START: Final = re.compile(rb"POST /v1/domains/([a-z0-9.-]{1,200})/pseudonyms HTTP/1\.1")
 _HEADER: Final = re.compile(rb"([A-Za-z-]+):[ ]?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
@@ -92,7 +90,7 @@ def read(data: bytes) -> Plain | Literal["more"] | None:
         if found is None:
             return None
         name = found[1].lower()
-        if name in known or (name == b"connection" and found[2].lower() != b"keep-alive"):
+        if name in known:
             return None
         known[name] = found[2]
     length, authorization = known.pop(b"content-length", b""), known.pop(b"authorization", None)
