@@ -24,9 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .connection import Connection, select_in
+from .keys import U64, Keys, halves_of, order_of
 
-U8 = NDArray[np.uint8]
-U64 = NDArray[np.uint64]
+__all__ = ["KEY_BYTES", "PAGE", "PARTS", "Entries", "Keys", "Packed", "ddl", "take"]
+
 Entries = NDArray[np.void]
 
 KEY_BYTES: Final = 16
@@ -50,52 +51,6 @@ def ddl(table: str) -> str:
         ) STRICT;
         CREATE INDEX {table}_span ON {table} (space, part, first, last, entries, number);
     """
-
-
-@dataclass(frozen=True)
-class Keys:
-    """Keys to look for, sorted by their first halves.
-
-    Attributes:
-        first: (k,) first halves as numbers.
-        second: (k,) the other halves.
-        alike: whether two keys have the same first half, which by chance happens never.
-    """
-
-    first: U64
-    second: U64
-    alike: bool
-
-    @classmethod
-    def of(cls, keys: U8) -> Keys:
-        """Of (k, 16) u1 in any order; repetitions fall away."""
-        halves = _halves(keys)
-        order = _order(*halves)
-        first, second = halves[0][order], halves[1][order]
-        once = np.ones(len(first), np.bool_)
-        once[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
-        first, second = first[once], second[once]
-        return cls(first, second, bool((first[1:] == first[:-1]).any()))
-
-    def among(self, asked: U8) -> NDArray[np.bool_]:
-        """Which of (n, 16) u1 are among these keys."""
-        found = np.zeros(len(asked), np.bool_)
-        if not len(asked) or not len(self.first):
-            return found
-        high, low = _halves(asked)
-        start, end = np.searchsorted(self.first, high.min()), np.searchsorted(self.first, high.max(), "right")
-        first, second = self.first[start:end], self.second[start:end]
-        if not len(first):
-            return found
-        at = np.minimum(np.searchsorted(first, high), len(first) - 1)
-        found[:] = first[at] == high
-        if not self.alike:
-            found &= second[at] == low
-            return found
-        known = set(zip(first.tolist(), second.tolist(), strict=True))
-        near = np.flatnonzero(found)
-        found[near] = [(int(high[i]), int(low[i])) in known for i in near]
-        return found
 
 
 @dataclass(frozen=True)
@@ -123,9 +78,16 @@ class Packed:
         self._thin_out(conn, space, len(entries) + min(len(entries), PARTS) * PAGE)
 
     def find(self, conn: Connection, space: int, keys: Keys) -> Iterator[Entries]:
-        """The entries that have one of the keys, some at a time, by ascending parts."""
-        for _, entries in self._holding(conn, space, keys):
-            yield entries[keys.among(entries[self.key])]
+        """The entries that have one of the keys, some at a time.
+
+        Each page is searched for the few keys that can be in it; what else it holds is passed over.
+        """
+        first = np.unique(keys.first) if keys.alike else keys.first
+        start = self.kind.fields[self.key][1]  # type: ignore[index]
+        head = np.dtype({"names": ["head"], "formats": [">u8"], "offsets": [start], "itemsize": self.kind.itemsize})
+        for pages in self._holding(conn, space, keys):
+            near = np.concatenate([_near(body, head, first) for _, _, body in pages]).view(self.kind)
+            yield near[keys.among(near[self.key])]
 
     def remove(
         self, conn: Connection, space: int, keys: Keys, also: Callable[[Entries], NDArray[np.bool_]] | None = None
@@ -139,7 +101,8 @@ class Packed:
             also: which of some entries are meant, where the key alone does not say it.
         """
         removed = [np.empty(0, self.kind)]
-        for pages, entries in self._holding(conn, space, keys):
+        for pages in self._holding(conn, space, keys):
+            entries = np.frombuffer(b"".join(body for _, _, body in pages), self.kind)
             gone = keys.among(entries[self.key])
             if also is not None:
                 gone[gone] = also(entries[gone])
@@ -147,7 +110,7 @@ class Packed:
                 continue
             removed.append(entries[gone])
             at = 0
-            for number, count in pages:
+            for number, count, _ in pages:
                 mine = slice(at, at + count)
                 at += count
                 if gone[mine].any():
@@ -172,10 +135,10 @@ class Packed:
         found = [np.empty(0, self.kind)]
         last = high if high is not None else b"\xff" * KEY_BYTES
         bounds = np.frombuffer(low.ljust(KEY_BYTES, b"\0") + last, np.uint8).reshape(2, KEY_BYTES)
-        (low_high, high_high), (low_low, high_low) = _halves(bounds)
+        (low_high, high_high), (low_low, high_low) = halves_of(bounds)
         for part in range(low[0] if low else 0, last[0] + 1):
             entries = self.sorted(conn, space, part)
-            first, second = _halves(entries[self.key])
+            first, second = halves_of(entries[self.key])
             chosen = (first < high_high) | ((first == high_high) & (second <= high_low))
             if low:
                 chosen &= (first > low_high) | ((first == low_high) & (second > low_low))
@@ -207,16 +170,16 @@ class Packed:
                 wrong += 1
                 continue
             keys = np.frombuffer(body, self.kind)[self.key]
-            high, _ = _halves(keys)
+            high, _ = halves_of(keys)
             spans = keys[0, :8].tobytes() == bytes(first) and keys[-1, :8].tobytes() == bytes(last)
             wrong += not (spans and bool((keys[:, 0] == part).all()) and bool((high[:-1] <= high[1:]).all()))
         return wrong
 
     def _by_key(self, entries: Entries) -> Entries:
-        first, second = _halves(entries[self.key])
+        first, second = halves_of(entries[self.key])
         if bool((first[1:] > first[:-1]).all()):
             return entries
-        return take(entries, _order(first, second))
+        return take(entries, order_of(first, second))
 
     def _pages(self, space: int, entries: Entries) -> Iterator[tuple[int, int, bytes, bytes, int, bytes]]:
         entries = self._by_key(entries)
@@ -266,18 +229,17 @@ class Packed:
             (keys[0, :8].tobytes(), keys[-1, :8].tobytes(), len(entries), entries.tobytes(), number),
         )
 
-    def _holding(self, conn: Connection, space: int, keys: Keys) -> Iterator[tuple[list[tuple[int, int]], Entries]]:
-        """Pages that can hold one of the keys, some at a time: number and entries of each, and all those entries."""
+    def _holding(self, conn: Connection, space: int, keys: Keys) -> Iterator[list[tuple[int, int, bytes]]]:
+        """Pages that can hold one of the keys, some at a time: number, entries, body. In the order of their numbers."""
         parts = np.unique(keys.first >> np.uint64(56)).tolist()  # few keys need not look at the heads of all parts
-        head = f"SELECT number, first, last FROM {self.table} WHERE space = ? AND part IN {{values}}"  # noqa: S608
-        heads: list[Any] = list(select_in(conn, head + " ORDER BY part, first", (space,), parts))
-        first, last = (np.frombuffer(b"".join(row[i] for row in heads), ">u8").astype(np.uint64) for i in (1, 2))
+        query = f"SELECT number, first, last FROM {self.table} WHERE space = ? AND part IN {{values}}"  # noqa: S608
+        spans: list[Any] = list(select_in(conn, query, (space,), parts))
+        first, last = (np.frombuffer(b"".join(row[i] for row in spans), ">u8").astype(np.uint64) for i in (1, 2))
         holds = np.searchsorted(keys.first, last, "right") > np.searchsorted(keys.first, first, "left")
-        numbers = [heads[i][0] for i in np.flatnonzero(holds)]
+        numbers = sorted(spans[i][0] for i in np.flatnonzero(holds).tolist())
         query = f"SELECT number, entries, body FROM {self.table} WHERE number IN {{values}}"  # noqa: S608
         for at in range(0, len(numbers), _TOGETHER):
-            rows = list(select_in(conn, query, (), numbers[at : at + _TOGETHER]))
-            yield [row[:2] for row in rows], np.frombuffer(b"".join(row[2] for row in rows), self.kind)
+            yield list(select_in(conn, query, (), numbers[at : at + _TOGETHER]))
 
 
 def take(entries: Entries, order: NDArray[np.int64]) -> Entries:
@@ -285,14 +247,18 @@ def take(entries: Entries, order: NDArray[np.int64]) -> Entries:
     return np.ascontiguousarray(entries).view(f"V{entries.dtype.itemsize}")[order].view(entries.dtype)
 
 
-def _order(first: U64, second: U64) -> NDArray[np.int64]:
-    """Indices that sort keys given by halves. Equal first halves do not happen by chance, but nothing rests on that."""
-    order = np.argsort(first)
-    ordered = first[order]
-    return np.lexsort((second, first)) if bool((ordered[1:] == ordered[:-1]).any()) else order
+def _near(body: bytes, head: np.dtype[np.void], first: U64) -> NDArray[np.void]:
+    """The entries of a page whose keys begin with one of these halves, as bytes of one width each.
 
-
-def _halves(keys: U8) -> tuple[U64, U64]:
-    """(n, 16) u1 → its two halves as numbers, whose order is the order of the bytes."""
-    words = np.ascontiguousarray(keys).view(">u8").reshape(-1, 2).astype(np.uint64)
-    return np.ascontiguousarray(words[:, 0]), np.ascontiguousarray(words[:, 1])
+    Args:
+        body: of the page.
+        head: of an entry, with the first half of its key as `head`.
+        first: halves that are looked for, ascending, each once.
+    """
+    heads = np.frombuffer(body, head)["head"].astype(np.uint64)
+    wanted = first[first.searchsorted(heads[0]) : first.searchsorted(heads[-1], "right")]
+    left = heads.searchsorted(wanted)
+    counts = heads.searchsorted(wanted, "right") - left
+    ends = counts.cumsum()
+    at = np.repeat(left - ends + counts, counts) + np.arange(ends[-1] if len(ends) else 0)
+    return np.frombuffer(body, f"V{head.itemsize}")[at]
