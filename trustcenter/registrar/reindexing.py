@@ -28,7 +28,7 @@ from .tagindex import Part
 
 HELD: Final = 2_000_000  # places in memory at once, 16 bytes each; the rows are read once for each part of this size
 TOGETHER: Final = 4_000  # places in one transaction
-BESIDE_SMALL: Final = 1_000  # the same while small requests arrive
+BESIDE_SMALL: Final = 400  # the same while small requests arrive
 PASSED: Final = 20_000  # places of all domains that one transaction looks at, about
 _READ: Final = 10_000
 _END: Final = 2**63
