@@ -24,7 +24,7 @@ from trustcenter.comparator import uploads
 from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
-from trustcenter.registrar import consent_study, domains, issue, records, removal, rows, runs
+from trustcenter.registrar import consent_study, domains, issue, records, removal, rows, runs, tally
 
 SITES = ("north", "south")
 BASE = 360  # records of each site in the first window: enough for weights that are frozen
@@ -161,6 +161,22 @@ class Study(Joining):
         for key, person in (await self.persons()).items():
             found.setdefault(person, set()).add(key)
         return {frozenset(members) for members in found.values()}
+
+    async def pairs(self) -> dict[tuple[int, ...], bytes]:
+        """What is stored of every pair of records: its edges."""
+        query = "SELECT domain_a, serial_a, domain_b, serial_b, packed FROM pair"
+        query += " WHERE domain_a IN (SELECT domain FROM participant WHERE study = ?)"
+        rows = await self.instance.registrar.db.read(lambda conn: conn.execute(query, (self.name,)).fetchall())
+        return {tuple(row[:4]): bytes(row[4]) for row in rows}
+
+    async def miscounted(self) -> list[object]:
+        """Counts that are kept of linked records and of persons, and are not what counting comes to."""
+
+        def look(conn: object) -> list[object]:
+            kept = (+tally.linked(conn, self.name), +tally.sizes(conn, self.name))  # type: ignore[arg-type]
+            return [both for both in zip(kept, tally.counted(conn, self.name), strict=True) if both[0] != both[1]]  # type: ignore[arg-type]
+
+        return await self.instance.registrar.db.read(look)
 
 
 REST = range(BASE, 450)

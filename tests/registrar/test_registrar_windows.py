@@ -11,9 +11,13 @@ from windows_support import BASE, REST, SITES, Study, instance, tables
 
 from linkage.tables import Table
 from trustcenter.errors import UsageError_
+from trustcenter.instance import fsck_rows
+from trustcenter.instance.checks import Finding
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
-from trustcenter.registrar import runs
+from trustcenter.registrar import runs, tally
+from trustcenter.store import Connection
+from trustcenter.store.migrations import statements
 
 __all__ = ["instance", "tables"]  # fixtures
 
@@ -43,9 +47,11 @@ async def test_windows_come_to_what_a_run_over_everything_comes_to(
     assert first.linked_persons > 150
     for step in order:
         await STEPS[step](study)
+        assert await study.miscounted() == []
         counts = await study.link()
         assert 0 < counts.decided < 500  # not everything
-    windows, before = await study.partition(), await study.persons()
+        assert await study.miscounted() == []
+    windows, before, kept = await study.partition(), await study.persons(), await study.pairs()
     assert counts.persons == len(windows)
     assert counts.linked_persons == sum(len(members) > 1 for members in windows)
     assert [s.records for s in counts.sources] == [450, 450 - 13]
@@ -54,7 +60,29 @@ async def test_windows_come_to_what_a_run_over_everything_comes_to(
     assert everything.decided == 900 - 13
     assert await study.partition() == windows
     assert await study.persons() == before
+    assert await study.pairs() == kept, "edges that can matter to nobody are kept as well"
+    assert await study.miscounted() == []
     assert (everything.persons, everything.linked_persons) == (counts.persons, counts.linked_persons)
+    await study.instance.registrar.db.write(as_of_before)
+    assert await study.miscounted() == []
+    assert [finding.state for finding in await records_of(study)] == ["ok"]
+    await study.instance.registrar.db.write(lambda conn: conn.execute("UPDATE person_size SET persons = persons + 1"))
+    assert [finding.state for finding in await records_of(study)] == ["fail"]
+
+
+def as_of_before(conn: Connection) -> None:
+    """Count a study as the store of before is counted when it is opened."""
+    for table in ("linked", "person_size"):
+        conn.execute(f"DELETE FROM {table}")
+    (step,) = tally.MIGRATIONS
+    for statement in statements(step.sql):
+        if statement.startswith("INSERT"):
+            conn.execute(statement)
+
+
+async def records_of(study: Study) -> list[Finding]:
+    """What fsck finds about records."""
+    return await study.instance.registrar.db.read(lambda conn: list(fsck_rows.records(conn)))
 
 
 async def test_a_dry_run_and_a_cancelled_one_change_nothing(

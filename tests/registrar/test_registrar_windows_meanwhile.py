@@ -96,6 +96,7 @@ async def test_what_changes_while_a_run_is_under_way_is_for_the_next(
         " WHERE r.state = 'unlinked'"
     )
     assert await study.instance.registrar.db.read(lambda conn: conn.execute(query).fetchone()[0]) == 0
+    assert await study.miscounted() == [], "withdrawals and duplicates that came meanwhile are counted, too"
 
     await study.send("south", REST)
     with monkeypatch.context() as patched:

@@ -77,6 +77,18 @@ async def test_entries_are_found_removed_and_counted_like_those_of_a_list(place:
         await database.close()
 
 
+def test_keys_are_found_in_their_places_even_where_they_begin_alike() -> None:
+    alike, others = entries(40, prefix=os.urandom(8))["key"], entries(500)["key"]
+    for chosen in (others[::2], np.concatenate((alike[::2], others[::2]))):
+        keys = Keys.of(np.concatenate((chosen, chosen[:5])))
+        order = sorted(key.tobytes() for key in chosen)
+        asked = np.concatenate((alike, others))
+        expected = [order.index(key.tobytes()) if key.tobytes() in order else -1 for key in asked]
+        assert keys.places(asked).tolist() == expected
+        assert keys.among(asked).tolist() == [place >= 0 for place in expected]
+    assert Keys.of(others[:0]).places(others[:3]).tolist() == [-1, -1, -1]
+
+
 async def test_pages_stay_few_however_small_the_parts_that_come(place: Location) -> None:
     database = await Database.open(place, TABLE)
     try:

@@ -53,7 +53,8 @@ def _sample(conn: Connection, frozen: Frozen, number: int) -> NDArray[np.void]:
         first = next(placing.ROWS.read(conn, where), np.empty(0, placing.PLACED))
         tokens = first["token"][np.isin(first["upload"], sorted(frozen.fresh))]
     few = tokens[np.argsort(as_words(tokens)[0])[: 1 + _SAMPLE // frozen.passes]]
-    return np.concatenate([np.empty(0, placing.PLACED), *placing.ROWS.find(conn, where, Keys.of(few))])
+    found = np.concatenate([np.empty(0, placing.PLACED), *placing.ROWS.find(conn, where, Keys.of(few))])
+    return found[np.isin(found["upload"], [upload for upload, _ in frozen.uploads])]  # others are not live yet
 
 
 def _pairs(rows: NDArray[np.void], frozen: Frozen) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from linkage.rows import as_words
 from trustcenter.comparator import placing
-from trustcenter.registrar import refs, retiring
+from trustcenter.registrar import refs, retiring, tally
 from trustcenter.store import Connection
 from trustcenter.store.packed import PARTS, Packed
 
@@ -69,6 +69,10 @@ def records(conn: Connection) -> Iterator[Finding]:
         if count:
             clean = False
             yield Finding("", "fail", f"{count:,} {what}")
+    for (study,) in conn.execute("SELECT name FROM study ORDER BY name").fetchall():
+        if (+tally.linked(conn, study), +tally.sizes(conn, study)) != tally.counted(conn, study):
+            clean = False
+            yield Finding("", "fail", "a study has other linked records or persons than are counted of it")
     by_record = {row[0] for row in conn.execute("SELECT DISTINCT domain FROM record_refs")}
     total = 0
     for domain in sorted(by_record.union(refs.OWNERS.spaces(conn))):

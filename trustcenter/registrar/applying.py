@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +16,10 @@ from trustcenter.clock import stamp
 from trustcenter.messages.rooms import EdgesHeader
 from trustcenter.store import Connection
 
-from . import clearing_tasks, consent_study, linkage_log, pairs, release_changes, studies
+from . import clearing_tasks, consent_study, linkage_log, pairs, release_changes, studies, tally
 from .context import Context
 from .outcome import CLASSES, Decided
-from .pairs import Changes
+from .pairs import Changes, Key
 from .runs import RunRow, find, require_step, require_wanted
 
 _SLICE: Final = 20_000  # rows made ready at a time
@@ -62,12 +63,13 @@ async def apply(context: Context, run: RunRow, decided: Decided, header: EdgesHe
         require_step(find(conn, run.study, run.id).state, "applied")
         require_wanted(conn, run)
         study = studies.find(conn, run.study)
-        _write_records(conn, decided)
-        _write_links(conn, run.id, decided)
         # Asked once more: since it was decided a withdrawal may have come, or the last day of a consent have passed.
         late = consent_study.left_out(context, conn, run.study) - decided.left_out
         left_out = decided.left_out | late
-        consent_study.unlink(conn, run.id, left_out, late)
+        with _counted(conn, run.study, decided, left_out):
+            _write_records(conn, decided)
+            _write_links(conn, run.id, decided)
+            consent_study.unlink(conn, run.id, left_out, late)
         looked_at = None if decided.everything else {*map(tuple, decided.records.tolist()), *decided.left}
         clearing_tasks.take_over(context, conn, run.study, run.id, study.settings.clearing, looked_at)
         unmet = clearing_tasks.note_unmet(conn, run.study, decided.unmet, looked_at)
@@ -108,6 +110,19 @@ async def apply(context: Context, run: RunRow, decided: Decided, header: EdgesHe
         )
 
     await context.db.write(effect)
+
+
+@contextlib.contextmanager
+def _counted(conn: Connection, study: str, decided: Decided, left_out: frozenset[Key]) -> Iterator[None]:
+    """Keep the counts of the study right while its records come to other persons."""
+    if decided.everything:
+        yield
+        tally.recount(conn, study)
+        return
+    records = [*map(tuple, decided.records[decided.changed].tolist()), *left_out]
+    persons = {person.tobytes() for person in decided.persons[decided.changed]}
+    with tally.changing(conn, study, records, persons):
+        yield
 
 
 def _write_records(conn: Connection, decided: Decided) -> None:

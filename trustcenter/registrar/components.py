@@ -5,29 +5,26 @@ Everything else is decided as it was. So a window costs what it touches, not wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trustcenter.store import Connection, select_in
-from trustcenter.store.packed import Keys
 
-from . import refs
+from .brought import PAIRS, Brought, Kept, Nearness, Numbering, Row, UnfrozenWeightsError, columns, stored
 from .pairs import Key
 from .reading import Edges, Reader, Resolved, Setting, count, resolve
 
 if TYPE_CHECKING:
     from linkage.decide import Parameters
 
-_PAIRS: Final = "SELECT domain_a, serial_a, domain_b, serial_b, packed FROM pair"
-
 
 def all_pairs(conn: Connection, setting: Setting, reader: Reader, edges: Edges) -> None:
     """Every stored edge of a study whose records are read."""
     for domain in setting.domains:
-        cursor = conn.execute(f"{_PAIRS} WHERE domain_a = ?", (domain,))
+        cursor = conn.execute(f"{PAIRS} WHERE domain_a = ?", (domain,))
         while rows := cursor.fetchmany(50_000):
             edges.add_stored(rows, reader.records.numbers)
 
@@ -37,39 +34,50 @@ class Component:
 
     Attributes:
         inside: keys of the records that are decided anew, or that take part no more.
+        aside: pairs with new edges that can matter to no decision: they are kept, and that is all.
     """
 
-    def __init__(self, reader: Reader, edges: Edges, table: NDArray[np.void], parameters: Parameters) -> None:
+    def __init__(self, reader: Reader, table: NDArray[np.void], parameters: Parameters) -> None:
         self._conn, self._setting, self._reader = reader.conn, reader.setting, reader
-        self._edges = edges
+        self._edges = Edges()
         self._parameters = parameters
         self._pairs: set[tuple[int, int, int, int]] = set()
         self.inside: set[Key] = set()
-        self._window = _owners(self._conn, self._setting.domains, table)
+        self._numbering = Numbering(self._setting)
+        self._near = Nearness(parameters, self._setting, self._numbering)
         self._touched = {row[:2] for row in touched(self._conn, self._setting)}
+        # Of what is stored with these some may be dead: their pairs are looked at ref by ref.
+        self._doubtful = set(self._touched)
+        self._brought = Brought.read(self._conn, self._setting, self._numbering, table)
+        self.aside: Kept | None = None
 
     def grow(self) -> Resolved | None:
-        """Read all of it; returns its edges, or None where it holds pairs of two sites without frozen weights."""
-        wanted = self._seeds()
+        """Read all of it; returns its edges, or None where it meets two sites without frozen weights."""
+        try:
+            return self._grow()
+        except UnfrozenWeightsError:
+            return None
+
+    def _grow(self) -> Resolved:
+        wanted = self._seeds()  # first: it says which records are doubtful
+        wanted |= self._met()
         while True:
             self._reader.some(wanted)
             wanted &= self._reader.records.numbers.keys()
             self.inside |= wanted
-            partners = self._stored(wanted)
-            self._reader.some(partners)
+            self._stored(wanted)
             found = resolve(self._edges, self._reader.records, self._reader.records.index(self._setting.passes))
-            if not self._frozen(found):
-                return None
             wanted = (self._next(found) | self._changed(wanted) | self._same_person(wanted)) - self.inside
             if not wanted:
                 return found
 
     def _seeds(self) -> set[Key]:
-        """What the window brought, what was touched, who came or left by consent, and what people decided about."""
-        seeds = self._window | self._touched
+        """Who came, what was touched, who came or left by consent, and what people decided about."""
+        seeds = set(self._touched)
         for domain in self._setting.domains:
-            query = "SELECT serial FROM record WHERE domain = ? AND state = 'mapped'"
+            query = "SELECT serial FROM record WHERE domain = ? AND state = 'mapped' AND decoy = 0"
             mapped = {(domain, row[0]) for row in self._conn.execute(query, (domain,)).fetchall()}
+            self._doubtful |= mapped
             seeds |= mapped - self._reader.left_out
             query = "SELECT serial FROM record WHERE domain = ? AND state = 'linked' AND serial IN {values}"
             out = [serial for at, serial in self._reader.left_out if at == domain]
@@ -79,30 +87,35 @@ class Component:
         domains = set(self._setting.domains)
         return {key for key in seeds if key[0] in domains}
 
-    def _stored(self, keys: Iterable[Key]) -> set[Key]:
-        """Read the stored edges of records; returns whom they have them with."""
-        rows: list[tuple[int, int, int, int, bytes]] = []
-        by_domain: dict[int, list[int]] = {}
-        for domain, serial in keys:
-            by_domain.setdefault(domain, []).append(serial)
-        for domain, serials in by_domain.items():
-            for side in ("a", "b"):
-                query = f"{_PAIRS} WHERE domain_{side} = ? AND serial_{side} IN {{values}}"
-                for row in select_in(self._conn, query, (domain,), sorted(serials)):
-                    if row[:4] not in self._pairs:
-                        self._pairs.add(row[:4])
-                        rows.append(row)
-        partners = {key for row in rows for key in (row[:2], row[2:4])}
-        self._reader.some(partners)
-        self._edges.add_stored(rows, self._reader.records.numbers)
-        return partners
+    def _met(self) -> set[Key]:
+        """Take the edges that the window brought; returns the records of the pairs among them that can matter."""
+        brought, numbering = self._brought, self._numbering
+        matter = brought.matter(self._near)
+        doubtful = numbering.of_keys(self._doubtful)
+        chosen = np.isin(brought.first, doubtful) | np.isin(brought.second, doubtful)
+        chosen &= np.isin(np.arange(len(chosen)), brought.row_pairs)
+        chosen |= matter
+        self.aside = brought.changed(~chosen, numbering)
+        self._edges.add_fresh(brought.table[chosen[brought.pair] & brought.fresh])
+        ends = np.unique(np.concatenate((brought.first[chosen], brought.second[chosen])))
+        self._reader.some(numbering.keys(ends))
+        self._take([row for row, kept in zip(brought.rows, chosen[brought.row_pairs], strict=True) if kept])
+        return set(numbering.keys(np.unique(np.concatenate((brought.first[matter], brought.second[matter])))))
 
-    def _frozen(self, found: Resolved) -> bool:
-        """Whether the weights of all pairs read so far are frozen."""
-        sources = np.array([*self._reader.records.sources, -1])
-        key = np.unique(np.stack((sources[found.first], sources[found.second]), axis=1), axis=0).tolist()
-        known = self._parameters.known(self._setting.sites)
-        return all((min(pair), max(pair)) in known for pair in key)
+    def _stored(self, keys: set[Key]) -> None:
+        """Read the stored edges of records: what can matter, and of records that are lost or doubtful all."""
+        whole = self._numbering.of_keys(self._lost(keys) | (self._doubtful & keys))
+        for rows in stored(self._conn, keys):
+            first, second, counts, sums = columns(self._numbering, rows)
+            chosen = self._near.of(first, second, counts, sums) | self._near.whole
+            chosen |= np.isin(first, whole) | np.isin(second, whole)
+            self._take([rows[n] for n in np.flatnonzero(chosen).tolist()])
+
+    def _take(self, rows: Sequence[Row]) -> None:
+        fresh = {row[:4]: row for row in rows if row[:4] not in self._pairs}
+        self._pairs |= fresh.keys()
+        self._reader.some({key for pair in fresh for key in (pair[:2], pair[2:])})
+        self._edges.add_stored(list(fresh.values()), self._reader.records.numbers)
 
     def _next(self, found: Resolved) -> set[Key]:
         """Records that have an edge that matters with one inside."""
@@ -117,14 +130,18 @@ class Component:
         reached = np.concatenate((pairs.b[inside[pairs.a]], pairs.a[inside[pairs.b]]))
         return {records.keys[number] for number in np.unique(reached).tolist()}
 
-    def _changed(self, keys: set[Key]) -> set[Key]:
-        """Whoever had an edge with a record whose refs changed, or that takes part no more."""
+    def _lost(self, keys: set[Key]) -> set[Key]:
+        """Records whose refs changed, or that take part no more."""
         records = self._reader.records
-        lost = {key for key in keys if key in self._touched or not records.part[records.numbers[key]]}
+        return {key for key in keys if key in self._touched or not records.part[records.numbers[key]]}
+
+    def _changed(self, keys: set[Key]) -> set[Key]:
+        """Whoever had an edge with a record that is lost."""
+        lost = self._lost(keys)
         if not lost:
             return set()
         around = {key for pair in self._pairs for key in (pair[:2], pair[2:]) if pair[:2] in lost or pair[2:] in lost}
-        return around & records.numbers.keys()
+        return around & self._reader.records.numbers.keys()
 
     def _same_person(self, keys: set[Key]) -> set[Key]:
         """All records of the persons of some."""
@@ -141,13 +158,3 @@ def touched(conn: Connection, setting: Setting) -> list[tuple[int, int, bytes]]:
         rows = conn.execute("SELECT domain, serial, mark FROM touched WHERE domain = ?", (domain,)).fetchall()
         found += [(row[0], row[1], bytes(row[2])) for row in rows]
     return found
-
-
-def _owners(conn: Connection, domains: Sequence[int], table: NDArray[np.void]) -> set[Key]:
-    """Records of the refs of edges."""
-    keys = Keys.of(np.concatenate((table["lo"], table["hi"])))
-    return {
-        (domain, serial)
-        for domain, found in refs.holders(conn, domains, keys)
-        for serial in np.unique(found["serial"]).tolist()
-    }

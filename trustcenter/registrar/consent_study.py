@@ -8,7 +8,7 @@ from typing import Final
 from trustcenter.messages.consent import code_system
 from trustcenter.store import Connection, select_in
 
-from . import clearing_tasks, consent_gate, domains, pairs, refs, retiring
+from . import clearing_tasks, consent_gate, domains, pairs, refs, retiring, tally
 from .consent_decision import Status, decide, relevant, unpack
 from .context import Context
 from .domains import DomainRow
@@ -29,7 +29,9 @@ def forget(context: Context, conn: Connection, domain: DomainRow, serials: Seque
         return 0, 0
     retired = refs.remove(conn, domain.id, held)
     pairs.forget(conn, domain.id, held)
-    conn.executemany("DELETE FROM record WHERE domain = ? AND serial = ?", [(domain.id, serial) for serial in held])
+    keys = [(domain.id, serial) for serial in held]
+    with tally.changing(conn, domain.study, keys):
+        conn.executemany("DELETE FROM record WHERE domain = ? AND serial = ?", keys)
     clearing_tasks.forget(conn, domain.id, held)
     for part in _parts(held):
         marks = ",".join("?" * len(part))

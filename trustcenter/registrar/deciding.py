@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from trustcenter.store import Connection, Location, snapshot
 
-from . import components
+from . import components, tally
+from .brought import Kept
 from .outcome import Decided, counts_of, links_of
 from .pairs import Changes, Key, Standing, standing
 from .reading import Edges, Reader, Records, Resolved, Setting, count, resolve
@@ -71,24 +72,24 @@ def decide_study(place: Location, task: Task) -> Decided:
         before = standing(conn, task.study)
         basis = _basis(setting, task.comparison_hash)
         parameters = _parameters(setting, before, anew=task.mode == "estimate")
-        reader, edges = Reader(conn, setting, task.left_out), Edges()
-        edges.add_fresh(table)
+        reader = Reader(conn, setting, task.left_out)
         seen = components.touched(conn, setting)
         everything = wants_everything(conn, task.study, task.comparison_hash, task.mode)
-        found = None
+        found = aside = None
         if not everything:
-            component = components.Component(reader, edges, table, parameters)
-            found, inside = component.grow(), component.inside
+            component = components.Component(reader, table, parameters)
+            found, inside, aside = component.grow(), component.inside, component.aside
         if found is None:  # two of the sites have no weights that are frozen: they are estimated anew from all pairs
             everything = True
-            reader, edges = Reader(conn, setting, task.left_out), Edges()
+            reader, edges, aside = Reader(conn, setting, task.left_out), Edges(), None
             edges.add_fresh(table)
             reader.everything()
             components.all_pairs(conn, setting, reader, edges)
             found = resolve(edges, reader.records, reader.records.index(setting.passes))
             inside = set(reader.records.keys)
-        sizes = _sizes(conn, setting, inside, reader.records)
-    _keep(Changes(task.changes), found, reader.records)
+        sizes = _others(conn, setting, inside, reader.records)
+        Changes(task.changes).begin(conn, task.study)
+    _keep(Changes(task.changes), found, reader.records, aside)
     return _decide(setting, task, reader.records, found, inside, parameters, basis, everything, seen, sizes, len(table))
 
 
@@ -100,7 +101,7 @@ def wants_everything(conn: Connection, study: str, comparison_hash: str, mode: s
     ripe = all(pair.frozen for pair in _parameters(setting, before, anew=False).weights)
     if not ripe and components.touched(conn, setting):
         return True
-    return _linked(conn, setting) > _GROWTH * before.records
+    return _taking_part(conn, setting) > _GROWTH * before.records
 
 
 def _basis(setting: Setting, comparison_hash: str) -> str:
@@ -128,27 +129,26 @@ def _parameters(setting: Setting, before: Standing | None, *, anew: bool) -> Par
     return msgspec.structs.replace(kept, bounds=setting.bounds, left=left)
 
 
-def _linked(conn: Connection, setting: Setting) -> int:
-    query = "SELECT count(*) FROM record WHERE domain = ? AND state <> 'unlinked'"
-    return sum(int(conn.execute(query, (domain,)).fetchone()[0]) for domain in setting.domains)
+def _taking_part(conn: Connection, setting: Setting) -> int:
+    """Records that are linked, or wait to be."""
+    query = "SELECT count(*) FROM record WHERE domain = ? AND state = 'mapped'"
+    waiting = sum(int(conn.execute(query, (domain,)).fetchone()[0]) for domain in setting.domains)
+    return tally.linked(conn, setting.study).total() + waiting
 
 
-def _sizes(conn: Connection, setting: Setting, inside: set[Key], records: Records) -> tuple[Counter[int], Counter[int]]:
+def _others(
+    conn: Connection, setting: Setting, inside: set[Key], records: Records
+) -> tuple[Counter[int], Counter[int]]:
     """Persons by size, and linked records by domain, of all records that are not decided now."""
-    marks = ",".join("?" * len(setting.domains))
-    query = f"SELECT domain, count(*) FROM record WHERE person IS NOT NULL AND domain IN ({marks}) GROUP BY domain"  # noqa: S608
-    linked = Counter(dict(conn.execute(query, setting.domains).fetchall()))
-    per_person = f"SELECT count(*) AS n FROM record WHERE person IS NOT NULL AND domain IN ({marks}) GROUP BY person"  # noqa: S608
-    query = f"SELECT n, count(*) FROM ({per_person}) AS sizes GROUP BY n"  # noqa: S608 - marks
-    sizes = Counter(dict(conn.execute(query, setting.domains).fetchall()))
+    sizes, linked = tally.sizes(conn, setting.study), tally.linked(conn, setting.study)
     persons = Counter(p for key in inside if (p := records.persons[records.numbers[key]]) is not None)
     sizes.subtract(Counter(persons.values()))
     linked.subtract(Counter(k[0] for k in inside if records.persons[records.numbers[k]] is not None))
     return sizes, linked
 
 
-def _keep(changes: Changes, found: Resolved, records: Records) -> None:
-    """Write down all edges of the pairs that won or lost one."""
+def _keep(changes: Changes, found: Resolved, records: Records, aside: Kept | None) -> None:
+    """Write down all edges of the pairs that won or lost one, and of those that were not even looked at."""
     code = found.first * max(len(records.keys), 1) + found.second
     lost = found.lost.min(axis=1) * max(len(records.keys), 1) + found.lost.max(axis=1)
     changed = np.union1d(code[found.changed], lost)
@@ -159,6 +159,8 @@ def _keep(changes: Changes, found: Resolved, records: Records) -> None:
     one, other = (known[side] for side in np.divmod(changed, max(len(known), 1)))
     swap = (one[:, 0] > other[:, 0]) | ((one[:, 0] == other[:, 0]) & (one[:, 1] > other[:, 1]))
     keys = np.where(swap[:, None], np.hstack((other, one)), np.hstack((one, other)))
+    if aside is not None:
+        keys, counts, table = (np.concatenate(both) for both in zip((keys, counts, table), aside, strict=True))
     changes.write(keys, counts.astype(np.int64), table)
 
 

@@ -17,7 +17,7 @@ from trustcenter.errors import ConflictError, LimitError, UsageError_
 from trustcenter.messages import api
 from trustcenter.store import Connection, Migration
 
-from . import clearing_tasks, issue, refs, release_changes, retiring, studies
+from . import clearing_tasks, issue, refs, release_changes, retiring, studies, tally
 from . import pairs as pairs_kept
 from .batches import serials_of
 from .context import Context
@@ -128,9 +128,11 @@ def _supersede(context: Context, conn: Connection, domain: DomainRow, new: Mappi
     retired = refs.remove(conn, domain.id, list(new))
     rows = [(domain.id, serial) for serial in new]
     pairs_kept.forget(conn, domain.id, list(new))
-    conn.executemany(
-        "UPDATE record SET state = 'unlinked', person = NULL, quality = NULL WHERE domain = ? AND serial = ?", rows
-    )
+    assert domain.study is not None
+    with tally.changing(conn, domain.study, rows):
+        conn.executemany(
+            "UPDATE record SET state = 'unlinked', person = NULL, quality = NULL WHERE domain = ? AND serial = ?", rows
+        )
     clearing_tasks.forget(conn, domain.id, list(new))
     # Whoever pointed to a record that is superseded now points to its successor.
     conn.executemany(
@@ -141,7 +143,6 @@ def _supersede(context: Context, conn: Connection, domain: DomainRow, new: Mappi
     conn.executemany(
         "INSERT INTO successor VALUES (?,?,?,?)", [(domain.id, serial, end, day) for serial, end in new.items()]
     )
-    assert domain.study is not None
     release_changes.after_duplicates(context, conn, domain.study, [(domain.id, serial) for serial in new])
     return retired
 

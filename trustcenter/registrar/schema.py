@@ -18,6 +18,7 @@ from . import (
     retiring,
     study_schema,
     study_versions,
+    tally,
 )
 
 MIGRATIONS = (
@@ -34,6 +35,7 @@ MIGRATIONS = (
     *study_versions.MIGRATIONS,
     *release_changes.MIGRATIONS,
     *refs.MIGRATIONS,
+    *tally.MIGRATIONS,
     Migration(
         number=200,
         name="instance, keys, domains and pseudonyms",

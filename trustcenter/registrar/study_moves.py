@@ -32,6 +32,7 @@ from . import (
     studies,
     study_checks,
     study_states,
+    tally,
 )
 from .context import Context
 from .studies import StudyRow
@@ -160,6 +161,7 @@ def _delete(context: Context, conn: Connection, who: str, request: str, study: S
     rows = conn.execute("SELECT id, name FROM domain WHERE study = ? ORDER BY id", (study.name,)).fetchall()
     records = 0
     pairs.purge(conn, study.name)
+    tally.forget(conn, study.name)
     retiring.forget(conn, study.name)
     for row_id, name in rows:
         closing.shred(context, conn, domains.find(conn, name), who, request)  # rows stay, and nothing opens them

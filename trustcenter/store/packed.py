@@ -157,6 +157,12 @@ class Packed:
         conn.execute(query, (space, space + 1 if end is None else end))
         return entries
 
+    def drop_some(self, conn: Connection, space: int, pages: int, end: int | None = None) -> int:
+        """As `drop`, but not more than so many pages; returns how many pages."""
+        some = f"SELECT number FROM {self.table} WHERE space >= ? AND space < ? LIMIT ?"  # noqa: S608
+        query = f"DELETE FROM {self.table} WHERE number IN ({some})"  # noqa: S608
+        return conn.execute(query, (space, space + 1 if end is None else end, pages)).rowcount
+
     def spaces(self, conn: Connection) -> list[int]:
         """The spaces that have entries."""
         return [row[0] for row in conn.execute(f"SELECT DISTINCT space FROM {self.table} ORDER BY space")]  # noqa: S608
@@ -261,4 +267,5 @@ def _near(body: bytes, head: np.dtype[np.void], first: U64) -> NDArray[np.void]:
     counts = heads.searchsorted(wanted, "right") - left
     ends = counts.cumsum()
     at = np.repeat(left - ends + counts, counts) + np.arange(ends[-1] if len(ends) else 0)
-    return np.frombuffer(body, f"V{head.itemsize}")[at]
+    found: NDArray[np.void] = np.frombuffer(body, f"V{head.itemsize}")[at]
+    return found
