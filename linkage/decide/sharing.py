@@ -3,6 +3,8 @@
 A cell with one pair tells that there is such a pair. So before a table leaves a site no cell is left that is below
 five and not zero: it becomes 0 or 5, by a draw whose mean is what was counted, and which depends on the table alone.
 The same records give the same file, however often they are counted: noise that is drawn anew could be averaged out.
+
+In the pool no site counts for more than the middle one: a site could claim any number of pairs.
 """
 
 from __future__ import annotations
@@ -60,8 +62,36 @@ def require_shareable(counts: Counts) -> None:
         )
 
 
+def balanced(tables: Sequence[Counts]) -> list[Counts]:
+    """Tables of sites, none of which counts for more than the middle one (of an even number, the smaller).
+
+    Each class, of all pairs and of winners, and the matches without an edge, are scaled down to its total, rounded
+    half up. So fewer than half of the sites can do no more than any one of the others.
+
+    Args:
+        tables: as `require_shareable` has them, of the same passes.
+    """
+    if not tables:
+        return []
+    cells = np.array([counts.table() for counts in tables]).astype(object)  # of any size: a cell may be 2**48
+    total = cells.sum(axis=(3, 4), keepdims=True)
+    unseen = np.array([counts.unseen[OWN] for counts in tables], object)
+    return [
+        Counts.of(table.astype(np.int64), one.grades, one.kinds, [int(left)], one.profile, one.provenance)
+        for one, table, left in zip(tables, _scaled(cells, total), _scaled(unseen, unseen), strict=True)
+    ]
+
+
+def _scaled(values: NDArray[np.object_], totals: NDArray[np.object_]) -> NDArray[np.object_]:
+    most = np.sort(totals, axis=0)[(len(totals) - 1) // 2]
+    made: NDArray[np.object_] = np.where(
+        totals > most, (2 * values * most + totals) // np.maximum(2 * totals, 1), values
+    )
+    return made
+
+
 def pool(profile: str, passes: int, tables: Sequence[Counts]) -> Counts:
-    """The tables that ship for a profile, and those of sites.
+    """The tables that ship for a profile, and those of sites, balanced.
 
     Raises:
         DensitiesError: none ship and no site has counted, or a table is of other passes.
@@ -74,6 +104,7 @@ def pool(profile: str, passes: int, tables: Sequence[Counts]) -> Counts:
         every = list(tables)
     if any((one.profile, one.passes) != (profile, passes) for one in every):
         raise DensitiesError("a table is of other passes than the schema")
+    every[len(every) - len(tables) :] = balanced(tables)
     return msgspec.structs.replace(reduce(add, every), provenance={})
 
 

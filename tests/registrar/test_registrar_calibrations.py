@@ -53,11 +53,11 @@ async def test_tables_are_pooled_frozen_and_wait_for_an_estimate(
     for name in SITES:
         await study.send(name, range(BASE))
     told = await send(study, NORTH, counted["north"])
-    assert told.decided_with is None
+    assert (told.decided_with, told.next_estimate) == (None, None), "over the tables of all"
     assert [t.site for t in told.tables] == ["north"]
     assert told.tables[0].matches == counted["north"].table()[0, 0].sum()
     one = pooled("hyb15", 15, [counted["north"]]).sha256
-    assert told.next_estimate == one != shipped("hyb15").sha256
+    assert (await calibrations.show(context, OPERATOR, "heart")).next_estimate == one != shipped("hyb15").sha256
     assert await send(study, NORTH, counted["north"]) == told, "the same table again changes nothing"
 
     first = await study.link()
@@ -67,6 +67,7 @@ async def test_tables_are_pooled_frozen_and_wait_for_an_estimate(
     await send(study, SOUTH, counted["south"])
     seen = await calibrations.show(context, SOUTH, "heart")
     assert [t.site for t in seen.tables] == ["south"], "a site sees its own table only"
+    assert (seen.decided_with, seen.next_estimate) == (None, None)
     await study.send("north", REST)
     await study.link()
     both = pooled("hyb15", 15, [counted[name] for name in SITES]).sha256

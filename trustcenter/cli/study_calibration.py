@@ -69,13 +69,10 @@ def _show(found: object, as_json: bool) -> None:
     if as_json:
         output.data(found)
         return
-    output.fields(
-        {
-            "calibration": found.source,
-            "decided with": found.decided_with or "nothing yet",
-            "next estimate": found.next_estimate,
-        }
-    )
+    told: dict[str, object] = {"calibration": found.source}
+    if found.next_estimate is not None:
+        told |= {"decided with": found.decided_with or "nothing yet", "next estimate": found.next_estimate}
+    output.fields(told)
     click.echo()
     output.items(found.tables, _COLUMNS, as_json=False, empty="no site has sent a table")
     if found.decided_with not in (None, found.next_estimate):

@@ -152,7 +152,7 @@ def _describe(conn: Connection, study: studies.StudyRow, caller: Principal) -> a
     rows = conn.execute(
         "SELECT site, counts, sha256, sent FROM calibration WHERE study = ? ORDER BY site", (study.name,)
     ).fetchall()
-    before = pairs.standing(conn, study.name)
+    before = None if caller.is_site else pairs.standing(conn, study.name)
     frozen = None if before is None else parse_parameters(before.parameters).tables().sha256
     return api.Calibrations(
         source=study.settings.calibration,
@@ -162,7 +162,7 @@ def _describe(conn: Connection, study: studies.StudyRow, caller: Principal) -> a
             if not caller.is_site or site == caller.name
         ],
         decided_with=frozen,
-        next_estimate=_next(conn, study),
+        next_estimate=None if caller.is_site else _next(conn, study),
     )
 
 

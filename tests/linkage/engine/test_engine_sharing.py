@@ -11,7 +11,7 @@ import pytest
 
 from linkage.decide import Counts, pooled, require_shareable, shareable, shipped
 from linkage.decide.densities import BINS, smooth
-from linkage.decide.sharing import pool
+from linkage.decide.sharing import balanced, pool
 from linkage.errors import DensitiesError
 
 PASSES = 15
@@ -64,7 +64,7 @@ def test_a_pool_is_what_ships_and_the_sites_counts_in_any_order():
     assert (pool("hyb15", PASSES, tables[::-1]).table() == both.table()).all()
     assert both.grades == tuple(sorted((*shipped("hyb15").grades, "own")))
     own = both.grades.index("own")
-    assert (both.table()[:, own] == sum(t.table()[:, 0] for t in tables)).all()
+    assert (both.table()[:, own] == sum(t.table()[:, 0] for t in balanced(tables))).all()
     found = pooled("hyb15", PASSES, tables)
     assert found.sha256 == smooth(both).sha256
     assert pooled("hyb15", PASSES, []).sha256 == shipped("hyb15").sha256
@@ -77,6 +77,32 @@ def test_passes_that_nothing_ships_for_need_a_site_that_counted():
         pooled("mine", PASSES, [])
     with pytest.raises(DensitiesError, match="other passes"):
         pooled("hyb15", PASSES, [mine])
+
+
+def test_a_site_with_enormous_counts_weighs_no_more_than_the_middle_one():
+    honest = [shareable(counted(seed, most=40)) for seed in (1, 2, 3)]
+    liar = msgspec.structs.replace(honest[2], unseen={"own": 2**48})
+    liar = Counts.of(liar.table() * 2**40, liar.grades, liar.kinds, [2**48], liar.profile, {})
+    made = balanced([*honest[:2], liar])
+    totals = np.array([one.table().sum(axis=(2, 3)) for one in honest[:2]])
+    off = np.abs(made[2].table().sum(axis=(2, 3)) - totals.max(axis=0))
+    assert (off * 50 < totals.max(axis=0)).all(), "cells are rounded"
+    assert made[2].unseen == {"own": max(one.unseen["own"] for one in honest[:2])}
+    assert made[:2] == honest[:2]
+    assert [one.table().tolist() for one in balanced(honest[:1])] == [honest[0].table().tolist()]
+
+
+def test_vector_of_balanced_tables():
+    """Made by other means than the code under test."""
+    vector = json.loads((Path(__file__).parents[2] / "vectors/linkage/sharing-2.json").read_text("utf-8"))
+
+    def table(cells, unseen):
+        shaped = np.array(cells, np.int64).reshape(2, 3, vector["passes"], BINS)
+        return Counts.of(shaped, ("own",), ("own",), (unseen,), "hyb15", {})
+
+    made = balanced([table(site["cells"], site["unseen"]) for site in vector["sites"]])
+    assert [one.table().ravel().tolist() for one in made] == [site["balanced_cells"] for site in vector["sites"]]
+    assert [one.unseen["own"] for one in made] == [site["balanced_unseen"] for site in vector["sites"]]
 
 
 def test_vector():

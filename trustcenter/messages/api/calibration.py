@@ -33,10 +33,10 @@ class Calibrations(Message, frozen=True, kw_only=True):
 
     `decided_with` is the SHA-256 of the densities that its last run decided with, none before the first;
     `next_estimate` that of the densities that the next estimate of its weights would freeze. A site sees its own table
-    only.
+    only, and no hash over those of others.
     """
 
     source: Literal["shipped", "sites"]
     tables: list[Calibration]
     decided_with: Hex32 | None
-    next_estimate: Hex32
+    next_estimate: Hex32 | None
