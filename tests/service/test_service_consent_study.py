@@ -164,3 +164,42 @@ def test_a_study_with_consent_from_registration_to_release(world, recipient_key:
     assert (
         b"".join(world["clara"]("GET", "/v1/audit/registrar/export").body.splitlines()).count(b"consent:withdraw") > 1
     )
+
+
+def test_a_person_withdraws_from_a_study_that_requires_no_consent(world, recipient_key: hybrid.RecipientKey) -> None:
+    study = "unasked"
+    body = {
+        "name": study,
+        "purpose": "Test without consent",
+        "permit": "EK 2026-3",
+        "participants": [{"site": "north"}, {"site": "south"}],
+        "recipients": [{"name": "dms", "public_key": recipient_key.public}],
+    }
+    assert world["operator"]("POST", "/v1/studies", body).status == 201
+
+    def send(**item):
+        return world["north"]("POST", f"/v1/studies/{study}/consents", {"items": [{"original": number, **item}]}).json
+
+    source = Source(study, 1, 0, 60)
+    number = bytes(source.encoded.record_numbers[7]).hex()
+    first = register(world, "north", study, source).json["pseudonyms"]
+    accepted = send_map(world, "north", study, send_rows(world, "north", study, source), source.entries())
+    assert accepted.status == 200, accepted.body
+
+    # Nothing is stored of whom nothing was withdrawn.
+    policies = [{"code": "4"}]
+    assert codes(send(date="2024-05-01", policies=policies)) == {0: "consent_not_required"}
+    gone = send(date="2024-06-01", withdraw=True)
+    assert (gone["results"], gone["removed"], gone["withdrawn"]) == (["withdrawn"], 1, 1)
+    place = source.hex_numbers.index(number)
+    again = register(world, "north", study, source).json
+    assert codes(again) == {place: "consent_withdrawn"}
+    assert [was for at, was in enumerate(first) if at != place] == [now for now in again["pseudonyms"] if now]
+    held = {line.get("record_number") for line in world["north"]("GET", f"/v1/studies/{study}/results").lines}
+    assert number not in held
+
+    assert send(date="2024-05-30", policies=policies)["results"] == ["withdrawn"]
+    assert send(date="2024-07-01", policies=policies)["results"] == ["permitted"]
+    back = register(world, "north", study, source).json
+    assert codes(back) == {}
+    assert back["pseudonyms"][place] not in (None, first[place])

@@ -156,10 +156,11 @@ def withdraw(
     """Withdraw everything, or some policies, for every person of a file (site).
 
     Whoever then lacks a required policy loses the mapping, in a study the record and its rows as well, and is blocked
-    until a newer consent comes.
+    until a newer consent comes. In a study everything can be withdrawn also where it requires no consent.
 
-    Example:
+    Examples:
       trustcenter consent withdraw withdrawn.csv --column pid --date 2026-11-24 --domain uk-nord
+      trustcenter consent withdraw gone.csv --column pid --date 2026-11-24 --study sepsis --site-key site.key
     """
     from trustcenter.client.consentfile import withdraw_csv
 

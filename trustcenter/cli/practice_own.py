@@ -83,7 +83,7 @@ def send(
     else:
         output.fields({"patients": done.records, "new or changed": done.sent, "rows sent": done.rows})
     if done.without_consent:
-        output.note(f"{done.without_consent} patients have no consent for this study and were left out")
+        output.note(f"{done.without_consent} patients have no consent for this study, or were withdrawn, and were left out")
     if not done.sent:
         output.note("the centre holds all of this already")
     warn(done.records, done.few_passes, {**found.warnings, **done.warnings})

@@ -80,7 +80,7 @@ def register(
     refused = len(ids) - len(rows)
     if as_json:
         output.data({"study": study, "records": len(rows), "without_consent": refused})
-    output.note(f"{len(rows)} records registered" + (f"; {refused} have no consent for this study" if refused else ""))
+    output.note(f"{len(rows)} records registered" + (f"; {refused} have no consent for this study, or were withdrawn" if refused else ""))
 
 
 @click.command()
@@ -161,7 +161,7 @@ def upload(
     for receipt in done.receipts:
         output.note(f"receipt {receipt.sequence}: {receipt.rows} rows, root {receipt.root[:16]}…, verified")
     if done.without_consent:
-        output.note(f"{done.without_consent} records have no consent for this study and were left out")
+        output.note(f"{done.without_consent} records have no consent for this study, or were withdrawn, and were left out")
     if not done.sent:
         output.note("the centre holds all of this already")
     warn(done.records, done.few_passes, done.warnings)

@@ -176,19 +176,13 @@ async def upload(
     from .difference import new_records, parts
 
     receipt_key = await center.require_rooms(study)
-    if study.consent:
-        # Registered first: what has no consent is not even encoded.
-        if len(table) < study.minimum_batch:
-            raise _too_small(study)
-        named = await register(center, study.name, table.ids, secrets.site_key, progress)
-        refused = named.count(None)
-        encoded, done = await _encode(schema, _only(table, named) if refused else table, secrets, progress)
-        done.records, done.without_consent = len(table), refused
-    else:
-        encoded, done = await _encode(schema, table, secrets, progress)
-        if len(table) < study.minimum_batch:
-            raise _too_small(study)  # the whole source: nothing needs to be asked for
-        await register(center, study.name, table.ids, secrets.site_key, progress)
+    if len(table) < study.minimum_batch:
+        raise _too_small(study)  # the whole source: nothing needs to be asked for
+    # Registered first: who has no consent, or was withdrawn, is not even encoded.
+    named = await register(center, study.name, table.ids, secrets.site_key, progress)
+    refused = named.count(None)
+    encoded, done = await _encode(schema, _only(table, named) if refused else table, secrets, progress)
+    done.records, done.without_consent = len(table), refused
     held = b"".join([line.refs async for line in center.own_records(study.name)])
     done.sent, rows = new_records(encoded, held)
     if 0 < rows < study.minimum_batch * study.passes:

@@ -36,7 +36,7 @@ from . import (
 )
 from . import consent_store as store
 from .batches import Batch
-from .consent_decision import Provision, Provisions, Status, add, decide
+from .consent_decision import EVERYTHING, Provision, Provisions, Status, add, decide
 from .consent_reading import Reader, documents
 from .context import Context
 from .domains import DomainRow
@@ -44,6 +44,7 @@ from .domains import DomainRow
 _CHUNK: Final = 2000  # persons of one transaction: a large batch does not keep others waiting
 _SERIALS_PER_ENTRY: Final = 3000  # an entry of the log has at most 64 KiB
 _NUMBER: Final = re.compile("[0-9a-f]{32}")
+_UNASKED: Final = "required policies are chosen when it is made: --consent"
 COMMITMENT: Final = b"consent/withdraw/1\0"
 
 Item = api.ConsentItem | ConsentItemError
@@ -67,6 +68,7 @@ class _Change:
 
     after: dict[bytes, Status] = field(default_factory=dict)
     results: list[tuple[int, Status]] = field(default_factory=list)  # place in the request, and what holds there
+    unasked: list[int] = field(default_factory=list)  # places of what nobody requires, and withdraws nothing
     changed: int = 0
     withdrawn: list[bytes] = field(default_factory=list)
     removed: int = 0
@@ -93,19 +95,18 @@ async def record_study(
 ) -> api.ConsentAnswer:
     """Take consent documents of the caller's records of a study, by record number; also when its period is over.
 
+    In a study that requires no consent a person can be withdrawn all the same, and comes back with a later document;
+    of whom nothing was withdrawn nothing is stored.
+
     Raises:
         NotFoundError: no such study, or the caller does not take part.
-        PolicyError, LimitError, ConflictError: as `record`.
+        LimitError, ConflictError: as `record`.
     """
-    domain = await _participation(context, caller, study, len(items))
-    return await _record(context, caller, request, domain, items)
-
-
-async def _participation(context: Context, caller: Principal, study: str, items: int) -> DomainRow:
     name = await context.db.read(
         lambda conn: studies.participation(conn, studies.find(conn, study, caller), caller).name
     )
-    return require_consent(await batches.own_domain(context, caller, name, items, Operation.CONSENT, studies=True))
+    domain = await batches.own_domain(context, caller, name, len(items), Operation.CONSENT, studies=True)
+    return await _record(context, caller, request, domain, items)
 
 
 def require_consent(domain: DomainRow) -> DomainRow:
@@ -116,9 +117,7 @@ def require_consent(domain: DomainRow) -> DomainRow:
     """
     if not domain.policy.consent:
         raise PolicyError(
-            "this domain or study requires no consent, so none is stored",
-            code="consent_not_required",
-            hint="required policies are chosen when it is made: --consent",
+            "this domain or study requires no consent, so none is stored", code="consent_not_required", hint=_UNASKED
         )
     return domain
 
@@ -145,6 +144,8 @@ async def _record(
         change = await context.db.write(effect)
         for place, status in change.results:
             outcome.results[place] = status
+        unasked = (api.ItemError(index=at, code="consent_not_required", hint=_UNASKED) for at in change.unasked)
+        outcome.errors.extend(unasked)
         outcome.changed += change.changed
         outcome.withdrawn += len(change.withdrawn)
         outcome.removed += change.removed
@@ -226,13 +227,16 @@ def _apply(
     before = {tag: held.get(tag, {}) for _, tag, _ in part}
     after: dict[bytes, Provisions] = dict(before)
     change = _Change()
-    for _, tag, provisions in part:
+    for place, tag, provisions in part:
+        if not required and not after[tag] and not any(said.policy == EVERYTHING for said in provisions):
+            change.unasked.append(place)
+            continue
         merged = add(after[tag], provisions)
         change.changed += merged != after[tag]
         after[tag] = merged
     store.save(conn, domain.id, {tag: value for tag, value in after.items() if value != before[tag]})
     change.after = {tag: decide(system, value, required, day) for tag, value in after.items()}
-    change.results = [(place, change.after[tag]) for place, tag, _ in part]
+    change.results = [(place, change.after[tag]) for place, tag, _ in part if place not in change.unasked]
     blocked = sorted(tag for tag, status in change.after.items() if status is Status.WITHDRAWN)
     change.withdrawn = [tag for tag in blocked if decide(system, before[tag], required, day) is not Status.WITHDRAWN]
     _withdraw(context, conn, domain, blocked, change, who, request)

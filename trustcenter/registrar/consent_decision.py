@@ -6,7 +6,7 @@ No clock, no database: provisions, required policies and the day are passed in.
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
@@ -99,12 +99,17 @@ def decide_one(system: CodeSystem, held: Provisions, policy: int, today: date) -
     return Status.PERMITTED
 
 
-def decide(system: CodeSystem, held: Provisions, required: Iterable[int], today: date) -> Status:
-    """The status of a set of policies: the worst of theirs; nothing required is permitted."""
+def decide(system: CodeSystem, held: Provisions, required: Collection[int], today: date) -> Status:
+    """The status of a set of policies: the worst of theirs.
+
+    Nothing required is permitted, unless everything was withdrawn and nothing permitted later.
+    """
+    if not required:
+        deny = held.get(EVERYTHING)
+        back = deny is None or any(said.permit and said.dated > deny.dated for said in held.values())
+        return Status.PERMITTED if back else Status.WITHDRAWN
     order = list(Status)
-    return min(
-        (decide_one(system, held, policy, today) for policy in required), key=order.index, default=Status.PERMITTED
-    )
+    return min((decide_one(system, held, policy, today) for policy in required), key=order.index)
 
 
 def pack(held: Provisions) -> bytes:

@@ -43,14 +43,21 @@ def refusal(index: int, status: Status) -> api.ItemError:
 def statuses(context: Context, conn: Connection, domain: DomainRow, tags: Sequence[bytes]) -> list[Status]:
     """The status of each person, in order."""
     system, required, day = code_system(), domain.policy.consent, today(context)
-    held = store.load(conn, domain.id, tags, relevant(system, required))
+    held = store.load(conn, domain.id, tags, relevant(system, required) if required else None)
     found = {tag: decide(system, held.get(tag, {}), required, day) for tag in set(tags)}
     return [found[tag] for tag in tags]
 
 
+def _asks(conn: Connection, domain: DomainRow) -> bool:
+    """Whether a person can be refused: something is required, or in a study somebody was withdrawn all the same."""
+    if domain.policy.consent or domain.study is None:
+        return bool(domain.policy.consent)
+    return bool(conn.execute("SELECT consent_changes FROM domain WHERE id = ?", (domain.id,)).fetchone()[0])
+
+
 def admit(context: Context, conn: Connection, domain: DomainRow, batch: Batch) -> Batch:
     """The items of a batch whose persons have permitted what the domain requires; the others become errors."""
-    if not domain.policy.consent:
+    if not _asks(conn, domain):
         return batch
     found = statuses(context, conn, domain, batch.tags)
     if all(status is Status.PERMITTED for status in found):
@@ -74,7 +81,7 @@ def refused_rows(
     context: Context, conn: Connection, domain: DomainRow, rows: Sequence[tuple[int, bytes] | None]
 ) -> dict[int, api.ItemError]:
     """Errors, by place, of rows (serial, nonce) whose persons have not permitted what their domain requires."""
-    if not domain.policy.consent:
+    if not _asks(conn, domain):
         return {}
     query = "SELECT serial, tag FROM entry WHERE domain = ? AND tag IS NOT NULL AND serial IN {values}"
     tags = dict(select_in(conn, query, (domain.id,), sorted({row[0] for row in rows if row is not None})))
