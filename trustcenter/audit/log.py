@@ -112,7 +112,7 @@ class AuditLog:
         """The keys of this log and what signs with the last of them, for letters (docs/spec/letter.md).
 
         Raises:
-            VerificationError: the key store lacks the last key.
+            UnavailableError: the key store lacks the last key.
         """
         return self._signing.last(conn)
 
@@ -184,8 +184,8 @@ class AuditLog:
     def checkpoint(self, conn: Connection) -> str:
         """The signed note of the current head."""
         size, blob, _ = stored.head(conn)
-        chain = self._signing.follow(conn)
-        note = sign_note(Checkpoint(self.origin, size, stored.root(blob), self._extensions).text, *self._signing.now)
+        chain, sign = self._signing.last(conn)
+        note = sign_note(Checkpoint(self.origin, size, stored.root(blob), self._extensions).text, chain.last, sign)
         chain.open(note)  # never hand out what does not verify, such as after a mix-up of keys
         return note
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from trustcenter.errors import VerificationError
+from trustcenter.errors import UnavailableError
 from trustcenter.store import Connection
 
 from .chain import KeyChain, open_chain, sign_handover
@@ -47,12 +47,17 @@ class Signing:
         """The keys of this log and what signs with the last of them.
 
         Raises:
-            VerificationError: its material is not here.
+            UnavailableError: its material is not here, or not yet.
         """
         chain = self.follow(conn)
         key, sign = self.now
         if key != chain.last:
-            raise VerificationError("the key store does not hold the key that signs the log now")
+            raise UnavailableError(
+                "the key store does not hold the key that signs the log now",
+                code="log_key_missing",
+                hint="another process has rotated it: this one needs that key store, too",
+                where="key_store",
+            )
         return chain, sign
 
     def hand_over(self, conn: Connection, point: Checkpoint, public_key: bytes, sign: Sign) -> tuple[Key, Key]:
@@ -60,10 +65,11 @@ class Signing:
 
         Raises:
             VerificationError: one of the keys does not sign what its public half verifies, or had its turn.
+            UnavailableError: see `last`.
         """
         new = Key(self._origin, public_key)
-        chain = self.follow(conn)
-        key, sign_old = self.now
+        chain, sign_old = self.last(conn)
+        key = chain.last
         note = sign_handover(point, key, sign_old, new, sign)
         open_chain(chain.first, [*(handover.note for handover in chain.handovers), note])
         # Numbers go on over origins: a log that was reopened has the handovers of the one before it in its table.
