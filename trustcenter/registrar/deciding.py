@@ -88,7 +88,6 @@ def decide_study(place: Location, task: Task) -> Decided:
             found = resolve(edges, reader.records, reader.records.index(setting.passes))
             inside = set(reader.records.keys)
         sizes = _others(conn, setting, inside, reader.records)
-        Changes(task.changes).begin(conn, task.study)
     _keep(Changes(task.changes), found, reader.records, aside)
     return _decide(setting, task, reader.records, found, inside, parameters, basis, everything, seen, sizes, len(table))
 
