@@ -22,6 +22,7 @@ from trustcenter.instance import fsck
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.registrar import (
+    domain_create,
     domains,
     imports,
     issue,
@@ -95,7 +96,7 @@ class Opened:
         """The domain, made if it is not there."""
         with contextlib.suppress(TrustCenterError):
             return await self.context.db.read(lambda conn: domains.find(conn, name))
-        await domains.create(self.context, OPERATOR, "req", api.DomainCreate(name=name, site="north", **options))
+        await domain_create.create(self.context, OPERATOR, "req", api.DomainCreate(name=name, site="north", **options))
         return await self.context.db.read(lambda conn: domains.find(conn, name))
 
     async def issue(self, name: str, originals: Sequence[str], request: str = "req") -> list[str]:

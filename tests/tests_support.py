@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -11,11 +12,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import postgres_support
+from click.testing import CliRunner
+
+from keys.kdf import CHEAP_FOR_TESTS
+from keys.store import KeyStore
+from trustcenter import config
+from trustcenter.cli import main
+from trustcenter.instance import setup
 
 
 @dataclass
@@ -61,6 +70,38 @@ def run_cli(
     )
 
 
+@dataclass
+class Outcome:
+    """Exit code, data and messages of a command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def run_here(*arguments: str | Path, stdin: str | bytes | None = None) -> Outcome:
+    """Run a command in this process, for what is not about processes; checks what no outcome may show."""
+    found = CliRunner().invoke(main, [str(a) for a in arguments], input=stdin, prog_name="trustcenter")
+    outcome = Outcome(found.exit_code, found.stdout, found.stderr)
+    assert "Traceback" not in outcome.err + outcome.out
+    assert "\x1b" not in outcome.err + outcome.out, "control characters without a terminal"
+    assert "[internal]" not in outcome.err, outcome.err
+    if outcome.code:
+        assert any(line.startswith("error: ") for line in outcome.err.splitlines()) or outcome.out
+    return outcome
+
+
+def ok(*arguments: str | Path) -> str:
+    """Run a command that has to succeed, in this process; its data."""
+    done = run_here(*arguments)
+    assert done.code == 0, done.err
+    return done.out
+
+
 def launch(directory: Path, log: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
     """Start `trustcenter serve` and wait until it says where it listens.
 
@@ -87,15 +128,30 @@ def launch(directory: Path, log: Path, *options: str) -> tuple[subprocess.Popen[
         time.sleep(0.5)
 
 
-def make_instance(directory: Path, options: Sequence[str] = ()) -> dict[str, str]:
-    """`trustcenter init` on a free port; returns the fingerprints it printed.
+@contextlib.contextmanager
+def cheap_key_stores() -> Iterator[None]:
+    """New key stores get the profile for tests: a test opens two of them, again and again."""
+    defaults = KeyStore.create.__func__.__kwdefaults__  # type: ignore[attr-defined]
+    before = dict(defaults)
+    defaults["kdf"] = CHEAP_FOR_TESTS
+    try:
+        yield
+    finally:
+        defaults.update(before)
 
-    With TRUSTCENTER_TEST_STORE=postgres the stores are databases of a PostgreSQL server.
+
+def make_instance(directory: Path, options: Sequence[str] = ()) -> dict[str, str]:
+    """An instance on a free port, as `trustcenter init --development` makes it; the fingerprints of its logs.
+
+    It is made in this process, in a tenth of the time. With TRUSTCENTER_TEST_STORE=postgres its stores are databases of
+    a PostgreSQL server.
     """
-    done = run_cli("init", directory, "--development", "--port", "0", "--json", *(options or postgres_options()))
-    assert done.returncode == 0, done.stderr
-    fingerprints: dict[str, str] = json.loads(done.stdout)["fingerprints"]
-    return fingerprints
+    options = options or postgres_options()
+    told = {name.removeprefix("--"): value for name, value in zip(options[::2], options[1::2], strict=True)}
+    postgres = config.Postgres(told.pop("postgres-registrar", None), told.pop("postgres-comparator", None))
+    making = setup.create(directory, None, port=0, postgres=postgres, **told)
+    with cheap_key_stores(), ThreadPoolExecutor(1) as apart:  # the test itself may run in an event loop
+        return apart.submit(asyncio.run, making).result().fingerprints
 
 
 ON_POSTGRES = os.environ.get("TRUSTCENTER_TEST_STORE") == "postgres"
@@ -112,7 +168,7 @@ def postgres_options(rooms: Sequence[str] = ("registrar", "comparator")) -> list
 @contextlib.contextmanager
 def stored(directory: Path, room: str) -> Iterator[Any]:
     """One state of what a room of an instance has stored, whatever its store is."""
-    from trustcenter import config, store
+    from trustcenter import store
     from trustcenter.instance import places
 
     with store.snapshot(places.database(config.load(directory), room)) as conn:

@@ -241,7 +241,7 @@ def test_events_follow_the_grammar_and_are_closed() -> None:
         parts = word.split(":")
         assert len(parts) == 3
         assert all(part.isalpha() and part.islower() for part in parts)
-    assert {event for event in Event if event.is_refusal} == {e for e in Event if e.name.endswith("REFUSED")}
+    assert {e for e in Event if e.endswith(":refused")} == {e for e in Event if e.name.endswith("REFUSED")}
     assert not {event for event in COMPARATOR_EVENTS if ":pseudonym:" in event or ":record:" in event}
 
 

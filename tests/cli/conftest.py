@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner
-
-from trustcenter.cli import main
-
-
-@dataclass
-class Outcome:
-    """Exit code, data and messages of a command."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        import json
-
-        return json.loads(self.out)
+from tests_support import Outcome, run_here
 
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
-    """Run `trustcenter` with arguments; checks what no outcome may show."""
+    """Run `trustcenter` with arguments, without a connection from outside the test."""
     monkeypatch.delenv("TRUSTCENTER_CONNECT", raising=False)
+    return run_here
 
-    def run(*arguments: str | Path, stdin: str | bytes | None = None) -> Outcome:
-        found = CliRunner().invoke(main, [str(a) for a in arguments], input=stdin, prog_name="trustcenter")
-        outcome = Outcome(found.exit_code, found.stdout, found.stderr)
-        assert "Traceback" not in outcome.err + outcome.out
-        assert "\x1b" not in outcome.err + outcome.out, "control characters without a terminal"
-        assert "[internal]" not in outcome.err, outcome.err
-        if outcome.code:
-            assert any(line.startswith("error: ") for line in outcome.err.splitlines()) or outcome.out
-        return outcome
 
-    return run
+@pytest.fixture(scope="session")
+def matched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two synthetic sites, encoded, matched and explained: made once, and only read."""
+    base = tmp_path_factory.mktemp("matched")
+    sites = ("--site", "north=300", "--site", "south=200")
+    assert run_here("linkage", "synth", base / "data", *sites, "--overlap", "0.5").code == 0
+    assert run_here("linkage", "secret", "--study", "demo", "-o", base / "study.secret").code == 0
+    for site in ("north", "south"):
+        assert run_here("linkage", "secret", "--site-key", "-o", base / f"{site}.key").code == 0
+        done = run_here(
+            *("linkage", "encode", base / "data" / f"{site}.csv", "--schema", "de-person/1", "--id-column", "id"),
+            *("--study-secret", base / "study.secret", "--site-key", base / f"{site}.key", "-o", base / site),
+        )
+        assert done.code == 0, done.err
+    done = run_here("linkage", "match", base / "north", base / "south", "-o", base / "joined", "--explain")
+    assert done.code == 0, done.err
+    return base
+
+
+@pytest.fixture
+def joined(matched: Path, tmp_path: Path) -> Path:
+    """The folder of `matched`, to do with as a test likes."""
+    shutil.copytree(matched, tmp_path, dirs_exist_ok=True)
+    return tmp_path
 
 
 @pytest.fixture

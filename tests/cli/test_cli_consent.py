@@ -10,19 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-
-from trustcenter.cli import main
+from tests_support import ok
 
 Cli = Callable[..., Any]
 NAMES = ("Müller", "Kowalski", "Zander", "Yildiz", "Brandt")
 SYSTEM = "urn:oid:2.16.840.1.113883.3.1937.777.24.5.3"
-
-
-def ok(*arguments: str | Path) -> str:
-    done = CliRunner().invoke(main, [str(a) for a in arguments], prog_name="trustcenter")
-    assert done.exit_code == 0, done.stderr
-    return done.stdout
 
 
 @dataclass

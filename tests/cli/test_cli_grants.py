@@ -7,19 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from tests_support import ok
 
-from trustcenter.cli import main
 from trustcenter.cli.options import OPERATIONS
 from trustcenter.messages.api import Operation
 
 Cli = Callable[..., Any]
-
-
-def ok(*arguments: str | Path) -> str:
-    done = CliRunner().invoke(main, [str(a) for a in arguments], prog_name="trustcenter")
-    assert done.exit_code == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

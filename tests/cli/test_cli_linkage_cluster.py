@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 Cli = Callable[..., Any]
 
 
@@ -30,19 +28,6 @@ def encode(cli: Cli, base: Path, source: Path, site: str, target: str) -> None:
         *("--study-secret", base / "study.secret", "--site-key", base / f"{site}.key", "-o", base / target),
     )
     assert done.code == 0, done.err
-
-
-@pytest.fixture
-def joined(cli: Cli, tmp_path: Path) -> Path:
-    """Two synthetic sites, matched; the folder with everything."""
-    sites = ("--site", "north=300", "--site", "south=200")
-    assert cli("linkage", "synth", tmp_path / "data", *sites, "--overlap", "0.5").code == 0
-    assert cli("linkage", "secret", "--study", "demo", "-o", tmp_path / "study.secret").code == 0
-    for site in ("north", "south"):
-        assert cli("linkage", "secret", "--site-key", "-o", tmp_path / f"{site}.key").code == 0
-        encode(cli, tmp_path, tmp_path / "data" / f"{site}.csv", site, site)
-    assert cli("linkage", "match", tmp_path / "north", tmp_path / "south", "-o", tmp_path / "joined").code == 0
-    return tmp_path
 
 
 def test_without_a_change_it_is_what_match_wrote(cli: Cli, joined: Path) -> None:

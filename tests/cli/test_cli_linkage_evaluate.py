@@ -13,24 +13,6 @@ import pytest
 Cli = Callable[..., Any]
 
 
-@pytest.fixture
-def joined(cli: Cli, tmp_path: Path) -> Path:
-    """Two synthetic sites, matched; the folder with everything."""
-    sites = ("--site", "north=300", "--site", "south=200")
-    assert cli("linkage", "synth", tmp_path / "data", *sites, "--overlap", "0.5").code == 0
-    assert cli("linkage", "secret", "--study", "demo", "-o", tmp_path / "study.secret").code == 0
-    for site in ("north", "south"):
-        assert cli("linkage", "secret", "--site-key", "-o", tmp_path / f"{site}.key").code == 0
-        done = cli(
-            *("linkage", "encode", tmp_path / "data" / f"{site}.csv", "--schema", "de-person/1", "--id-column", "id"),
-            *("--study-secret", tmp_path / "study.secret", "--site-key", tmp_path / f"{site}.key"),
-            *("-o", tmp_path / site),
-        )
-        assert done.code == 0
-    assert cli("linkage", "match", tmp_path / "north", tmp_path / "south", "-o", tmp_path / "joined").code == 0
-    return tmp_path
-
-
 def test_the_whole_report(cli: Cli, joined: Path) -> None:
     out, truth = joined / "joined", joined / "data" / "truth.csv"
     encoded = ("--encoded", joined / "south", "--encoded", joined / "north")

@@ -17,18 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-
-from trustcenter.cli import main
+from tests_support import ok
 
 Cli = Callable[..., Any]
 PEOPLE = {"anna": "approver", "bernd": "approver", "clara": "auditor"}
-
-
-def ok(*arguments: str | Path) -> str:
-    done = CliRunner().invoke(main, [str(a) for a in arguments], prog_name="trustcenter")
-    assert done.exit_code == 0, done.stderr
-    return done.stdout
 
 
 @dataclass

@@ -11,20 +11,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from click.testing import CliRunner
+from tests_support import ok
 
 from linkage.dedupe.listing import Declaration
-from trustcenter.cli import main
 from trustcenter.messages.api import Deduplication
 
 Cli = Callable[..., Any]
 DEDUPE = ("--schema", "de-person/1", "--id-column", "id")
-
-
-def ok(*arguments: str | Path) -> str:
-    done = CliRunner().invoke(main, [str(a) for a in arguments], prog_name="trustcenter")
-    assert done.exit_code == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

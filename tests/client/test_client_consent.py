@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_support import run_cli
+from tests_support import ok
 
 from trustcenter.client import Connection, SyncTrustCenter, TrustCenter
 from trustcenter.client.consent import from_fhir
@@ -24,8 +24,7 @@ def north(live: Any, tmp_path_factory: pytest.TempPathFactory) -> Connection:
         ("site", "token", "north", "-o", path),
         ("domain", "create", "research", "--site", "north", "--consent", "3"),
     ):
-        done = run_cli(*arguments, "--connect", live.operator)
-        assert done.returncode == 0, done.stderr
+        ok(*arguments, "--connect", live.operator)
     return Connection.load(path)
 
 

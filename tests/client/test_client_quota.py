@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests_support import launch, make_instance, run_cli
+from tests_support import launch, make_instance, ok, run_cli
 
 from trustcenter.client import Connection, RemoteError, TrustCenter
 
@@ -29,8 +29,7 @@ def north(tmp_path: Path) -> Iterator[Path]:
             ("domain", "create", "north", "--site", "north"),
             ("site", "token", "north", "-o", tmp_path / "north.toml"),
         ):
-            done = run_cli(*command, *operator)
-            assert done.returncode == 0, done.stderr
+            ok(*command, *operator)
         yield tmp_path / "north.toml"
     finally:
         process.terminate()

@@ -20,7 +20,7 @@ def north(live: Any) -> Connection:
     operator = Connection.load(live.operator)
     with SyncTrustCenter(operator) as center:
         center.create_site(m.SiteCreate(name="north", kind=m.SiteKind.HOSPITAL, title="North"))
-        center.create_domain("north", "north")
+        center.create_domain(m.DomainCreate(name="north", site="north"))
         token = center.run(lambda calls: Access(calls).create_token("site", "north", 7))
     return Connection(url=operator.url, ca=operator.ca, token=token.token, site="north")
 
@@ -45,7 +45,7 @@ def test_streams_are_iterators_and_errors_are_errors(live: Any, north: Connectio
         assert caught.value.kind == "not_found"
         old = center.pseudonymize("north", [f"s-{i}" for i in range(2500)]).pseudonyms
     with SyncTrustCenter(Connection.load(live.operator)) as center:
-        center.rotate("north", dry_run=False, expected_version=1)
+        center.rotate_key("north", m.RotateRequest(dry_run=False, expected_version=1))
     with SyncTrustCenter(north) as center:
         found = {pair.old: pair.new for pair in center.translations("north", 1)}
         assert set(old) <= set(found)

@@ -53,9 +53,9 @@ async def test_calls_with_an_effect_are_sent_once(rogue: Rogue) -> None:
     rogue.handler = busy
     async with TrustCenter(rogue.connection, QUICK) as center:
         with pytest.raises(RemoteError):
-            await center.create_domain("north", "north")
+            await center.create_domain(m.DomainCreate(name="north", site="north"))
         with pytest.raises(RemoteError):
-            await center.rotate("north", dry_run=False, expected_version=1)
+            await center.rotate_key("north", m.RotateRequest(dry_run=False, expected_version=1))
         with pytest.raises(RemoteError):
             await center.propose_release("sepsis", "dms")
         with pytest.raises(RemoteError):
@@ -92,7 +92,7 @@ async def test_a_dropped_connection_is_retried_for_repeatable_calls_only(rogue: 
         assert (await center.domain("north")).name == "north"
         assert len(rogue.asked) == 2
         with pytest.raises(UnreachableError):
-            await center.create_domain("north", "north")
+            await center.create_domain(m.DomainCreate(name="north", site="north"))
     assert len(rogue.asked) == 3
 
 

@@ -28,11 +28,20 @@ def test_generated_pages_are_what_the_code_says() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def anchors(page: Path) -> set[str]:
+    """What a link can lead to within a page, by the rules of the usual renderers."""
+    text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text(encoding="utf-8"))
+    titles = re.findall(r"(?m)^#{1,6} +(.+)$", text)
+    return {re.sub(r"[^\w\- ]", "", re.sub(r"\]\([^)]*\)", "", title).lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
-        assert (page.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text):
+        there = page.parent / target if target else page
+        assert there.exists(), target
+        assert not anchor or there.suffix != ".md" or anchor in anchors(there), (target, anchor)
     for target in re.findall(r"\b(docs/[\w./-]+\.md)\b", text):
         assert (ROOT / target).exists(), target
 
@@ -42,6 +51,19 @@ def test_pages_named_in_the_code_exist() -> None:
         if path.suffix == ".py" and path.parts[len(ROOT.parts)] in ("keys", "linkage", "trustcenter"):
             for target in re.findall(r"\b(docs/[\w./-]+\.md)\b", path.read_text(encoding="utf-8")):
                 assert (ROOT / target).exists(), (path, target)
+
+
+def test_code_named_on_the_pages_exists() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for named in re.findall(r"`((?:[a-z_]+/)+\w+\.py)`", text):
+            assert (ROOT / named).exists() or (ROOT / "trustcenter" / named).exists(), (page, named)
+        for named in re.findall(r"`((?:keys|linkage|trustcenter)(?:\.[a-z_0-9]+)+)`", text):
+            *above, last = named.split(".")
+            home = ROOT.joinpath(*above)
+            module = home.with_suffix(".py") if home.with_suffix(".py").exists() else home / "__init__.py"
+            there = (home / last).is_dir() or (home / f"{last}.py").exists()
+            assert there or re.search(rf"\b{last}\b", module.read_text(encoding="utf-8")), (page, named)
 
 
 def test_every_configuration_key_is_documented_with_its_default() -> None:

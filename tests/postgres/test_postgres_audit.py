@@ -17,7 +17,7 @@ from trustcenter.audit.retention import DETAILS
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.messages.api.audit import RETENTION_CONTEXT
-from trustcenter.registrar import domains, held, issue_index, retention, retention_proposals, subject
+from trustcenter.registrar import domain_create, held, issue_index, retention, retention_proposals, subject
 from trustcenter.store import Connection
 
 
@@ -35,7 +35,7 @@ async def test_details_go_by_rule_and_serials_are_found(server: PostgresServer, 
             context.directory.add_staff(conn, "anna", "approver", key.public)
 
         await context.db.write(people)
-        await domains.create(context, OPERATOR, "r", api.DomainCreate(name="north", site="north"))
+        await domain_create.create(context, OPERATOR, "r", api.DomainCreate(name="north", site="north"))
         house = House(context, key, now)
         (pseudonym,) = await house.issue(["a"])
         made = await house.ask([pseudonym])

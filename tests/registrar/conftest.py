@@ -15,7 +15,7 @@ from trustcenter import config
 from trustcenter.auth import Principal
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
-from trustcenter.registrar import domains, operations
+from trustcenter.registrar import domain_create, operations
 from trustcenter.registrar.context import Context
 
 NORTH = Principal("north", "site", "t")
@@ -60,6 +60,8 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
         await context.db.write(sites)
         for name, site in (("north", "north"), ("south", "south")):
-            await domains.create(context, OPERATOR, "r", api.DomainCreate(name=name, site=site))
-        await domains.create(context, OPERATOR, "r", api.DomainCreate(name="oneway", site="north", reversible=False))
+            await domain_create.create(context, OPERATOR, "r", api.DomainCreate(name=name, site=site))
+        await domain_create.create(
+            context, OPERATOR, "r", api.DomainCreate(name="oneway", site="north", reversible=False)
+        )
         yield House(context)

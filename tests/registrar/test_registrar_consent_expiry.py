@@ -21,7 +21,7 @@ from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.messages import api
 from trustcenter.messages.consent import code_system
 from trustcenter.messages.rooms import EdgesHeader, WindowOrder
-from trustcenter.registrar import applying, consent, consent_study, deciding, domains, operations, runs, studies
+from trustcenter.registrar import applying, consent, consent_study, deciding, domain_create, operations, runs, studies
 from trustcenter.registrar.consent_days import last_day
 
 NORTH, SOUTH = Principal("north", "site", ""), Principal("south", "site", "")
@@ -70,7 +70,7 @@ async def test_issue_is_refused_from_the_day_after_the_period(tmp_path: Path) ->
     async with opened(tmp_path, clock) as instance:
         context = instance.registrar
         made = api.DomainCreate(name="asked", site="north", consent=[str(POLICY)], multi=True)
-        await domains.create(context, OPERATOR, "req", made)
+        await domain_create.create(context, OPERATOR, "req", made)
 
         async def told(*items: api.ConsentItem) -> list[str | None]:
             return list((await consent.record(context, NORTH, "req", "asked", list(items))).results)

@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from rules_support import Files
+from tests_support import make_instance
 
-from keys.kdf import CHEAP_FOR_TESTS
 from keys.personal import PersonalKey
-from keys.store import KeyStore
-from trustcenter.instance import setup
 from trustcenter.store import Connection
-
-
-@contextlib.contextmanager
-def cheap_key_stores() -> Iterator[None]:
-    """New key stores get the profile for tests: these open an instance a hundred times, each time two key stores."""
-    defaults = KeyStore.create.__func__.__kwdefaults__  # type: ignore[attr-defined]
-    before = dict(defaults)
-    defaults["kdf"] = CHEAP_FOR_TESTS
-    try:
-        yield
-    finally:
-        defaults.update(before)
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Files:
     files = Files(tmp_path_factory.mktemp("rules") / "center")
-    with cheap_key_stores():
-        asyncio.run(setup.create(files.dir, None, port=0))
+    make_instance(files.dir)
 
     async def found() -> None:
         async with files.open() as center:

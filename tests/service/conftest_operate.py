@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests_support import launch, make_instance, run_cli
+from tests_support import launch, make_instance, ok, run_cli
 
 from trustcenter import config
 from trustcenter.client.connection import Connection
@@ -76,10 +76,10 @@ class Center:
 
     def found(self) -> None:
         """One site with one domain, and an auditor."""
-        self.cli("site", "add", "north", *self.operator)
-        self.cli("domain", "create", "north", "--site", "north", *self.operator)
-        self.cli("site", "token", "north", "-o", self.base / "north.toml", *self.operator)
-        self.cli("staff", "add", "clara", "--role", "auditor", "-o", self.auditor, *self.operator)
+        ok("site", "add", "north", *self.operator)
+        ok("domain", "create", "north", "--site", "north", *self.operator)
+        ok("site", "token", "north", "-o", self.base / "north.toml", *self.operator)
+        ok("staff", "add", "clara", "--role", "auditor", "-o", self.auditor, *self.operator)
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, list[str | None]]:
         connection = Connection.load(self.base / "north.toml")
@@ -131,8 +131,8 @@ def approvers(center: Center) -> dict[str, Path]:
     keys = {}
     for name in ("anna", "bernd"):
         keys[name] = center.base / f"{name}.key"
-        center.cli("staff", "keygen", "-o", keys[name], "--no-passphrase")
-        center.cli(
+        ok("staff", "keygen", "-o", keys[name], "--no-passphrase")
+        ok(
             "staff", "add", name, "--role", "approver", "--public-key", _public(keys[name]),
             "-o", center.base / f"{name}.toml", *center.operator,
         )  # fmt: skip

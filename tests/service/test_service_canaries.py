@@ -16,7 +16,7 @@ from tests_support import ON_POSTGRES, launch
 from keys.store import KeyStore
 from trustcenter import config
 from trustcenter.instance.opening import open_instance
-from trustcenter.registrar import domains
+from trustcenter.registrar import domain_create, domains
 
 FORMAT = {"prefix": "P-", "alphabet": "symbol32", "length": 9, "check": "damm"}
 
@@ -130,7 +130,7 @@ async def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:
         from trustcenter.auth import Principal
         from trustcenter.messages import api
 
-        await domains.create(
+        await domain_create.create(
             context, Principal("operator", "operator", ""), "r", api.DomainCreate(name="d", site="north")
         )
         domain = await context.db.read(lambda conn: domains.find(conn, "d"))
@@ -147,7 +147,7 @@ async def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:
 def test_a_failure_of_ours_shows_no_value(tmp_path: Path) -> None:
     """An exception that nobody foresaw, with a secret in its text and in its variables, leaves only places behind."""
     program = (
-        "from trustcenter.http.middleware import _log_unexpected, problem\n"
+        "from trustcenter.http.problems import log_unexpected, problem\n"
         "from trustcenter.http.logs import configure\n"
         "configure()\n"
         "def fails(original):\n"
@@ -155,7 +155,7 @@ def test_a_failure_of_ours_shows_no_value(tmp_path: Path) -> None:
         "try:\n"
         "    fails('canary-4711')\n"
         "except ValueError as error:\n"
-        "    _log_unexpected(error, 'abc')\n"
+        "    log_unexpected(error, 'abc')\n"
         "    print(problem(error, 'abc'))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

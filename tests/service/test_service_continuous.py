@@ -22,7 +22,7 @@ from trustcenter.audit import Event
 from trustcenter.clock import stamp, utc_now
 from trustcenter.errors import ConfigError, TrustCenterError
 from trustcenter.instance import chain as chains
-from trustcenter.instance import checks, rebuild, restore, setup, shipping
+from trustcenter.instance import chain_notes, checks, rebuild, restore, setup, shipping
 from trustcenter.instance.opening import Instance, open_instance
 
 pytestmark = [pytest.mark.faults, pytest.mark.files]
@@ -263,9 +263,9 @@ async def test_a_target_that_fails_stops_nothing_and_is_taken_up_again(backed: B
         shipper = instance.copies.shippers["registrar"]
         size = await note(instance, 3)
         deadline = time.monotonic() + 30
-        while not shipper.failures and time.monotonic() < deadline:  # noqa: ASYNC110 - another thread counts
+        while not shipper.trouble.count and time.monotonic() < deadline:  # noqa: ASYNC110 - another thread counts
             await asyncio.sleep(0.05)
-        assert shipper.failures
+        assert shipper.trouble.count
         assert shipper.lag > 0
         assert await note(instance) == size + 1
         chain.path.unlink()
@@ -330,7 +330,7 @@ def test_after_a_kill_under_load_what_was_acknowledged_a_second_before_is_restor
         for worker in workers:
             worker.join(30)
     assert len(acknowledged) > 20
-    newest = chains.alive(live / "registrar")
+    newest = chain_notes.alive(live / "registrar")
     assert newest is not None
 
     # The disk with the databases is gone; key store and head are on another and survived.

@@ -653,7 +653,7 @@ async def test_the_client_has_every_operation_and_large_batches_are_logged_in_pa
     site = Connection(url=operator.url, ca=operator.ca, token=world["north"]._token, site="north")
     name = f"ops-{next(_names)}"
     async with TrustCenter(operator) as center:
-        made = await center.make_domain(api.DomainCreate(name=name, site="north", multi=True, deletable=True))
+        made = await center.create_domain(api.DomainCreate(name=name, site="north", multi=True, deletable=True))
         assert (made.multi, made.deletable) == (True, True)
     originals = [f"o-{number}" for number in range(7000)]
     async with TrustCenter(site) as center:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_support import run_cli
+from tests_support import ok, run_cli
 
 
 @pytest.fixture(scope="module")
@@ -16,11 +16,6 @@ def house(live: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files of a site, an approver and an auditor, and 30 pseudonyms of the site in psn.csv."""
     base = tmp_path_factory.mktemp("house")
     operator = ("--connect", live.operator)
-
-    def ok(*arguments: str | Path) -> str:
-        done = run_cli(*arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
     for site in ("north", "south"):
         ok("site", "add", site, *operator)

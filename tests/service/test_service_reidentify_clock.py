@@ -20,7 +20,7 @@ from trustcenter.errors import ConflictError, PolicyError
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.messages import reidentification as wire
-from trustcenter.registrar import closing, domains, issue, originals, reidentify
+from trustcenter.registrar import closing, domain_create, domains, issue, originals, reidentify
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.tickets import TicketNeededError
 
@@ -97,7 +97,7 @@ async def house(directory: Path, tmp_path: Path) -> AsyncIterator[House]:
             context.directory.add_staff(conn, "anna", "approver", key.public)
 
         await context.db.write(people)
-        await domains.create(context, OPERATOR, "r", api.DomainCreate(name="north", site="north"))
+        await domain_create.create(context, OPERATOR, "r", api.DomainCreate(name="north", site="north"))
         yield House(context, key, now)
 
 

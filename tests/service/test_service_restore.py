@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests_support import launch, make_instance, run_cli
+from tests_support import launch, make_instance, ok, run_cli
 
 pytestmark = pytest.mark.files
 
@@ -18,7 +18,6 @@ class Center:
 
     def __init__(self, base: Path) -> None:
         self.dir, self.base = base / "center", base
-        make_instance(self.dir)
         self.connect = ("--connect", self.dir / "operator.toml")
 
     def session(self, *commands: tuple) -> None:
@@ -26,8 +25,7 @@ class Center:
         process, _ = launch(self.dir, self.base / "log")
         try:
             for command in commands:
-                done = run_cli(*command)
-                assert done.returncode == 0, done.stderr
+                ok(*command)
         finally:
             process.terminate()
             assert process.wait(30) == 0
@@ -40,15 +38,22 @@ class Center:
         return done
 
 
-@pytest.fixture
-def center(tmp_path: Path) -> Center:
-    made = Center(tmp_path)
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = Center(tmp_path_factory.mktemp("template"))
+    make_instance(made.dir)
     made.session(
         ("site", "add", "north", *made.connect),
         ("domain", "create", "north", "--site", "north", *made.connect),
-        ("site", "token", "north", "-o", tmp_path / "north.toml", *made.connect),
+        ("site", "token", "north", "-o", made.base / "north.toml", *made.connect),
     )
-    return made
+    return made.base
+
+
+@pytest.fixture
+def center(template: Path, tmp_path: Path) -> Center:
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    return Center(tmp_path)
 
 
 def pseudonymize(center: Center, numbers: range, name: str) -> tuple:

@@ -167,11 +167,6 @@ class Event(StrEnum):
     REIDENTIFY_REFUSED = "site:reidentification:refused"
     REIDENTIFY_APPROVAL_REFUSED = "approver:reidentification:refused"
 
-    @property
-    def is_refusal(self) -> bool:
-        """Whether it says that something was not done."""
-        return self.value.endswith(":refused")
-
 
 # What the comparator can have done. Anything else in its log would mean that it learnt of persons or pseudonyms.
 COMPARATOR_EVENTS: Final = frozenset(

@@ -17,7 +17,6 @@ from .note import sign_note
 FORMAT: Final = "trustcenter/audit-bundle/1"
 FORMAT_2: Final = "trustcenter/audit-bundle/2"
 EXTRACT: Final = "trustcenter/audit-extract/1"
-MEDIA_TYPE: Final = "application/x-ndjson"
 # An entry line is this, the leaf hash in hex, this, the leaf itself, and the end: readable by any JSON tool,
 # and cut at fixed places by the verifier.
 ENTRY_START: Final = b'{"hash":"'

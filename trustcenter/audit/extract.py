@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
 
 import msgspec
 
 from . import tree
 from .events import EVENTS
 
-NAMES_MAX: Final = 200
 Line = tuple[int, bytes, bytes | None]  # level, hash of the subtree of 2^level leaves, leaf if the level is 0
 
 

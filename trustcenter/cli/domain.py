@@ -105,7 +105,7 @@ def create(
         parent=parent,
         consent=list(consent),
     )
-    output.item(call(connect, lambda center: center.make_domain(request)), _SHOWN, as_json=as_json)
+    output.item(call(connect, lambda center: center.create_domain(request)), _SHOWN, as_json=as_json)
 
 
 @domain.command("list")

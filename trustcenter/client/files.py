@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -77,6 +77,21 @@ def replacing(target: Path, *, force: bool = False) -> Iterator[IO[bytes]]:
         partial.unlink(missing_ok=True)
         raise
     flush_directory(target.parent)
+
+
+async def save(pieces: AsyncIterator[bytes], target: Path, *, force: bool = False) -> int:
+    """Write what comes as it comes; the number of bytes.
+
+    Raises:
+        LocalFileError: as `require_writable` says, before the first piece is asked for.
+    """
+    require_writable(target, force=force)
+    size = 0
+    with replacing(target, force=force) as stream:
+        async for piece in pieces:
+            stream.write(piece)
+            size += len(piece)
+    return size
 
 
 def flush_directory(directory: Path) -> None:

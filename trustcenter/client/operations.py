@@ -14,10 +14,6 @@ from .calls import Calls
 class DomainOperations(Calls):
     """Part of `TrustCenter`: every batch is answered in its order, with a result or an error per item."""
 
-    async def make_domain(self, domain: m.DomainCreate) -> m.Domain:
-        """A domain with everything that it shall promise."""
-        return await self._post("/v1/domains", domain, m.Domain)
-
     async def propose_closing(self, name: str, days: int = 30) -> m.DomainClosing:
         """Propose to close a domain; an approver's signature closes it."""
         return await self._post(f"/v1/domains/{quoted(name)}/close", m.DomainClose(days=days), m.DomainClosing)

@@ -12,7 +12,7 @@ from trustcenter.messages.api import Domain, Release, RetentionRules, Run
 from trustcenter.messages.api.audit import RETENTION_CONTEXT
 
 from .api import TrustCenter
-from .files import replacing, require_writable
+from .files import save
 
 CONTEXT: Final = "trustcenter/release/1"  # of the signature over a release's statement
 _OPEN: Final = ("queued", "comparing", "deciding")
@@ -96,13 +96,7 @@ async def fetch_join_map(center: TrustCenter, study: str, release: str, target: 
     Raises:
         LocalFileError: the output. RemoteError: not released yet.
     """
-    require_writable(target, force=force)
-    size = 0
-    with replacing(target, force=force) as stream:
-        async for piece in center.join_map(study, release):
-            stream.write(piece)
-            size += len(piece)
-    return size
+    return await save(center.join_map(study, release), target, force=force)
 
 
 async def approve_retention(center: TrustCenter, event: str, sign: Callable[[str], str]) -> RetentionRules:

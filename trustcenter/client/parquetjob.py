@@ -11,9 +11,10 @@ import hmac
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Final
 
 from .api import TrustCenter
+from .columnjob import Ask, ColumnJob
 from .errors import LocalFileError
 from .files import replacing
 from .flow import Progress, in_order
@@ -21,9 +22,6 @@ from .outcome import ColumnResult, RowsFailedError
 from .parquet import ParquetColumn
 from .resume import Digests, Resumable, check_input
 from .rowjob import EMPTY, MOST_CHARS, REPORT_HEADER, TOO_LONG, Refused
-
-if TYPE_CHECKING:
-    from .tables import Ask, ColumnJob
 
 _SERVED: Final = b"+"
 _FAILED: Final = b"-"

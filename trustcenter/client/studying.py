@@ -1,15 +1,103 @@
-"""What a client can ask of a study beside the daily work: states, versions, clearing."""
+"""Calls of studies: a site's records, runs, clearing, releases and versions."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+
 from trustcenter.messages import api as m
 
-from .answers import quoted
+from .answers import as_long, decoded, quoted
 from .calls import Calls
+from .ndjson import records
+from .settings import Settings
 
 
 class StudyOperations(Calls):
-    """States and versions of studies, and clearing."""
+    """Part of `TrustCenter`."""
+
+    settings: Settings
+
+    # --- the site's side ---------------------------------------------------------------------------------
+
+    async def register(self, study: str, record_numbers: Sequence[str]) -> list[str | None]:
+        """Study pseudonyms of record numbers (32 hex digits each, sorted), in order; None without consent."""
+        request = m.RegisterRequest(record_numbers=list(record_numbers))
+        answer = await self._post(f"/v1/studies/{quoted(study)}/records", request, m.RegisterAnswer, repeatable=True)
+        return as_long(answer.pseudonyms, answer.pseudonyms, record_numbers)
+
+    async def own_records(self, study: str) -> AsyncIterator[m.RecordRefs]:
+        """The caller's mapped records and their current refs, streamed."""
+        async with self._http.stream(f"/v1/studies/{quoted(study)}/records") as body:
+            async for item in records(body, m.RecordRefs, self.settings.line_bytes):
+                yield item
+
+    async def send_map(self, study: str, entries: m.MapUpload) -> m.MapAccepted:
+        """Tell the registrar which refs belong to which record; the same map again is harmless."""
+        return await self._post(f"/v1/studies/{quoted(study)}/maps", entries, m.MapAccepted, repeatable=True)
+
+    async def declare_duplicates(self, study: str, duplicates: m.DuplicateRequest) -> m.DuplicateAnswer:
+        """Say which own records are one person; each names the record that stands for it."""
+        return await self._post(f"/v1/studies/{quoted(study)}/duplicates", duplicates, m.DuplicateAnswer)
+
+    async def results(self, study: str) -> AsyncIterator[m.ResultLine]:
+        """The caller's own records and their study pseudonyms, streamed."""
+        async with self._http.stream(f"/v1/studies/{quoted(study)}/results") as body:
+            async for item in records(body, m.ResultLine, self.settings.line_bytes):
+                yield item
+
+    # --- the centre's side -------------------------------------------------------------------------------
+
+    async def create_study(self, study: m.StudyCreate) -> m.Study:
+        """Set up a study; its parameters are frozen."""
+        return await self._post("/v1/studies", study, m.Study)
+
+    async def studies(self) -> list[m.Study]:
+        """The studies that the caller may see."""
+        return (await self._get("/v1/studies", m.Studies)).studies
+
+    async def study(self, name: str) -> m.Study:
+        """One study."""
+        return await self._get(f"/v1/studies/{quoted(name)}", m.Study)
+
+    async def start_run(self, study: str, mode: str = "window") -> m.Run:
+        """Start a linkage run: a window of what is new, everything ("full"), or that and its weights ("estimate")."""
+        return await self._post(f"/v1/studies/{quoted(study)}/runs?mode={quoted(mode)}", None, m.Run)
+
+    async def plan_run(self, study: str, mode: str = "window") -> m.RunPlan:
+        """What a run would compare, and how long it would take; none is started."""
+        return await self._get(f"/v1/studies/{quoted(study)}/run-plan?mode={quoted(mode)}", m.RunPlan)
+
+    async def run(self, study: str, run: str) -> m.Run:
+        """How far a run is."""
+        return await self._get(f"/v1/studies/{quoted(study)}/runs/{quoted(run)}", m.Run)
+
+    async def cancel_run(self, study: str, run: str) -> m.Run:
+        """Stop a run."""
+        answer = await self._http.call("DELETE", f"/v1/studies/{quoted(study)}/runs/{quoted(run)}", repeatable=False)
+        return decoded(answer, m.Run)
+
+    async def propose_release(self, study: str, recipient: str) -> m.Release:
+        """Propose to hand the join map to a recipient."""
+        return await self._post(
+            f"/v1/studies/{quoted(study)}/releases", m.ReleaseCreate(recipient=recipient), m.Release
+        )
+
+    async def releases(self, study: str) -> list[m.Release]:
+        """The releases of a study, newest first."""
+        return (await self._get(f"/v1/studies/{quoted(study)}/releases", m.Releases)).releases
+
+    async def release(self, study: str, release: str) -> m.Release:
+        """One release and its approvals."""
+        return await self._get(f"/v1/studies/{quoted(study)}/releases/{quoted(release)}", m.Release)
+
+    async def approve_release(self, study: str, release: str, signature: str) -> m.Release:
+        """Approve a release with a signature over its statement."""
+        path = f"/v1/studies/{quoted(study)}/releases/{quoted(release)}/approvals"
+        return await self._post(path, m.Approval(signature=signature), m.Release)
+
+    def join_map(self, study: str, release: str) -> AsyncIterator[bytes]:
+        """The sealed join map of a completed release, streamed."""
+        return self._stream(f"/v1/studies/{quoted(study)}/releases/{quoted(release)}/join-map")
 
     async def move_study(self, name: str, move: m.StudyMove) -> m.Study:
         """Open, freeze, release, close or delete a study."""

@@ -6,7 +6,8 @@ from keys import personal
 from trustcenter.audit import Event
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import domains, release_rows, releases, studies
+from trustcenter.registrar import release_rows, releases, studies
+from trustcenter.registrar.domain_create import create as create_domain
 from trustcenter.registrar.study_create import create as create_study
 from trustcenter.store import Connection
 
@@ -76,7 +77,7 @@ async def staff_list(call: Call) -> Answer:
 
 
 async def domain_create(call: Call) -> Answer:
-    return await domains.create(call.instance.registrar, call.principal, call.request_id, call.body)
+    return await create_domain(call.instance.registrar, call.principal, call.request_id, call.body)
 
 
 async def study_create(call: Call) -> Answer:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal, NoReturn, TypeVar
+from typing import Final, Literal, NoReturn
 
 import msgspec
 
@@ -20,14 +20,12 @@ from trustcenter.errors import VerificationError
 from trustcenter.messages.common import Count, Hex16, Hex32
 from trustcenter.store.wal import Committed, Position
 
+from .chain_notes import decoded
+
 _HEADER_BYTES_MAX: Final = 4096
 _SEGMENT: Final = ".segment"
 _BASE: Final = ".base"
 _COPY: Final = ".tc"
-POSITION: Final = "position.json"
-ALIVE: Final = "alive.json"
-
-T = TypeVar("T")
 
 
 class Wal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,25 +70,6 @@ class Base(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Hex32
 
 
-class Stopped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`position.json`: the database file that the last segment has led to."""
-
-    format: Literal["trustcenter/position/1"]
-    chain: str
-    number: Count
-    digest: str
-    file: tuple[int, int, int, int]  # device, inode, bytes, nanoseconds of its last change
-
-
-class Alive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`alive.json`: everything committed before `time` is in the backup."""
-
-    format: Literal["trustcenter/alive/1"]
-    chain: str
-    number: Count
-    time: str
-
-
 @dataclass(frozen=True)
 class Chain:
     """A chain by its directory."""
@@ -115,7 +94,7 @@ class Chain:
         """
         found = []
         for number in self.numbers(_BASE):
-            base = _decode(self.path / f"{number:010}{_BASE}", Base)
+            base = decoded(self.path / f"{number:010}{_BASE}", Base)
             if base is None or (base.chain, base.number) != (self.name, number):
                 damaged("a base of the continuous backup is damaged", f"base {number}")
             found.append(base)
@@ -258,33 +237,10 @@ def expire(target: Path, now: datetime, days: float) -> None:
             return
 
 
-def alive(target: Path) -> Alive | None:
-    """What was last said of the backup, None if nothing that can be read."""
-    return _decode(target / ALIVE, Alive)
-
-
-def stopped(target: Path) -> Stopped | None:
-    """Where the last orderly stop has left it, None if nothing that can be read."""
-    return _decode(target / POSITION, Stopped)
-
-
-def identity(database: Path) -> tuple[int, int, int, int]:
-    """What tells whether a database file was touched."""
-    status = database.stat()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _decode(path: Path, kind: type[T]) -> T | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
 
 
 def _store(path: Path, parts: tuple[bytes, ...]) -> None:

@@ -14,7 +14,7 @@ from cryptography import x509
 from trustcenter.config import Config
 
 from . import chain as chains
-from . import places
+from . import chain_notes, places
 from .continuous import KEYS_NAME, targets
 from .finding import Finding
 from .parts import keys_path, room_snapshot
@@ -82,7 +82,7 @@ def continuous(config: Config) -> Iterator[Finding]:
 
 def _followed(database: Path, target: Path) -> tuple[str, str]:
     """What is wrong, and up to which moment the backup goes."""
-    alive = chains.alive(target) if target.is_dir() else None
+    alive = chain_notes.alive(target) if target.is_dir() else None
     if alive is None or not any(one.numbers(".base") for one in chains.chains(target)):
         return "no complete backup yet", ""
     until = datetime.fromisoformat(alive.time)

@@ -68,7 +68,7 @@ class Continuous:
     @property
     def failures(self) -> int:
         """How often something could not be copied."""
-        return self.keys_failures + sum(shipper.failures for shipper in self.shippers.values())
+        return self.keys_failures + sum(shipper.trouble.count for shipper in self.shippers.values())
 
     def recover(self) -> None:
         """Before the databases are opened. After a crash their write-ahead logs are shipped, folded in and scrubbed.

@@ -7,7 +7,6 @@ are fenced; the outside head and the configuration follow. The command takes up 
 
 from __future__ import annotations
 
-import itertools
 import json
 import uuid as uuids
 from collections.abc import Callable
@@ -17,20 +16,15 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import numpy as np
 
-from keys import computed
-from keys.ids import Purpose
-from keys.states import KeyState
 from keys.store import KeyStore
 from trustcenter.audit import Event, fingerprint
 from trustcenter.client.files import replacing
 from trustcenter.clock import Clock, utc_now
 from trustcenter.config import Config
 from trustcenter.config import Postgres as Names
-from trustcenter.errors import ConflictError, LimitError, VerificationError
+from trustcenter.errors import ConflictError, LimitError
 from trustcenter.registrar.head import OutsideHead
-from trustcenter.registrar.keyring import KeyRing, domain_scope
 from trustcenter.store import Connection, Database, Postgres, snapshot
 
 from . import audit_key, copying, fence, places
@@ -40,7 +34,6 @@ from .parts import head_path, keys_path
 EPOCH_MAX: Final = 2**12 - 1
 # `instance` comes last and in a transaction of its own: a database without it opens for nobody.
 _LEFT_OUT: Final = ("schema_migration", "instance", "fence")
-_PART: Final = 50_000
 
 Progress = Callable[[str, int, int], None]
 
@@ -194,56 +187,14 @@ def _copy(
         )
         for room in old
     )
-    pseudonyms = old["registrar"].read_sync(lambda source: _pseudonyms(source, targets["registrar"], keys))
+    pseudonyms = old["registrar"].read_sync(
+        lambda source: copying.compare_pseudonyms(source, targets["registrar"], keys)
+    )
     return rows, pseudonyms
 
 
 def _size(conn: Connection) -> int:
     return copying.count(conn, copying.tables(conn, _LEFT_OUT))
-
-
-def _pseudonyms(source: Connection, place: Postgres, keys: KeyStore) -> int:
-    """Compute every pseudonym of suite "computed" from both stores and compare them; stored ones were as rows.
-
-    Raises:
-        VerificationError: two differ.
-    """
-    total = 0
-    ring = KeyRing(keys, utc_now)
-    for row_id, uuid in source.execute("SELECT id, uuid FROM domain WHERE suite = 'computed' ORDER BY id").fetchall():
-        active = [
-            version.version
-            for version in ring.versions(source, domain_scope(uuid), Purpose.PSEUDONYM)
-            if version.state is KeyState.ACTIVE
-        ]
-        if not active:
-            continue
-        query = "SELECT serial, nonce FROM entry WHERE domain = ? AND status = 0 ORDER BY serial"
-        with snapshot(place) as copy:
-            inner = [
-                conn.execute("SELECT h FROM domain WHERE id = ?", (row_id,)).fetchone()[0] for conn in (source, copy)
-            ]
-            left, right = (iter(conn.execute(query, (row_id,))) for conn in (source, copy))
-            while True:
-                a, b = (_strings(keys, h, uuid, active[0], rows) for h, rows in zip(inner, (left, right), strict=True))
-                if a != b:
-                    raise VerificationError(
-                        "a pseudonym of the copy differs from the original's", code="copy_differs", where="pseudonyms"
-                    )
-                if not a:
-                    break
-                total += len(a)
-    return total
-
-
-def _strings(keys: KeyStore, h: bytes, uuid: str, version: int, rows: object) -> list[str]:
-    part = list(itertools.islice(rows, _PART))  # type: ignore[call-overload]
-    if not part:
-        return []
-    serials = np.fromiter((row[0] for row in part), dtype=np.uint64, count=len(part))
-    nonces = np.frombuffer(b"".join(row[1] for row in part), dtype=np.uint8).reshape(len(part), 5)
-    blocks = computed.inner_blocks(h, uuid, version, serials, nonces)
-    return computed.format_blocks(keys.encipher(uuid, version, blocks))
 
 
 def _name(

@@ -18,6 +18,7 @@ from trustcenter.clock import stamp
 from trustcenter.errors import NotFoundError, UsageError_, VerificationError
 
 from . import chain as chains
+from . import chain_notes
 from . import manifest as container
 from .backup import describe
 from .chain import Base, Chain
@@ -150,7 +151,7 @@ def _apply(
     target: Path, chain: Chain, base: Base, until: str | None, database: Path, of: tuple[str, str]
 ) -> tuple[str, int]:
     last = max([*chain.numbers(), *(later.number for later in chain.bases())], default=0)
-    alive = chains.alive(target)
+    alive = chain_notes.alive(target)
     if alive is not None and alive.chain == chain.name:
         last = max(last, alive.number)
     time, previous, applied = base.time, base.previous, 0

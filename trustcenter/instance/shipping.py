@@ -7,17 +7,12 @@ memory, and this thread writes it out. A target that fails or hangs costs the ba
 
 from __future__ import annotations
 
-import logging
-import os
 import threading
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from trustcenter.client.files import replacing
 from trustcenter.clock import Clock, stamp, utc_now
 from trustcenter.errors import TrustCenterError
 from trustcenter.store import Database
@@ -26,9 +21,10 @@ from trustcenter.store.sqlite import SqliteEngine
 from trustcenter.store.wal import WalGapError, WalReader
 
 from . import chain as chains
+from . import chain_notes
 from .backup import Abandoned, copy_base
 from .chain import Chain
-from .shipping_parts import Pending, find_end
+from .shipping_parts import Pending, Trouble, find_end
 
 if TYPE_CHECKING:
     import sqlite3
@@ -42,8 +38,6 @@ _PENDING_SECONDS: Final = 5.0
 _ALIVE_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 20.0  # between two attempts at a base
 
-_log = logging.getLogger(__name__)
-
 
 class Shipper:
     """Ships one room's database. `recover`, `attach`, `stop_copying`, `flush`, `settle` are called in this order."""
@@ -52,7 +46,7 @@ class Shipper:
         """Nothing is touched yet."""
         self.room = room
         self.target = target
-        self.failures = 0
+        self.trouble = Trouble(room)
         self._config = config
         self._database = database
         self._clock = clock
@@ -69,7 +63,6 @@ class Shipper:
         self._base: threading.Thread | None = None
         self._base_after = 0.0
         self._alive_after = 0.0
-        self._failing = False
         self._stopping = threading.Event()  # no further base is begun, one that is being copied is abandoned
         self._closed = threading.Event()  # nothing is committed any more
         self._thread: threading.Thread | None = None
@@ -87,7 +80,7 @@ class Shipper:
                 self._collect()
                 self._write_out()
         except (OSError, TrustCenterError) as error:
-            self._failed(error)
+            self.trouble.note(error)
             self._chain = None
 
     def attach(self, db: Database) -> None:
@@ -101,7 +94,7 @@ class Shipper:
         try:
             self._resume()
         except (OSError, TrustCenterError) as error:
-            self._failed(error)
+            self.trouble.note(error)
             self._chain = None
         db.engine.before_checkpoint = self._before_checkpoint
         self._complete = time.monotonic()
@@ -123,21 +116,18 @@ class Shipper:
     def settle(self) -> None:
         """After the file was scrubbed: note where it stands, so that the next start continues the chain."""
         with self._lock:
-            whole = self._chain is not None and not self._queue and not self._failing
+            whole = self._chain is not None and not self._queue and not self.trouble.lasts
             if self._reader is not None:
                 self._reader.close()
                 self._reader = None
         wal = self._database.with_name(self._database.name + "-wal")
         if not whole or self._chain is None or (wal.exists() and wal.stat().st_size):
             return
-        state = chains.Stopped(
-            "trustcenter/position/1", self._chain.name, self._written, self._digest, chains.identity(self._database)
-        )
         try:
-            self._replace(chains.POSITION, state)
+            chain_notes.say_stopped(self.target, self._chain.name, self._written, self._digest, self._database)
             self._say_alive()
         except (OSError, TrustCenterError) as error:
-            self._failed(error)
+            self.trouble.note(error)
 
     def _resume(self) -> bool:
         """Find the end of the newest chain, if the database continues it."""
@@ -188,7 +178,7 @@ class Shipper:
         self._queue.clear()
         self._chain = None
         self._based = None
-        self._failed(error)
+        self.trouble.note(error)
 
     def _run(self) -> None:
         while not self._closed.wait(SECONDS):
@@ -202,12 +192,12 @@ class Shipper:
             self._write_out()
             if self._chain is not None and self._based is not None:
                 self._complete = began
-                self._failing = False
+                self.trouble.lasts = False
                 if began >= self._alive_after:
                     self._alive_after = began + _ALIVE_SECONDS
                     self._say_alive()
         except Exception as error:
-            self._failed(error)
+            self.trouble.note(error)
         if not self._stopping.is_set():
             self._base_if_due(began)
 
@@ -234,11 +224,7 @@ class Shipper:
     def _say_alive(self) -> None:
         assert self._chain is not None
         moment = stamp(self._clock() - timedelta(seconds=self.lag))
-        self._replace(chains.ALIVE, chains.Alive("trustcenter/alive/1", self._chain.name, self._written, moment))
-
-    def _replace(self, name: str, content: msgspec.Struct) -> None:
-        with replacing(self.target / name, force=True) as stream:
-            stream.write(msgspec.json.encode(content) + b"\n")
+        chain_notes.say_alive(self.target, self._chain.name, self._written, moment)
 
     def _base_if_due(self, now: float) -> None:
         if self._base is not None and self._base.is_alive():
@@ -275,7 +261,7 @@ class Shipper:
         except Abandoned:
             pass
         except Exception as error:
-            self._failed(error)
+            self.trouble.note(error)
 
     def _expire(self) -> None:
         chains.expire(self.target, self._clock(), self._config.backups.continuous.days)
@@ -306,10 +292,3 @@ class Shipper:
             source.close()
             raise
         return chain, number, moment, source
-
-    def _failed(self, error: BaseException) -> None:
-        self.failures += 1
-        if not self._failing:
-            self._failing = True
-            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
-            _log.error("the continuous backup of the %s fails: %s", self.room, reason)

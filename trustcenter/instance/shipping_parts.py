@@ -1,7 +1,9 @@
-"""What a continuous backup starts from, and what waits to be written out. Neither touches a lock or a thread."""
+"""What a continuous backup starts from, what waits to be written out, and what failed. No lock, no thread."""
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,8 +12,10 @@ from pathlib import Path
 from trustcenter.store.wal import Committed, Position, WalReader, continues
 
 from . import chain as chains
-from . import manifest
+from . import chain_notes, manifest
 from .chain import Chain
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -73,6 +77,23 @@ class Pending:
         self._batches.clear()
 
 
+class Trouble:
+    """Failures of one room's backup: counted, and said in the log once until it works again."""
+
+    def __init__(self, room: str) -> None:
+        self.count = 0
+        self.lasts = False
+        self._room = room
+
+    def note(self, error: BaseException) -> None:
+        """One more."""
+        self.count += 1
+        if not self.lasts:
+            self.lasts = True
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
+            _log.error("the continuous backup of the %s fails: %s", self._room, reason)
+
+
 @dataclass(frozen=True)
 class End:
     """The end of the newest chain, which the database continues."""
@@ -106,8 +127,8 @@ def find_end(target: Path, database: Path, instance: str) -> End | None:
     if instance and instance != of:
         return None
     digest = chain.digest(number)
-    stopped, head = chains.stopped(target), chain.head(number) if number else None
-    here = (chain.name, number, digest, chains.identity(database))
+    stopped, head = chain_notes.stopped(target), chain.head(number) if number else None
+    here = (chain.name, number, digest, chain_notes.identity(database))
     if stopped is not None and (stopped.chain, stopped.number, stopped.digest, stopped.file) == here:
         reader = WalReader(database)
     elif head is not None and continues(database, head.wal.position()):

@@ -15,7 +15,7 @@ from trustcenter.errors import PolicyError, UsageError_
 from trustcenter.messages.api import enrolment as api
 from trustcenter.store import Connection
 
-from . import domains, secret_cards, studies
+from . import domain_create, secret_cards, studies
 from . import policy as policies
 from .context import Context
 from .enrolment import COLUMNS, Row, digest, enrolled, shut_out
@@ -53,22 +53,22 @@ async def redeem(context: Context, request: str, body: api.EnrolmentRedeem) -> a
 
     first = await context.db.read(check)  # before keys are made: strangers must not fill the key store
     study = await context.db.read(lambda conn: studies.find(conn, first.study))
-    new = domains.NewDomain(
+    new = domain_create.NewDomain(
         studies.site_domain(first.study, first.site),
-        domains.new_uuid(),
+        domain_create.new_uuid(),
         "study-site",
         first.site,
         first.study,
         policy=replace(policies.ORDINARY, consent=study.consent),
     )
-    await context.make_keys(list(domains.key_ids(new.uuid)))
+    await context.make_keys(list(domain_create.key_ids(new.uuid)))
 
     def effect(conn: Connection) -> api.Enrolled:
         row = check(conn)  # again: two requests with one code may be under way
         now = stamp(context.clock())
         if conn.execute("SELECT 1 FROM site WHERE name = ?", (row.site,)).fetchone() is None:
             context.directory.add_site(conn, row.site, row.kind, row.title)
-            domain = domains.insert(context, conn, new)
+            domain = domain_create.insert(context, conn, new)
             conn.execute(
                 "INSERT INTO participant (study, site, deduplicated, domain) VALUES (?,?,?,?)",
                 (row.study, row.site, row.deduplicated, domain),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from trustcenter.audit import Event, merkle_root
 from trustcenter.store import Column, Connection, beside, insert
 
-from . import domains, issue, sealing
+from . import issue, policy, sealing
 from .commitments import cut, leaves
 from .context import Context
 from .domains import DomainRow
@@ -93,7 +93,7 @@ def make(context: Context, conn: Connection, domain: DomainRow, version: int, lo
             "who": lot.who,
             "request": lot.request,
             "domain": domain.name,
-            "suite": domains.SUITE,
+            "suite": policy.COMPUTED,
             "key_version": version,
             "epoch": context.head.epoch,
             "first": (first + start) & (2**COUNTER_BITS - 1),

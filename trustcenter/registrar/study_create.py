@@ -19,7 +19,7 @@ from trustcenter.errors import ConflictError, UsageError_
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import domains, issue, study_checks, study_versions
+from . import domain_create, issue, study_checks, study_versions
 from . import policy as policies
 from .context import Context
 from .studies import announce, describe, find, recipient_domain, site_domain
@@ -64,17 +64,17 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
             where="schema",
         )
     schema = schemas.load(body.schema)
-    consent = domains.required_policies(body.consent)
+    consent = domain_create.required_policies(body.consent)
     policy = replace(policies.ORDINARY, consent=consent)
     new = [
-        domains.NewDomain(
-            site_domain(body.name, p.site), domains.new_uuid(), "study-site", p.site, body.name, policy=policy
+        domain_create.NewDomain(
+            site_domain(body.name, p.site), domain_create.new_uuid(), "study-site", p.site, body.name, policy=policy
         )
         for p in body.participants
     ] + [
-        domains.NewDomain(
+        domain_create.NewDomain(
             recipient_domain(body.name, r.name),
-            domains.new_uuid(),
+            domain_create.new_uuid(),
             "study-recipient",
             None,
             body.name,
@@ -93,8 +93,8 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
             )
 
     await context.db.read(precheck)
-    shift = KeyId(domain_scope(domains.new_uuid()), Purpose.LOOKUP, issue.LOOKUP_VERSION)
-    await context.make_keys([shift, *(key for domain in new for key in domains.key_ids(domain.uuid))])
+    shift = KeyId(domain_scope(domain_create.new_uuid()), Purpose.LOOKUP, issue.LOOKUP_VERSION)
+    await context.make_keys([shift, *(key for domain in new for key in domain_create.key_ids(domain.uuid))])
 
     def effect(conn: Connection) -> api.Study:
         precheck(conn)
@@ -121,7 +121,7 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
                 body.lead or names[0],
             ),
         )
-        rows = [domains.insert(context, conn, domain) for domain in new]
+        rows = [domain_create.insert(context, conn, domain) for domain in new]
         for participant, row in zip(body.participants, rows, strict=False):
             conn.execute(
                 "INSERT INTO participant (study, site, deduplicated, domain) VALUES (?,?,?,?)",

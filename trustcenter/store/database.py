@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, NoReturn, TypeVar
+from typing import Final, TypeVar
 
 from trustcenter.errors import StoreUnavailableError
 
@@ -18,6 +17,7 @@ from .connection import Connection
 from .engine import Engine, Session, begin
 from .location import Location, engine_of
 from .migrations import Migration
+from .stream import Stream, closing, raise_translated
 from .writer import Writer
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Database:
             self._idle.put(engine.reader())
         self._readers = readers
         self._pool = ThreadPoolExecutor(readers, thread_name_prefix="store-reader")
-        self._streams: set[_Stream] = set()
+        self._streams: set[Stream] = set()
         self._mutex = threading.Lock()
         self._closed = False
 
@@ -123,7 +123,7 @@ class Database:
                 raise
         except BaseException as error:
             engine.release()
-            _raise(engine, error)
+            raise_translated(engine, error)
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
         """Run `fn` on the writer thread inside a savepoint of a shared transaction; returns after its COMMIT.
@@ -149,7 +149,7 @@ class Database:
         conn = self._idle.get()
         if conn is None:  # closed: leave the mark for the next one
             self._idle.put(None)
-            raise _closing()
+            raise closing()
         try:
             conn = begin(self.engine, conn, self.engine.begin_read, self.engine.reader)
             try:
@@ -158,7 +158,7 @@ class Database:
                 if conn.in_transaction:
                     conn.execute("ROLLBACK")
         except Exception as error:
-            _raise(self.engine, error)
+            raise_translated(self.engine, error)
         finally:
             self._idle.put(conn)
 
@@ -171,11 +171,11 @@ class Database:
         Raises:
             StoreUnavailableError: too many streams at once, or closing.
         """
-        stream = _Stream(self.engine, fn, batch)
+        stream = Stream(self.engine, fn, batch)
         with self._mutex:
             if self._closed or len(self._streams) >= STREAMS_MAX:
                 raise (
-                    _closing()
+                    closing()
                     if self._closed
                     else StoreUnavailableError("too many long reads at the same time", hint="try again in a minute")
                 )
@@ -202,7 +202,7 @@ class Database:
                     stack.close()
                     await asyncio.sleep(TURN_SECONDS)
             except Exception as error:
-                _raise(self.engine, error)
+                raise_translated(self.engine, error)
             yield mine
 
     def forget_soon(self) -> None:
@@ -248,61 +248,4 @@ class Database:
         try:
             return self._pool.submit(call, *arguments)
         except RuntimeError:  # the pool was shut down
-            raise _closing() from None
-
-
-class _Stream:
-    """One long read with its own connection and thread, so that its steps never overlap."""
-
-    def __init__(self, engine: Engine, fn: Callable[[Connection], Iterator[T]], batch: int) -> None:
-        self._engine = engine
-        self._fn = fn
-        self._batch = batch
-        self._conn: Session | None = None
-        self._rows: Iterator[object] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-stream")
-        self._ended = False
-
-    def next(self) -> Future[list]:  # type: ignore[type-arg]
-        try:
-            return self._thread.submit(self._fetch)
-        except RuntimeError:
-            raise _closing() from None
-
-    def _fetch(self) -> list[object]:
-        if self._ended:
-            raise _closing()
-        try:
-            if self._rows is None:
-                self._conn = self._engine.streamer()
-                self._engine.begin_read(self._conn)
-                self._rows = iter(self._fn(self._conn))
-            return list(itertools.islice(self._rows, self._batch))
-        except Exception as error:
-            _raise(self._engine, error)
-
-    def close(self, *, wait: bool) -> None:
-        with contextlib.suppress(RuntimeError):  # closed before
-            self._thread.submit(self._end)
-        self._thread.shutdown(wait=wait)
-
-    def _end(self) -> None:
-        self._ended = True
-        close = getattr(self._rows, "close", None)
-        try:
-            if close is not None:
-                close()
-        finally:
-            if self._conn is not None:
-                self._conn.close()
-
-
-def _closing() -> StoreUnavailableError:
-    return StoreUnavailableError("the database is closing", hint="try again when the service is back")
-
-
-def _raise(engine: Engine, error: BaseException) -> NoReturn:
-    translated = engine.translate(error)
-    if translated is error:
-        raise error
-    raise translated from error
+            raise closing() from None

@@ -173,9 +173,15 @@ def test_importing_the_package_does_not_load_numba():
 
 
 def test_kernels_compile_where_nothing_can_be_written():
-    """A read-only installation under a user without a home: numba finds no place for its cache."""
+    """A read-only installation under a user without a home: numba finds no place for its cache.
+
+    All kernels get their cache in one place, so one file of them is enough: compiling all takes a quarter of a minute.
+    """
     code = """
-import tempfile
+import importlib.util, sys, tempfile, types
+kernels = types.ModuleType("linkage.kernels")
+kernels.__path__ = [importlib.util.find_spec("linkage").submodule_search_locations[0] + "/kernels"]
+sys.modules["linkage.kernels"] = kernels
 def refused(*args, **kwargs):
     raise OSError
 tempfile.TemporaryFile = refused

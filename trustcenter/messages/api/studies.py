@@ -1,4 +1,4 @@
-"""Studies, runs and releases."""
+"""Studies and their versions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from trustcenter.messages.common import Count, Day, DomainName, Hex16, Hex32, Message, Name, Policies, Positive, Text
+from trustcenter.messages.common import Count, Day, DomainName, Hex32, Message, Name, Policies, Text
 
 from .operators import SiteKind
 
@@ -158,148 +158,3 @@ class Studies(Message, frozen=True, kw_only=True):
     """The studies that the caller takes part in (an operator sees all)."""
 
     studies: list[Study]
-
-
-class SourceCount(Message, frozen=True, kw_only=True):
-    """What a source brought into a run."""
-
-    site: Name
-    records: Count
-    rows: Count
-    left_out: Count = 0  # records whose persons have not permitted what the study requires
-
-
-class PairCount(Message, frozen=True, kw_only=True):
-    """What a run found between two sources."""
-
-    sites: list[Name]
-    edges: Count
-    matches: Count
-    possible: Count
-
-
-class RunCounts(Message, frozen=True, kw_only=True):
-    """Counts of a finished run: of the study; `edges`, `pairs` and `decided` are of what it looked at.
-
-    `outgrown` are pairs of sites whose frozen weights were estimated from less than half of what they have in common by
-    now; only a run that decides everything looks for them.
-    """
-
-    sources: list[SourceCount]
-    pairs: list[PairCount]
-    edges: Count  # that the comparator brought
-    decided: Count = 0  # records that hang together with what the window brought, or all
-    persons: Count
-    linked_persons: Count
-    largest_cluster: Count
-    refused_declarations: list[Name]  # sources that declared themselves deduplicated and are not
-    outgrown: list[list[Name]] = msgspec.field(default_factory=list)
-    unmet: Count = 0  # pairs called the same that could not be joined: two records of one source would be one person
-
-
-class Run(Message, frozen=True, kw_only=True):
-    """A linkage run and how far it is. `done` of `total` in the current stage."""
-
-    run: Hex16
-    study: Name
-    window: int
-    mode: str  # "window", "full" or "estimate"
-    state: str
-    stage: str
-    done: Count
-    total: Count
-    eta_seconds: float | None
-    created: str
-    finished: str | None
-    parameters_hash: Hex32 | None
-    counts: RunCounts | None
-    error: str | None
-
-
-class RunPlan(Message, frozen=True, kw_only=True):
-    """What a run would do now. The numbers of comparisons and seconds are estimates."""
-
-    study: Name
-    mode: str
-    rows: Count
-    fresh_rows: Count  # that no applied run has compared
-    comparisons: Count
-    everything: bool  # whether all records would be decided
-    seconds: float  # on two free cores
-
-
-class Runs(Message, frozen=True, kw_only=True):
-    """The runs of a study, newest first."""
-
-    runs: list[Run]
-
-
-class ReleaseCreate(Message, frozen=True, kw_only=True):
-    """A proposal to hand the join map to a data recipient."""
-
-    recipient: Name
-
-
-class Release(Message, frozen=True, kw_only=True):
-    """A proposed or completed release. `statement` is what two approvers sign."""
-
-    release: Hex16
-    study: Name
-    recipient: Name
-    run: Hex16
-    statement: str
-    approvals: list[Name]
-    required: int
-    state: str
-    records: Count
-    created: str
-
-
-class Releases(Message, frozen=True, kw_only=True):
-    """The releases of a study, newest first."""
-
-    releases: list[Release]
-
-
-class Approval(Message, frozen=True, kw_only=True):
-    """The caller's signature over the statement, made with the personal key."""
-
-    signature: Annotated[str, msgspec.Meta(max_length=200)]
-
-
-class ChangeBatch(Message, frozen=True, kw_only=True):
-    """Changes to a released join map, sealed to its recipient (docs/spec/changes.md), and how many of each kind.
-
-    Of a batch with withdrawals the recipient gives back the code that is inside, when it has acted on them.
-    """
-
-    number: Positive
-    created: str
-    merged: Count
-    moved: Count
-    withdrawn: Count
-    sealed: bytes
-    letter: str  # the registrar's signature for it (docs/spec/letter.md)
-    acknowledge: bool
-    acknowledged: str | None
-
-
-class Changes(Message, frozen=True, kw_only=True):
-    """Batches after a number, oldest first, at most 100 at a time; `last` is the newest that there is."""
-
-    last: Count
-    batches: list[ChangeBatch]
-
-
-class ChangeCode(Message, frozen=True, kw_only=True):
-    """The code that a recipient found in a batch."""
-
-    number: Positive
-    code: Hex16
-
-
-class ChangesAcknowledge(Message, frozen=True, kw_only=True):
-    """A recipient has acted on the withdrawals of these batches."""
-
-    recipient: Name
-    codes: Annotated[list[ChangeCode], msgspec.Meta(min_length=1, max_length=1000)]
