@@ -121,6 +121,16 @@ class KeyStore(Operating):
         """1 at creation, one more with each save."""
         return self._header.generation
 
+    @property
+    def sealing(self) -> str:
+        """16 hex digits that change with the passphrase, and with nothing else; of the file as it is on disk now.
+
+        Raises:
+            KeyStoreDamagedError, KeyStoreUnavailableError, KeyStoreNotFoundError: it cannot be read.
+        """
+        _, file = _persist.read(self._path)
+        return hashlib.sha256(b"trustcenter/sealing\0" + _envelope.parse_header(file).salt).hexdigest()[:16]
+
     def __repr__(self) -> str:
         return f"<KeyStore {self.store_id} generation {self.generation}, {len(self._entries)} keys (redacted)>"
 

@@ -16,6 +16,7 @@ from trustcenter.instance.linking import Linking
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
+from trustcenter.messages.receipts import Receipt
 from trustcenter.registrar import records, runs, study_create
 
 OPERATOR = Principal("operator", "operator", "")
@@ -52,12 +53,19 @@ class Joining:
 
     async def upload(self, site: Principal, source: Source) -> None:
         """Rows and map of a source."""
+        await self.map(site, source, await self.receipt(site, source))
+
+    async def receipt(self, site: Principal, source: Source) -> Receipt:
+        """Rows of a source, whose map is still to come."""
         room, data = self.instance.comparator, source.rows
         body = api.UploadOpen(version=1, fingerprint=SCHEMA.fingerprint, rows=len(data) // 65, chunks=1)
         await self.linking.settle(site, self.name)
         upload = (await uploads.open_upload(room, site.name, self.name, body)).upload
         await uploads.put_chunk(room, site.name, self.name, upload, 0, data, hashlib.sha256(data).digest())
-        receipt = await uploads.complete(room, site.name, self.name, upload)
+        return await uploads.complete(room, site.name, self.name, upload)
+
+    async def map(self, site: Principal, source: Source, receipt: Receipt) -> None:
+        """The map of rows that were sent."""
         sent = api.MapUpload(receipt=receipt, entries=source.entries())
         await self.linking.accept_map(site, "req", self.name, sent)
 

@@ -18,8 +18,8 @@ from trustcenter.auth import Principal
 from trustcenter.clock import utc_now
 from trustcenter.config import Config
 from trustcenter.errors import TrustCenterError
-from trustcenter.instance import fsck
-from trustcenter.instance.opening import open_instance
+from trustcenter.instance import fsck, room_keys
+from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.messages import api
 from trustcenter.registrar import (
     domain_create,
@@ -162,6 +162,11 @@ class Opened:
 
     def active(self, conn: Connection, domain: DomainRow) -> int:
         return self.context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
+
+
+async def rotate_room(instance: Instance, room: str) -> api.RoomRotationPlan:
+    """Rotate a room's own keys."""
+    return await room_keys.rotate(instance, OPERATOR, "req", room, api.RoomRotateRequest())
 
 
 async def fill(center: Opened) -> dict[str, list[str]]:

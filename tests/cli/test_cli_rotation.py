@@ -103,8 +103,9 @@ def test_a_rotation_by_commands(cli: Cli, places: dict[str, Path]) -> None:
         if k["purpose"] == "pseudonym"
     }
     assert states == {1: "deactivated", 2: "active"}
-    refused = cli("keys", "destroy", "turning", "--version", "1", "--yes", *op)
-    assert (refused.code, "[not_due]" in refused.err) == (1, True)
+    for said in ("--yes", "--dry-run"):
+        refused = cli("keys", "destroy", "turning", "--version", "1", said, *op)
+        assert (refused.code, "[not_due]" in refused.err) == (1, True)
     assert "keys destroy" in cli("keys", "destroy", "--help").out
 
 
@@ -123,12 +124,16 @@ def test_a_leaked_key_by_commands_two_people_hand_out_its_map(cli: Cli, places: 
     denied = cli("keys", "rotation", "map", ident, "--party", party, "-o", target, *op)
     assert (denied.code, "[delivery_needs_approval]" in denied.err) == (4, True)
     made = cli("keys", "propose", "deliver", ident, "--party", party, "--json", *op).json
+    (waiting,) = cli("keys", "proposals", "--json", *op).json  # where an id that was lost is found again
+    assert (waiting["proposal"], waiting["kind"], waiting["party"]) == (made["proposal"], "deliver", party)
     sign = ("keys", "approve", made["proposal"], "--key", places["anna.key"])
     by_itself = cli(*sign, "--yes", *op)
     assert by_itself.code != 0
     done = cli(*sign, "--yes", "--json", "--connect", places["anna"])
     assert done.code == 0, done.err
     assert done.json["approved_by"] == "anna"
+    assert "nothing waits" in cli("keys", "proposals", "--connect", places["anna"]).err
+    assert [one["proposal"] for one in cli("keys", "proposals", "--all", "--json", *op).json] == [made["proposal"]]
     assert cli("keys", "rotation", "map", ident, "--party", party, "-o", target, *op).code == 0
 
 
@@ -158,6 +163,33 @@ def test_schedules_are_shown_when_due(cli: Cli, places: dict[str, Path]) -> None
     (due,) = cli("keys", "rotate", "turning", "--every", "365d", "--json", *op).json
     assert (due["domain"], due["days"], due["overdue"]) == ("turning", 365, False)
     assert len(cli("keys", "list", "--due", "--json", *op).json) == 1
+    sealing = ("keys", "rotate", "--room", "comparator", "--purpose", "sealing")
+    due = cli(*sealing, "--every", "365d", "--json", *op).json
+    assert {(one["room"], one["purpose"]) for one in due} == {(None, "pseudonym"), ("comparator", "sealing")}
+    assert "keys rekey" in cli(*sealing, "--yes", *op).err
+
+
+def test_a_room_s_own_keys_by_the_same_commands(cli: Cli, places: dict[str, Path]) -> None:
+    op = ("--connect", places["operator"])
+    for wrong in (("keys", "rotate"), ("keys", "rotate", "turning", "--room", "registrar"), ("keys", "show")):
+        assert "[domain_or_room]" in cli(*wrong, *op).err
+    assert "[bad_purpose]" in cli("keys", "rotate", "--room", "registrar", "--purpose", "data", *op).err
+    for room, beside in (("registrar", "state"), ("comparator", "receipt")):
+        command = ("keys", "rotate", "--room", room)
+        plan = cli(*command, "--dry-run", "--json", *op).json
+        assert (plan["state"], plan["purposes"], plan["rotation"]) == ("planned", ["audit", beside], None)
+        assert "[not_confirmed]" in cli(*command, *op).err
+        done = cli(*command, "--yes", "--json", *op).json
+        assert (done["from_fingerprint"], done["state"]) == (plan["from_fingerprint"], "done")
+        ident = done["rotation"]
+        assert cli("keys", "rotation", "resume", ident, "--json", *op).json["stage"] == "finalized"
+        for step in ("abort", "rollback"):
+            assert "[forward_only]" in cli("keys", "rotation", step, ident, "--yes", *op).err
+        assert ident in cli("keys", "rotation", "list", *op).out
+        shown = cli("keys", "show", "--room", room, "--json", *op).json
+        assert [one["rotation"] for one in shown["rotations"]] == [ident]
+        states = {(key["purpose"], key["version"]): key["state"] for key in shown["keys"]}
+        assert (states["audit", 1], states[beside, 2], states["sealing", 1]) == ("deactivated", "active", "active")
 
 
 def test_suspend_and_activate(cli: Cli, places: dict[str, Path]) -> None:
@@ -172,7 +204,8 @@ def test_suspend_and_activate(cli: Cli, places: dict[str, Path]) -> None:
     assert cli("keys", "activate", "resting", "--yes", "--json", *op).json["state"] == "active"
     assert cli("keys", "deactivate", "resting", "--dry-run", *op).code == 0
     assert cli("keys", "deactivate", "resting", "--yes", "--json", *op).json["state"] == "deactivated"
-    assert cli("keys", "activate", "resting", "--yes", *op).code == 1
+    for said in ("--yes", "--dry-run"):
+        assert cli("keys", "activate", "resting", said, *op).code == 1
 
 
 def test_the_key_stores_get_another_passphrase_and_the_service_goes_on(cli: Cli, live: Live, tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 from postgres_support import PostgresServer
-from rules_support import OPERATOR, Files
+from rules_support import OPERATOR, Files, rotate_room
 from tests_support import make_instance
 
-from trustcenter.instance import audit_key
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.registrar import reindexing, rewriting, rotation, rotation_end, rotation_verify
@@ -44,7 +43,7 @@ async def test_every_key_of_an_instance_is_rotated(
                 assert await center.issue("plain", NAMED[3:]) == texts[3:]
     async with open_instance(files.config, files.passphrase) as instance:
         for room in ("registrar", "comparator"):
-            assert (await audit_key.rotate(instance, OPERATOR, "req", room)).version == 2
+            assert (await rotate_room(instance, room)).to_versions[0] == 2
     async with files.open() as center:
         assert (await center.translate("plain", texts[3:])).pseudonyms == await center.issue("plain", NAMED[3:])
     assert files.failures() == []

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from joining_support import OPERATOR
+from rules_support import rotate_room
 from windows_support import BASE, REST, SITES, Study, instance, site, tables
 
 from keys.personal import PersonalKey
@@ -17,7 +18,6 @@ from linkage.tables import Table
 from trustcenter.audit import fingerprint, letter
 from trustcenter.auth import Principal
 from trustcenter.errors import VerificationError
-from trustcenter.instance import audit_key
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
@@ -220,7 +220,7 @@ async def test_a_duplicate_that_is_declared_while_the_map_of_a_release_is_built_
 
     # Map and changes were signed with the key of the log; so is what comes after that key was rotated.
     printed = [fingerprint(registrar.log.vkey)]
-    await audit_key.rotate(instance[0], OPERATOR, "req", "registrar")
+    await rotate_room(instance[0], "registrar")
     assert [fingerprint(registrar.log.vkey)] != printed
     monkeypatch.setattr(joinmap, "build", build)
     again = await releases.propose(registrar, OPERATOR, "req", "heart", api.ReleaseCreate(recipient="dms"))

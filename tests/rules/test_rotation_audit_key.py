@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from rules_support import OPERATOR, Files, Opened
+from rules_support import OPERATOR, Files, Opened, rotate_room
 
 from keys.ids import KeyId, Purpose
 from keys.personal import PersonalKey
@@ -39,8 +39,8 @@ async def test_the_log_verifies_across_and_goes_on_after_a_restart(files: Files,
         await center.issue("plain", ["a"])
         before = await checkpoint(instance, room)
         first = getattr(instance, room).log.vkey
-        done = await audit_key.rotate(instance, OPERATOR, "req", room)
-        assert done.version == 2
+        done = await rotate_room(instance, room)
+        assert done.to_versions[0] == 2
         assert done.from_fingerprint != done.to_fingerprint
         await center.issue("plain", ["b"])
         context = getattr(instance, room)
@@ -53,7 +53,7 @@ async def test_the_log_verifies_across_and_goes_on_after_a_restart(files: Files,
         context = getattr(instance, room)
         assert context.log.vkey == last
         await context.db.read(lambda conn: context.log.check_extends(conn, before))
-        assert (await audit_key.rotate(instance, OPERATOR, "req", room)).version == 3
+        assert (await rotate_room(instance, room)).to_versions[0] == 3
         verify_bundle(io.BytesIO(await bundle(instance, room)))
     assert files.failures() == []
     assert [f.text for f in checks.run(files.config, lambda: files.passphrase) if f.state == "fail"] == []
@@ -61,7 +61,7 @@ async def test_the_log_verifies_across_and_goes_on_after_a_restart(files: Files,
 
 async def test_the_outside_head_is_signed_with_the_new_key(files: Files) -> None:
     async with opened(files) as instance:
-        await audit_key.rotate(instance, OPERATOR, "req", "registrar")
+        await rotate_room(instance, "registrar")
         versions = instance.registrar.ring
         states = await instance.registrar.db.read(lambda conn: versions.versions(conn, "instance", Purpose.AUDIT))
         assert [(v.version, v.state.value) for v in states] == [(1, "deactivated"), (2, "active")]
@@ -76,7 +76,7 @@ async def test_a_key_that_a_crash_left_behind_is_taken_up(files: Files, room: st
         assert await checkpoint(instance, room)
     async with opened(files) as instance:
         assert await checkpoint(instance, room)  # still the old one
-        assert (await audit_key.rotate(instance, OPERATOR, "req", room)).version == 2
+        assert (await rotate_room(instance, room)).to_versions[0] == 2
         verify_bundle(io.BytesIO(await bundle(instance, room)))
     assert files.failures() == []
 
@@ -88,7 +88,7 @@ async def test_an_overdue_key_shows_in_doctor(files: Files) -> None:
     async with files.open() as center:
         await keycare.schedule(center.context, OPERATOR, "req", "plain", api.KeySchedule(days=1))
         findings = checks.run(files.config, lambda: files.passphrase)
-        assert not [f for f in findings if f.name == "key schedule"]
+        assert [f.state for f in findings if f.name == "key schedule"] == ["ok"]
         await center.context.db.write(
             lambda conn: conn.execute("UPDATE key_schedule SET days = -1 WHERE purpose = 'pseudonym'")
         )
@@ -98,7 +98,7 @@ async def test_an_overdue_key_shows_in_doctor(files: Files) -> None:
 
 async def test_a_reopened_log_begins_with_the_newest_key_and_is_handed_over_again(files: Files, tmp_path: Path) -> None:
     async with opened(files) as instance:
-        await audit_key.rotate(instance, OPERATOR, "req", "registrar")
+        await rotate_room(instance, "registrar")
     shutil.copytree(files.database.parent, tmp_path / "old")
     async with opened(files) as instance:
         await Opened(instance.registrar).issue("plain", ["lost"])
@@ -112,7 +112,7 @@ async def test_a_reopened_log_begins_with_the_newest_key_and_is_handed_over_agai
     async with opened(files) as instance:
         assert audit_key.version_of(instance.registrar.keys, parse_vkey(instance.registrar.log.vkey).public) == 2
         assert fingerprint(instance.registrar.log.vkey) == done.fingerprint
-        assert (await audit_key.rotate(instance, OPERATOR, "req", "registrar")).version == 3
+        assert (await rotate_room(instance, "registrar")).to_versions[0] == 3
         verify_bundle(io.BytesIO(await bundle(instance, "registrar")))
     assert files.failures() == []
 
@@ -122,7 +122,7 @@ async def test_another_process_goes_on_with_the_key_that_was_handed_over_to(file
         context = instance.registrar
         epoch = (await context.db.read(lambda conn: conn.execute("SELECT epoch FROM instance").fetchone()))[0]
         other = make_log(instance.id, "registrar", context.keys, epoch)  # as a second process on the same store has it
-        await audit_key.rotate(instance, OPERATOR, "req", "registrar")
+        await rotate_room(instance, "registrar")
         first = await context.db.write(lambda conn: other.append(conn, Event.LOG_CHECKPOINT, {"who": "clara"}))
         note = await context.db.read(other.checkpoint)
         assert int(note.split("\n")[1]) > first
@@ -160,7 +160,7 @@ async def test_a_backup_of_before_a_rotation_is_restored_and_goes_on(files: File
     folder = places.file(files.config, room).parent
     shutil.copytree(folder, tmp_path / "old")
     async with opened(files) as instance:
-        await audit_key.rotate(instance, OPERATOR, "req", room)
+        await rotate_room(instance, room)
         after = await checkpoint(instance, room)
     shutil.rmtree(folder)
     shutil.copytree(tmp_path / "old", folder)
@@ -174,7 +174,7 @@ async def test_a_backup_of_before_a_rotation_is_restored_and_goes_on(files: File
             with pytest.raises(BundleError):
                 verify_bundle(io.BytesIO(raw), old_checkpoints=[after])
             verify_bundle(io.BytesIO(raw), old_checkpoints=[before])
-            assert (await audit_key.rotate(instance, OPERATOR, "req", room)).version == 2  # the material is taken up
+            assert (await rotate_room(instance, room)).to_versions[0] == 2  # the material is taken up
         return
     with pytest.raises(StaleDatabaseError):  # the head outside was signed with the new key, and is still believed
         async with opened(files):

@@ -21,10 +21,6 @@ from typing import Any
 import pytest
 from rules_support import NORTH, OPERATOR, Files, fill
 
-from keys.kdf import CHEAP_FOR_TESTS
-from keys.store import KeyStore
-from trustcenter.instance import audit_key, rekey
-from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.registrar import rewriting, rotation, rotation_verify, translate
 
@@ -144,96 +140,3 @@ def test_killed_under_load_and_resumed_the_end_is_the_same_bytes(template: Files
 @pytest.mark.parametrize("purpose", KINDS)
 def test_killed_at_200_random_instants_under_load(template: Files, tmp_path: Path, purpose: str) -> None:
     killed(template, tmp_path, purpose, INSTANTS, seed=int(os.environ.get("SEED", "1")))
-
-
-# -- the log's keys and the passphrase: one transaction, one file each ----------------------------------------
-
-_SHORT = textwrap.dedent(
-    """
-    import asyncio, sys
-    from pathlib import Path
-    sys.path[:0] = [{tests!r}]
-    from rules_support import OPERATOR, Files
-    from keys.kdf import CHEAP_FOR_TESTS
-    from keys.store import KeyStore
-    from trustcenter.instance import audit_key, rekey
-    from trustcenter.instance.opening import open_instance
-
-    files, kind = Files(Path(sys.argv[1])), sys.argv[2]
-
-    async def audit():
-        async with open_instance(files.config, files.passphrase) as instance:
-            print("ready", flush=True)
-            for room in ("registrar", "comparator"):
-                await audit_key.rotate(instance, OPERATOR, "req", room)
-
-    if kind == "audit":
-        asyncio.run(audit())
-    else:
-        KeyStore.change_passphrase.__kwdefaults__["kdf"] = CHEAP_FOR_TESTS
-        print("ready", flush=True)
-        rekey.rekey(files.config, files.passphrase, b"another good passphrase")
-    print("done", flush=True)
-    """
-)
-
-
-def short_kill(files: Files, kind: str, wait: float | None) -> float:
-    code = _SHORT.format(tests=str(Path(__file__).parents[1]))
-    victim = subprocess.Popen([sys.executable, "-c", code, str(files.dir), kind], stdout=subprocess.PIPE, text=True)
-    assert victim.stdout is not None
-    try:
-        assert victim.stdout.readline() == "ready\n"
-        began = time.perf_counter()
-        if wait is None:
-            assert victim.stdout.readline() == "done\n"
-        else:
-            time.sleep(wait)
-        return time.perf_counter() - began
-    finally:
-        victim.send_signal(signal.SIGKILL)
-        victim.communicate(timeout=30)
-
-
-async def _audit_again(files: Files) -> None:
-    """Whichever key a log is at: it opens, signs, verifies, and can be handed over again."""
-    async with open_instance(files.config, files.passphrase) as instance:
-        for room in ("registrar", "comparator"):
-            context = getattr(instance, room)
-            await context.db.read(context.log.checkpoint)
-            await audit_key.rotate(instance, OPERATOR, "req", room)
-            await context.db.read(context.log.checkpoint)
-
-
-def short_killed(template: Files, base: Path, kind: str, instants: int, seed: int) -> None:
-    takes = short_kill(template.copy(base / "timed"), kind, None)
-    dice = random.Random(seed)
-    for number in range(instants):
-        files = template.copy(base / f"killed-{number}")
-        wait = dice.uniform(0, takes)
-        short_kill(files, kind, wait)
-        if kind == "rekey":  # each store opens under one of the two, whole; repeating it ends it
-            done = rekey.rekey(files.config, files.passphrase, b"another good passphrase")
-            assert {one.state for one in done} <= {"sealed", "sealed before"}
-            (files.dir / "passphrase").write_bytes(b"another good passphrase\n")
-        asyncio.run(_audit_again(files))
-        assert files.failures() == [], wait
-        subprocess.run(["rm", "-r", str(files.dir)], check=True)
-
-
-@pytest.fixture
-def cheap_rekey(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KeyStore.change_passphrase.__kwdefaults__, "kdf", CHEAP_FOR_TESTS)
-
-
-@pytest.mark.usefixtures("cheap_rekey")
-@pytest.mark.parametrize("kind", ["audit", "rekey"])
-def test_killed_while_a_log_gets_its_key_or_a_store_its_passphrase(template: Files, tmp_path: Path, kind: str) -> None:
-    short_killed(template, tmp_path, kind, 1, seed=5)
-
-
-@pytest.mark.soak
-@pytest.mark.usefixtures("cheap_rekey")
-@pytest.mark.parametrize("kind", ["audit", "rekey"])
-def test_killed_at_200_random_instants_of_the_short_kinds(template: Files, tmp_path: Path, kind: str) -> None:
-    short_killed(template, tmp_path, kind, INSTANTS, seed=int(os.environ.get("SEED", "1")))

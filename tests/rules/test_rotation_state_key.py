@@ -7,11 +7,10 @@ import hashlib
 import json
 
 import pytest
-from rules_support import NORTH, OPERATOR, Files, Opened
+from rules_support import NORTH, OPERATOR, Files, Opened, rotate_room
 
 from keys.ids import KeyId, Purpose
 from trustcenter.errors import ConflictError, VerificationError
-from trustcenter.instance import audit_key
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.registrar import rotation, rotation_map, rotation_verify, translate
@@ -21,7 +20,7 @@ from trustcenter.store import Connection
 
 async def rotate(files: Files) -> None:
     async with open_instance(files.config, files.passphrase) as instance:
-        await audit_key.rotate(instance, OPERATOR, "req", "registrar")
+        await rotate_room(instance, "registrar")
 
 
 async def states(center: Opened) -> dict[int, str]:

@@ -220,6 +220,28 @@ async def test_a_room_restored_alone_is_reconciled_before_the_next_window(
     assert (await apart.upload("south", 60, count)).sent == 0
 
 
+async def test_a_comparator_of_its_own_gets_other_keys_which_the_registrar_learns_from_a_receipt(
+    apart: Apart,
+) -> None:
+    own = ("--connect", apart.rooms["comparator"].operator)
+    done = run_cli("keys", "rotate", "--room", "comparator", "--yes", "--json", *own)
+    assert done.returncode == 0, done.stderr
+    made = msgspec.json.decode(done.stdout)
+    shown = run_cli("keys", "rotation", "show", made["rotation"], *own)
+    assert "finalized" in shown.stdout
+    listed = msgspec.json.decode(run_cli("keys", "list", "--json", *own).stdout)
+    active = {key["purpose"]: key["version"] for key in listed if key["state"] == "active"}
+    assert (active["audit"], active["receipt"]) == tuple(made["to_versions"])
+    elsewhere = run_cli("keys", "rotate", "--room", "registrar", "--yes", *own)
+    assert "[other_room]" in elsewhere.stderr
+    (receipt,) = (await apart.upload("south", 500, 60)).receipts
+    assert len(receipt.handovers) == 1
+    with stored(apart.rooms["registrar"].dir, "registrar") as conn:
+        assert conn.execute("SELECT before, after FROM receipt_key").fetchall() == [
+            (receipt.handovers[0].before, receipt.handovers[0].after)
+        ]
+
+
 def test_doctor_names_the_separation(apart: Apart) -> None:
     checked = run_cli("doctor", apart.rooms["comparator"].dir)
     assert checked.returncode == 0, checked.stdout

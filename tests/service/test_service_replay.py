@@ -42,7 +42,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         center.post("/v1/domains/north/anonymise", {"originals": ["a", "b"]})
         center.post("/v1/domains/forget/pseudonyms", {"originals": ["later"]})
         center.post("/v1/domains/forget/delete", {"originals": ["later"]})
-        center.cli("keys", "rotate-audit", "registrar", "--yes", *center.operator)
+        center.cli("keys", "rotate", "--room", "registrar", "--yes", *center.operator)
         bundle = center.base / "log.ndjson"
         center.cli("audit", "export", "registrar", "-o", bundle, "--connect", center.auditor)
         chosen = ("--event", "site:pseudonym:delete", "-o", center.base / "chosen.ndjson")

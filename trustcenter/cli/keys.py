@@ -9,7 +9,7 @@ import click
 
 from . import output
 from .base import LazyGroup
-from .keys_options import DUE, KEY
+from .keys_options import DUE, KEY, ROOMS
 from .options import call, connect_option, json_option
 
 _AT = "trustcenter.cli."
@@ -18,14 +18,14 @@ _COMMANDS = {
     "show": (_AT + "keys:show", "Show the keys of one domain: versions, rotations, what is due (operator)."),
     "create": (_AT + "keys_life:create", "Prepare the next version of a key, without using it yet (operator)."),
     "activate": (_AT + "keys_life:activate", "Cut over to a prepared version, or end a suspension (operator)."),
-    "rotate": (_AT + "keys_rotate:rotate", "Rotate a key of a domain (operator)."),
-    "rotate-audit": (_AT + "keys_rotate:rotate_audit", "Give the log of a room another signing key (operator)."),
+    "rotate": (_AT + "keys_rotate:rotate", "Rotate a key of a domain, or a room's own keys (operator)."),
     "rotation": (_AT + "keys_rotation:rotation", "Follow a rotation: verify, maps, finalize, abort."),
     "suspend": (_AT + "keys_life:suspend", "Stop issue in a domain; what exists still resolves (operator)."),
     "deactivate": (_AT + "keys_life:deactivate", "End the use of a key version for good (operator)."),
-    "compromise": (_AT + "keys_life:compromise", "A key leaked: stop issue, open the next, report (operator)."),
+    "compromise": (_AT + "keys_compromise:compromise", "A key leaked: stop issue, open the next, report (operator)."),
     "destroy": (_AT + "keys_life:destroy", "Propose to destroy a key version; two people (operator)."),
     "propose": (_AT + "keys_agree:propose", "Propose what takes two people in a rotation (operator)."),
+    "proposals": (_AT + "keys_agree:proposals", "List what waits for a second person (operator, approver)."),
     "approve": (_AT + "keys_agree:approve", "Sign a proposal; it is carried out at once (approver)."),
     "backup": (_AT + "keys_local:backup", "Back up the key store of a room, on the instance's machine."),
     "restore": (_AT + "keys_local:restore", "Put the backup of a key store in place, or test it."),
@@ -52,19 +52,24 @@ def list_(due: bool, as_json: bool, connect: Path | None) -> None:
 
 
 @click.command("show")
-@click.argument("domain")
+@click.argument("domain", required=False)
+@click.option("--room", type=click.Choice(ROOMS), help="In the place of a domain: a room's own keys.")
 @json_option
 @connect_option
-def show(domain: str, as_json: bool, connect: Path | None) -> None:
-    """Show the keys of one domain: versions, rotations, what is due (operator)."""
+def show(domain: str | None, room: str | None, as_json: bool, connect: Path | None) -> None:
+    """Show the keys of one domain, or of one room: versions, rotations, what is due (operator)."""
     from trustcenter.client import TrustCenter
 
-    from .keys_rotation import LISTED
+    from .keys_rotate import target
+    from .keys_rotation import LISTED, following
+
+    target(domain, room)
 
     async def job(center: TrustCenter) -> tuple[list[Any], list[Any], list[Any]]:
-        rotations = await center.rotations(domain)
-        found = [key for key in await center.keys() if key.domain == domain]
-        return found, rotations, [key for key in await center.keys_due() if key.domain == domain]
+        rotations = await center.rotations(domain)  # of an unknown domain: refused
+        of: list[list[Any]] = [await center.keys(), rotations, await center.keys_due()]
+        found, rotations, due = ([one for one in part if (one.domain, one.room) == (domain, room)] for part in of)
+        return found, rotations, due
 
     found, rotations, due = call(connect, job)
     if as_json:
@@ -75,3 +80,4 @@ def show(domain: str, as_json: bool, connect: Path | None) -> None:
         if items:
             click.echo()
             output.items(items, columns, as_json=False)
+    following(rotations)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,8 +10,7 @@ from . import output
 from .keys_options import PROPOSAL
 from .options import approval_options, call, connect_option, json_option
 
-if TYPE_CHECKING:
-    pass
+LISTED = tuple(name for name in PROPOSAL if name not in ("approved_by", "approved"))
 
 
 @click.command("propose")
@@ -33,6 +31,18 @@ def propose(kind: str, rotation: str, party: str | None, as_json: bool, connect:
     made = call(connect, lambda center: center.propose_for_key(body))
     output.item(made, PROPOSAL, as_json=as_json)
     output.hint(f"an approver signs it next: trustcenter keys approve {made.proposal} --personal-key FILE")
+
+
+@click.command("proposals")
+@click.option("--all", "everything", is_flag=True, help="Those that were approved, too.")
+@json_option
+@connect_option
+def proposals(everything: bool, as_json: bool, connect: Path | None) -> None:
+    """List what waits for a second person (operator, approver): destroy, finalize, deliver."""
+    found = [one for one in call(connect, lambda center: center.key_proposals()) if everything or one.approved is None]
+    output.items(found, LISTED, as_json=as_json, empty="nothing waits for a second person")
+    if any(one.approved is None for one in found):
+        output.hint("an approver signs one: trustcenter keys approve PROPOSAL --personal-key FILE")
 
 
 @click.command("approve")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from . import output
 from .keys_options import KEY, PLAN, PROPOSAL, dry_run_option, purpose_option, version_option, yes_option
-from .options import PATH, F, call, confirm, connect_option, force_option, json_option
+from .options import F, call, confirm, connect_option, json_option
 
 if TYPE_CHECKING:
     from trustcenter.client.keys import Act
@@ -32,7 +32,14 @@ def create(domain: str, purpose: str, dry_run: bool, yes: bool, as_json: bool, c
     if not dry_run:
         confirm("A new key version is made and waits.", domain, yes=yes)
     body = RotateRequest(dry_run=dry_run, prepare=True, purpose=purpose)  # type: ignore[arg-type]
-    output.item(call(connect, lambda center: center.rotate_key(domain, body)), PLAN, as_json=as_json)
+    made = call(connect, lambda center: center.rotate_key(domain, body))
+    output.item(made, PLAN, as_json=as_json)
+    if not dry_run:
+        which = "" if purpose == "pseudonym" else f" --purpose {purpose}"
+        output.hint(
+            f"next: trustcenter keys activate {domain}{which} cuts over;"
+            f" trustcenter keys rotation abort {made.rotation} takes it back"
+        )
 
 
 def _act_options(command: F) -> F:
@@ -83,72 +90,23 @@ def _act(
 ) -> None:
     from trustcenter.messages.api import KeyAct
 
+    if not dry_run:
+        confirm(question, domain, yes=yes)
+    body = KeyAct(purpose=purpose, version=version, dry_run=dry_run)  # type: ignore[arg-type]
+    done = call(connect, lambda center: center.key_act(domain, act, body))
+    output.item(done, KEY, as_json=as_json)
     if dry_run:
-        found = [k for k in call(connect, lambda center: center.keys()) if (k.domain, k.purpose) == (domain, purpose)]
-        output.note(f"{act} would be asked for: {question}")
-        output.items(found, KEY, as_json=as_json, empty="no such domain")
-        return
-    confirm(question, domain, yes=yes)
-    body = KeyAct(purpose=purpose, version=version)  # type: ignore[arg-type]
-    output.item(call(connect, lambda center: center.key_act(domain, act, body)), KEY, as_json=as_json)
-
-
-@click.command("compromise")
-@click.argument("domain")
-@purpose_option
-@version_option(required=True)
-@click.option("--reason", required=True, metavar="TEXT", help="Why it is thought; stands in the log. No identifiers.")
-@click.option("--since", metavar="YYYY-MM-DD", help="Since when it may be known; without it since it was made.")
-@click.option("--report", "target", type=PATH, metavar="FILE", help="Write the report as Markdown.")
-@force_option
-@dry_run_option
-@yes_option
-@json_option
-@connect_option
-def compromise(
-    domain: str,
-    purpose: str,
-    version: int,
-    reason: str,
-    since: str | None,
-    target: Path | None,
-    force: bool,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-    connect: Path | None,
-) -> None:
-    """A key leaked: stop issue, open the next, report (operator).
-
-    Issue under the version stops at once, and the next version is opened. The report says what was exposed since when,
-    who must translate copies, and what no rotation heals.
-
-    Example:
-      trustcenter keys compromise uk-nord --version 1 --reason "backup disk stolen" --since 2026-11-01 --report r.md
-    """
-    from trustcenter.client.files import replacing, require_writable
-    from trustcenter.client.keys import report_text
-    from trustcenter.messages.api import KeyCompromise
-
-    if target is not None:
-        require_writable(target, force=force)
-    if dry_run:
-        output.note(f"version {version} would be compromised for good; the next one would be opened and cut over to")
-        found = [k for k in call(connect, lambda center: center.keys()) if (k.domain, k.purpose) == (domain, purpose)]
-        output.items(found, KEY, as_json=as_json, empty="no such domain")
-        return
-    confirm("A compromised version never comes back.", domain, yes=yes)
-    body = KeyCompromise(version=version, reason=reason, since=since, purpose=purpose)  # type: ignore[arg-type]
-    report = call(connect, lambda center: center.compromise_key(domain, body))
-    if target is not None:
-        with replacing(target, force=force) as stream:
-            stream.write(report_text(report).encode())
-    if as_json:
-        output.data(report)
-    elif target is None:
-        click.echo(report_text(report), nl=False)
+        output.note(f"nothing was changed; {act} would be possible: {question}")
     else:
-        output.note(f"version {version} is compromised; the report, with what comes next, is in {target}")
+        output.hint(f"next: {_AFTER[act].format(domain=domain, version=done.version)}")
+
+
+_AFTER: Final = {
+    "suspend": "trustcenter keys activate {domain} ends it; trustcenter keys rotate {domain} opens another version",
+    "activate": "trustcenter keys rotation list says what a cut-over still takes",
+    "deactivate": "trustcenter keys rotate {domain} lets the domain issue again;"
+    " trustcenter keys destroy {domain} --version {version}, after 30 days",
+}
 
 
 @click.command("destroy")
@@ -170,16 +128,19 @@ def destroy(
     """
     from trustcenter.messages.api import KeyPropose
 
-    if dry_run:
-        found = [
-            k
-            for k in call(connect, lambda center: center.keys())
-            if (k.domain, k.purpose, k.version) == (domain, purpose, version)
-        ]
-        output.items(found, KEY, as_json=as_json, empty="no such version")
-        return
-    confirm(f"Propose: {purpose} key version {version} is destroyed for ever.", domain, yes=yes)
-    body = KeyPropose(kind="destroy", domain=domain, purpose=purpose, version=version)  # type: ignore[arg-type]
+    if not dry_run:
+        confirm(f"Propose: {purpose} key version {version} is destroyed for ever.", domain, yes=yes)
+    body = KeyPropose(
+        kind="destroy",
+        domain=domain,
+        purpose=purpose,  # type: ignore[arg-type]
+        version=version,
+        dry_run=dry_run,
+    )
     made = call(connect, lambda center: center.propose_for_key(body))
+    if dry_run:
+        output.item(made, tuple(name for name in PROPOSAL if name != "proposal"), as_json=as_json)
+        output.note("nothing was proposed; it could be")
+        return
     output.item(made, PROPOSAL, as_json=as_json)
     output.hint(f"an approver signs it next: trustcenter keys approve {made.proposal} --personal-key FILE")

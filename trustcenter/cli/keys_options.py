@@ -21,7 +21,7 @@ PLAN = (
     "state",
     "high_water_mark",
 )
-KEY = ("domain", "purpose", "version", "state", "since", "kcv")
+KEY = ("domain", "room", "purpose", "version", "state", "since", "kcv")
 PROPOSAL = (
     "proposal",
     "kind",
@@ -35,8 +35,21 @@ PROPOSAL = (
     "approved_by",
     "approved",
 )
-DUE = ("domain", "purpose", "version", "days", "due", "overdue")
+ROOM_PLAN = (
+    "rotation",
+    "room",
+    "purposes",
+    "from_versions",
+    "to_versions",
+    "checked",
+    "state",
+    "from_fingerprint",
+    "to_fingerprint",
+)
+DUE = ("domain", "room", "purpose", "version", "days", "due", "overdue")
 PURPOSES = ("pseudonym", "lookup", "data")
+ROOM_PURPOSES = ("audit", "sealing")
+ROOMS = ("registrar", "comparator")
 
 
 def purpose_option(command: F) -> F:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from .progress import progress
 if TYPE_CHECKING:
     from trustcenter.client.keys import Step
 
-LISTED = ("rotation", "domain", "purpose", "from_version", "to_version", "stage", "done", "total", "deadline")
+LISTED = ("rotation", "domain", "room", "purpose", "from_version", "to_version", "stage", "done", "total", "deadline")
 _SHOWN = (*LISTED, "high_water_mark", "started_by", "started", "since", "map_mac", "old_key_needed")
 _PARTIES = ("party", "deliveries", "acknowledged", "acknowledged_by")
 
@@ -34,6 +34,14 @@ def list_(domain: str | None, as_json: bool, connect: Path | None) -> None:
     """List rotations, oldest first."""
     found = call(connect, lambda center: center.rotations(domain))
     output.items(found, LISTED, as_json=as_json, empty="no rotations yet")
+    following(found)
+
+
+def following(found: Sequence[Any]) -> None:
+    """Say what comes next of each rotation that is under way."""
+    for one in found:
+        if one.stage in ("prepared", "rewriting", "changed", "verified"):
+            output.hint(f"next: {_next(one)}")
 
 
 @rotation.command("show")
@@ -59,6 +67,8 @@ def _next(found: Any) -> str:
     """What an operator does next, by the stage of a rotation; "" where nothing is left to do."""
     on, ident = "trustcenter keys rotation", found.rotation
     silent = next((party.party for party in found.parties if party.acknowledged is None), None)
+    if found.room is not None:
+        return "" if found.stage == "finalized" else f"{on} resume {ident} ends it"
     match found.stage:
         case "prepared":
             return f"{on} resume {ident} cuts over; {on} abort {ident} ends it"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from trustcenter.errors import VerificationError
 from trustcenter.messages import api as m
-from trustcenter.messages.api.keys import AuditKeyRotated
 
 from .answers import quoted
 from .calls import Calls
@@ -82,9 +81,18 @@ class KeyOperations(Calls):
         """Say how often a key is to be rotated."""
         return (await self._put(f"/v1/domains/{quoted(domain)}/keys/schedule", body, m.KeysDue)).keys
 
-    async def rotate_audit_key(self, room: str) -> AuditKeyRotated:
-        """Give the log of a room another signing key."""
-        return await self._post(f"/v1/audit/{quoted(room)}/key/rotate", None, AuditKeyRotated)
+    async def rotate_room_keys(self, room: str, request: m.RoomRotateRequest) -> m.RoomRotationPlan:
+        """Plan or carry out a rotation of a room's own keys."""
+        path = f"/v1/rooms/{quoted(room)}/keys/rotate"
+        return await self._post(path, request, m.RoomRotationPlan, repeatable=request.dry_run)
+
+    async def compromise_room_keys(self, room: str, body: m.RoomKeyCompromise) -> m.CompromiseReport:
+        """A room's own keys leaked: exchange them, report."""
+        return await self._post(f"/v1/rooms/{quoted(room)}/keys/compromise", body, m.CompromiseReport)
+
+    async def schedule_room_keys(self, room: str, body: m.RoomKeySchedule) -> list[m.KeyDue]:
+        """Say how often a room's own keys, or its passphrase, are to be exchanged."""
+        return (await self._put(f"/v1/rooms/{quoted(room)}/keys/schedule", body, m.KeysDue)).keys
 
     async def keys_due(self) -> list[m.KeyDue]:
         """Scheduled keys, the most urgent first."""
@@ -93,6 +101,10 @@ class KeyOperations(Calls):
     async def propose_for_key(self, body: m.KeyPropose) -> m.KeyProposal:
         """Propose what takes two people."""
         return await self._post("/v1/key-proposals", body, m.KeyProposal)
+
+    async def key_proposals(self) -> list[m.KeyProposal]:
+        """Every proposal, oldest first."""
+        return (await self._get("/v1/key-proposals", m.KeyProposals)).proposals
 
     async def key_proposal(self, ident: str) -> m.KeyProposal:
         """A proposal with the statement that is to be signed."""
@@ -208,11 +220,11 @@ def report_text(report: m.CompromiseReport) -> str:
         "Next steps": report.next_steps,
     }
     lines = [
-        f"# Compromise of the {report.purpose} key of {report.domain}, version {report.version}",
+        f"# Compromise of the {report.purpose} key of {report.domain or report.room}, version {report.version}",
         "",
         f"* Reason: {report.reason}",
         f"* Exposed since {report.since}, in use until {report.in_use_until}",
-        f"* Pseudonyms exposed: {report.exposed_pseudonyms}",
+        *([f"* Pseudonyms exposed: {report.exposed_pseudonyms}"] if report.domain is not None else []),
         f"* Replaced by version {report.replaced_by or '-'}, rotation {report.rotation or '-'}",
     ]
     for title, items in sections.items():

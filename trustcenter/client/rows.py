@@ -11,7 +11,8 @@ import msgspec
 from trustcenter.errors import PolicyError, UsageError_, VerificationError
 from trustcenter.messages import api as m
 from trustcenter.messages.carried import Settlement
-from trustcenter.messages.rooms import Receipt, RoomParameters
+from trustcenter.messages.receipts import Receipt
+from trustcenter.messages.rooms import RoomParameters
 
 from .answers import decoded, quoted
 from .calls import Calls

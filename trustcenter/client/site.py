@@ -7,7 +7,6 @@ each run. Order of the file never shows: whatever is sent is sorted first.
 from __future__ import annotations
 
 import asyncio
-import base64
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from trustcenter.errors import ConflictError, PolicyError, VerificationError
 from trustcenter.messages.api import Deduplication, MapUpload, Study, UploadOpen
-from trustcenter.messages.rooms import Receipt
+from trustcenter.messages.receipts import Receipt
 
 from .api import TrustCenter
 
@@ -270,18 +269,9 @@ async def _send(
 
 def _verify(receipt: Receipt, receipt_key: bytes, study: Study, site: str | None, upload_id: str, part: Part) -> None:
     """The receipt is the comparator's, for exactly the rows that were sent: same number, Merkle root and upload."""
-    from keys.errors import SignatureError
-    from keys.personal import verify_ed25519
     from trustcenter.audit.refs_root import refs_root
 
-    try:
-        verify_ed25519(receipt_key, receipt.signed_bytes(), base64.b64decode(receipt.signature, validate=True))
-    except (SignatureError, ValueError):
-        raise VerificationError(
-            "this receipt was not signed by the comparator",
-            code="bad_receipt",
-            hint="nothing counts yet; tell the operator",
-        ) from None
+    receipt.verify(receipt_key)
     said = (receipt.study, receipt.version, receipt.source, receipt.upload, receipt.rows, receipt.root)
     sent = (study.name, study.version, site, upload_id, len(part.rows), refs_root([part.rows["ref"].tobytes()]).hex())
     if said != sent:

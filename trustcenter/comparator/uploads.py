@@ -9,22 +9,20 @@ placed where windows find them (`placing`).
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
 
-from keys.ids import Purpose
 from trustcenter.audit import Event
 from trustcenter.audit.refs_root import refs_root
 from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyError, UsageError_
 from trustcenter.messages import api
-from trustcenter.messages.rooms import Receipt
+from trustcenter.messages.receipts import Receipt
 from trustcenter.store import Connection
 
-from . import chunks, placing, sources
+from . import chunks, placing, receipt_keys, sources
 from .context import Context
 
 
@@ -209,8 +207,7 @@ async def complete(context: Context, source: str, study_name: str, upload_id: st
             sequence=sequence,
             signature="",
         )
-        signature = context.keys.sign("instance", Purpose.RECEIPT, 1, unsigned.signed_bytes())
-        receipt = msgspec.structs.replace(unsigned, signature=base64.b64encode(signature).decode())
+        receipt = receipt_keys.sign(context.keys, conn, unsigned)
         conn.execute(
             "UPDATE upload SET state = 'staged', sequence = ?, receipt = ?, held = held + rows WHERE number = ?",
             (sequence, msgspec.json.encode(receipt), upload.number),

@@ -19,8 +19,8 @@ from typing import Final
 from aiohttp import web
 
 from trustcenter.audit import Event
+from trustcenter.instance import room_key_show
 from trustcenter.instance.opened import Instance
-from trustcenter.registrar import keycare
 from trustcenter.store import Connection
 from trustcenter.store.database import Activity
 
@@ -80,6 +80,9 @@ class Metrics:
                     lines += self._room(room, context.db.activity(), await context.db.read(_log_size))
             if self._instance.registrar_room is not None:
                 lines += self._pseudonyms(await self._instance.registrar.db.read(self._read))
+            overdue = sum(key.overdue for key in await room_key_show.all_due(self._instance))
+            told = "Keys whose schedule says that they should have been rotated."
+            lines += _one("keys_overdue", "gauge", told, overdue)
             lines += self._copies()
             for name, kind, text, labels, value in await asyncio.to_thread(
                 lambda: list(figures(self._instance.config))
@@ -100,8 +103,6 @@ class Metrics:
         alarm = "Pseudonyms that were never issued, and deliveries of the comparator that were not ordered."
         yield from _one("alarms_total", "counter", alarm, self._alarms)
         yield from _family("key_age_seconds", "gauge", "Age of the oldest active pseudonym key.", state.key_ages)
-        overdue = "Keys whose schedule says that they should have been rotated."
-        yield from _one("keys_overdue", "gauge", overdue, state.keys_overdue)
         yield from _family("key_versions", "gauge", "Key versions by state.", state.key_states)
         yield from _family("runs", "gauge", "Linkage runs by state.", state.runs)
 
@@ -146,7 +147,6 @@ class Metrics:
             age = (now - datetime.fromisoformat(since)).total_seconds()
             oldest[site] = max(age, oldest.get(site, 0.0))
         return _State(
-            keys_overdue=sum(key.overdue for key in keycare.due(conn, now)),
             key_ages=[((("site", site),), round(age)) for site, age in sorted(oldest.items())],
             key_states=_by_outcome(conn, "SELECT state, count(*) FROM key_version GROUP BY state"),
             runs=_by_outcome(conn, "SELECT state, count(*) FROM run GROUP BY state"),
@@ -155,7 +155,6 @@ class Metrics:
 
 @dataclass(frozen=True)
 class _State:
-    keys_overdue: int
     key_ages: list[tuple[Labels, float]]
     key_states: list[tuple[Labels, float]]
     runs: list[tuple[Labels, float]]

@@ -19,6 +19,9 @@ _COMPARATOR: Final = frozenset(
         *("issueStaffToken", "listStaffTokens", "revokeStaffToken"),
         *("bindStaffCertificate", "listStaffCertificates", "revokeStaffCertificate"),
         *("openUpload", "putChunk", "completeUpload", "signedParameters"),
+        *("listKeys", "keysDue", "rotateRoomKeys", "compromiseRoomKeys", "scheduleRoomKeys"),
+        *("listRotations", "showRotation", "resumeRotation", "verifyRotation", "finalizeRotation"),
+        *("abortRotation", "rollBackRotation"),
         *("auditCheckpoint", "auditInclusion", "auditConsistency", "auditExport", "auditCosign", "auditCosigned"),
     }
 )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from trustcenter.errors import NotFoundError, UsageError_
-from trustcenter.instance import audit_key
+from trustcenter.errors import UsageError_
+from trustcenter.instance import room_key_compromise, room_key_show, room_keys
 from trustcenter.messages import api
-from trustcenter.messages.api.keys import AuditKeyRotated
 from trustcenter.registrar import (
     key_compromise,
     key_proposals,
@@ -25,7 +24,7 @@ from .calls import APPROVER, OPERATOR, SITE, Answer, Call, Handler, Lines, Route
 
 
 async def key_list(call: Call) -> Answer:
-    return await shown.list_keys(call.instance.registrar)
+    return await room_key_show.list_keys(call.instance)
 
 
 async def key_rotate(call: Call) -> Answer:
@@ -41,14 +40,36 @@ async def domain_rotations(call: Call) -> Answer:
 
 
 async def rotations(call: Call) -> Answer:
-    return await shown.list_rotations(call.instance.registrar, None)
+    instance = call.instance
+    here = instance.registrar_room
+    found = (await shown.list_rotations(here, None)).rotations if here is not None else []
+    both = [*found, *await room_key_show.rotations(instance)]
+    return api.Rotations(rotations=sorted(both, key=lambda one: one.started))
+
+
+async def _of_room(call: Call) -> str | None:
+    """The room, if the rotation is of a room's own keys, of which sites and approvers know nothing."""
+    if call.principal.role != "operator":
+        return None
+    return await room_keys.room_of(call.instance, call.segment("rotation"))
+
+
+async def _room_rotation(call: Call, room: str, *, go_on: bool) -> Answer:
+    ident = call.segment("rotation")
+    if go_on:
+        await room_keys.resume(call.instance, call.principal, call.request_id, room, ident)
+    return await room_key_show.rotation(call.instance, room, ident)
 
 
 async def rotation_show(call: Call) -> Answer:
+    if (room := await _of_room(call)) is not None:
+        return await _room_rotation(call, room, go_on=False)
     return await shown.show(call.instance.registrar, call.segment("rotation"), call.principal)
 
 
 async def rotation_resume(call: Call) -> Answer:
+    if (room := await _of_room(call)) is not None:
+        return await _room_rotation(call, room, go_on=True)
     context, ident = call.instance.registrar, call.segment("rotation")
     await rotation.cut_over(context, call.principal.name, call.request_id, ident)
     await rewriting.take_up(context)
@@ -56,22 +77,30 @@ async def rotation_resume(call: Call) -> Answer:
 
 
 async def rotation_verify(call: Call) -> Answer:
+    if (room := await _of_room(call)) is not None:
+        return await _room_rotation(call, room, go_on=True)
     return await verification.ask(call.instance.registrar, call.principal, call.request_id, call.segment("rotation"))
 
 
 async def rotation_finalize(call: Call) -> Answer:
+    if (room := await _of_room(call)) is not None:
+        return await _room_rotation(call, room, go_on=True)
     return await rotation_end.finalize(
         call.instance.registrar, call.principal, call.request_id, call.segment("rotation")
     )
 
 
 async def rotation_abort(call: Call) -> Answer:
+    if await _of_room(call) is not None:
+        raise room_keys.forward_only()
     context, ident = call.instance.registrar, call.segment("rotation")
     await rotation_end.abort(context, call.principal, call.request_id, ident)
     return await shown.show(context, ident)
 
 
 async def rotation_roll_back(call: Call) -> Answer:
+    if await _of_room(call) is not None:
+        raise room_keys.forward_only()
     context, ident = call.instance.registrar, call.segment("rotation")
     await rotation_end.roll_back(context, call.principal, call.request_id, ident)
     return await shown.show(context, ident)
@@ -109,6 +138,10 @@ async def propose(call: Call) -> Answer:
     return await key_proposals.propose(call.instance.registrar, call.principal, call.request_id, call.body)
 
 
+async def proposal_list(call: Call) -> Answer:
+    return await key_proposals.listed(call.instance.registrar)
+
+
 async def proposal_show(call: Call) -> Answer:
     return await key_proposals.show(call.instance.registrar, call.segment("proposal"))
 
@@ -126,16 +159,22 @@ def _on_domain(job: Callable[..., Awaitable[Answer]]) -> Handler:
     return handler
 
 
-async def audit_rotate(call: Call) -> Answer:
-    room = call.segment("room")
-    if room not in ("registrar", "comparator"):
-        raise NotFoundError("there is no such room")
-    return await audit_key.rotate(call.instance, call.principal, call.request_id, room)
+async def room_rotate(call: Call) -> Answer:
+    return await room_keys.rotate(call.instance, call.principal, call.request_id, call.segment("room"), call.body)
+
+
+async def room_compromise(call: Call) -> Answer:
+    return await room_key_compromise.compromise(
+        call.instance, call.principal, call.request_id, call.segment("room"), call.body
+    )
+
+
+async def room_schedule(call: Call) -> Answer:
+    return await room_key_show.schedule(call.instance, call.principal, call.request_id, call.segment("room"), call.body)
 
 
 async def due(call: Call) -> Answer:
-    context = call.instance.registrar
-    return await context.db.read(lambda conn: api.KeysDue(keys=keycare.due(conn, context.clock())))
+    return api.KeysDue(keys=await room_key_show.all_due(call.instance))
 
 
 _KEYS = "/v1/domains/{domain}/keys"
@@ -169,8 +208,16 @@ ROUTES = (
         _on_domain(keycare.schedule), api.KeySchedule, api.KeysDue,
     ),
     Route(
-        "POST", "/v1/audit/{room}/key/rotate", "rotateAuditKey", OPERATOR, "The log's old key signs a new one",
-        audit_rotate, None, AuditKeyRotated,
+        "POST", "/v1/rooms/{room}/keys/rotate", "rotateRoomKeys", OPERATOR, "Plan or carry out a rotation of a room's own keys",
+        room_rotate, api.RoomRotateRequest, api.RoomRotationPlan,
+    ),
+    Route(
+        "POST", "/v1/rooms/{room}/keys/compromise", "compromiseRoomKeys", OPERATOR, "A room's own keys leaked: exchange them, report",
+        room_compromise, api.RoomKeyCompromise, api.CompromiseReport,
+    ),
+    Route(
+        "PUT", "/v1/rooms/{room}/keys/schedule", "scheduleRoomKeys", OPERATOR, "How often a room's own keys are to be rotated",
+        room_schedule, api.RoomKeySchedule, api.KeysDue,
     ),
     Route("GET", "/v1/rotations", "listRotations", OPERATOR, "All rotations", rotations, None, api.Rotations),
     Route(
@@ -208,6 +255,10 @@ ROUTES = (
     Route(
         "POST", "/v1/key-proposals", "proposeForKey", OPERATOR, "Propose what takes two people",
         propose, api.KeyPropose, api.KeyProposal, status=201,
+    ),
+    Route(
+        "GET", "/v1/key-proposals", "listKeyProposals", OPERATOR | APPROVER, "Proposals, oldest first",
+        proposal_list, None, api.KeyProposals,
     ),
     Route(
         "GET", _PROPOSAL, "showKeyProposal", OPERATOR | APPROVER, "A proposal and what is to be signed",

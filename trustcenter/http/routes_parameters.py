@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keys.ids import Purpose
 from keys.store import KeyStore
-from trustcenter.comparator import parameters
+from trustcenter.comparator import parameters, receipt_keys
 from trustcenter.errors import NotFoundError
 from trustcenter.instance import audit_key
 from trustcenter.messages.rooms import Params, RoomParameters
@@ -20,8 +20,12 @@ async def signed(call: Call) -> Answer:
     match call.segment("room"):
         case "comparator":
             comparator = call.instance.comparator
-            found = await comparator.db.read(lambda conn: parameters.of_study(conn, study, site.name))
-            return _sign(call, "comparator", found, comparator.keys, Purpose.RECEIPT, 1)
+
+            def rows(conn: Connection) -> tuple[Params, int]:
+                return parameters.of_study(conn, study, site.name), receipt_keys.current(comparator.keys, conn)
+
+            found, version = await comparator.db.read(rows)
+            return _sign(call, "comparator", found, comparator.keys, Purpose.RECEIPT, version)
         case "registrar":
             registrar = call.instance.registrar
 

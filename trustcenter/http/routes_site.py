@@ -10,7 +10,7 @@ from trustcenter.comparator import uploads
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
 from trustcenter.messages.carried import Settlement
-from trustcenter.messages.rooms import Receipt
+from trustcenter.messages.receipts import Receipt
 from trustcenter.registrar import crossing, domains, operations, own_duplicates, records, records_read, translate
 
 from .calls import OPERATOR, SITE, Answer, Call, Form, Lines, Route

@@ -21,10 +21,12 @@ from keys.ids import Purpose
 from keys.store import KeyStore
 from trustcenter.audit import fingerprint
 from trustcenter.client.files import replacing
+from trustcenter.comparator import receipt_keys
 from trustcenter.config import Config
 from trustcenter.errors import ConfigError, ConflictError, UsageError_, VerificationError
 from trustcenter.messages.room_card import RoomCard
 
+from . import room_key_record
 from .audit_key import current
 from .parts import keys_path, room_snapshot
 
@@ -114,6 +116,9 @@ def make(config: Config, passphrase: bytes, url: str = "", *, by_hand: bool = Fa
     with room_snapshot(config, room) as conn:
         instance = str(conn.execute("SELECT instance FROM instance").fetchone()[0])
         log = make_log(instance, room, keys, version=current(keys, conn))
+        version = 0
+        if room == "comparator":
+            version = receipt_keys.current(keys, conn) if room_key_record.there(conn) else 1
     server = config.server
     host = f"[{server.host}]" if ":" in server.host else server.host
     return msgspec.convert(
@@ -124,7 +129,7 @@ def make(config: Config, passphrase: bytes, url: str = "", *, by_hand: bool = Fa
             "separation": config.separation,
             "url": "" if room == "registrar" or by_hand else url or f"https://{host}:{server.port}",
             "certificate": found[0],
-            "receipt_key": keys.public_key("instance", Purpose.RECEIPT, 1).hex() if room == "comparator" else "",
+            "receipt_key": keys.public_key("instance", Purpose.RECEIPT, version).hex() if version else "",
             "log_key": fingerprint(log.vkey),
             "keys": member_cards.make_card(room, _room_key(config)).text,
         },

@@ -11,16 +11,16 @@ from pathlib import Path
 import sqlite_utils
 from cryptography import x509
 
+from keys.errors import WrongPassphraseError
 from keys.ids import Purpose
 from keys.store import KeyStore
 from trustcenter.clock import utc_now
 from trustcenter.config import Config, require_safe_address
-from trustcenter.registrar import keycare
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import INSTANCE, KeyRing
 from trustcenter.store import Postgres, snapshot
 
-from . import cards, places
+from . import cards, checks_keys, places
 from . import checks_operate as more
 from .finding import Finding as Finding
 from .opening import HEAD_NAME, make_log
@@ -51,11 +51,16 @@ def run(config: Config, passphrase: Callable[[], bytes]) -> list[Finding]:
         secret = passphrase()
         stores = {room: KeyStore.open(keys_path(config, room), secret) for room in config.rooms}
     except Exception as error:
-        findings.append(Finding("key stores", "fail", _say(error), getattr(error, "hint", "")))
+        hint = getattr(error, "hint", "")
+        if isinstance(error, WrongPassphraseError):
+            hint += "; after an interrupted `trustcenter keys rekey`, repeat it: it ends what was begun"
+        findings.append(Finding("key stores", "fail", _say(error), hint))
         return findings
     findings.append(Finding("key stores", "ok", f"{' and '.join(stores)}: open with the passphrase"))
     if "registrar" in stores:
         findings.extend(_guarded("key states", lambda: _keys(config, stores["registrar"])))
+    findings.extend(_guarded("key schedule", lambda: checks_keys.schedules(config, stores)))
+    findings.extend(_guarded("key rotations", lambda: checks_keys.rotations(config, stores)))
     for room, keys in stores.items():
         findings.extend(_guarded(f"{room} log", lambda room=room, keys=keys: _log(config, room, keys)))  # type: ignore[misc]
     return findings
@@ -196,10 +201,6 @@ def _keys(config: Config, keys: KeyStore) -> Iterator[Finding]:
             log_size=size,
             root_at=lambda at: log.root_at(conn, at),
         )
-        overdue = [key for key in keycare.due(conn, utc_now()) if key.overdue]
-    if overdue:
-        text = f"overdue: {', '.join(f'{key.domain} ({key.purpose}, {key.due[:10]})' for key in overdue)}"
-        yield Finding("key schedule", "warn", text, "trustcenter keys rotate DOMAIN")
     yield Finding("key states", "ok", f"{count} key versions, all with their material and an intact state")
     yield Finding("outside head", "ok", "the database is not older than the last state known outside it")
 

@@ -15,12 +15,14 @@ from keys.states import KeyState
 from keys.store import KeyStore
 from trustcenter.audit.entries import Entry
 from trustcenter.clock import utc_now
+from trustcenter.comparator import receipt_keys
 from trustcenter.config import Config
 from trustcenter.errors import VerificationError
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.keyring import KeyRing
 from trustcenter.store import Connection
 
+from . import room_key_record
 from .checks import Finding
 from .fsck_entries import blobs, forgotten, idempotency, strings, tag_index
 from .fsck_rows import comparator_rows, records, rooms
@@ -85,6 +87,7 @@ def _comparator_checks(other: Connection, registrar: Connection | None, keys: Ke
         ("comparator file", lambda: _file(other)),
         ("comparator log", lambda: _log(other, "comparator", None, None)),
         ("comparator instance", lambda: _comparator(registrar or other, other, keys)),
+        ("receipt keys", lambda: _receipt_keys(other, keys)),
         ("uploads", lambda: comparator_rows(other)),
     ]
     if registrar is not None:
@@ -164,6 +167,11 @@ def _keys(conn: Connection, keys: KeyStore) -> Iterator[Finding]:
     if orphans:
         yield Finding("", "warn", f"{orphans} keys in the store that no state names: left by a crash or a restore")
     yield Finding("", "ok", f"{len(named)} versions have intact states and their material")
+
+
+def _receipt_keys(conn: Connection, keys: KeyStore) -> Iterator[Finding]:
+    count = receipt_keys.verify(keys, conn) if room_key_record.there(conn) else 0
+    yield Finding("", "ok", f"{count} handovers lead to the key in use")
 
 
 def _comparator(conn: Connection, other: Connection, keys: KeyStore) -> Iterator[Finding]:

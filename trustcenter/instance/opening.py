@@ -18,6 +18,7 @@ from trustcenter.comparator import carried as comparator_carried
 from trustcenter.comparator import compare, deliveries
 from trustcenter.comparator import enrolment as comparator_enrolment
 from trustcenter.comparator import ledger as comparator_ledger
+from trustcenter.comparator import receipt_keys as comparator_receipt_keys
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
 from trustcenter.errors import ConflictError
@@ -31,6 +32,7 @@ from trustcenter.registrar import (
     grants,
     linkage_log,
     pairs,
+    receipt_keys,
     reidentify_schema,
     removal,
     rewriting,
@@ -46,7 +48,7 @@ from trustcenter.registrar.keyring import INSTANCE
 from trustcenter.store import Database, Migration, Postgres
 from trustcenter.store.scrub import scrub
 
-from . import cards, fence, notes, places, replaying
+from . import cards, fence, notes, places, replaying, room_key_record, room_keys
 from . import room_opening as rooms
 from .continuous import Continuous
 from .opened import Instance as Instance
@@ -74,6 +76,8 @@ REGISTRAR_MIGRATIONS = (
     *secret_relay_schema.MIGRATIONS,
     *registrar_ledger.MIGRATIONS,
     *carried.MIGRATIONS,
+    *receipt_keys.MIGRATIONS,
+    room_key_record.MIGRATION,
 )
 COMPARATOR_MIGRATIONS = (
     *AUDIT_MIGRATIONS,
@@ -84,6 +88,8 @@ COMPARATOR_MIGRATIONS = (
     *compare.MIGRATIONS,
     *cosignatures.MIGRATIONS,
     fence.COMPARATOR_MIGRATION,
+    *comparator_receipt_keys.MIGRATIONS,
+    room_key_record.MIGRATION,
 )
 
 
@@ -164,6 +170,8 @@ async def open_instance(
             await replaying.carry_out(config, registrar)
             await notes.take_in(config, registrar)
             await closing.destroy_due(registrar)
+            if comparator is not None:
+                await room_keys.teach(registrar, comparator, "service", "")
             await removal.expire_due(registrar)
         elif comparator is not None:
             await rooms.note(comparator, Event.INSTANCE_START, separation=config.separation)

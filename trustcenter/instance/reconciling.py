@@ -20,7 +20,7 @@ from trustcenter.audit import Event
 from trustcenter.errors import VerificationError
 from trustcenter.messages.reconcile import ReconciledStudy, ReconcileRefs, ReconcileStudy, Rejoin
 from trustcenter.messages.rooms import Retire, Step, StudyPhase
-from trustcenter.registrar import enrolment, ledger, outbox, refs, retiring, studies, study_states
+from trustcenter.registrar import enrolment, ledger, outbox, receipt_keys, refs, retiring, studies, study_states
 from trustcenter.registrar.context import Context
 from trustcenter.store import Connection
 from trustcenter.store.packed import Keys
@@ -79,6 +79,7 @@ async def rejoin(registrar: Context, theirs: Step, step: Step, *, records: int, 
             return False
         ledger.set_step(conn, step)
         enrolment.tell_turned_out(conn)
+        receipt_keys.forget(conn)
         registrar.audit(
             conn,
             Event.ROOMS_REJOIN,

@@ -8,9 +8,9 @@ from keys.ids import Purpose
 from keys.store import KeyStore
 from trustcenter import auth
 from trustcenter.audit import AuditLog, Event
-from trustcenter.clock import Clock, utc_now
+from trustcenter.clock import Clock, stamp, utc_now
 from trustcenter.comparator import context as comparator_context
-from trustcenter.comparator import moving
+from trustcenter.comparator import moving, receipt_keys
 from trustcenter.config import Config
 from trustcenter.errors import StaleDatabaseError, VerificationError
 from trustcenter.registrar import context as registrar_context
@@ -20,7 +20,7 @@ from trustcenter.registrar.keyring import INSTANCE, KeyRing
 from trustcenter.store import Connection, Database
 from trustcenter.store.engine import Engine, Watch
 
-from . import audit_key
+from . import audit_key, room_key_record
 from .opened import Gate
 from .places import HEAD_NAME
 
@@ -96,6 +96,8 @@ async def open_comparator(
             hint="check the paths in config.toml",
         )
     signs = await db.read(lambda conn: audit_key.current(keys, conn))
+    await db.read(lambda conn: receipt_keys.current(keys, conn))  # the key store is not older than the database
+    await db.write(lambda conn: room_key_record.note_sealing(conn, keys.sealing, stamp(clock())))
     await asyncio.to_thread(moving.move, db)
     return comparator_context.Context(
         db=db,
@@ -149,6 +151,7 @@ async def start(registrar: registrar_context.Context) -> None:
     """
 
     def effect(conn: Connection) -> tuple[int, str]:
+        room_key_record.note_sealing(conn, registrar.keys.sealing, stamp(registrar.clock()))
         registrar.head.follow()
         for row_id, uuid in conn.execute("SELECT id, uuid FROM domain").fetchall():
             reserved = registrar.head.reserved.get(uuid)

@@ -104,33 +104,6 @@ class RoomParameters(Message, frozen=True, kw_only=True):
         return msgspec.structs.replace(unsigned, signature=signature)
 
 
-class Receipt(Message, frozen=True, kw_only=True):
-    """M2: the comparator's word for an upload it holds. `root`: over the sorted refs, 256 to a leaf (`refs_root`)."""
-
-    study: Name
-    version: int
-    source: Name
-    upload: Hex16
-    rows: Positive
-    root: Hex32
-    sequence: Positive
-    signature: str
-
-    def signed_bytes(self) -> bytes:
-        """The bytes under the signature: every field but the signature, one per line."""
-        lines = (
-            "trustcenter/receipt/2",
-            self.study,
-            str(self.version),
-            self.source,
-            self.upload,
-            str(self.rows),
-            self.root,
-            str(self.sequence),
-        )
-        return ("\n".join(lines) + "\n").encode()
-
-
 class Accept(Message, frozen=True, kw_only=True):
     """Registrar to comparator: the map of this upload fits, its rows may become live."""
 

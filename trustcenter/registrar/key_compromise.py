@@ -19,6 +19,7 @@ from . import (
     rotation_plan,
     rotation_record,
     rotation_show,
+    trial,
 )
 from .context import Context
 from .domains import DomainRow
@@ -65,6 +66,13 @@ async def compromise(
         _end_rotations(context, conn, domain, purpose, body.version)
         return was_active and domain.policy.suite != policy.DRAWN and domain.state == policy.OPEN, until
 
+    if body.dry_run:
+
+        def reported(conn: Connection) -> api.CompromiseReport:
+            _, until = mark(conn)
+            return _report(context, conn, name, body, until, None)
+
+        return await trial.write(context, reported, dry_run=True)
     was_active, until = await context.db.write(mark)
     made: Rotation | None = None
     if was_active:

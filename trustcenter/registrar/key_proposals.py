@@ -26,6 +26,7 @@ from . import (
     rotation_record,
     rotation_show,
     second_person,
+    trial,
 )
 from .context import Context
 from .domains import DomainRow
@@ -90,7 +91,7 @@ async def propose(context: Context, caller: Principal, request: str, body: api.K
         )
         return _describe(conn, ident)
 
-    return await context.db.write(effect)
+    return await trial.write(context, effect, dry_run=body.dry_run)
 
 
 _Facts = tuple[DomainRow, KeyId, Rotation | None, list[str]]
@@ -116,6 +117,16 @@ def _facts(context: Context, conn: Connection, body: api.KeyPropose) -> _Facts:
             raise NotFoundError("this rotation has no such party", code="unknown_party")
         lines.append(f"map delivered to: {body.party}")
     return domain, key, found, lines
+
+
+async def listed(context: Context) -> api.KeyProposals:
+    """Every proposal, oldest first; those that wait for an approver have no `approved_by`."""
+
+    def query(conn: Connection) -> list[api.KeyProposal]:
+        idents = conn.execute("SELECT id FROM key_proposal ORDER BY created, id").fetchall()
+        return [_describe(conn, ident) for (ident,) in idents]
+
+    return api.KeyProposals(proposals=await context.db.read(query))
 
 
 async def show(context: Context, ident: str) -> api.KeyProposal:

@@ -24,6 +24,7 @@ from . import (
     rotation_plan,
     rotation_record,
     rotation_show,
+    trial,
 )
 from .context import Context
 from .domains import DomainRow
@@ -68,7 +69,7 @@ async def _alone(
         )
         return _message(context, domain, after)
 
-    return await context.db.write(effect)
+    return await trial.write(context, effect, dry_run=body.dry_run)
 
 
 async def activate(context: Context, caller: Principal, request: str, name: str, body: api.KeyAct) -> api.KeyVersion:
@@ -85,7 +86,8 @@ async def activate(context: Context, caller: Principal, request: str, name: str,
 
     found = await context.db.read(waiting)
     if found is not None and found.stage is Stage.PREPARED and body.version in (None, found.to_version):
-        await rotation.cut_over(context, caller.name, request, found.id)
+        if not body.dry_run:
+            await rotation.cut_over(context, caller.name, request, found.id)
         return await _shown(context, name, found.purpose, found.to_version)
 
     def effect(conn: Connection) -> api.KeyVersion:
@@ -109,7 +111,7 @@ async def activate(context: Context, caller: Principal, request: str, name: str,
         )
         return _message(context, domain, after)
 
-    return await context.db.write(effect)
+    return await trial.write(context, effect, dry_run=body.dry_run)
 
 
 def _domain(conn: Connection, name: str, body: api.KeyAct) -> DomainRow:

@@ -135,6 +135,11 @@ class KeyRing:
                 hint="trustcenter keys list shows the versions and their states",
             ) from None
 
+    def add_waiting(self, conn: Connection, key: KeyId) -> None:
+        """Record a version of the instance's own keys, pre-active; one that waits already stays as it is."""
+        if all(known.key_id() != key for known in self.versions(conn, key.scope, key.purpose)):
+            self.add(conn, key, KeyState.PRE_ACTIVE)
+
     def act(self, conn: Connection, version: Version, action: KeyAction, high_water: int | None = None) -> Version:
         """Move a version along the state machine.
 

@@ -9,12 +9,14 @@ import msgspec
 from trustcenter.messages.common import Count, DomainName, Hex16, Hex32, Message, Name, Text
 
 DomainPurpose = Literal["pseudonym", "lookup", "data"]
+RoomPurpose = Literal["audit", "sealing"]  # of a room: of its log and what goes with it; of its key store
+Room = Literal["registrar", "comparator"]
 Version = Annotated[int, msgspec.Meta(ge=1, le=255)]
 Party = Annotated[str, msgspec.Meta(max_length=200, pattern="^(site|recipient):[a-z0-9./-]+$")]
 
 
 class KeyVersion(Message, frozen=True, kw_only=True):
-    """State of one version of one key; never its material."""
+    """State of one version of one key; never its material. Of a domain, or a room's own."""
 
     scope: str
     domain: DomainName | None
@@ -23,6 +25,7 @@ class KeyVersion(Message, frozen=True, kw_only=True):
     state: str
     since: str
     kcv: str
+    room: Room | None = None
 
 
 class Keys(Message, frozen=True, kw_only=True):
@@ -70,11 +73,35 @@ class RotationParty(Message, frozen=True, kw_only=True):
     acknowledged_by: str | None
 
 
+class RoomRotateRequest(Message, frozen=True, kw_only=True):
+    """Rotation of a room's own keys: of its log and what goes with it. `expected_version` guards a stale plan."""
+
+    dry_run: bool = False
+    expected_version: Version | None = None
+
+
+class RoomRotationPlan(Message, frozen=True, kw_only=True):
+    """What a rotation of a room's own keys will do ("planned") or has done ("done"); versions are in the order of keys.
+
+    `checked`: key states, or handovers of the receipt key, that it is verified over.
+    """
+
+    room: Room
+    purposes: list[str]
+    from_versions: list[int]
+    to_versions: list[int]
+    checked: Count
+    state: str
+    rotation: Hex16 | None
+    from_fingerprint: str
+    to_fingerprint: str  # of the log's key, to be written down; empty in a plan
+
+
 class Rotation(Message, frozen=True, kw_only=True):
-    """A rotation and how far it is."""
+    """A rotation and how far it is: of a domain's key, or of a room's own keys, which no party needs a map of."""
 
     rotation: Hex16
-    domain: DomainName
+    domain: DomainName | None
     purpose: str
     from_version: int
     to_version: int
@@ -90,6 +117,7 @@ class Rotation(Message, frozen=True, kw_only=True):
     parties: list[RotationParty]
     old_key_needed: bool = False  # of a lookup key: rows without an original here are found by it
     checked: Count | None = None  # a verification is under way: rows that it has looked at
+    room: Room | None = None
 
 
 class Rotations(Message, frozen=True, kw_only=True):
@@ -125,7 +153,7 @@ class KeyPropose(Message, frozen=True, kw_only=True):
     """What two people shall agree on.
 
     finalize: a verified rotation without every acknowledgement; deliver: the map of a compromised key to a party;
-    destroy: a key version of a domain.
+    destroy: a key version of a domain. `dry_run` only tries: the proposal of the answer does not exist.
     """
 
     kind: Literal["finalize", "deliver", "destroy"]
@@ -134,6 +162,7 @@ class KeyPropose(Message, frozen=True, kw_only=True):
     domain: DomainName | None = None
     purpose: DomainPurpose = "pseudonym"
     version: Version | None = None
+    dry_run: bool = False
 
 
 class KeyProposal(Message, frozen=True, kw_only=True):
@@ -153,26 +182,45 @@ class KeyProposal(Message, frozen=True, kw_only=True):
     approved: str | None
 
 
+class KeyProposals(Message, frozen=True, kw_only=True):
+    """Proposals, oldest first."""
+
+    proposals: list[KeyProposal]
+
+
 class KeyAct(Message, frozen=True, kw_only=True):
-    """One version of a domain's key; without `version` the one that the action can be about."""
+    """One version of a domain's key; without `version` the one that the action can be about. `dry_run` only tries."""
 
     purpose: DomainPurpose = "pseudonym"
     version: Version | None = None
+    dry_run: bool = False
 
 
 class KeyCompromise(Message, frozen=True, kw_only=True):
-    """A key version of a domain that may be known to others, since when, and why that is thought."""
+    """A key version of a domain that may be known to others, since when, and why that is thought.
+
+    `dry_run` only reports: nothing is stopped and nothing opened.
+    """
 
     version: Version
     reason: Text
     purpose: DomainPurpose = "pseudonym"
     since: Annotated[str, msgspec.Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = None
+    dry_run: bool = False
+
+
+class RoomKeyCompromise(Message, frozen=True, kw_only=True):
+    """A room's own keys may be known to others, since when, and why that is thought. `dry_run` only reports."""
+
+    reason: Text
+    since: Annotated[str, msgspec.Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = None
+    dry_run: bool = False
 
 
 class CompromiseReport(Message, frozen=True, kw_only=True):
     """What was exposed, what follows, and what no rotation heals."""
 
-    domain: DomainName
+    domain: DomainName | None
     purpose: str
     version: int
     reason: str
@@ -185,15 +233,7 @@ class CompromiseReport(Message, frozen=True, kw_only=True):
     must_translate: list[str]
     cannot_heal: list[str]
     next_steps: list[str]
-
-
-class AuditKeyRotated(Message, frozen=True, kw_only=True):
-    """The log of a room has another signing key; write the new fingerprint down beside the old one."""
-
-    room: str
-    version: int
-    from_fingerprint: str
-    to_fingerprint: str
+    room: Room | None = None
 
 
 class KeySchedule(Message, frozen=True, kw_only=True):
@@ -203,15 +243,23 @@ class KeySchedule(Message, frozen=True, kw_only=True):
     purpose: DomainPurpose = "pseudonym"
 
 
-class KeyDue(Message, frozen=True, kw_only=True):
-    """A scheduled key and when it is due."""
+class RoomKeySchedule(Message, frozen=True, kw_only=True):
+    """How often a room's own keys, or the passphrase of its key store, are to be exchanged. 0: no schedule."""
 
-    domain: DomainName
+    days: Annotated[int, msgspec.Meta(ge=0, le=3650)]
+    purpose: RoomPurpose = "audit"
+
+
+class KeyDue(Message, frozen=True, kw_only=True):
+    """A scheduled key and when it is due: of a domain, or a room's own."""
+
+    domain: DomainName | None
     purpose: str
     days: int
     version: int
     due: str
     overdue: bool
+    room: Room | None = None
 
 
 class KeysDue(Message, frozen=True, kw_only=True):

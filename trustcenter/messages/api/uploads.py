@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from trustcenter.messages.common import Count, Hex16, Hex32, Message, Positive
-from trustcenter.messages.rooms import Receipt
+from trustcenter.messages.receipts import Receipt
 
 from .service import ItemError
 
