@@ -14,8 +14,9 @@ from keys._guard import Secret
 from keys.cards import make_card
 from keys.hybrid import RecipientKey
 from trustcenter.errors import VerificationError
-from trustcenter.instance import room_files, settling
-from trustcenter.messages.carried import RoomAnswers, RoomOrders, SettleAnswer, SettleOrder
+from trustcenter.instance import by_hand_comparator, room_files, settling
+from trustcenter.messages import carried, reconcile
+from trustcenter.messages.carried import CarriedMessage, RoomAnswers, RoomOrders, SettleAnswer, SettleOrder
 from trustcenter.messages.room_card import RoomCard
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "rooms" / "room-file.json").read_text())
@@ -31,18 +32,28 @@ def end(room: str, **peer: Any) -> room_files.End:
 
 
 @pytest.mark.parametrize(
-    ("what", "reader", "kind"), [("orders", "comparator", RoomOrders), ("answers", "registrar", RoomAnswers)]
+    ("what", "reader"), [("orders", "comparator"), ("reconciling", "comparator"), ("answers", "registrar")]
 )
-def test_the_files_of_the_vectors_open(tmp_path: Path, what: str, reader: str, kind: Any) -> None:
+def test_the_files_of_the_vectors_open(tmp_path: Path, what: str, reader: str) -> None:
     vector = VECTORS[what]
     path = tmp_path / "file"
     path.write_bytes(base64.b64decode(vector["bytes"]))
     assert room_files.digest_of(path) == vector["file"]
-    with room_files.reading(path, end(reader), kind) as (message, read):
-        assert json.loads(msgspec.json.encode(message)) == vector["json"]
+    with room_files.reading(path, end(reader)) as read:
+        parts = [
+            read.part(getattr(carried, one["kind"], None) or getattr(reconcile, one["kind"])) for one in vector["parts"]
+        ]
+        assert [json.loads(msgspec.json.encode(part)) for part in parts] == [one["json"] for one in vector["parts"]]
         assert read(1000).hex() == vector.get("edges", "")
-    if isinstance(message, RoomOrders):
-        assert [[step.number, step.chain] for step in message.steps()] == vector["steps"]
+    if isinstance(parts[0], RoomOrders):
+        steps = [parts[0].before]
+        for part in parts:
+            if isinstance(part, CarriedMessage):
+                steps.append(steps[-1].after(part.kind, part.payload))
+        assert [[step.number, step.chain] for step in steps] == vector["steps"]
+        looked = by_hand_comparator._look_through(path, end(reader))
+        assert (looked.orders, looked.steps) == (parts[0], steps)
+        assert looked.purged == (["lung"] if what == "orders" else [])
 
 
 def test_whatever_is_changed_or_meant_for_others_is_refused(tmp_path: Path) -> None:
@@ -50,8 +61,8 @@ def test_whatever_is_changed_or_meant_for_others_is_refused(tmp_path: Path) -> N
 
     def refused(content: bytes, reader: room_files.End, code: str) -> None:
         path.write_bytes(content)
-        with pytest.raises(VerificationError) as caught, room_files.reading(path, reader, RoomOrders):
-            pass
+        with pytest.raises(VerificationError) as caught, room_files.reading(path, reader) as read:
+            read.part(RoomOrders)
         assert caught.value.code == code
 
     for at in (30, 120, 200, 1400, len(whole) - 1):  # signature, header, wrapped key, payload
@@ -59,6 +70,7 @@ def test_whatever_is_changed_or_meant_for_others_is_refused(tmp_path: Path) -> N
     refused(whole[:-1], end("comparator"), "damaged_room_file")
     refused(whole + b"\0", end("comparator"), "damaged_room_file")
     refused(b"T" + whole[1:], end("comparator"), "not_a_room_file")
+    refused(whole.replace(b"file/2", b"file/1", 1), end("comparator"), "other_room_file_version")
     refused(b"", end("comparator"), "not_a_room_file")
     refused(whole, end("registrar"), "foreign_room_file")  # its own file, sealed to the other room
     stranger = make_card("registrar", RecipientKey.generate()).text
@@ -68,13 +80,16 @@ def test_whatever_is_changed_or_meant_for_others_is_refused(tmp_path: Path) -> N
 
 def test_a_file_that_is_written_now_is_read_again(tmp_path: Path) -> None:
     path, edges = tmp_path / "file", bytes(range(33)) * 5000
-    answers = msgspec.convert(VECTORS["answers"]["json"], type=RoomAnswers)
-    made = room_files.write(path, end("comparator"), answers, [edges[:7], edges[7:]])
+    answers = msgspec.convert(VECTORS["answers"]["parts"][0]["json"], type=RoomAnswers)
+    made = room_files.write(path, end("comparator"), [room_files.part(answers), edges[:7], edges[7:]])
     assert made == room_files.digest_of(path)
-    with room_files.reading(path, end("registrar"), RoomAnswers) as (message, read):
-        assert message == answers
+    with room_files.reading(path, end("registrar")) as read:
+        assert read.part(RoomAnswers) == answers
         assert read(33) + read(len(edges)) == edges
         assert read(1) == b""
+    with room_files.reading(path, end("registrar")) as read, pytest.raises(VerificationError) as caught:
+        read.part(RoomOrders)  # signed, and yet not what is wanted
+    assert caught.value.code == "damaged_room_file"
 
 
 def test_settlements_are_signed_as_in_the_vectors() -> None:

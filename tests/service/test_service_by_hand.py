@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import placed_support
 import pytest
 from apart_support import STUDY, Apart, running
 from test_service_study import SCHEMA, Source
-from tests_support import ON_POSTGRES, run_cli, stored
+from tests_support import run_cli, stored
 
 from trustcenter import config
 from trustcenter.client import RemoteError, TrustCenter, room_files
@@ -162,6 +161,12 @@ async def test_a_site_that_died_between_rows_and_map_begins_anew(apart: Apart) -
         with pytest.raises(RemoteError) as caught:
             await center.send_map(STUDY, api.MapUpload(receipt=given_up, entries=north.entries()))
         assert caught.value.code == "receipt_over"
+    operator, plan = apart.operator("registrar"), f"/v1/studies/{STUDY}/run-plan"
+    assert operator("GET", plan).json["code"] == "estimate_by_hand"
+    await carry(apart, "asked")
+    said = operator("GET", plan).json
+    assert (said["rows"], said["fresh_rows"]) == (360 * len(SCHEMA.passes), 60 * len(SCHEMA.passes))
+    assert said["comparisons"] > 0
     run = start(apart)
     await carry(apart, "died")
     run = apart.follow(run)
@@ -191,56 +196,6 @@ async def test_a_correction_that_is_undone_before_the_files_come_loses_no_row(ap
     assert (await apart.upload("south", 500, 120)).sent == 60
     await carry(apart, "later")
     require_same_refs(apart)
-
-
-@pytest.mark.soak
-@pytest.mark.files
-@pytest.mark.skipif(ON_POSTGRES, reason="copies files")
-async def test_a_comparator_restored_alone_is_reconciled_by_files(apart: Apart, tmp_path: Path) -> None:
-    live = apart.rooms["comparator"]
-    database = live.dir / "comparator" / "comparator.db"
-    with sqlite3.connect(database) as source, sqlite3.connect(tmp_path / "old.db") as old:
-        source.backup(old)
-    assert (await apart.upload("south", 60, 200)).records == 200
-    run = start(apart)
-    await carry(apart, "before")
-    run = apart.follow(run)
-    before = sum(source["records"] for source in run["counts"]["sources"])
-    live.kill()
-    for path in database.parent.glob("comparator.db*"):
-        path.unlink()
-    database.write_bytes((tmp_path / "old.db").read_bytes())
-    database.chmod(0o600)
-    live.start()
-    run = start(apart)
-    out, back = tmp_path / "out", tmp_path / "back"
-    await work(apart, "registrar", "export", out)
-    await work(apart, "comparator", "carry_out", out, back, refused="rooms_out_of_step")
-    assert (await work(apart, "registrar", "bring", back)).code == "rooms_out_of_step"
-    assert (await work(apart, "registrar", "export", out)).reconciles
-    assert (await apart.upload("north", 600, 60)).sent == 60
-    with pytest.raises(RemoteError) as early:  # the file does not know these rows, and would drop them
-        await apart.upload("north", 600, 120)
-    assert early.value.code == "upload_waits_for_files"
-    await work(apart, "comparator", "carry_out", out, back)
-    await work(apart, "comparator", "carry_out", out, back)  # the first answer was lost
-    await work(apart, "registrar", "bring", back)
-    await work(apart, "registrar", "bring", back)
-    run = apart.follow(run)
-    assert run["state"] == "applied", run
-    assert (await apart.upload("south", 60, 200)).rows > 80 * 14  # whole groups of records
-    assert (await apart.upload("north", 600, 120)).sent == 60
-    assert (await apart.upload("north", 600, 180)).sent >= 60  # the upload before is live now
-    await work(apart, "comparator", "carry_out", out, back)  # the file comes once more: it drops none of all that
-    await carry(apart, "between")
-    await apart.upload("south", 500, 120)  # records that share a group with those that had lost rows
-    run = start(apart)
-    await carry(apart, "after")
-    run = apart.follow(run)
-    assert run["state"] == "applied", run
-    assert sum(source["records"] for source in run["counts"]["sources"]) == before + 180
-    require_same_refs(apart)
-    assert step(apart, "registrar") == step(apart, "comparator")
 
 
 @pytest.mark.faults

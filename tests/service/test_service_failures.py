@@ -54,6 +54,7 @@ ELSEWHERE = {
     "rooms_differ", "bad_parameters", "edges_damaged", "foreign_edges",  # of rooms apart: separate-rooms.md
     "foreign_refs", "number_too_far", "too_many_edges",  # the same
     "bad_room_signature", "foreign_step", "room_file_changed",  # of files carried by hand: room-files.md
+    "other_room_file_version",  # the same: separate-rooms.md
     "not_from_registrar", "unsigned", "wrong_log_key", "changes_unreadable",  # of data recipients: studies.md
     "site_key_exchanged",  # of a site's sealed copy of its key: agree-on-a-study-secret.md
     "keys_verification", "verification_failed", "unavailable",  # bases of others

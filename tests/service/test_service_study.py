@@ -162,6 +162,10 @@ def test_the_whole_way(world, study: str, recipient_key) -> None:
     matches = {tuple(pair["sites"]): pair["matches"] for pair in run["counts"]["pairs"]}
     assert matches == {("east", "north"): 20, ("east", "south"): 80, ("north", "south"): 60}
     assert run["counts"]["persons"] == 220
+    auditor, runs = world["clara"], f"/v1/studies/{study}/runs"
+    assert auditor("GET", runs).json["runs"][0] == auditor("GET", f"{runs}/{run['run']}").json == run
+    assert study in [one["name"] for one in auditor("GET", "/v1/studies").json["studies"]]
+    assert (auditor("POST", runs).status, auditor("DELETE", f"{runs}/{run['run']}").status) == (403, 403)
 
     for site, source in sources.items():
         lines = world[site]("GET", f"/v1/studies/{study}/results").lines

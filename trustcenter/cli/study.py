@@ -16,7 +16,7 @@ from .study_changes import changes
 from .study_clearing import clearing
 from .study_questions import questions
 from .study_results import duplicates, result
-from .study_run import link, release
+from .study_run import link, list_runs, release
 from .study_secret import secret
 from .study_site import register, upload
 from .study_versions import lead, renew, versions
@@ -271,5 +271,5 @@ def _show(made: object, as_json: bool) -> None:
 
 
 _DAILY = (secret, register, upload, duplicates, link, clearing, questions, result, release)
-for command in (*_DAILY, calibration, changes, lead, renew, versions):
+for command in (*_DAILY, calibration, changes, lead, list_runs, renew, versions):
     study.add_command(command)

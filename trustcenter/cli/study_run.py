@@ -16,6 +16,7 @@ from .progress import progress
 if TYPE_CHECKING:
     from trustcenter.messages.api import Release, Run
 
+_RUNS = ("run", "window", "mode", "state", "created", "finished", "error")
 _RELEASE = ("release", "study", "recipient", "run", "state", "approvals", "required", "records", "created")
 _RELEASES = ("release", "recipient", "state", "approvals", "required", "records", "created")
 
@@ -44,7 +45,8 @@ def link(
 
     A run is a window: new and changed records are compared with all others, and what hangs together with them is
     decided with the study's frozen weights. Every night: docs/how-to/windows.md. Interrupting the command does not
-    stop the run.
+    stop the run. Where files are carried by hand to the comparator, --dry-run asks with the next files and is
+    answered when they are back.
 
     Examples:
       trustcenter study link sepsis
@@ -97,6 +99,20 @@ def link(
                 output.hint(f"the run goes on; follow it with --run {seen[0]}, stop it with --cancel {seen[0]}")
             raise
     _say(done, as_json)
+
+
+@click.command("runs")
+@click.argument("study")
+@json_option
+@connect_option
+def list_runs(study: str, as_json: bool, connect: Path | None) -> None:
+    """List the linkage runs of a study, newest first (operator or auditor).
+
+    Example:
+      trustcenter study runs sepsis
+    """
+    found = call(connect, lambda center: center.runs(study))
+    output.items(found, _RUNS, as_json=as_json, empty="nothing was linked yet")
 
 
 def _say(run: Run, as_json: bool) -> None:

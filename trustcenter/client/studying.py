@@ -71,6 +71,10 @@ class StudyOperations(Calls):
         """How far a run is."""
         return await self._get(f"/v1/studies/{quoted(study)}/runs/{quoted(run)}", m.Run)
 
+    async def runs(self, study: str) -> list[m.Run]:
+        """The runs of a study, newest first."""
+        return (await self._get(f"/v1/studies/{quoted(study)}/runs", m.Runs)).runs
+
     async def cancel_run(self, study: str, run: str) -> m.Run:
         """Stop a run."""
         answer = await self._http.call("DELETE", f"/v1/studies/{quoted(study)}/runs/{quoted(run)}", repeatable=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from trustcenter.errors import ConflictError
 from trustcenter.messages.rooms import Envelope
-from trustcenter.store import Connection, Migration
+from trustcenter.store import Connection, Migration, select_in
 from trustcenter.store.steps import TABLE, set_step, step
 
-__all__ = ["MIGRATIONS", "advance", "out_of_step", "set_step", "step"]
+__all__ = ["MIGRATIONS", "advance", "lose", "lost", "out_of_step", "set_step", "step"]
 
 _MORE = """
         CREATE TABLE receipt_count (
@@ -26,6 +28,16 @@ MIGRATIONS = (
         name="steps of the exchange between the rooms",
         sql=TABLE + _MORE,
     ),
+    Migration(
+        number=686,
+        name="accepted uploads that were lost",
+        sql="""
+        CREATE TABLE lost_upload (
+            upload TEXT PRIMARY KEY,
+            study TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        """,
+    ),
 )
 
 
@@ -42,6 +54,24 @@ def advance(conn: Connection, envelope: Envelope) -> bool:
         raise out_of_step()
     set_step(conn, after)
     return True
+
+
+def lose(conn: Connection, study: str, accepted: Sequence[str]) -> None:
+    """Remember which accepted uploads of a study are not here, when the registrar is told which refs are missing (M7).
+
+    Some of their acceptances may still be on their way, and are of no use to anybody then.
+    """
+    query = "SELECT id FROM upload WHERE study = ? AND id IN {values}"
+    here = {upload for (upload,) in select_in(conn, query, (study,), accepted)}
+    conn.execute("DELETE FROM lost_upload WHERE study = ?", (study,))
+    conn.executemany(
+        "INSERT INTO lost_upload VALUES (?,?)", [(upload, study) for upload in accepted if upload not in here]
+    )
+
+
+def lost(conn: Connection, upload: str) -> bool:
+    """Whether the registrar was told that the rows of an accepted upload are gone."""
+    return conn.execute("SELECT 1 FROM lost_upload WHERE upload = ?", (upload,)).fetchone() is not None
 
 
 def out_of_step() -> ConflictError:

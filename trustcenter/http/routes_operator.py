@@ -11,7 +11,7 @@ from trustcenter.registrar.domain_create import create as create_domain
 from trustcenter.registrar.study_create import create as create_study
 from trustcenter.store import Connection
 
-from .calls import APPROVER, OPERATOR, SITE, Answer, Binary, Call, Route
+from .calls import APPROVER, AUDITOR, OPERATOR, SITE, Answer, Binary, Call, Route
 
 
 async def site_create(call: Call) -> Answer:
@@ -173,10 +173,12 @@ ROUTES = (
         study_create, api.StudyCreate, api.Study, status=201,
     ),
     Route(
-        "GET", "/v1/studies", "listStudies", OPERATOR | SITE, "The studies that the caller may see",
+        "GET", "/v1/studies", "listStudies", OPERATOR | AUDITOR | SITE, "The studies that the caller may see",
         study_list, None, api.Studies,
     ),
-    Route("GET", "/v1/studies/{study}", "showStudy", OPERATOR | SITE, "One study", study_show, None, api.Study),
+    Route(
+        "GET", "/v1/studies/{study}", "showStudy", OPERATOR | AUDITOR | SITE, "One study", study_show, None, api.Study,
+    ),
     Route(
         "POST", "/v1/studies/{study}/state", "moveStudy", OPERATOR, "Open, freeze, close or delete a study",
         study_move, api.StudyMove, api.Study,
@@ -189,8 +191,14 @@ ROUTES = (
         "GET", "/v1/studies/{study}/run-plan", "planRun", OPERATOR, "What a run would compare and take",
         run_plan, None, api.RunPlan, query=("mode",),
     ),
-    Route("GET", "/v1/studies/{study}/runs", "listRuns", OPERATOR, "The runs of a study, newest first", run_list, None, api.Runs),
-    Route("GET", "/v1/studies/{study}/runs/{run}", "showRun", OPERATOR, "How far a run is", run_show, None, api.Run),
+    Route(
+        "GET", "/v1/studies/{study}/runs", "listRuns", OPERATOR | AUDITOR, "The runs of a study, newest first",
+        run_list, None, api.Runs,
+    ),
+    Route(
+        "GET", "/v1/studies/{study}/runs/{run}", "showRun", OPERATOR | AUDITOR, "How far a run is",
+        run_show, None, api.Run,
+    ),
     Route("DELETE", "/v1/studies/{study}/runs/{run}", "cancelRun", OPERATOR, "Cancel a run", run_cancel, None, api.Run),
     Route(
         "POST", "/v1/studies/{study}/releases", "proposeRelease", OPERATOR, "Propose to release the join map",

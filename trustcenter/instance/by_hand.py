@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 import msgspec
 
 from trustcenter.client.files import replacing
 from trustcenter.config import Config
 from trustcenter.errors import ConflictError
+from trustcenter.messages.common import Message
 from trustcenter.messages.reconcile import ReconciledRefs, ReconciledStudy, ReconcileRefs, ReconcileStudy, Rejoin
 from trustcenter.messages.rooms import (
     EdgesHeader,
@@ -31,7 +32,9 @@ from trustcenter.messages.rooms import (
 
 from . import places
 
+T = TypeVar("T")
 PART_BYTES: Final = 2**24
+_ASKED: Final = 0  # in place of a window's number: what a window would compare
 
 
 def folder(config: Config, room: str) -> Path:
@@ -53,17 +56,24 @@ class CarriedComparator:
 
     def orders(self) -> list[WindowOrder]:
         """The windows that are wanted and not answered, by study."""
-        found = [msgspec.json.decode(path.read_bytes(), type=WindowOrder) for path in self._folder.glob("*.order")]
-        return sorted(
-            (order for order in found if self._answered(order) is None), key=lambda order: (order.study, order.window)
-        )
+        return [order for order in self._all("order") if self._answered(order) is None]
 
     def ordered(self, study: str, window: int) -> WindowOrder | None:
         """The order of a window; None if none is wanted."""
-        try:
-            return msgspec.json.decode(self._file(study, window, "order").read_bytes(), type=WindowOrder)
-        except FileNotFoundError:
-            return None
+        return self._read(study, window, "order", WindowOrder)
+
+    def questions(self) -> list[WindowOrder]:
+        """The windows about which somebody asked what they would compare, by study.
+
+        They stay until a window of the study is ordered: each round of files brings what is true then.
+        """
+        return self._all("question")
+
+    def estimated(self, estimates: list[WindowEstimate]) -> None:
+        """Put down what the comparator says of questions."""
+        for said in estimates:
+            if self._file(said.study, _ASKED, "question").is_file():
+                self._put(said.study, _ASKED, "estimate", said)
 
     def edges_file(self, study: str, window: int) -> Path:
         """Where the edges of a window are put before `answer`."""
@@ -71,8 +81,7 @@ class CarriedComparator:
 
     def answer(self, state: WindowState) -> None:
         """Put down what the comparator says of a window; its edges lie there already."""
-        with replacing(self._file(state.study, state.window, "state"), force=True) as stream:
-            stream.write(msgspec.json.encode(state))
+        self._put(state.study, state.window, "state", state)
 
     # --- port.Comparator -------------------------------------------------------------------------------
 
@@ -83,8 +92,7 @@ class CarriedComparator:
             known = self.ordered(order.study, order.window)
             if known != order:
                 self._forget_study(order.study)
-                with replacing(self._file(order.study, order.window, "order"), force=True) as stream:
-                    stream.write(msgspec.json.encode(order))
+                self._put(order.study, order.window, "order", order)
             return self._answered(order) or self._waiting(order.study, order.window)
 
         return await asyncio.to_thread(put)
@@ -118,6 +126,29 @@ class CarriedComparator:
         """Forget the window here; the next file tells the comparator."""
         await asyncio.to_thread(self._forget, header.study, header.window)
 
+    async def estimate(self, order: WindowOrder) -> WindowEstimate:
+        """What the last files said of exactly this window.
+
+        Raises:
+            ConflictError: they said nothing; the next ones ask.
+        """
+
+        def look() -> WindowEstimate | None:
+            if self._read(order.study, _ASKED, "question", WindowOrder) == order:
+                return self._read(order.study, _ASKED, "estimate", WindowEstimate)
+            self._file(order.study, _ASKED, "estimate").unlink(missing_ok=True)
+            self._put(order.study, _ASKED, "question", order)
+            return None
+
+        found = await asyncio.to_thread(look)
+        if found is None:
+            raise ConflictError(
+                "files are carried to the comparator by hand: the next ones ask it",
+                code="estimate_by_hand",
+                hint="trustcenter rooms export, carry-out and import; then ask again",
+            )
+        return found
+
     async def tell(self, envelope: Envelope) -> Told:
         """See `_refuse`."""
         _refuse()
@@ -127,10 +158,6 @@ class CarriedComparator:
         _refuse()
 
     async def state(self) -> PeerState:
-        """See `_refuse`."""
-        _refuse()
-
-    async def estimate(self, order: WindowOrder) -> WindowEstimate:
         """See `_refuse`."""
         _refuse()
 
@@ -151,13 +178,24 @@ class CarriedComparator:
     def _file(self, study: str, window: int, what: str) -> Path:
         return self._folder / f"{study}-{window}.{what}"
 
-    def _answered(self, order: WindowOrder) -> WindowState | None:
-        """What was brought for exactly this order. An answer to another order of the window is none."""
+    def _put(self, study: str, window: int, what: str, message: Message) -> None:
+        with replacing(self._file(study, window, what), force=True) as stream:
+            stream.write(msgspec.json.encode(message))
+
+    def _read(self, study: str, window: int, what: str, kind: type[T]) -> T | None:
         try:
-            found = msgspec.json.decode(self._file(order.study, order.window, "state").read_bytes(), type=WindowState)
+            return msgspec.json.decode(self._file(study, window, what).read_bytes(), type=kind)
         except FileNotFoundError:
             return None
-        return found if found.header is None or answers(found.header, order) else None
+
+    def _all(self, what: str) -> list[WindowOrder]:
+        found = [msgspec.json.decode(path.read_bytes(), type=WindowOrder) for path in self._folder.glob(f"*.{what}")]
+        return sorted(found, key=lambda order: (order.study, order.window))
+
+    def _answered(self, order: WindowOrder) -> WindowState | None:
+        """What was brought for exactly this order. An answer to another order of the window is none."""
+        found = self._read(order.study, order.window, "state", WindowState)
+        return found if found is None or found.header is None or answers(found.header, order) else None
 
     @staticmethod
     def _waiting(study: str, window: int) -> WindowState:

@@ -7,37 +7,35 @@ again: only the answer to the newest is taken, and taking it twice changes nothi
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from trustcenter.audit import Event
 from trustcenter.client.files import replacing
 from trustcenter.errors import ConflictError, VerificationError
 from trustcenter.messages.carried import (
     AppliedWindow,
-    CarriedMessage,
     Reconciliation,
     RoomAnswers,
     RoomFile,
     RoomFileTaken,
     RoomOrders,
 )
-from trustcenter.messages.reconcile import Rejoin
-from trustcenter.messages.rooms import EDGE_BYTES
+from trustcenter.messages.reconcile import ReconciledRefs, Rejoin
+from trustcenter.messages.rooms import EDGE_BYTES, Step, WindowOrder
 from trustcenter.registrar import carried, ledger, outbox, pairs, runs
 from trustcenter.registrar.context import Context
 from trustcenter.store import Connection
 
-from . import reconciling, room_files, telling
+from . import by_hand_pages, reconciling, room_files, telling
 from .by_hand import CarriedComparator, answers, folder
 from .opened import Instance
 
 OUTGOING: Final = "outgoing"
-_ASKED: Final = "asked.json"  # the reconciliation that the newest file asks for
+_ASKED: Final = "asked"  # the reconciliation that the newest file asks for, and its pages
+_FOUND: Final = "found"  # pages of the answer to it
 _BLOCK: Final = 2**20
 _ORDER_PAUSES: Final = 50
 _ORDER_PAUSE_SECONDS: Final = 0.1
@@ -67,15 +65,14 @@ class RegistrarFiles:
         await self._let_runs_order()
         async with self._registrar.db.turn("outbox"):
             windows = await asyncio.to_thread(self._comparator.orders)
-            orders = await self._registrar.db.read(self._orders)
-            orders = msgspec.structs.replace(orders, windows=windows)
-            if orders.reconcile is not None:
-                await asyncio.to_thread(_keep, self._folder / _ASKED, msgspec.json.encode(orders.reconcile))
-            else:  # of a reconciliation that ended, were its end interrupted: it holds all refs
-                (self._folder / _ASKED).unlink(missing_ok=True)
-            made = await asyncio.to_thread(room_files.write, self.outgoing, end, orders)
+            questions = await asyncio.to_thread(self._comparator.questions)
+            while (
+                written := await self._registrar.db.read(lambda conn: self._write(conn, end, windows, questions))
+            ) is None:
+                await self._registrar.db.write(reconciling.spare)
+            made, orders = written
 
-            told = {"messages": len(orders.messages), "windows": len(windows), "file": made}
+            told = {"messages": orders.messages, "windows": len(windows), "file": made}
 
             def effect(conn: Connection) -> None:
                 carried.expect(conn, made)
@@ -85,7 +82,7 @@ class RegistrarFiles:
         return RoomFile(
             file=made,
             size=self.outgoing.stat().st_size,
-            messages=len(orders.messages),
+            messages=orders.messages,
             windows=len(windows),
             reconciles=orders.reconcile is not None,
         )
@@ -98,28 +95,39 @@ class RegistrarFiles:
                 return
             await asyncio.sleep(_ORDER_PAUSE_SECONDS)
 
-    def _orders(self, conn: Connection) -> RoomOrders:
-        """All messages that wait, after reconciling where the comparator said that it is out of step."""
+    def _write(
+        self, conn: Connection, end: room_files.End, windows: list[WindowOrder], questions: list[WindowOrder]
+    ) -> tuple[str, RoomOrders] | None:
+        """Write a file of one moment: all messages that wait, after reconciling where the comparator is out of step.
+
+        Returns:
+            Its SHA-256 and first part; None where a message that waits has to be changed first (`reconciling.spare`).
+        """
         mine, theirs, reconcile = ledger.step(conn), carried.theirs(conn), None
-        studies = reconciling.announced(conn)
+        studies, waiting = reconciling.announced(conn), outbox.waiting(conn)
         if theirs is not None:
+            if reconciling.came_again(conn):
+                return None
             step = reconciling.next_step(mine, theirs)
-            reconcile = Reconciliation(
-                at=theirs,
-                studies=[reconciling.study_message(conn, name) for name in studies],
-                refs=[page for name in studies for page in reconciling.refs_messages(conn, name)],
-                rejoin=Rejoin(studies=studies, step=step),
-            )
+            messages = [reconciling.study_message(conn, name) for name in studies]
+            reconcile = Reconciliation(at=theirs, studies=messages, rejoin=Rejoin(studies=studies, step=step))
             mine = step
-        waiting = [outbox.get(conn, row_id) for row_id in outbox.waiting(conn)]
         standing = [(name, pairs.standing(conn, name)) for name in studies]
-        return RoomOrders(
+        orders = RoomOrders(
             before=mine,
             reconcile=reconcile,
-            messages=[CarriedMessage(kind=kind, payload=payload) for kind, payload in waiting],
-            windows=[],
+            messages=len(waiting),
+            windows=windows,
+            questions=questions,
             applied=[AppliedWindow(study=name, link=last.link) for name, last in standing if last is not None],
         )
+        with ExitStack() as stack:
+            kept = None
+            if reconcile is not None:
+                kept = stack.enter_context(replacing(self._folder / _ASKED, force=True))
+            else:  # of a reconciliation that ended, were its end interrupted: it holds all refs
+                (self._folder / _ASKED).unlink(missing_ok=True)
+            return room_files.write(self.outgoing, end, by_hand_pages.content(conn, orders, waiting, kept)), orders
 
     async def take(self, path: Path, who: str, request: str) -> RoomFileTaken:
         """Take the answer to the newest file: acknowledge what was carried out, lay edges ready for their runs.
@@ -131,7 +139,7 @@ class RegistrarFiles:
         end = await asyncio.to_thread(room_files.open_end, self._instance.config, self._instance.id)
         async with self._registrar.db.turn("outbox"):
             expected = await self._registrar.db.read(carried.outstanding)
-            answer, windows = await asyncio.to_thread(self._read, path, end, expected)
+            answer, windows = await asyncio.to_thread(self._bring, path, end, expected)
             if answer.code:
                 return await self._refused(answer)
             done = await self._acknowledge(answer)
@@ -144,16 +152,24 @@ class RegistrarFiles:
             await self._registrar.db.write(effect)
         return RoomFileTaken(messages=done, windows=windows)
 
-    def _read(self, path: Path, end: room_files.End, expected: str) -> tuple[RoomAnswers, int]:
-        """The answer, and how many windows of it lie ready."""
-        with room_files.reading(path, end, RoomAnswers) as (answer, read):
+    def _bring(self, path: Path, end: room_files.End, expected: str) -> tuple[RoomAnswers, int]:
+        """The answer, and how many windows of it lie ready; with them what it found of the refs, and estimates."""
+        with room_files.reading(path, end) as read:
+            answer = read.part(RoomAnswers)
             if answer.file != expected:
                 raise ConflictError(
                     "this answers an earlier file than the newest",
                     code="answer_over",
                     hint="carry the newest file to the comparator, or make one: trustcenter rooms export",
                 )
-            return answer, 0 if answer.code else self._lay_ready(answer, read)
+            if answer.code:
+                return answer, 0
+            if answer.pages:
+                with replacing(self._folder / _FOUND, force=True) as stream:
+                    for _ in range(answer.pages):
+                        stream.write(room_files.part(read.part(ReconciledRefs)))
+            self._comparator.estimated(answer.estimates)
+            return answer, self._lay_ready(answer, read)
 
     async def _refused(self, answer: RoomAnswers) -> RoomFileTaken:
         """The comparator carried nothing out. Where it is of another moment, the next file reconciles."""
@@ -188,20 +204,16 @@ class RegistrarFiles:
             VerificationError: it is at a step that the file does not lead to.
         """
         asked = await self._reconciled(answer)
-        waiting = await self._registrar.db.read(
-            lambda conn: [(row_id, *outbox.get(conn, row_id)) for row_id in outbox.waiting(conn)]
-        )
-        step = await self._registrar.db.read(ledger.step)
-        steps = [step]
-        for _, kind, payload in waiting:
-            steps.append(steps[-1].after(kind, payload))
+        waiting, steps = await self._registrar.db.read(_steps)
+        step = steps[0]
         if answer.at not in steps:
             if asked is None and answer.at.number < step.number:
                 return 0  # the same answer again, and meanwhile more was acknowledged
             raise VerificationError("the comparator is at a step that this file does not lead to", code="foreign_step")
         left = {study.study: study.rows for study in answer.left}
         done = steps.index(answer.at)
-        for row_id, kind, payload in waiting[:done]:
+        for row_id in waiting[:done]:
+            kind, payload = await self._registrar.db.read(lambda conn, row_id=row_id: outbox.get(conn, row_id))  # type: ignore[misc]
             message = outbox.message(kind, payload)
             step = await telling.acknowledge(
                 self._registrar, row_id, step, kind, payload, left.get(getattr(message, "study", ""), 0)
@@ -212,23 +224,21 @@ class RegistrarFiles:
         """Settle what reconciling found (M7), if the newest file asked for it."""
         if await self._registrar.db.read(carried.theirs) is None:
             return None
-        raw = await asyncio.to_thread((self._folder / _ASKED).read_bytes)
-        asked = msgspec.json.decode(raw, type=Reconciliation)
-        if len(answer.studies) != len(asked.studies) or len(answer.refs) != len(asked.refs):
-            raise VerificationError("the comparator did not answer all that it was asked", code="foreign_step")
-        records = 0
-        for message, found in zip(asked.studies, answer.studies, strict=True):
-            pages = [
-                (page, said)
-                for page, said in zip(asked.refs, answer.refs, strict=True)
-                if page.study == message.params.study
-            ]
-            missing = [ref for page, said in pages for ref in reconciling.missing_of(said.missing, page)]
-            records += await reconciling.settle(self._registrar, message, found, missing)
-        rows = sum(said.dropped for said in answer.refs)
+        records = rows = 0
+        with (self._folder / _ASKED).open("rb") as stream:
+            questions = room_files.reading_parts(stream)
+            asked = questions.part(Reconciliation)
+            if len(answer.studies) != len(asked.studies):
+                raise by_hand_pages.unanswered()
+            for message, found, missing, dropped in await asyncio.to_thread(
+                by_hand_pages.found, self._folder / _FOUND, answer, asked, questions
+            ):
+                records += await reconciling.settle(self._registrar, message, found, missing)
+                rows += dropped
         await reconciling.rejoin(self._registrar, asked.at, asked.rejoin.step, records=records, rows=rows)
         await self._registrar.db.write(lambda conn: carried.set_theirs(conn, None))
-        (self._folder / _ASKED).unlink(missing_ok=True)
+        for name in (_ASKED, _FOUND):
+            (self._folder / name).unlink(missing_ok=True)
         return asked
 
 
@@ -246,7 +256,9 @@ def _copy(read: Callable[[int], bytes], size: int, write: Callable[[bytes], obje
         size -= len(block)
 
 
-def _keep(path: Path, content: bytes) -> None:
-    with replacing(path, force=True) as stream:
-        stream.write(content)
-    os.chmod(path, 0o600)  # noqa: PTH101
+def _steps(conn: Connection) -> tuple[list[int], list[Step]]:
+    """What waits, and the step before it and after each of it."""
+    waiting, steps = outbox.waiting(conn), [ledger.step(conn)]
+    for row_id in waiting:
+        steps.append(steps[-1].after(*outbox.get(conn, row_id)))
+    return waiting, steps

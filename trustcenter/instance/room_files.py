@@ -6,8 +6,7 @@ Each room has one key, in a file of its own beside those of its certificates; th
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +27,12 @@ from trustcenter.messages.room_card import RoomCard
 from . import cards
 
 T = TypeVar("T", bound=Message)
-CONTEXT: Final = "trustcenter/room-file/1"
-HEAD: Final = b"trustcenter/room-file/1\n"
+CONTEXT: Final = "trustcenter/room-file/2"
+HEAD: Final = CONTEXT.encode() + b"\n"
 _SIGNATURE: Final = 86  # characters
-_LENGTH: Final = 8  # bytes, of the length of the JSON
-_JSON_MAX: Final = 2**31
+_LENGTH: Final = 8  # bytes, of the length of a part
+_PART_MAX: Final = 2**31
+_BLOCK: Final = 2**20
 
 
 @dataclass(frozen=True)
@@ -77,22 +77,25 @@ def open_end(config: Config, instance: str) -> End:
     return End(instance, config.room, RecipientKey.load(path), peer)
 
 
-def write(target: Path, end: End, header: Message, parts: Iterable[bytes] = ()) -> str:
-    """Seal and sign a file for the other room.
+def part(message: Message) -> bytes:
+    """A message as a part of a file: the length of its JSON, 8 bytes, and the JSON."""
+    text = msgspec.json.encode(message)
+    return len(text).to_bytes(_LENGTH, "big") + text
+
+
+def write(target: Path, end: End, content: Iterable[bytes]) -> str:
+    """Seal and sign a file for the other room; in memory is one piece of its content at a time.
 
     Args:
         target: replaced if it exists.
         end: this room.
-        header: its message.
-        parts: packed edges that follow.
+        content: parts, then packed edges.
 
     Returns:
         SHA-256 of the file, 64 hex digits.
     """
     info = _info(end.room, end.instance, end.peer.instance)
-    text = msgspec.json.encode(header)
-    frame = len(text).to_bytes(_LENGTH, "big") + text
-    sealed = hybrid.seal_stream(member_cards.parse_card(end.peer.keys).sealing, itertools.chain([frame], parts), info)
+    sealed = hybrid.seal_stream(member_cards.parse_card(end.peer.keys).sealing, content, info)
     with replacing(target, force=True) as stream:
         stream.write(HEAD + b" " * _SIGNATURE + b"\n")
         digest = hashlib.sha256()
@@ -105,21 +108,27 @@ def write(target: Path, end: End, header: Message, parts: Iterable[bytes] = ()) 
 
 
 @contextmanager
-def reading(path: Path, end: End, kind: type[T]) -> Iterator[tuple[T, Callable[[int], bytes]]]:
-    """The message of a file of the other room's, and what reads the bytes that follow it.
+def reading(path: Path, end: End) -> Iterator[Reader]:
+    """What reads a file of the other room's, from its beginning.
 
     The signature over the whole file is tested before anything is opened.
 
     Raises:
-        VerificationError: damaged, cut, of another room or for another room.
+        VerificationError: damaged, cut, of another room, for another room or of another version of this format.
     """
     info = _info(end.peer.room, end.peer.instance, end.instance)
     with path.open("rb") as stream:
         head, signature = stream.read(len(HEAD)), stream.read(_SIGNATURE + 1)
+        if head != HEAD and head[:-2] == HEAD[:-2]:
+            raise VerificationError(
+                "this file was made by another version of the program",
+                code="other_room_file_version",
+                hint="let both rooms run the same version, then have the file made anew",
+            )
         if head != HEAD or not signature.endswith(b"\n"):
             raise VerificationError("this is not a file of the other room", code="not_a_room_file")
         digest = hashlib.sha256()
-        while block := stream.read(2**20):
+        while block := stream.read(_BLOCK):
             digest.update(block)
         try:
             end.verify(CONTEXT, info + digest.digest(), signature[:-1].decode("ascii", "replace"))
@@ -128,22 +137,37 @@ def reading(path: Path, end: End, kind: type[T]) -> Iterator[tuple[T, Callable[[
         stream.seek(len(HEAD) + _SIGNATURE + 1)
         try:
             pieces = end.key.open_stream(stream.read, info)
-            take = _Reader(pieces)
-            length = int.from_bytes(take(_LENGTH), "big")
-            message = msgspec.json.decode(take(min(length, _JSON_MAX)), type=kind)
-        except (KeysError, msgspec.MsgspecError):
+        except KeysError:
             raise _damaged() from None
-        yield message, take
+        yield Reader(pieces)
 
 
-class _Reader:
+def reading_parts(stream: IO[bytes]) -> Reader:
+    """What reads parts that this room keeps for itself."""
+    return Reader(iter(lambda: stream.read(_BLOCK), b""))
+
+
+class Reader:
     """Takes pieces of any size together to those that are asked for."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._left = b""
 
+    def part(self, kind: type[T]) -> T:
+        """The next part.
+
+        Raises:
+            VerificationError: it is none, or not of this kind.
+        """
+        length = int.from_bytes(self(_LENGTH), "big")
+        try:
+            return msgspec.json.decode(self(min(length, _PART_MAX)), type=kind)
+        except msgspec.MsgspecError:
+            raise _damaged() from None
+
     def __call__(self, size: int) -> bytes:
+        """The next bytes; fewer at the end."""
         found = [self._left]
         have = len(self._left)
         try:

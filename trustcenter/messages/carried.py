@@ -10,8 +10,8 @@ from typing import Annotated
 import msgspec
 
 from .common import Count, Hex16, Hex32, Message, Name, Positive
-from .reconcile import ReconciledRefs, ReconciledStudy, ReconcileRefs, ReconcileStudy, Rejoin
-from .rooms import CODE, Link, Step, WindowOrder, WindowState
+from .reconcile import ReconciledStudy, ReconcileStudy, Rejoin
+from .rooms import CODE, Link, Step, WindowEstimate, WindowOrder, WindowState
 
 Code = Annotated[str, msgspec.Meta(pattern=f"^({CODE})?$")]
 
@@ -31,29 +31,25 @@ class AppliedWindow(Message, frozen=True, kw_only=True):
 
 
 class Reconciliation(Message, frozen=True, kw_only=True):
-    """M7 in one file: for a comparator that is at this step, or has done it already."""
+    """M7 in one file: for a comparator that is at this step, or has done it already. The refs follow in pages."""
 
     at: Step
     studies: list[ReconcileStudy]
-    refs: list[ReconcileRefs]
     rejoin: Rejoin
 
 
 class RoomOrders(Message, frozen=True, kw_only=True):
-    """Registrar to comparator. `before` is the step that the first message follows, after reconciling if asked."""
+    """Registrar to comparator: first part of a file. Pages of refs follow, if it reconciles, then so many messages.
+
+    `before` is the step that the first message follows, after reconciling if asked.
+    """
 
     before: Step
     reconcile: Reconciliation | None = None
-    messages: list[CarriedMessage]
+    messages: Count
     windows: list[WindowOrder]
+    questions: list[WindowOrder]
     applied: list[AppliedWindow]
-
-    def steps(self) -> list[Step]:
-        """The step before the first message, and after each."""
-        found = [self.before]
-        for message in self.messages:
-            found.append(found[-1].after(message.kind, message.payload))
-        return found
 
 
 class StudyLeft(Message, frozen=True, kw_only=True):
@@ -64,7 +60,8 @@ class StudyLeft(Message, frozen=True, kw_only=True):
 
 
 class RoomAnswers(Message, frozen=True, kw_only=True):
-    """Comparator to registrar. The edges of delivered windows follow, packed, in the order of the windows.
+    """Comparator to registrar: first part of a file. So many pages of refs follow, in the order of what they answer,
+    then the edges of delivered windows, packed, in the order of the windows.
 
     `file` is the SHA-256 of the file that is answered; `at` the comparator's step after it; `code` says why nothing of
     it was carried out, "" if it was.
@@ -76,7 +73,8 @@ class RoomAnswers(Message, frozen=True, kw_only=True):
     left: list[StudyLeft] = msgspec.field(default_factory=list)
     windows: list[WindowState] = msgspec.field(default_factory=list)
     studies: list[ReconciledStudy] = msgspec.field(default_factory=list)
-    refs: list[ReconciledRefs] = msgspec.field(default_factory=list)
+    pages: Count = 0
+    estimates: list[WindowEstimate] = msgspec.field(default_factory=list)
 
 
 class RoomFile(Message, frozen=True, kw_only=True):

@@ -29,6 +29,11 @@ def message(kind: str, payload: str) -> RoomMessage:
     return msgspec.json.decode(payload, type=KINDS[kind])
 
 
+def change(conn: Connection, row_id: int, message: RoomMessage) -> None:
+    """Put another message of the same kind in place of one that was not told."""
+    conn.execute("UPDATE outbox SET payload = ? WHERE id = ?", (msgspec.json.encode(message), row_id))
+
+
 def done(conn: Connection, row_id: int) -> None:
     """Forget a message that the comparator has carried out."""
     conn.execute("DELETE FROM outbox WHERE id = ?", (row_id,))
