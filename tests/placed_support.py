@@ -20,7 +20,7 @@ def rows_with(conn: Any, refs: set[bytes]) -> int:
         for space in table.spaces(conn):
             for entries in table.read(conn, space):
                 found += sum(ref.tobytes() in refs for ref in entries["ref"])
-    for (upload,) in conn.execute("SELECT DISTINCT upload FROM arrived WHERE body <> x''").fetchall():
+    for (upload,) in conn.execute("SELECT DISTINCT upload FROM arrived WHERE length(body) > 0").fetchall():
         for rows in placing.bodies(conn, upload):
             found += sum(ref.tobytes() in refs for ref in rows["ref"])
     return found

@@ -31,10 +31,11 @@ from linkage.maps import map_dtype
 from linkage.rows import ROW
 from trustcenter.client import TrustCenter, operator
 from trustcenter.client.connection import Connection
+from trustcenter.client.settings import DEFAULT
 from trustcenter.messages import api
 
 SCHEMA = load_schema("de-person/1")
-PART = 150_000  # records of one upload, as the client sends them
+PART = DEFAULT.upload_records  # records of one upload, as the client sends them
 CHUNK = 60_000  # rows of one chunk
 
 

@@ -223,8 +223,15 @@ def die(step):
         step(conn)
         os.kill(os.getpid(), signal.SIGKILL)
     return effect
+placing._AT_ONCE = 100
 if sys.argv[3] == "place":
-    db.write_sync(die(lambda conn: placing.place(conn, 1, 1)))
+    assert db.write_sync(lambda conn: placing.place_some(conn, 1, 1), large=True)
+    db.write_sync(die(lambda conn: placing.place_some(conn, 1, 1)), large=True)
+if sys.argv[3] == "purge":
+    placing._PAGES = 3
+    db.write_sync(lambda conn: conn.execute("UPDATE study SET purging = 1"))
+    assert db.write_sync(lambda conn: placing.purge_some(conn, 1), large=True)
+    db.write_sync(die(lambda conn: placing.purge_some(conn, 1)), large=True)
 moving._AT_ONCE = 100
 assert db.write_sync(lambda conn: moving._unfinished(db, conn))
 while db.write_sync(lambda conn: moving._unfinished(db, conn)):
@@ -238,6 +245,52 @@ def killed(store: Path, what: str) -> None:
     path = f"{Path(__file__).parent}:{Path(__file__).parent.parent}"
     done = subprocess.run([sys.executable, "-c", KILLED, str(store), path, what], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_an_upload_that_is_placed_in_part_can_be_given_up(place: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the registrar is restored to before it took the map."""
+    monkeypatch.setattr(placing, "_AT_ONCE", 100)
+    stays, goes = rows(40, 9), rows(60, 10)
+    db = opened(place)
+    try:
+        db.write_sync(add_study)
+        db.write_sync(lambda conn: accept(conn, stays, "1"))
+
+        def half(conn: Connection) -> int:
+            upload = add_upload(conn, goes, "2")
+            add_chunks(conn, upload, goes)
+            assert placing.place_some(conn, 1, upload)
+            return upload
+
+        upload = db.write_sync(half, large=True)
+        assert db.read_sync(held) == sent_rows(stays, goes[:150])
+        assert db.read_sync(lambda conn: placed_support.rows_of(conn, "s")) == len(stays) + len(goes)
+        assert db.read_sync(complaints) == []
+        db.write_sync(lambda conn: placing.drop(conn, upload))
+        assert db.read_sync(held) == sent_rows(stays)
+        assert db.read_sync(lambda conn: placed_support.rows_of(conn, "s")) == len(stays)
+        assert db.read_sync(complaints) == []
+    finally:
+        db.close_sync()
+
+
+def test_a_purge_that_is_killed_goes_on(tmp_path: Path) -> None:
+    store, sent = tmp_path / "a.db", rows(80, 11)
+    db = opened(store)
+    db.write_sync(add_study)
+    db.write_sync(lambda conn: accept(conn, sent, "1"))
+    db.close_sync()
+    killed(store, "purge")
+    db = opened(store)
+    try:
+        assert set() < db.read_sync(held) < sent_rows(sent)
+        assert db.read_sync(complaints) == []  # they are known to go
+        while db.write_sync(lambda conn: placing.purge_some(conn, 1)):
+            pass
+        db.write_sync(lambda conn: placing.purge(conn, 1, "s"))
+        assert db.read_sync(lambda conn: placed_support.rows_of(conn, "s")) == 0
+    finally:
+        db.close_sync()
 
 
 @pytest.mark.parametrize("what", ["place", "move"])
@@ -257,7 +310,8 @@ def test_a_kill_in_the_middle_is_made_up_for(tmp_path: Path, what: str) -> None:
             assert db.read_sync(held) < sent_rows(live)
             moving.move(db)
         else:
-            assert db.read_sync(held) == set()
+            assert db.read_sync(held) == sent_rows(live[:300])  # the chunk of the first transaction
+            assert db.read_sync(complaints) == []
             db.write_sync(lambda conn: placing.place(conn, 1, 1))
             db.write_sync(lambda conn: conn.execute("UPDATE upload SET state = 'live'"))
         assert db.read_sync(held) == sent_rows(live)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import aclosing
 from pathlib import Path
@@ -104,6 +106,59 @@ async def test_a_failing_operation_undoes_only_itself(place: Location, items) ->
     assert isinstance(orphan, sqlite3.IntegrityError), "foreign keys must be enforced"
     assert await db.read(_words) == ["one", "two"]
     await db.close()
+
+
+async def test_a_large_operation_has_a_transaction_of_its_own(place: Location, items) -> None:
+    db = await Database.open(place, items)
+    gate = threading.Event()
+    held = asyncio.create_task(db.write(lambda _: gate.wait(10)))
+
+    def half(conn: Connection) -> None:
+        _insert("half")(conn)
+        raise KeyError("stop")
+
+    tasks = [
+        asyncio.create_task(db.write(call, large=large))
+        for call, large in ((_insert("one"), False), (half, True), (_insert("two"), True), (_insert("three"), False))
+    ]
+    await asyncio.sleep(0.02)
+    before = db.activity().commits
+    gate.set()
+    await held
+    _, key_error, *_ = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(key_error, KeyError)
+    assert await db.read(_words) == ["one", "two", "three"]
+    assert db.activity().commits - before == 3  # with the one before; alone; with nobody, or with what comes after
+    await db.close()
+
+
+def test_what_a_large_operation_changes_is_not_kept_in_memory(tmp_path: Path, items) -> None:
+    """A savepoint keeps what each page was before: of 40 MB that are overwritten, 40 MB."""
+    grown = subprocess.run([sys.executable, "-c", GROWN, str(tmp_path)], capture_output=True, check=True, text=True)
+    small, large = map(int, grown.stdout.split())
+    assert large < 10 < 30 < small, grown.stdout
+
+
+GROWN = """
+import re, sys
+from pathlib import Path
+from trustcenter.store import Database, Migration
+steps = (Migration(number=1, name="a", sql="CREATE TABLE a (n INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;"),)
+def most():
+    return int(re.search("VmHWM:\\s*([0-9]+)", Path("/proc/self/status").read_text())[1])
+def grown(large):
+    db = Database.open_sync(Path(sys.argv[1]) / f"{large}.db", steps)
+    for n in range(40):
+        db.write_sync(lambda conn: conn.execute("INSERT INTO a VALUES (?, ?)", (n, bytes(2**20))), large=True)
+    before = most()
+    update = "UPDATE a SET body = x'' WHERE n = ?"
+    db.write_sync(lambda conn: conn.executemany(update, [(n,) for n in range(40)]), large=large)
+    after = most()
+    db.close_sync()
+    return (after - before) // 1024
+large = grown(True)
+print(grown(False), large)
+"""
 
 
 @pytest.mark.parametrize("statement", ["COMMIT", "ROLLBACK", "script"])

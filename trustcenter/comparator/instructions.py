@@ -6,6 +6,8 @@ Each message takes its place in the ledger in the transaction of its effect, so 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -21,6 +23,7 @@ from trustcenter.messages.rooms import (
     Settle,
     Settled,
     ShutOut,
+    Step,
     StudyPhase,
     Told,
 )
@@ -38,6 +41,10 @@ async def carry_out(context: Context, envelope: Envelope) -> Told:
         ConflictError: it is not the next one: one of the rooms was restored.
     """
     message = _message(envelope)
+    if isinstance(message, Accept):
+        await place_ahead(context, message.study, [message.upload])
+    elif isinstance(message, StudyPhase) and message.purge:
+        await purge_ahead(context, message.study, envelope.before)
 
     def effect(conn: Connection) -> Told:
         fresh = ledger.advance(conn, envelope)
@@ -56,7 +63,7 @@ async def carry_out(context: Context, envelope: Envelope) -> Told:
                 return Told(left(conn, message.study))
         return Told(0)
 
-    told = await context.db.write(effect)
+    told = await context.db.write(effect, large=isinstance(message, Retire | StudyPhase))
     if isinstance(message, ShutOut) and context.directory is not None:
         context.directory.cache.clear()
     return told
@@ -144,20 +151,60 @@ def _audit_params(context: Context, conn: Connection, params: Params, window: in
     )
 
 
+async def place_ahead(context: Context, study: str, uploads: Sequence[str]) -> None:
+    """Place the rows of staged uploads that are to become live, in transactions between which others have their turn.
+
+    Killed in between, it goes on where it was: the acceptance comes again.
+    """
+
+    def some(upload: str, conn: Connection) -> bool:
+        row = conn.execute(
+            "SELECT s.number, u.number FROM upload u JOIN study s ON s.name = u.study"
+            " WHERE u.id = ? AND u.study = ? AND u.state = 'staged'",
+            (upload, study),
+        ).fetchone()
+        return row is not None and placing.place_some(conn, *row)
+
+    for upload in uploads:
+        while await context.db.write(partial(some, upload), large=True):
+            pass
+
+
+async def purge_ahead(context: Context, study: str, before: Step) -> None:
+    """Remove the placed rows of a study that is to be purged, some in each transaction, if that is the next step.
+
+    Killed in between, it goes on where it was: the message comes again.
+    """
+
+    def some(conn: Connection) -> bool:
+        row = conn.execute("SELECT number, purging FROM study WHERE name = ?", (study,)).fetchone()
+        if row is None or ledger.step(conn) != before:
+            return False
+        number, rows = row
+        if not rows:
+            rows = placing.left(conn, number, study)
+            conn.execute("UPDATE study SET takes_rows = 0, purging = ? WHERE number = ?", (rows, number))
+        context.db.forget_soon()
+        return placing.purge_some(conn, number)
+
+    while await context.db.write(some, large=True):
+        pass
+
+
 def accept(context: Context, conn: Connection, message: Accept) -> None:
     """The registrar holds a map that fits this upload: its rows count from now on.
 
     Raises:
-        ConflictError: the upload is gone, and the registrar does not know: the comparator was restored to before it.
+        ConflictError: the upload is gone: the comparator was restored to before it.
     """
     row = conn.execute(
         "SELECT u.state, u.source, s.window_number, s.number, u.number FROM upload u JOIN study s ON s.name = u.study"
         " WHERE u.id = ? AND u.study = ?",
         (message.upload, message.study),
     ).fetchone()
-    if row is None and not ledger.lost(conn, message.upload):
+    if row is None:
         raise ledger.out_of_step()
-    if row is None or row[0] == "live":
+    if row[0] == "live":
         return
     placing.place(conn, row[3], row[4])
     conn.execute("UPDATE upload SET state = 'live' WHERE id = ?", (message.upload,))
@@ -191,14 +238,15 @@ def shut_out(context: Context, conn: Connection, message: ShutOut) -> None:
 
 def phase(context: Context, conn: Connection, message: StudyPhase) -> None:
     """Take rows of a study or no more; purge those it has. A study never heard of has none."""
-    row = conn.execute("SELECT number, window_number FROM study WHERE name = ?", (message.study,)).fetchone()
+    query = "SELECT number, window_number, purging FROM study WHERE name = ?"
+    row = conn.execute(query, (message.study,)).fetchone()
     if row is None:
         return
-    number, window = row
-    conn.execute("UPDATE study SET takes_rows = ? WHERE number = ?", (int(message.takes_rows), number))
+    number, window, begun = row
+    conn.execute("UPDATE study SET takes_rows = ?, purging = 0 WHERE number = ?", (int(message.takes_rows), number))
     if message.purge:
         context.db.forget_soon()
-        purged = placing.purge(conn, number, message.study)
+        purged = max(begun, placing.purge(conn, number, message.study))
         context.audit(conn, Event.ROWS_PURGE, "registrar", window, study=message.study, rows=purged)
 
 

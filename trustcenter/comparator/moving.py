@@ -67,7 +67,8 @@ def _live(db: Database, conn: Connection) -> bool:
         for _, upload, ref, number, token, filter_ in some:
             uploads.append(upload)
             body += ref + bytes([number]) + token + filter_
-        placing.lay(conn, study, np.array(uploads, np.uint32), np.frombuffer(body, ROW))
+        for _ in placing.lay(conn, study, [(np.frombuffer(body, ROW), np.array(uploads, np.uint32))]):
+            pass
     conn.executemany("DELETE FROM fresh WHERE upload = ?", sorted({(one[1],) for one in found}))
     conn.executemany("DELETE FROM row WHERE study = ? AND ref = ?", [(one[0], one[2]) for one in found])
     return True

@@ -2,15 +2,17 @@
 
     chunks as they came (`arrived`) ──accepted──► `placed`, packed by pass and token, and `placed_ref`, packed by ref
 
-Both are filled in the transaction that accepts the upload, a million rows at a time, each table in its own order. Until
-then a chunk is one value, appended. Tokens of what no applied window compared stand once more in `fresh`: they are what
-a window looks up. Whether a ref is there already is the registrar's to say, which takes no map with such a ref.
+Both are filled when the upload is accepted, in transactions of some rows each (`instructions.place_ahead`), each
+table in its own order; then the upload is made live, and before that no window looks at its rows. Until then a chunk is
+one value, appended. Tokens of what no applied window compared stand once more in `fresh`: they are what a window looks
+up. Whether a ref is there already is the registrar's to say, which takes no map with such a ref.
 """
 
 from __future__ import annotations
 
+import bisect
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -28,7 +30,9 @@ ROWS: Final = Packed("placed", PLACED, "token")
 REFS: Final = Packed("placed_ref", PLACED_REF, "ref")
 TOKEN_BYTES: Final = 16
 REF_BYTES: Final = 16
-_AT_ONCE: Final = 1_000_000  # rows placed at a time: about 300 MB with what sorting needs
+_AT_ONCE: Final = 1_500_000  # rows placed at a time: about 150 MB with what sorting needs
+_PIECE_BYTES: Final = 8 * 2**20  # of rows that are laid out together
+_PAGES: Final = 300  # of each table that one transaction of a purge removes: about 30 MB
 PASSES: Final = 256  # spaces of one study
 
 MIGRATIONS = (
@@ -72,41 +76,69 @@ def bodies(conn: Connection, upload: int) -> Iterator[NDArray[np.void]]:
 
 
 def place(conn: Connection, study: int, upload: int) -> None:
-    """Place the rows of an upload. What was placed is not placed again."""
-    chunks = conn.execute("SELECT number, rows FROM arrived WHERE upload = ? ORDER BY chunk", (upload,)).fetchall()
-    at = part = 0
-    while at < len(chunks):
-        end, rows = at + 1, chunks[at][1]
-        while end < len(chunks) and rows + chunks[end][1] <= _AT_ONCE:
-            end, rows = end + 1, rows + chunks[end][1]
-        query = "SELECT body FROM arrived WHERE number = ?"
-        body = b"".join(conn.execute(query, (number,)).fetchone()[0] for number, _ in chunks[at:end])
-        put(conn, study, upload, part, np.frombuffer(body, ROW))
-        at, part = end, part + 1
-    conn.execute("UPDATE arrived SET body = x'' WHERE upload = ?", (upload,))
+    """Place all rows of an upload that are not placed yet."""
+    while place_some(conn, study, upload):
+        pass
 
 
-def put(conn: Connection, study: int, upload: int, part: int, rows: NDArray[np.void]) -> None:
-    """Place some rows of an upload, which are fresh."""
-    for number, placed in lay(conn, study, upload, rows):
+def place_some(conn: Connection, study: int, upload: int) -> bool:
+    """Place the next rows of an upload, whole chunks of it; whether there are more.
+
+    Until the upload is live no window looks at them, so they may be placed in several transactions.
+    """
+    chunks = conn.execute(
+        "SELECT number, chunk, rows FROM arrived WHERE upload = ? AND length(body) > 0 ORDER BY chunk", (upload,)
+    ).fetchall()
+    if not chunks:
+        return False
+    ends = list(itertools.accumulate(rows for _, _, rows in chunks))
+    lot = chunks[: max(1, bisect.bisect_right(ends, _AT_ONCE))]
+    for number, placed in lay(conn, study, _taken(conn, upload, [number for number, _, _ in lot])):
         tokens = placed["token"].tobytes()
-        conn.execute("INSERT INTO fresh VALUES (?,?,?,?)", (upload, number, part, tokens))
+        conn.execute("INSERT INTO fresh VALUES (?,?,?,?)", (upload, number, lot[0][1], tokens))
+    return len(lot) < len(chunks)
+
+
+def _taken(
+    conn: Connection, upload: int, numbers: Sequence[int]
+) -> Iterator[tuple[NDArray[np.void], int | NDArray[np.uint32]]]:
+    """The rows of chunks, which are emptied, some chunks together."""
+    body = bytearray()
+    for at, number in enumerate(numbers, 1):
+        body += conn.execute("SELECT body FROM arrived WHERE number = ?", (number,)).fetchone()[0]
+        # One by one: what a statement for all of them overwrites would be kept in memory until its end.
+        conn.execute("UPDATE arrived SET body = x'' WHERE number = ?", (number,))
+        if len(body) >= _PIECE_BYTES or at == len(numbers):
+            yield np.frombuffer(bytes(body), ROW), upload
+            body.clear()
 
 
 def lay(
-    conn: Connection, study: int, upload: int | NDArray[np.uint32], rows: NDArray[np.void]
-) -> list[tuple[int, NDArray[np.void]]]:
-    """Place rows of one upload, or of the upload that is named for each; returns them by pass, sorted by token."""
-    REFS.add(conn, study, _laid_out(rows, PLACED_REF, upload))
-    order = np.argsort(as_words(rows["token"])[0])
-    passes = rows["pass"][order]
-    order = order[np.argsort(passes, kind="stable")]
-    placed = take(_laid_out(rows, PLACED, upload), order)
-    bounds = np.searchsorted(rows["pass"][order], np.arange(PASSES + 1)).tolist()
-    by_pass = [(n, placed[start:end]) for n, (start, end) in enumerate(itertools.pairwise(bounds)) if start < end]
-    for number, mine in by_pass:
+    conn: Connection, study: int, pieces: Iterable[tuple[NDArray[np.void], int | NDArray[np.uint32]]]
+) -> Iterator[tuple[int, NDArray[np.void]]]:
+    """Place rows; yields them by pass, sorted by token.
+
+    Args:
+        conn: a transaction.
+        study: number of the study.
+        pieces: rows with their upload, or the upload of each. Those of one upload come sorted by ref, so each piece
+            goes into pages of its own by ref; by token they are placed all together.
+    """
+    by_pass: dict[int, list[NDArray[np.void]]] = {}
+    for rows, upload in pieces:
+        REFS.add(conn, study, _laid_out(rows, PLACED_REF, upload))
+        passes = np.ascontiguousarray(rows["pass"])
+        order = np.argsort(passes, kind="stable")
+        placed = take(_laid_out(rows, PLACED, upload), order)
+        bounds = np.searchsorted(passes[order], np.arange(PASSES + 1)).tolist()
+        for number, (start, end) in enumerate(itertools.pairwise(bounds)):
+            if start < end:
+                by_pass.setdefault(number, []).append(placed[start:end])
+    for number in sorted(by_pass):
+        mine = np.concatenate(by_pass.pop(number))
+        mine = take(mine, np.argsort(as_words(mine["token"])[0]))
         ROWS.add(conn, space(study, number), mine)
-    return by_pass
+        yield number, mine
 
 
 def _laid_out(rows: NDArray[np.void], kind: np.dtype[np.void], upload: int | NDArray[np.uint32]) -> NDArray[np.void]:
@@ -162,7 +194,7 @@ def purge(conn: Connection, study: int, name: str) -> int:
     """Remove all rows of a study, and its uploads; returns how many rows were there."""
     uploads = "(SELECT number FROM upload WHERE study = ?)"
     (waiting,) = conn.execute(
-        f"SELECT coalesce(sum(rows), 0) FROM arrived WHERE upload IN {uploads} AND body <> x''",  # noqa: S608
+        f"SELECT coalesce(sum(rows), 0) FROM arrived WHERE upload IN {uploads} AND length(body) > 0",  # noqa: S608
         (name,),
     ).fetchone()
     rows = ROWS.drop(conn, space(study, 0), space(study + 1, 0))
@@ -173,19 +205,32 @@ def purge(conn: Connection, study: int, name: str) -> int:
     return rows + int(waiting)
 
 
+def purge_some(conn: Connection, study: int) -> bool:
+    """Remove some placed rows of a study that is purged, a page at a time; whether there were any."""
+    end = space(study + 1, 0)
+    return ROWS.drop_some(conn, space(study, 0), _PAGES, end) + REFS.drop_some(conn, study, _PAGES) > 0
+
+
 def left(conn: Connection, study: int, name: str) -> int:
     """How many rows of a study there are, wherever they lie."""
     query = (
         "SELECT coalesce(sum(a.rows), 0) FROM arrived a JOIN upload u ON u.number = a.upload"
-        " WHERE u.study = ? AND a.body <> x''"
+        " WHERE u.study = ? AND length(a.body) > 0"
     )
     placed = max(ROWS.count(conn, space(study, 0), space(study + 1, 0)), REFS.count(conn, study))
     return placed + int(conn.execute(query, (name,)).fetchone()[0])
 
 
 def drop(conn: Connection, upload: int) -> None:
-    """Forget an upload that was never accepted."""
-    conn.execute("DELETE FROM arrived WHERE upload = ?", (upload,))
+    """Forget an upload that was never made live, with what of it was placed before the registrar was restored."""
+    (study,) = conn.execute(
+        "SELECT s.number FROM study s JOIN upload u ON u.study = s.name WHERE u.number = ?", (upload,)
+    ).fetchone()
+    if conn.execute("SELECT 1 FROM arrived WHERE upload = ? AND length(body) = 0", (upload,)).fetchone() is not None:
+        placed = [entries["ref"][entries["upload"] == upload].tobytes() for entries in REFS.read(conn, study)]
+        remove(conn, study, b"".join(placed))
+    for table in ("arrived", "fresh"):
+        conn.execute(f"DELETE FROM {table} WHERE upload = ?", (upload,))  # noqa: S608 - constants
     conn.execute("DELETE FROM upload WHERE number = ?", (upload,))
 
 

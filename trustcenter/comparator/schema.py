@@ -81,4 +81,10 @@ MIGRATIONS = (
         name="lead sites of studies",
         sql="ALTER TABLE study ADD COLUMN lead TEXT;",
     ),
+    Migration(
+        number=682,
+        name="rows of studies that are being purged",
+        # How many rows there were when it began; 0: none is under way.
+        sql="ALTER TABLE study ADD COLUMN purging INTEGER NOT NULL DEFAULT 0;",
+    ),
 )

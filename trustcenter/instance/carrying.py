@@ -115,8 +115,12 @@ class Carrying:
                 progress.done, progress.total = done, total
             progress.begin("applying", 1)
             rows = {source.source: source.rows for source in window.sources}
-            await applying.apply(registrar, run, decided.with_rows(rows), header)
-            progress.done = 1
+
+            def tell(done: int, total: int) -> None:
+                progress.done, progress.total = done, total + 1  # and the one that applies
+
+            await applying.apply(registrar, run, decided.with_rows(rows), header, tell)
+            progress.done = progress.total
         finally:
             await asyncio.to_thread(_clear, self._spool, run.study)
         await self._comparator.acknowledge(header)

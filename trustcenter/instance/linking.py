@@ -22,6 +22,7 @@ from trustcenter.registrar import (
     carried,
     consent,
     ledger,
+    links,
     outbox,
     records,
     retiring,
@@ -29,6 +30,7 @@ from trustcenter.registrar import (
     studies,
     study_moves,
     study_versions,
+    sweeping,
 )
 
 from . import reconciling, settling, telling
@@ -65,6 +67,7 @@ class Linking:
         await retiring.tell_due(self._instance.registrar)
         await self.deliver()
         self._tasks.add(asyncio.create_task(self._hourly()))
+        self._tasks.add(asyncio.create_task(self._clean_up()))
         if self._comparator.apart and not self._by_hand:
             task = asyncio.create_task(self._courier())
             self._tasks.add(task)
@@ -126,10 +129,19 @@ class Linking:
             told = await self._comparator.tell(Envelope(before=before, kind=kind, payload=payload))
             await telling.acknowledge(registrar, row_id, before, kind, payload, told.left)
 
+    async def _clean_up(self) -> None:
+        """Go on with what a stop or a crash left half cleaned up, and with versions that were over at the start."""
+        try:
+            await sweeping.carry_out(self._instance.registrar)
+            await self.deliver()
+        except TrustCenterError as error:  # the next start, or the next run, goes on
+            _log.warning("not_cleaned_up", code=error.code)
+
     async def _hourly(self) -> None:
         """Tell of what has waited for a window long enough."""
         while True:
             await asyncio.sleep(_HOUR_SECONDS)
+            await self._clean_up()
             try:
                 if await retiring.tell_due(self._instance.registrar):
                     await self.deliver()
@@ -229,8 +241,7 @@ class Linking:
         if run.id not in self._progress:
             async with registrar.db.turn(f"run {run.id}", wait=False) as nobodys:
                 if nobodys:  # the process that carried it out is gone
-                    with contextlib.suppress(ConflictError):
-                        await runs.step(registrar, run, "cancelled", who=caller.name)
+                    await self._end(run, "cancelled", who=caller.name)
         return self.describe(await runs.get(registrar, study, run_id))
 
     def describe(self, run: runs.RunRow) -> api.Run:
@@ -282,6 +293,7 @@ class Linking:
         """Run a job; whatever goes wrong ends the job with a code, never the service."""
         registrar = self._instance.registrar
         try:
+            await sweeping.carry_out(registrar)
             await self._deliver(check=True)
             await self._carrying.carry_out(run, self._progress[run.id])
         except asyncio.CancelledError:
@@ -289,10 +301,15 @@ class Linking:
         except runs.CancelledRun as cancelled:
             with contextlib.suppress(TrustCenterError):
                 await self._comparator.cancel(run.study, run.window)
-            with contextlib.suppress(ConflictError):
-                await runs.step(registrar, run, "cancelled", who=cancelled.who)
+            await self._end(run, "cancelled", who=cancelled.who)
         except Exception as error:
             code = str(getattr(error, "code", "internal_error"))
             _log.error("run_failed", run=run.id, code=code, error_type=type(error).__name__)
-            with contextlib.suppress(ConflictError):
-                await runs.step(registrar, run, "failed", error=code)
+            await self._end(run, "failed", error=code)
+
+    async def _end(self, run: runs.RunRow, state: str, **told: str) -> None:
+        """Write down how a run ended that was not applied, unless it has ended meanwhile; its links go."""
+        registrar = self._instance.registrar
+        with contextlib.suppress(ConflictError):
+            await links.drop(registrar, run)
+            await runs.step(registrar, run, state, **told)

@@ -16,9 +16,10 @@ from trustcenter.clock import stamp
 from trustcenter.messages.rooms import EdgesHeader
 from trustcenter.store import Connection
 
-from . import clearing_tasks, consent_study, linkage_log, pairs, release_changes, studies, tally
+from . import clearing_tasks, consent_study, pairs, release_changes, studies, tally
 from .context import Context
-from .outcome import CLASSES, Decided
+from .links import Links
+from .outcome import Decided
 from .pairs import Changes, Key
 from .runs import RunRow, find, require_step, require_wanted
 
@@ -50,25 +51,47 @@ async def keep_edges(context: Context, run: RunRow, folder: Path) -> AsyncIterat
         yield done, len(slices)
 
 
-async def apply(context: Context, run: RunRow, decided: Decided, header: EdgesHeader) -> None:
-    """Write persons, links and counts of a run, once, with its audit entry.
+async def apply(
+    context: Context,
+    run: RunRow,
+    decided: Decided,
+    header: EdgesHeader,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Write links, persons and counts of a run, once, with its audit entry.
+
+    Links, which count for nothing without the run, go first, in several transactions. What else `consent_study` leaves
+    out now is looked for before the last one, and in it only if a consent was changed meanwhile.
 
     Who is whose successor: docs/spec/persons.md, section 4. The entry counts who was created, grew, was split, merged.
+
+    Args:
+        context: the registrar.
+        run: of what was decided.
+        decided: what comes of it.
+        header: of the edges.
+        tell: is told how many of the first transactions are done, and how many there are.
 
     Raises:
         ConflictError: the run has ended meanwhile. CancelledRun: it is not to be applied.
     """
+    links = Links(context, run, decided)
+    async for done, total in links.keep():
+        tell(done, total)
+    before, without = await context.db.read(
+        lambda conn: (consent_study.moment(context, conn, run.study), consent_study.left_out(context, conn, run.study))
+    )
 
     def effect(conn: Connection) -> None:
         require_step(find(conn, run.study, run.id).state, "applied")
         require_wanted(conn, run)
         study = studies.find(conn, run.study)
         # Asked once more: since it was decided a withdrawal may have come, or the last day of a consent have passed.
-        late = consent_study.left_out(context, conn, run.study) - decided.left_out
+        same = consent_study.moment(context, conn, run.study) == before
+        late = (without if same else consent_study.left_out(context, conn, run.study)) - decided.left_out
         left_out = decided.left_out | late
         with _counted(conn, run.study, decided, left_out):
             _write_records(conn, decided)
-            _write_links(conn, run.id, decided)
             consent_study.unlink(conn, run.id, left_out, late)
         looked_at = None if decided.everything else {*map(tuple, decided.records.tolist()), *decided.left}
         clearing_tasks.take_over(context, conn, run.study, run.id, study.settings.clearing, looked_at)
@@ -104,12 +127,12 @@ async def apply(context: Context, run: RunRow, decided: Decided, header: EdgesHe
             pairs=[{"sites": p.sites, "matches": p.matches, "possible": p.possible} for p in decided.counts.pairs],
             persons=decided.counts.persons,
             changes=decided.happened,
-            **linkage_log.commit(conn, run.id),
+            **links.entry,
             **({"left_out": len(left_out)} if left_out else {}),
             **({"unmet": unmet} if unmet else {}),
         )
 
-    await context.db.write(effect)
+    await context.db.write(effect, large=True)
 
 
 @contextlib.contextmanager
@@ -140,19 +163,6 @@ def _write_records(conn: Connection, decided: Decided) -> None:
                 for at, (value, (domain, serial)) in enumerate(
                     zip(quality, decided.records[part].tolist(), strict=True)
                 )
-            ],
-        )
-
-
-def _write_links(conn: Connection, run: str, decided: Decided) -> None:
-    for start in range(0, len(decided.links), _SLICE):
-        part = decided.links[start : start + _SLICE]
-        sides = (decided.records[part[side]].tolist() for side in ("a", "b"))
-        conn.executemany(
-            "INSERT INTO link VALUES (?,?,?,?,?,?,?,?,?)",
-            [
-                (run, *a, *b, edges, level, posterior, CLASSES[kind])
-                for a, b, (_, _, edges, level, posterior, kind) in zip(*sides, part.tolist(), strict=True)
             ],
         )
 

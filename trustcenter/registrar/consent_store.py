@@ -42,6 +42,11 @@ MIGRATIONS = (
         ) STRICT, WITHOUT ROWID;
         """,
     ),
+    Migration(
+        number=680,
+        name="how often the consents of a domain were changed",
+        sql="ALTER TABLE domain ADD COLUMN consent_changes INTEGER NOT NULL DEFAULT 0;",
+    ),
 )
 MAX_DOCUMENTS: Final = 1000  # versions that a domain knows: so nobody keeps the numbers of persons' documents here
 _SALT_BYTES: Final = 16
@@ -62,6 +67,8 @@ def save(conn: Connection, domain: int, held: Mapping[bytes, Provisions]) -> Non
         " ON CONFLICT (domain, tag) DO UPDATE SET provisions = excluded.provisions",
         [(domain, tag, pack(provisions)) for tag, provisions in sorted(held.items())],
     )
+    if held:
+        conn.execute("UPDATE domain SET consent_changes = consent_changes + 1 WHERE id = ?", (domain,))
 
 
 def documents(conn: Connection, domain: int) -> dict[str, int]:

@@ -70,6 +70,13 @@ def left_out(context: Context, conn: Connection, study: str) -> frozenset[tuple[
     return frozenset(found)
 
 
+def moment(context: Context, conn: Connection, study: str) -> tuple[str, int]:
+    """The day, and how often consents of a study were changed: while both stand, nobody else is left out."""
+    query = "SELECT coalesce(sum(d.consent_changes), 0) FROM domain d JOIN participant p ON p.domain = d.id"
+    (changes,) = conn.execute(query + " WHERE p.study = ?", (study,)).fetchone()
+    return consent_gate.today(context).isoformat(), int(changes)
+
+
 def withdrawals(conn: Connection, study: str) -> int:
     """How many withdrawals a study has seen: whether there was one since is a comparison of two such numbers."""
     query = "SELECT count(*) FROM consent_salt s JOIN participant p ON p.domain = s.domain WHERE p.study = ?"

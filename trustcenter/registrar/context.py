@@ -46,6 +46,7 @@ class Context:
     singles: Singles | None = None  # made at the first small request
     jobs: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # rotations that rewrite, by id
     checks: dict[str, Check] = field(default_factory=dict)  # verifications under way, by id of the rotation
+    cleaning: asyncio.Lock = field(default_factory=asyncio.Lock)  # held by whoever cleans up in chunks
     _key_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def make_keys(self, ids: Sequence[KeyId]) -> None:

@@ -88,6 +88,7 @@ def decide_study(place: Location, task: Task) -> Decided:
             found = resolve(edges, reader.records, reader.records.index(setting.passes))
             inside = set(reader.records.keys)
         sizes = _others(conn, setting, inside, reader.records)
+        Changes(task.changes).begin(conn, task.study)
     _keep(Changes(task.changes), found, reader.records, aside)
     return _decide(setting, task, reader.records, found, inside, parameters, basis, everything, seen, sizes, len(table))
 
@@ -253,7 +254,6 @@ def _restrict(decision: Decision, chosen: NDArray[np.bool_]) -> Decision:
         decision,
         pairs=only(decision.pairs, chosen),
         posterior=decision.posterior[chosen],
-        relative=decision.relative[chosen],
         winner=decision.winner[chosen],
         cls=decision.cls[chosen],
         band=decision.band[chosen],

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from trustcenter.audit import merkle_root
 from trustcenter.audit.canonical import encode
 from trustcenter.messages import api
 from trustcenter.store import Connection, Migration
 
 SALT_BYTES: Final = 16
-_AT_ONCE: Final = 20_000  # decisions
 PREFIX: Final = b"trustcenter/linkage-decision/1\0"
 MIGRATIONS: Final = (
     Migration(
@@ -61,18 +58,24 @@ MIGRATIONS: Final = (
 )
 
 
-def commit(conn: Connection, run: str) -> dict[str, Any]:
-    """Commit to the links of a run, in the transaction that writes them; returns what the log's entry says of them."""
-    leaves: list[bytes] = []
-    links = _links(conn, run)
-    while part := list(islice(links, _AT_ONCE)):  # of a first run there may be millions
-        rows = []
-        for pair, detail in part:
-            salt = os.urandom(SALT_BYTES)
-            leaves.append(commitment(salt, detail))
-            rows.append((run, len(leaves) - 1, leaves[-1], salt, *pair))
-        conn.executemany("INSERT INTO linkage_decision VALUES (?,?,?,?,?,?,?,?)", rows)
-    return {"decisions": len(leaves), "decisions_root": merkle_root(leaves).hex()}
+Link = tuple[int, int, int, int, int, float, float, str]  # pair of records, edges, level, posterior, class
+
+
+def commit(run: str, names: Mapping[int, str], links: Sequence[Link], first: int) -> list[tuple[Any, ...]]:
+    """Commitments to links of a run: rows of `linkage_decision`, with the leaf as third value.
+
+    Args:
+        run: its id.
+        names: of the domains.
+        links: in the order of pairs.
+        first: number of the first of them.
+    """
+    salts = os.urandom(SALT_BYTES * len(links))
+    rows = []
+    for at, link in enumerate(links):
+        salt = salts[SALT_BYTES * at : SALT_BYTES * (at + 1)]
+        rows.append((run, first + at, commitment(salt, _detail(run, names, link)), salt, *link[:4]))
+    return rows
 
 
 def commitment(salt: bytes, detail: bytes) -> bytes:
@@ -104,8 +107,14 @@ def _links(conn: Connection, run: str) -> Iterator[tuple[tuple[int, ...], bytes]
         " ORDER BY domain_a, serial_a, domain_b, serial_b",
         (run,),
     )
-    for domain_a, serial_a, domain_b, serial_b, edges, level, posterior, kind in rows:
-        detail = {
+    for link in rows:
+        yield link[:4], _detail(run, names, link)
+
+
+def _detail(run: str, names: Mapping[int, str], link: Link) -> bytes:
+    domain_a, serial_a, domain_b, serial_b, edges, level, posterior, kind = link
+    return encode(
+        {
             "run": run,
             "a": [names[domain_a], serial_a],
             "b": [names[domain_b], serial_b],
@@ -115,4 +124,4 @@ def _links(conn: Connection, run: str) -> Iterator[tuple[tuple[int, ...], bytes]
             "class": kind,
             "by": "service",
         }
-        yield (domain_a, serial_a, domain_b, serial_b), encode(detail)
+    )

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trustcenter.messages.rooms import EDGE_BYTES
-from trustcenter.store import Connection, Migration, select_in
+from trustcenter.store import Connection, Migration, insert_rows, select_in
 
 Key = tuple[int, int]  # domain row id, serial
 
@@ -53,6 +53,11 @@ MIGRATIONS: Final = (
         ) STRICT;
         ALTER TABLE run ADD COLUMN mode TEXT NOT NULL DEFAULT 'window';
         """,
+    ),
+    Migration(
+        number=683,
+        name="how often records of a source left linkage",
+        sql="ALTER TABLE participant ADD COLUMN departures INTEGER NOT NULL DEFAULT 0;",
     ),
 )
 _SLICE: Final = 20_000  # pairs written in one transaction: others have their turn in between
@@ -104,6 +109,7 @@ def forget(conn: Connection, domain: int, serials: Sequence[int]) -> None:
 
     To be called while the records are still there.
     """
+    note_departure(conn, domain)
     around: set[Key] = set()
     for mine, other in (("a", "b"), ("b", "a")):
         query = (
@@ -118,6 +124,17 @@ def forget(conn: Connection, domain: int, serials: Sequence[int]) -> None:
     persons = sorted({bytes(row[0]) for row in select_in(conn, query, (domain,), list(serials))})
     around.update(select_in(conn, "SELECT domain, serial FROM record WHERE person IN {values}", (), persons))
     _mark(conn, list(around - {(domain, serial) for serial in serials}))
+
+
+def note_departure(conn: Connection, domain: int) -> None:
+    """Records of a source leave linkage: what a run that is under way has read of them does not hold any more."""
+    conn.execute("UPDATE participant SET departures = departures + 1 WHERE domain = ?", (domain,))
+
+
+def departures(conn: Connection, study: str) -> int:
+    """How often records of a study left linkage: while it stands, all are there that a run has read."""
+    query = "SELECT coalesce(sum(departures), 0) FROM participant WHERE study = ?"
+    return int(conn.execute(query, (study,)).fetchone()[0])
 
 
 def _mark(conn: Connection, keys: Sequence[Key]) -> None:
@@ -155,6 +172,10 @@ class Changes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def begin(self, conn: Connection, study: str) -> None:
+        """Note, in the snapshot that a run reads, who is there."""
+        (self.folder / "departures").write_text(f"{departures(conn, study)} {study}")
+
     def write(self, keys: NDArray[np.int64], counts: NDArray[np.int64], edges: NDArray[np.void]) -> None:
         """Keep (m, 4) keys of pairs, (m,) edges of each (0: the pair goes), and the edges, pair by pair."""
         np.save(self.folder / "keys.npy", keys)
@@ -175,24 +196,31 @@ class Changes:
         keys = np.load(self.folder / "keys.npy", mmap_mode="r")[start : start + _SLICE].tolist()
         ends = np.load(self.folder / "ends.npy", mmap_mode="r")[max(start - 1, 0) : start + _SLICE].tolist()
         bounds = ends if start else [0, *ends]
-        there = _there(conn, {(a, s) for a, s, _, _ in keys} | {(b, t) for _, _, b, t in keys})
+        with (self.folder / "edges").open("rb") as file:
+            file.seek(bounds[0])
+            whole = file.read(bounds[-1] - bounds[0])
+        read = [
+            (*key, whole[begin - bounds[0] : end - bounds[0]])
+            for key, begin, end in zip(keys, bounds, bounds[1:], strict=False)
+        ]
+        before, study = (self.folder / "departures").read_text().split(" ", 1)
+        if departures(conn, study) == int(before):  # nobody has left
+            there = None
+        else:
+            there = _there(conn, {(a, s) for a, s, _, _ in keys} | {(b, t) for _, _, b, t in keys})
         kept, gone = [], []
         bereft: set[Key] = set()
         parted: set[Key] = set()
-        with (self.folder / "edges").open("rb") as file:
-            file.seek(bounds[0])
-            for (a, s, b, t), begin, end in zip(keys, bounds, bounds[1:], strict=False):
-                packed, ends_there = file.read(end - begin), {(a, s), (b, t)} & there
-                if packed and len(ends_there) == 2:
-                    kept.append((a, s, b, t, packed))
-                    continue
-                gone.append((a, s, b, t))
-                (bereft if packed else parted).update(ends_there)
-        conn.executemany(
-            "INSERT INTO pair VALUES (?,?,?,?,?) ON CONFLICT (domain_a, serial_a, domain_b, serial_b)"
-            " DO UPDATE SET packed = excluded.packed",
-            kept,
-        )
+        for row in read:
+            one, other = row[:2], row[2:4]
+            if row[4] and (there is None or (one in there and other in there)):
+                kept.append(row)
+                continue
+            ends_there = {one, other} if there is None else {one, other} & there
+            gone.append(row[:4])
+            (bereft if row[4] else parted).update(ends_there)
+        conflict = "ON CONFLICT (domain_a, serial_a, domain_b, serial_b) DO UPDATE SET packed = excluded.packed"
+        insert_rows(conn, "pair", kept, conflict)
         conn.executemany("DELETE FROM pair WHERE domain_a = ? AND serial_a = ? AND domain_b = ? AND serial_b = ?", gone)
         conn.executemany(
             "INSERT INTO touched VALUES (?,?,?) ON CONFLICT (domain, serial) DO NOTHING",

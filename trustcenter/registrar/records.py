@@ -7,33 +7,30 @@ records of another site, so nobody can ask the centre whether a person is known.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from linkage.rows import sort_order
+from keys.errors import SignatureError
+from keys.personal import verify_ed25519
 from trustcenter.audit import Event
 from trustcenter.audit.refs_root import refs_root
 from trustcenter.auth import Principal
-from trustcenter.errors import ConflictError, LimitError, UsageError_
+from trustcenter.errors import ConflictError, LimitError, UsageError_, VerificationError
 from trustcenter.messages import api
-from trustcenter.messages.receipts import Receipt
-from trustcenter.messages.rooms import Accept, Retire
-from trustcenter.store import Connection
+from trustcenter.messages.rooms import Accept, Receipt, Retire
+from trustcenter.store import Connection, select_in
 from trustcenter.store.packed import Keys
 
-from . import consent_gate, issue, ledger, outbox, own_duplicates, pairs, receipt_keys, refs, retiring, studies
+from . import consent_gate, issue, ledger, outbox, own_duplicates, pairs, refs, retiring, studies
 from .batches import Batch, serials_of
 from .context import Context
 from .domains import DomainRow
 from .map_entries import REF_BYTES, Entries, parse_entries, require_strictly_sorted
 from .studies import StudyRow
-
-_SLICE: Final = 500_000  # refs sorted out at a time, to bound memory
 
 
 async def register(
@@ -92,7 +89,17 @@ async def register(
     return api.RegisterAnswer(pseudonyms=answer, key_version=issued.version, errors=batch.errors)
 
 
-def _check_receipt(receipt: Receipt, study: StudyRow, caller: Principal) -> None:
+def _check_receipt(context: Context, receipt: Receipt, study: StudyRow, caller: Principal) -> None:
+    try:
+        verify_ed25519(
+            context.comparator_key, receipt.signed_bytes(), base64.b64decode(receipt.signature, validate=True)
+        )
+    except (SignatureError, ValueError):
+        raise VerificationError(
+            "this receipt was not signed by the comparator of this instance",
+            code="bad_receipt",
+            where="receipt",
+        ) from None
     if (receipt.study, receipt.version, receipt.source) != (study.name, study.version, caller.name):
         raise ConflictError(
             "this receipt is for another study, version or site",
@@ -123,8 +130,7 @@ async def accept_map(
 
     study, domain = await context.db.read(look)
     receipt = body.receipt
-    fresh = await context.db.read(lambda conn: receipt_keys.check(context, conn, receipt))
-    _check_receipt(receipt, study, caller)
+    _check_receipt(context, receipt, study, caller)
     if said is not None and said.schema != study.fingerprint:
         raise ConflictError(
             "the declaration about duplicates was made under another schema",
@@ -152,17 +158,12 @@ async def accept_map(
                 raise ConflictError("this upload has another map already", code="map_exists")
             return int(earlier[1])
         ledger.require_newer(conn, study.name, caller.name, receipt.sequence)
-        receipt_keys.learn(context, conn, caller.name, request, fresh)
         serials = serials_of(context, conn, domain, tags, "the map", lambda at: f"record {at + 1}")
         own_duplicates.require_current(conn, domain.id, serials)
         held = known if _maps(conn, study, caller) == before else claimed(conn)[1]
-        retired = _apply_refs(conn, study, domain, serials, entries, receipt, held)
+        retired = _apply_refs(conn, study, domain, serials, entries, receipt, keys, held)
         pairs.touch_mapped(conn, domain.id, serials)
-        conn.executemany(
-            "UPDATE record SET state = CASE state WHEN 'unlinked' THEN 'mapped' ELSE state END, decoy = ?"
-            " WHERE domain = ? AND serial = ?",
-            [(decoy, domain.id, serial) for decoy, serial in zip(entries.decoys, serials, strict=True)],
-        )
+        _note_mapped(conn, domain.id, serials, entries.decoys)
         conn.execute(
             "INSERT INTO map VALUES (?,?,?,?,?,?)",
             (receipt.upload, study.name, caller.name, receipt.root, len(serials), digest),
@@ -186,7 +187,7 @@ async def accept_map(
         )
         return len(serials)
 
-    return api.MapAccepted(mapped=await context.db.write(effect), accepted=True)
+    return api.MapAccepted(mapped=await context.db.write(effect, large=True), accepted=True)
 
 
 def _for_log(said: api.Deduplication) -> dict[str, object]:
@@ -201,11 +202,15 @@ def _maps(conn: Connection, study: StudyRow, caller: Principal) -> int:
     return int(conn.execute(query, (study.name, caller.name)).fetchone()[0])
 
 
-def _sorted(table: NDArray[np.uint8]) -> Iterator[bytes]:
-    """(n, 16) refs, packed and sorted, some at a time."""
-    order = sort_order(table)
-    for start in range(0, len(order), _SLICE):
-        yield table[order[start : start + _SLICE]].tobytes()
+def _note_mapped(conn: Connection, domain: int, serials: Sequence[int], decoys: Sequence[int]) -> None:
+    query = (
+        "UPDATE record SET state = CASE state WHEN 'unlinked' THEN 'mapped' ELSE state END, decoy = ?"
+        " WHERE domain = ? AND serial IN {values} RETURNING 1"
+    )
+    for flag in set(decoys):
+        mine = sorted(serial for serial, decoy in zip(serials, decoys, strict=True) if decoy == flag)
+        for _ in select_in(conn, query, (flag, domain), mine):
+            pass
 
 
 def _apply_refs(
@@ -215,6 +220,7 @@ def _apply_refs(
     serials: Sequence[int],
     entries: Entries,
     receipt: Receipt,
+    keys: Keys,
     known: refs.Held,
 ) -> list[bytes]:
     """Check the refs against receipt and store, then make them current; returns the refs they replace.
@@ -228,23 +234,26 @@ def _apply_refs(
         serials: of the records, as the entries name them.
         entries: the map.
         receipt: of the rows.
+        keys: the refs of the map.
         known: those of its refs that records have already.
     """
     had = refs.of(conn, domain.id, serials, study.version)
     table = refs.in_order(entries.refs)
-    again = np.array([serial in had for serial in serials], np.bool_)
+    again = [place for place, serial in enumerate(serials) if serial in had] if had else []
     changed: dict[int, tuple[bytes, bytes]] = {}
     retired: list[bytes] = []
-    first = table[~again] if again.any() else table
+    order = np.argsort(np.array(serials))  # neighbours share pages of the tables
+    order = order[~np.isin(order, again)] if again else order
+    first = table[order]
     brought = [first.reshape(-1, REF_BYTES)]
-    for place in np.flatnonzero(again).tolist():
+    for place in again:
         serial, gets = serials[place], table[place].tobytes()
         if had[serial] != gets:
             changed[serial] = (had[serial], gets)
             retired += set(refs.cut(had[serial])) - set(refs.cut(gets))
             brought.append(refs.split(b"".join(set(refs.cut(gets)) - set(refs.cut(had[serial])))))
-    fresh = np.concatenate(brought) if len(brought) > 1 else brought[0]
-    if len(fresh) != receipt.rows or refs_root(_sorted(fresh)).hex() != receipt.root:
+    fresh = Keys.of(np.concatenate(brought)) if again else keys
+    if len(fresh.first) != receipt.rows or refs_root(refs.packed(fresh)).hex() != receipt.root:
         raise ConflictError(
             "the map's new refs are not those of the receipt",
             code="map_receipt_mismatch",
@@ -258,6 +267,5 @@ def _apply_refs(
             hint="the map was refused whole and nothing changed",
         )
     refs.change(conn, domain.id, study.version, changed)
-    new = [serial for serial, old in zip(serials, again.tolist(), strict=True) if not old]
-    refs.add(conn, domain.id, study.version, new, first)
+    refs.add(conn, domain.id, study.version, [serials[place] for place in order.tolist()], first)
     return retired

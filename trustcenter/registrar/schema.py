@@ -18,6 +18,7 @@ from . import (
     retiring,
     study_schema,
     study_versions,
+    sweeping,
     tally,
 )
 
@@ -35,6 +36,7 @@ MIGRATIONS = (
     *study_versions.MIGRATIONS,
     *release_changes.MIGRATIONS,
     *refs.MIGRATIONS,
+    *sweeping.MIGRATIONS,
     *tally.MIGRATIONS,
     Migration(
         number=200,

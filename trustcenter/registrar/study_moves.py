@@ -1,6 +1,6 @@
 """Taking a study from one state to the next, and what goes with it: purge and deletion.
 
-Rows go at the comparator by a message of the outbox; refs and links go here in the transaction of the step. When the
+Rows go at the comparator by a message of the outbox; refs and links go here in chunks after the step. When the
 comparator has counted that no row is left, that is noted and logged: only then is the study called purged.
 """
 
@@ -32,6 +32,7 @@ from . import (
     studies,
     study_checks,
     study_states,
+    sweeping,
     tally,
 )
 from .context import Context
@@ -61,6 +62,7 @@ async def move(context: Context, caller: Principal, request: str, study_name: st
 
     moved = await context.db.write(effect)
     await closing.destroy_marked(context)
+    await sweeping.carry_out(context)
     return moved
 
 
@@ -121,32 +123,35 @@ def _years_after(closed: str) -> date:
 
 
 def _purge(context: Context, conn: Connection, study: str) -> dict[str, int]:
-    """Remove refs and links; persons and pseudonyms stay."""
+    """Have refs, edges and links removed (`sweeping`); persons and pseudonyms stay. Returns how many there are."""
     context.db.forget_soon()
-    gone = sum(refs.purge(conn, domain) for domain in refs.domains_of(conn, study))
-    links = conn.execute("DELETE FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study,)).rowcount
-    pairs.purge(conn, study)
+    sweeping.order(conn, study, sweeping.PURGE)
+    held, links = refs.held(conn, refs.domains_of(conn, study)), _links(conn, study)
     calibrations.forget(conn, study)
     retiring.forget(conn, study)
     tasks = clearing_tasks.forget_study(conn, study)
-    return {"refs": gone, "links": links, "tasks": tasks}
+    return {"refs": held, "links": links, "tasks": tasks}
+
+
+def _links(conn: Connection, study: str) -> int:
+    query = "SELECT count(*) FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)"
+    return int(conn.execute(query, (study,)).fetchone()[0])
 
 
 async def confirm_purge(context: Context, study_name: str, left: int) -> None:
-    """The comparator has purged a study and counted what it still has. Twice is harmless.
+    """The comparator has purged a study and counted what it still has; here it is cleaned up first. Twice is harmless.
 
     Raises:
         InternalError: rows, refs, links or edges are left; the message stays in the outbox.
     """
+    await sweeping.carry_out(context)
 
     def effect(conn: Connection) -> None:
         row = conn.execute("SELECT purged FROM study WHERE name = ?", (study_name,)).fetchone()
         if row is None or row[0] is not None:
             return
         held = refs.held(conn, refs.domains_of(conn, study_name))
-        links = conn.execute(
-            "SELECT count(*) FROM link WHERE run IN (SELECT id FROM run WHERE study = ?)", (study_name,)
-        ).fetchone()[0]
+        links = _links(conn, study_name)
         if left or held or links or pairs.held(conn, study_name):
             raise InternalError("a purge left something behind", code="purge_incomplete")
         conn.execute("UPDATE study SET purged = ? WHERE name = ?", (stamp(context.clock()), study_name))

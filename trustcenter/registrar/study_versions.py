@@ -18,10 +18,9 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError, UsageError_
 from trustcenter.messages import api
-from trustcenter.messages.rooms import Retire
 from trustcenter.store import Connection, Migration
 
-from . import outbox, refs, secret_relay, studies, study_checks, study_states
+from . import refs, secret_relay, studies, study_checks, study_states, sweeping
 from .context import Context
 from .studies import StudyRow
 
@@ -47,7 +46,6 @@ MIGRATIONS: Final = (
         """,
     ),
 )
-_REFS_PER_MESSAGE: Final = 1_000_000  # tokens are spread: each message makes the comparator rewrite most of its pages
 
 
 def keep(context: Context, conn: Connection, study: StudyRow, reason: str) -> None:
@@ -117,7 +115,9 @@ async def renew(context: Context, caller: Principal, request: str, name: str, bo
         )
         return studies.describe(context, conn, studies.find(conn, name), caller)
 
-    return await context.db.write(effect)
+    renewed = await context.db.write(effect)
+    await sweeping.carry_out(context)
+    return renewed
 
 
 def _day(text: str) -> date:
@@ -167,29 +167,17 @@ def end_due(context: Context, conn: Connection) -> int:
 
 
 async def end_all_due(context: Context) -> int:
-    """`end_due` in a transaction of its own: at start, and before a run."""
+    """`end_due` in a transaction of its own: at start, and before a run, which waits until refs are cleaned up."""
     return await context.db.write(lambda conn: end_due(context, conn))
 
 
 def _end(context: Context, conn: Connection, study: str, version: int) -> int:
-    """Retire the refs of a version, here and at the comparator; returns how many."""
-    context.db.forget_soon()
-    retired = []
-    for domain in refs.domains_of(conn, study):
-        query = "SELECT serial, version FROM record_refs WHERE domain = ? AND version <= ?"
-        held: dict[int, list[int]] = {}
-        for serial, old in conn.execute(query, (domain, version)).fetchall():
-            held.setdefault(old, []).append(serial)
-        for old, serials in held.items():
-            retired += refs.remove(conn, domain, serials, old)
-    retired.sort()
-    for start in range(0, len(retired), _REFS_PER_MESSAGE):
-        part = b"".join(retired[start : start + _REFS_PER_MESSAGE])
-        outbox.put(conn, "retire", Retire(study=study, refs=part))
+    """Have the refs of a version retired (`sweeping`), here and at the comparator; returns how many."""
+    sweeping.order(conn, study, version)
     conn.execute(
         "UPDATE study_version SET ended = ? WHERE study = ? AND version = ?", (stamp(context.clock()), study, version)
     )
-    return len(retired)
+    return refs.held_until(conn, refs.domains_of(conn, study), version)
 
 
 async def listing(context: Context, caller: Principal, name: str) -> api.StudyVersions:

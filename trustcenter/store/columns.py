@@ -101,29 +101,34 @@ def _bind(conn: sqlite3.Connection, table: str, columns: Mapping[str, Column], c
     _bind_rows(conn, _head(table, columns), len(columns), rows, count)
 
 
-def insert_rows(conn: Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+def insert_rows(conn: Connection, table: str, rows: Sequence[tuple[Any, ...]], conflict: str = "") -> None:
     """Insert rows that are given one by one: for values that are no columns of one length.
 
     Args:
         conn: of the writing transaction.
         table: its name, a constant of ours.
-        rows: at least one; a value for every column of the table, in its order.
+        rows: a value for every column of the table, in its order.
+        conflict: "ON CONFLICT ..." for rows that are there already.
 
     Raises:
         IntegrityError: a row is there already.
     """
+    if not rows:
+        return
     head, width = f"INSERT INTO {table} ", len(rows[0])
     if isinstance(conn, sqlite3.Connection):
-        _bind_rows(conn, head, width, iter(rows), len(rows))
+        _bind_rows(conn, head, width, iter(rows), len(rows), conflict)
     else:
-        conn.executemany(f"{head}VALUES ({','.join('?' * width)})", rows)
+        conn.executemany(f"{head}VALUES ({','.join('?' * width)}) {conflict}", rows)
 
 
-def _bind_rows(conn: sqlite3.Connection, head: str, width: int, rows: Iterator[Sequence[Any]], count: int) -> None:
+def _bind_rows(
+    conn: sqlite3.Connection, head: str, width: int, rows: Iterator[Sequence[Any]], count: int, conflict: str = ""
+) -> None:
     one = f"({','.join('?' * width)})"
     most = max(1, _BOUND // width)
     for each in (most, *(size for size in _FEWER if size < most or size == 1)):  # few statements, each prepared once
-        values = f"{head}VALUES {','.join([one] * each)}"
+        values = f"{head}VALUES {','.join([one] * each)} {conflict}"
         for _ in range(count // each):
             conn.execute(values, tuple(chain.from_iterable(islice(rows, each))))
         count %= each

@@ -125,20 +125,25 @@ class Database:
             engine.release()
             raise_translated(engine, error)
 
-    async def write(self, fn: Callable[[Connection], T]) -> T:
+    async def write(self, fn: Callable[[Connection], T], *, large: bool = False) -> T:
         """Run `fn` on the writer thread inside a savepoint of a shared transaction; returns after its COMMIT.
 
         An exception of `fn` undoes only what `fn` did. Cancelling the caller before its turn drops the
         operation; afterwards the operation commits all the same.
 
+        Args:
+            fn: what is to be done.
+            large: it changes very much, so it has a transaction of its own instead of a savepoint, which would keep
+                in memory what it changes.
+
         Raises:
             StoreUnavailableError: disk full, input/output error or closing; nothing of `fn` is kept.
         """
-        return await asyncio.wrap_future(self._submit(fn))
+        return await asyncio.wrap_future(self._submit(fn, large))
 
-    def write_sync(self, fn: Callable[[Connection], T]) -> T:
+    def write_sync(self, fn: Callable[[Connection], T], *, large: bool = False) -> T:
         """As `write`, for threads and local commands; never call it on the event loop's thread."""
-        return self._submit(fn).result()
+        return self._submit(fn, large).result()
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
         """Run `fn` on a reader thread over one snapshot. It must return plain values, never a cursor."""
@@ -239,10 +244,10 @@ class Database:
         finally:
             self.engine.release()
 
-    def _submit(self, fn: Callable[[Connection], T]) -> Future[T]:
+    def _submit(self, fn: Callable[[Connection], T], large: bool) -> Future[T]:
         if self._writer is None:
             raise StoreUnavailableError("the database was opened for reading only")
-        return self._writer.submit(fn)
+        return self._writer.submit(fn, large=large)
 
     def _start(self, call: Callable[..., T], *arguments: object) -> Future[T]:
         try:

@@ -3,6 +3,9 @@
 Operations wait in a queue. The thread opens a transaction, runs every operation that waits, each inside its own
 savepoint, commits once, and only then tells the callers. While the disk works on one commit the next group
 gathers by itself, so one fsync serves as many callers as there are, and a lone caller waits for nobody.
+
+A savepoint keeps in memory what every page of the file that is changed was before. An operation that changes hundreds
+of megabytes says so (`large`) and gets a transaction of its own, which needs no savepoint.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ _log = logging.getLogger(__name__)
 class _Operation:
     fn: Callable[[Connection], Any]
     future: Future[Any]
+    large: bool
 
 
 class Writer:
@@ -49,8 +53,8 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, fn: Callable[[Connection], Any]) -> Future[Any]:
-        """Queue an operation.
+    def submit(self, fn: Callable[[Connection], Any], *, large: bool = False) -> Future[Any]:
+        """Queue an operation; a `large` one gets a transaction of its own.
 
         A future that is cancelled before its turn is left out; once its turn has come it can no longer be
         cancelled and commits, whether or not anybody still listens.
@@ -58,7 +62,7 @@ class Writer:
         Raises:
             StoreUnavailableError: the database is closing.
         """
-        operation = _Operation(fn, Future())
+        operation = _Operation(fn, Future(), large)
         with self._lock:
             if self._closing:
                 raise StoreUnavailableError("the database is closing", hint="try again when the service is back")
@@ -91,6 +95,7 @@ class Writer:
     def _group(self, first: _Operation) -> _Operation | None:
         """Run one transaction that begins with `first`; returns what to do next, None to stop."""
         following: _Operation | None = first
+        held: _Operation | None = None  # a large one, which does not join this transaction
         done: list[tuple[_Operation, Any]] = []
         failed: list[tuple[_Operation, BaseException]] = []
         stop = False
@@ -106,19 +111,22 @@ class Writer:
             if following.future.set_running_or_notify_cancel():
                 count += 1
                 try:
-                    done.append((following, self._one(following.fn)))
+                    done.append((following, self._one(following)))
                 except BaseException as error:
                     failed.append((following, self._engine.translate(error)))
                     if not self._conn.in_transaction:
                         self._lost(done, failed, error)
                         break
-            if count >= GROUP_MAX or time.monotonic() - started > GROUP_SECONDS:
+            if following.large or count >= GROUP_MAX or time.monotonic() - started > GROUP_SECONDS:
                 break
             try:
                 following = self._queue.get_nowait()
             except queue.Empty:
                 break
             stop = following is None
+            if following is not None and following.large:
+                held = following
+                break
         self._commit(done, failed)
         for operation, result in done:
             operation.future.set_result(result)
@@ -128,6 +136,9 @@ class Writer:
         if stop:
             self._settle(waiting=False)
             return None
+        if held is not None:
+            self._settle(waiting=True)
+            return held
         try:
             # Upkeep takes as long as many small transactions: callers who send the next when they have their answer
             # would meet it again and again.
@@ -146,20 +157,24 @@ class Writer:
             )
         self._conn = begin(self._engine, self._conn, self._engine.begin_write, self._engine.writer_again)
 
-    def _one(self, fn: Callable[[Connection], Any]) -> Any:
+    def _one(self, operation: _Operation) -> Any:
         conn = self._conn
-        conn.execute("SAVEPOINT op")
+        if not operation.large:
+            conn.execute("SAVEPOINT op")
         try:
-            result = fn(conn)
+            result = operation.fn(conn)
             if not conn.in_transaction:
                 raise StoreTransactionError(
                     "a write function ended the transaction it was lent",
                     hint="it must not commit, roll back or run a script",
                 )
-            conn.execute("RELEASE op")
+            if not operation.large:
+                conn.execute("RELEASE op")
         except BaseException:
             # Some failures (disk full, input/output error) make SQLite roll back the whole transaction itself.
-            if conn.in_transaction:
+            if conn.in_transaction and operation.large:
+                conn.execute("ROLLBACK")
+            elif conn.in_transaction:
                 try:
                     conn.execute("ROLLBACK TO op")
                     conn.execute("RELEASE op")

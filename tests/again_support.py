@@ -1,0 +1,51 @@
+"""An instance that is opened, filled and opened again, and what `fsck` says of its studies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from windows_support import SITES, Study
+
+from linkage.tables import Table
+from trustcenter import config
+from trustcenter.instance import fsck_rows
+from trustcenter.instance.opening import Instance, open_instance
+from trustcenter.instance.running import Rooms
+from trustcenter.store import Connection
+
+RECORDS = 60  # of each site
+
+
+async def using(folder: Path, work: Callable[[Instance, Rooms], Any]) -> Any:
+    """Work with an opened instance whose jobs run."""
+    loaded = config.load(folder)
+    passphrase = loaded.path(loaded.files.passphrase or "").read_bytes().removesuffix(b"\n")
+    async with open_instance(loaded, passphrase) as opened:
+        rooms = Rooms(opened)
+        await rooms.start()
+        try:
+            return await work(opened, rooms)
+        finally:
+            await rooms.stop()
+
+
+async def fill(opened: Instance, rooms: Rooms, tables: dict[str, Table], *, link: bool) -> None:
+    def add(conn: Connection) -> None:
+        for name in SITES:
+            opened.registrar.directory.add_site(conn, name, "diz", name)
+
+    await opened.registrar.db.write(add)
+    study = Study(opened, rooms, "heart", tables)
+    await study.create(SITES)
+    for name in SITES:
+        await study.send(name, range(RECORDS))
+    if link:
+        await study.link()
+
+
+async def complaints(opened: Instance) -> list[str]:
+    mine = await opened.registrar.db.read(lambda conn: list(fsck_rows.records(conn)))
+    theirs = await opened.comparator.db.read(lambda conn: list(fsck_rows.comparator_rows(conn)))
+    return [finding.text for finding in (*mine, *theirs) if finding.state != "ok"]

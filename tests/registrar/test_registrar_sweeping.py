@@ -1,0 +1,135 @@
+"""Versions that are over and purges are cleaned up in chunks: interrupted between two of them, they are taken up."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import placed_support
+import pytest
+from again_support import RECORDS, complaints, fill, using
+from joining_support import OPERATOR
+from tests_support import make_instance
+from windows_support import tables
+
+from linkage.tables import Table
+from trustcenter.instance.opening import Instance
+from trustcenter.instance.running import Rooms
+from trustcenter.messages import api
+from trustcenter.registrar import refs, study_versions, sweeping
+from trustcenter.store import Connection
+
+__all__ = ["tables"]  # a fixture
+RENEW = api.StudyRenew(version=2, reason="member_removed")
+CLOSE = api.StudyMove(state="closed")
+
+
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("ROWS", 25), ("PAGES", 20), ("REFS", 300)):
+        monkeypatch.setattr(sweeping, name, value)
+
+
+async def counts(opened: Instance) -> tuple[int, int, int]:
+    """Refs at the registrar, links, and rows at the comparator."""
+
+    def look(conn: Connection) -> tuple[int, int]:
+        held = refs.held(conn, refs.domains_of(conn, "heart"))
+        return held, int(conn.execute("SELECT count(*) FROM link").fetchone()[0])
+
+    rows = await opened.comparator.db.read(lambda conn: placed_support.rows_of(conn, "heart"))
+    return *(await opened.registrar.db.read(look)), rows
+
+
+async def waiting(opened: Instance) -> list[sweeping.Sweep]:
+    return await opened.registrar.db.read(sweeping.waiting)
+
+
+async def cleaned(opened: Instance, rooms: Rooms) -> None:
+    await sweeping.carry_out(opened.registrar)
+    assert rooms.linking is not None
+    await rooms.linking.deliver()
+    assert await waiting(opened) == []
+
+
+async def test_a_version_that_is_over_is_cleaned_up_from_where_it_was_left(
+    tmp_path: Path, tables: dict[str, Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small(monkeypatch)
+    make_instance(tmp_path / "instance")
+    total = 2 * RECORDS * 15
+
+    async def first(opened: Instance, rooms: Rooms) -> None:
+        await fill(opened, rooms, tables, link=False)
+        assert await counts(opened) == (total, 0, total)
+        task = asyncio.create_task(study_versions.renew(opened.registrar, OPERATOR, "req", "heart", RENEW))
+        while not (found := await waiting(opened)) or found[0].part == 0:  # noqa: ASYNC110 - nothing else tells
+            await asyncio.sleep(0)
+        task.cancel()
+        assert await asyncio.gather(task, return_exceptions=True) != [None]
+        assert await complaints(opened) == []
+
+    async def second(opened: Instance, rooms: Rooms) -> None:
+        await cleaned(opened, rooms)
+        assert await counts(opened) == (0, 0, 0)
+        assert await complaints(opened) == []
+
+    await using(tmp_path / "instance", first)
+    await using(tmp_path / "instance", second)
+
+
+CHILD = """
+import asyncio, os, signal, sys
+from pathlib import Path
+sys.path[:0] = sys.argv[4].split(":")
+import test_registrar_sweeping as t
+from trustcenter.registrar import study_moves
+t.sweeping.ROWS, t.sweeping.PAGES, t.sweeping.REFS = 25, 20, 300
+async def work(opened, rooms):
+    left = int(sys.argv[3])
+    for db in (opened.registrar.db, opened.comparator.db):
+        def counted(fn, *, large=False, write=db.write):
+            nonlocal left
+            left -= large
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return write(fn, large=large)
+        db.write = counted
+    if sys.argv[2] == "renew":
+        await t.study_versions.renew(opened.registrar, t.OPERATOR, "req", "heart", t.RENEW)
+    elif sys.argv[2] == "close":
+        await study_moves.move(opened.registrar, t.OPERATOR, "req", "heart", t.CLOSE)
+    await t.cleaned(opened, rooms)
+asyncio.run(t.using(Path(sys.argv[1]), work))
+"""
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("what", ["renew", "close"])
+async def test_cleaning_up_is_killed_between_chunks_and_taken_up(
+    tmp_path: Path, tables: dict[str, Table], what: str
+) -> None:
+    folder = tmp_path / "instance"
+    make_instance(folder)
+    await using(folder, lambda opened, rooms: fill(opened, rooms, tables, link=True))
+    path = f"{Path(__file__).parent}:{Path(__file__).parent.parent}:{Path(__file__).parent.parent / 'service'}"
+    kills = 0
+    for number in range(1, 40):
+        arguments = [sys.executable, "-c", CHILD, str(folder), what if number == 1 else "go on", "2", path]
+        done = await asyncio.to_thread(subprocess.run, arguments, capture_output=True, check=False)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        kills += 1
+    assert kills >= 2
+
+    async def look(opened: Instance, _: Rooms) -> None:
+        assert await waiting(opened) == []
+        held = await counts(opened)
+        assert held[::2] == (0, 0)
+        assert (held[1] == 0) == (what == "close")
+        assert await complaints(opened) == []
+
+    await using(folder, look)
