@@ -195,16 +195,16 @@ def accept(context: Context, conn: Connection, message: Accept) -> None:
     """The registrar holds a map that fits this upload: its rows count from now on.
 
     Raises:
-        ConflictError: the upload is gone: the comparator was restored to before it.
+        ConflictError: the upload is gone, and the registrar does not know: the comparator was restored to before it.
     """
     row = conn.execute(
         "SELECT u.state, u.source, s.window_number, s.number, u.number FROM upload u JOIN study s ON s.name = u.study"
         " WHERE u.id = ? AND u.study = ?",
         (message.upload, message.study),
     ).fetchone()
-    if row is None:
+    if row is None and not ledger.lost(conn, message.upload):
         raise ledger.out_of_step()
-    if row[0] == "live":
+    if row is None or row[0] == "live":
         return
     placing.place(conn, row[3], row[4])
     conn.execute("UPDATE upload SET state = 'live' WHERE id = ?", (message.upload,))

@@ -14,6 +14,7 @@ REF_BYTES = 16
 
 async def study(context: Context, message: ReconcileStudy) -> ReconciledStudy:
     """Learn a study again, and which of its uploads are accepted. The next window compares all of it."""
+    await _drop_old(context, message)
     await instructions.place_ahead(context, message.params.study, message.accepted)
 
     def effect(conn: Connection) -> ReconciledStudy:
@@ -25,10 +26,26 @@ async def study(context: Context, message: ReconcileStudy) -> ReconciledStudy:
         for (upload,) in list(select_in(conn, query, (name,), message.accepted)):
             placing.place(conn, number, upload)
             conn.execute("UPDATE upload SET state = 'live' WHERE number = ?", (upload,))
+        ledger.lose(conn, name, message.accepted)
         compare.compare_all_again(conn, name)
         return ReconciledStudy(following - 1)
 
-    return await context.db.write(effect)
+    return await context.db.write(effect, large=True)
+
+
+async def _drop_old(context: Context, message: ReconcileStudy) -> None:
+    """Drop live rows that come again in an upload which becomes live before its turn, and with it before the message
+    that would have dropped them: a correction that was undone.
+    """
+
+    def effect(conn: Connection) -> None:
+        query = "SELECT s.number, u.number FROM upload u JOIN study s ON s.name = u.study"
+        query += " WHERE u.study = ? AND u.state = 'staged' AND u.id IN {values}"
+        for number, upload in list(select_in(conn, query, (message.params.study,), message.accepted)):
+            for rows in placing.bodies(conn, upload):
+                placing.remove(conn, number, rows["ref"].tobytes())
+
+    await context.db.write(effect, large=True)
 
 
 async def refs(context: Context, message: ReconcileRefs, *, drop: bool = True) -> ReconciledRefs:
@@ -67,6 +84,7 @@ async def rejoin(context: Context, message: Rejoin) -> None:
             context.db.forget_soon()
             rows = placing.purge(conn, number, name)
             conn.execute("DELETE FROM delivery WHERE study = ?", (name,))
+            conn.execute("DELETE FROM lost_upload WHERE study = ?", (name,))
             conn.execute("DELETE FROM study WHERE number = ?", (number,))
             context.audit(conn, Event.ROWS_PURGE, "registrar", window, study=name, rows=rows)
         before = ledger.step(conn)

@@ -11,7 +11,7 @@ refs in groups of at least a minimum batch, which are the same ones each time.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import structlog
@@ -20,7 +20,7 @@ from trustcenter.audit import Event
 from trustcenter.errors import VerificationError
 from trustcenter.messages.reconcile import ReconciledStudy, ReconcileRefs, ReconcileStudy, Rejoin
 from trustcenter.messages.rooms import Retire, Step, StudyPhase
-from trustcenter.registrar import enrolment, ledger, outbox, pairs, refs, retiring, studies, study_states
+from trustcenter.registrar import enrolment, ledger, outbox, pairs, receipt_keys, refs, retiring, studies, study_states
 from trustcenter.registrar.context import Context
 from trustcenter.store import Connection
 from trustcenter.store.packed import Keys
@@ -29,7 +29,6 @@ from .port import Comparator
 
 PAGE_REFS: Final = 200_000
 _AHEAD_MAX: Final = 1_000_000  # messages, windows or receipts that a room can be behind the other
-_REF_BYTES: Final = 16
 _log = structlog.get_logger()
 
 
@@ -41,9 +40,9 @@ async def reconcile(registrar: Context, comparator: Comparator) -> None:
     names = await registrar.db.read(announced)
     lost = dropped = 0
     for name in names:
-        message = await registrar.db.read(lambda conn, name=name: study_message(conn, name))  # type: ignore[misc]
+        message = await _study_message(registrar, name)
         answer = await comparator.reconcile_study(message)
-        missing: list[bytes] = []
+        missing = bytearray()
         low = b""
         while True:
             asked = await registrar.db.read(lambda conn, n=name, low=low: refs_message(conn, n, low))  # type: ignore[misc]
@@ -53,10 +52,21 @@ async def reconcile(registrar: Context, comparator: Comparator) -> None:
             if asked.high is None:
                 break
             low = asked.high
-        lost += await settle(registrar, message, answer, missing)
+        lost += await settle(registrar, message, answer, bytes(missing))
     step = next_step(mine, theirs)
     await comparator.rejoin(Rejoin(studies=names, step=step))
     await rejoin(registrar, theirs, step, records=lost, rows=dropped)
+
+
+async def _study_message(registrar: Context, name: str) -> ReconcileStudy:
+    """What the comparator is to know of a study again, with nothing waiting that would undo it."""
+
+    def look(conn: Connection) -> ReconcileStudy | None:
+        return None if came_again(conn) else study_message(conn, name)
+
+    while (found := await registrar.db.read(look)) is None:
+        await registrar.db.write(spare)
+    return found
 
 
 def next_step(mine: Step, theirs: Step) -> Step:
@@ -64,8 +74,8 @@ def next_step(mine: Step, theirs: Step) -> Step:
     return Step(max(mine.number, theirs.number) + 1, mine.after("reconcile", theirs.chain).chain)
 
 
-async def settle(registrar: Context, message: ReconcileStudy, answer: ReconciledStudy, missing: list[bytes]) -> int:
-    """Drop the refs of a study's records that lost rows, in whole groups; how many records."""
+async def settle(registrar: Context, message: ReconcileStudy, answer: ReconciledStudy, missing: bytes) -> int:
+    """Drop the refs of a study's records that lost rows (packed), in whole groups; how many records."""
     require_near(answer.window, message.window)
     return await registrar.db.write(lambda conn: _settle(conn, message.params.study, missing, answer.window))
 
@@ -79,6 +89,7 @@ async def rejoin(registrar: Context, theirs: Step, step: Step, *, records: int, 
             return False
         ledger.set_step(conn, step)
         enrolment.tell_turned_out(conn)
+        receipt_keys.forget(conn)
         registrar.audit(
             conn,
             Event.ROOMS_REJOIN,
@@ -139,15 +150,44 @@ def refs_message(conn: Connection, study: str, low: bytes) -> ReconcileRefs:
     return ReconcileRefs(study=study, low=low, high=high, refs=b"".join(page))
 
 
-def refs_messages(conn: Connection, study: str) -> list[ReconcileRefs]:
+def refs_messages(conn: Connection, study: str) -> Iterator[ReconcileRefs]:
     """All refs of a study, in pages."""
-    pages = [refs_message(conn, study, b"")]
-    while (high := pages[-1].high) is not None:
-        pages.append(refs_message(conn, study, high))
-    return pages
+    high: bytes | None = b""
+    while high is not None:
+        page = refs_message(conn, study, high)
+        yield page
+        high = page.high
 
 
-def _settle(conn: Connection, study: str, missing: list[bytes], window: int) -> int:
+def came_again(conn: Connection) -> dict[int, Retire]:
+    """Messages that wait and would retire refs which a record has again, without those refs.
+
+    A correction that was undone: the rows came again after the message. Told in their order, the message takes the old
+    rows and the upload brings the new ones. But reconciling makes accepted uploads live before anything is told.
+    """
+    found = {}
+    for row_id in outbox.waiting(conn):
+        message = outbox.message(*outbox.get(conn, row_id))
+        if not isinstance(message, Retire):
+            continue
+        held = refs.holders(conn, refs.domains_of(conn, message.study), Keys.of(refs.split(message.refs)))
+        again = {ref for _, some in held for ref in refs.cut(some["ref"].tobytes())}
+        if again:
+            rest = b"".join(ref for ref in refs.cut(message.refs) if ref not in again)
+            found[row_id] = Retire(study=message.study, refs=rest)
+    return found
+
+
+def spare(conn: Connection) -> None:
+    """Change those messages so, before the rooms are reconciled."""
+    for row_id, message in came_again(conn).items():
+        if message.refs:
+            outbox.change(conn, row_id, message)
+        else:
+            outbox.done(conn, row_id)
+
+
+def _settle(conn: Connection, study: str, missing: bytes, window: int) -> int:
     """Drop the refs of records that lost rows; what the comparator still has of them is retired. How many records."""
     conn.execute(
         "UPDATE study SET window_floor = CASE WHEN window_floor < ? THEN ? ELSE window_floor END WHERE name = ?",
@@ -155,7 +195,8 @@ def _settle(conn: Connection, study: str, missing: list[bytes], window: int) -> 
     )
     (size,) = conn.execute("SELECT minimum_batch FROM study WHERE name = ?", (study,)).fetchone()
     named: dict[int, set[int]] = {}
-    for domain, found in refs.holders(conn, refs.domains_of(conn, study), Keys.of(refs.split(b"".join(missing)))):
+    gone = Keys.of(refs.split(missing))
+    for domain, found in refs.holders(conn, refs.domains_of(conn, study), gone):
         named.setdefault(domain, set()).update(found["serial"].tolist())  # others were withdrawn meanwhile
     records: list[tuple[int, int]] = []
     for domain, lost in named.items():
@@ -163,10 +204,9 @@ def _settle(conn: Connection, study: str, missing: list[bytes], window: int) -> 
         held = [serial for (serial,) in conn.execute(query, (domain,))]
         records += [(domain, s) for group in groups(held, size) if not lost.isdisjoint(group) for s in group]
     rest: list[bytes] = []
-    gone = frozenset(missing)
     for domain in named:
-        serials = [serial for at, serial in records if at == domain]
-        rest += [ref for ref in refs.remove(conn, domain, serials) if ref not in gone]
+        removed = refs.split(b"".join(refs.remove(conn, domain, [serial for at, serial in records if at == domain])))
+        rest += refs.cut(removed[~gone.among(removed)].tobytes())
     conn.executemany(
         "UPDATE record SET state = 'unlinked' WHERE domain = ? AND serial = ? AND state = 'mapped'", list(records)
     )
@@ -196,17 +236,12 @@ def groups(serials: Iterable[int], size: int) -> list[list[int]]:
     return found
 
 
-def missing_of(packed: bytes, asked: ReconcileRefs) -> list[bytes]:
-    """The refs that the comparator has no row of.
+def missing_of(packed: bytes, asked: ReconcileRefs) -> bytes:
+    """The refs that the comparator has no row of, packed.
 
     Raises:
         VerificationError: one that it was not asked about.
     """
-    refs, known = _refs(packed), frozenset(_refs(asked.refs))
-    if not known.issuperset(refs):
+    if not frozenset(refs.cut(asked.refs)).issuperset(refs.cut(packed)):
         raise VerificationError("the comparator misses refs that it was not asked about", code="foreign_refs")
-    return refs
-
-
-def _refs(packed: bytes) -> list[bytes]:
-    return [packed[at : at + _REF_BYTES] for at in range(0, len(packed), _REF_BYTES)]
+    return packed

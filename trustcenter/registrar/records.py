@@ -7,25 +7,23 @@ records of another site, so nobody can ask the centre whether a person is known.
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 
-from keys.errors import SignatureError
-from keys.personal import verify_ed25519
 from trustcenter.audit import Event
 from trustcenter.audit.refs_root import refs_root
 from trustcenter.auth import Principal
-from trustcenter.errors import ConflictError, LimitError, UsageError_, VerificationError
+from trustcenter.errors import ConflictError, LimitError, UsageError_
 from trustcenter.messages import api
-from trustcenter.messages.rooms import Accept, Receipt, Retire
+from trustcenter.messages.receipts import Receipt
+from trustcenter.messages.rooms import Accept, Retire
 from trustcenter.store import Connection, select_in
 from trustcenter.store.packed import Keys
 
-from . import consent_gate, issue, ledger, outbox, own_duplicates, pairs, refs, retiring, studies
+from . import consent_gate, issue, ledger, outbox, own_duplicates, pairs, receipt_keys, refs, retiring, studies
 from .batches import Batch, serials_of
 from .context import Context
 from .domains import DomainRow
@@ -89,17 +87,7 @@ async def register(
     return api.RegisterAnswer(pseudonyms=answer, key_version=issued.version, errors=batch.errors)
 
 
-def _check_receipt(context: Context, receipt: Receipt, study: StudyRow, caller: Principal) -> None:
-    try:
-        verify_ed25519(
-            context.comparator_key, receipt.signed_bytes(), base64.b64decode(receipt.signature, validate=True)
-        )
-    except (SignatureError, ValueError):
-        raise VerificationError(
-            "this receipt was not signed by the comparator of this instance",
-            code="bad_receipt",
-            where="receipt",
-        ) from None
+def _check_receipt(receipt: Receipt, study: StudyRow, caller: Principal) -> None:
     if (receipt.study, receipt.version, receipt.source) != (study.name, study.version, caller.name):
         raise ConflictError(
             "this receipt is for another study, version or site",
@@ -130,7 +118,8 @@ async def accept_map(
 
     study, domain = await context.db.read(look)
     receipt = body.receipt
-    _check_receipt(context, receipt, study, caller)
+    fresh = await context.db.read(lambda conn: receipt_keys.check(context, conn, receipt))
+    _check_receipt(receipt, study, caller)
     if said is not None and said.schema != study.fingerprint:
         raise ConflictError(
             "the declaration about duplicates was made under another schema",
@@ -158,6 +147,7 @@ async def accept_map(
                 raise ConflictError("this upload has another map already", code="map_exists")
             return int(earlier[1])
         ledger.require_newer(conn, study.name, caller.name, receipt.sequence)
+        receipt_keys.learn(context, conn, caller.name, request, fresh)
         serials = serials_of(context, conn, domain, tags, "the map", lambda at: f"record {at + 1}")
         own_duplicates.require_current(conn, domain.id, serials)
         held = known if _maps(conn, study, caller) == before else claimed(conn)[1]
