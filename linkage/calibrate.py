@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from linkage.join import join
 from linkage.schema import Kind, Schema
 
 I64 = NDArray[np.int64]
+Progress = Callable[[str, int, int], None]
 
 
 def calibrate(
@@ -33,6 +35,7 @@ def calibrate(
     grade: str = "own",
     kind: str = "own",
     provenance: dict[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> Counts:
     """Count over (edges, mean closeness) how matches, relatives and strangers look.
 
@@ -46,8 +49,11 @@ def calibrate(
         grade: name of this sort of matches; counts of one grade are pooled.
         kind: name of this sort of relatives and strangers.
         provenance: kept with the counts.
+        progress: called with (stage, done, total), the stages encode and compare; may raise to cancel.
     """
-    return calibrate_several(schema, original, [(copy, whose)], grade=grade, kind=kind, provenance=provenance)
+    return calibrate_several(
+        schema, original, [(copy, whose)], grade=grade, kind=kind, provenance=provenance, progress=progress
+    )
 
 
 def calibrate_several(
@@ -58,25 +64,43 @@ def calibrate_several(
     grade: str,
     kind: str,
     provenance: dict[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> Counts:
     """As `calibrate`, the sum over several sources that each meet the original: practices and a hospital."""
     constants = [hashlib.sha256(b"linkage/calibrate/" + s).digest() for s in (b"study", b"left", b"right")]
-    left = encode(schema, original, _ids(original.n), Secrets(constants[0], constants[1], "calibrate", 1))
+    own = Secrets(constants[0], constants[1], "calibrate", 1)
     secrets = Secrets(constants[0], constants[2], "calibrate", 1)
+    every = original.n + sum(copy.n for copy, _ in copies)
+    encoded = 0
+
+    def encoding(done: int, total: int) -> None:
+        if progress is not None:
+            progress("encode", encoded + done, every)
+
+    left = encode(schema, original, _ids(original.n), own, progress=encoding)
+    encoded = original.n
     table, unseen = np.zeros((2, 3, schema.P, BINS), np.int64), 0
     for copy, whose in copies:
-        counted = _count(schema, original, left, copy, whose, secrets)
+        right = encode(schema, copy, _ids(copy.n), secrets, progress=encoding)
+        encoded += copy.n
+        counted = _count(schema, original, left, copy, right, whose, progress)
         table += counted
         unseen += sum(i >= 0 for i in whose) - int(counted[0, 0].sum())
     return Counts.of(table, (grade,), (kind,), (unseen,), schema.profile, provenance or {})
 
 
 def _count(
-    schema: Schema, original: Columns, left: Encoded, copy: Columns, whose: Sequence[int], secrets: Secrets
+    schema: Schema,
+    original: Columns,
+    left: Encoded,
+    copy: Columns,
+    right: Encoded,
+    whose: Sequence[int],
+    progress: Progress | None,
 ) -> I64:
     """(2, 3, P, BINS): all pairs, winners; matches, relatives, strangers."""
-    right = encode(schema, copy, _ids(copy.n), secrets)
-    edges = join([left.rows, right.rows], schema.levels, caps=[p.cap for p in schema.passes])
+    tick = None if progress is None else partial(progress, "compare")
+    edges = join([left.rows, right.rows], schema.levels, caps=[p.cap for p in schema.passes], progress=tick)
     pairs = aggregate(edges.table, RefIndex.build(np.concatenate([left.refs, right.refs])))
     i, j = pairs.a.astype(np.int64), pairs.b.astype(np.int64) - original.n
     owner = np.array(whose, np.int64)

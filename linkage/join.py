@@ -195,11 +195,6 @@ def merge(found: Sequence[Edges], sources: int) -> Edges:
     )
 
 
-def merge_tables(tables: Sequence[NDArray[np.void]]) -> Edges:
-    """Edges that were compared elsewhere, as one: each of (m,) EDGE. How many rows were compared is not known here."""
-    return merge([Edges(table, 0, (), 0, 0) for table in tables], 0)
-
-
 def _check(rows_by_source: Sequence[Rows], levels: Sequence[int], caps: Sequence[int] | None) -> None:
     if any(rows.dtype != ROW for rows in rows_by_source):
         raise JoinInputError("rows are not of dtype ROW")

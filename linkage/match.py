@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -155,7 +156,8 @@ def match(
         parts: cut the comparison into this many ranges of tokens, to bound memory.
         workers: threads of the comparison.
         edges: of a comparison that was made elsewhere (`linkage.executors`); the rows of the sources are not looked at.
-        progress: called with (stage, done, total); may raise to cancel. Stages: compare, decide, cluster.
+        progress: called with (stage, done, total); may raise to cancel. Stages: compare, map (reading refs), edges
+            (finding their records), decide, cluster.
 
     Raises:
         MatchInputError: fewer than two sources, shapes that do not fit the schema, or a ref that occurs twice.
@@ -170,13 +172,8 @@ def match(
     if parameters.passes != schema.P:
         raise MatchInputError("the densities were made for another number of passes")
 
-    def compared(done: int, total: int) -> None:
-        if progress is not None:
-            progress("compare", done, total)
-
-    def report(stage: str, done: int) -> None:
-        if progress is not None:
-            progress(stage, done, 1)
+    def told(stage: str) -> Callable[[int, int], None] | None:
+        return None if progress is None else partial(progress, stage)
 
     if edges is None:
         edges = join(
@@ -185,24 +182,27 @@ def match(
             caps=[p.cap for p in schema.passes],
             parts=parts,
             workers=workers,
-            progress=compared,
+            progress=told("compare"),
         )
-    report("decide", 0)
     owner = np.repeat(np.arange(len(sources), dtype=np.int32), [s.refs.shape[0] for s in sources])
     keys = np.concatenate([s.record_numbers for s in sources]) if tie_keys is None else tie_keys
-    index = RefIndex.read(lambda: _refs(sources), len(owner), schema.P)
+    index = RefIndex.read(lambda: _refs(sources), len(owner), schema.P, progress=told("map"))
     if index.repeated:
         raise MatchInputError("a ref belongs to two records", hint="is one source there twice?")
-    resolved = resolve(edges.parts(), index)
+    resolved = resolve(edges.parts(), index, progress=told("edges"))
     del index  # 21 bytes a ref
     pairs = add_up(resolved, len(owner))
     del resolved
     declared = [s.deduplicated for s in sources]
     names = tuple(s.name for s in sources)
-    decision, parameters = decide_with(parameters, pairs, owner, names, declared, ties=tie_ranks(keys))
-    report("decide", 1)
+    decision, parameters = decide_with(
+        parameters, pairs, owner, names, declared, ties=tie_ranks(keys), progress=told("decide")
+    )
+    if progress is not None:
+        progress("cluster", 0, 1)
     clusters = agglomerate(decision, owner, declared, keys, verdicts)
-    report("cluster", 1)
+    if progress is not None:
+        progress("cluster", 1, 1)
     expected = tuple(expected_rates(decision, owner, parameters.tables()))  # before the table takes its room
     table = np.empty(len(pairs), PAIR)
     table["a"], table["b"], table["edges"] = pairs.a, pairs.b, pairs.c

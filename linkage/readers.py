@@ -6,6 +6,7 @@ What is wrong with a file is said by position and by our own field names, never 
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,7 @@ def read_chunks(
     mapping: Mapping[str, str] | None = None,
     delimiter: str | None = None,
     size: int = CHUNK,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Chunk]:
     """Read a file of patients; at least one chunk, which may be empty, comes of every valid file.
 
@@ -88,6 +90,8 @@ def read_chunks(
         mapping: field → column; without it the usual names are recognised. Other columns are left out.
         delimiter: of CSV: one of , ; tab |; without it the one that the header line has most of.
         size: records per chunk.
+        progress: called when a chunk has been used, with how much was read and how much there is: bytes, of Parquet
+            records. Of a pipe nobody knows the end: then records and 0. May raise to cancel.
 
     Raises:
         EncodingError: not UTF-8, with the row.
@@ -103,7 +107,7 @@ def read_chunks(
 
     kind = kind_of(file)
     if kind == "parquet":
-        yield from _parquet(file, place, size)
+        yield from _parquet(file, place, size, progress)
         return
     try:
         stream = file.open("rb")
@@ -112,8 +116,11 @@ def read_chunks(
     except OSError as e:
         raise TableError("the file cannot be read", hint=e.strerror or "") from None
     with stream:
-        lines = _lines(stream)
-        yield from _csv(lines, place, delimiter, size) if kind == "csv" else _ndjson(lines, place, size)
+        lines, whole = _lines(stream), os.fstat(stream.fileno()).st_size
+        for chunk in _csv(lines, place, delimiter, size) if kind == "csv" else _ndjson(lines, place, size):
+            yield chunk
+            if progress is not None:
+                progress(stream.tell() if whole else chunk.first - 1 + len(chunk.ids), whole)
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:
@@ -130,7 +137,7 @@ def _lines(stream: IO[bytes]) -> Iterator[str]:
         except UnicodeDecodeError:
             raise EncodingError(
                 "the file is not UTF-8",
-                hint="save or convert it as UTF-8; a guessed character set would silently cost matches",
+                hint="convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW; a guessed character set would silently cost matches",
                 where=where,
             ) from None
         if "\0" in line:
@@ -241,7 +248,9 @@ def _text(value: object, name: str, row: int) -> str:
     raise RowError(f"{name} is neither text nor a whole number", where=f"row {row}")
 
 
-def _parquet(path: Path, place: Callable[[Sequence[str]], Places], size: int) -> Iterator[Chunk]:
+def _parquet(
+    path: Path, place: Callable[[Sequence[str]], Places], size: int, progress: Callable[[int, int], None] | None
+) -> Iterator[Chunk]:
     try:
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -274,6 +283,8 @@ def _parquet(path: Path, place: Callable[[Sequence[str]], Places], size: int) ->
                 ids = [one.strip() for one in texts(batch.column(header[places.id_at]), "id")]
                 yield Chunk(begun, ids, {name: texts(batch.column(header[i]), name) for name, i in places.at.items()})
                 begun += len(ids)
+                if progress is not None:
+                    progress(begun - 1, file.metadata.num_rows)
         except pa.ArrowException:
             raise TableError("the Parquet file is damaged, or a column is not text", where=f"row {begun}") from None
         if begun == 1:

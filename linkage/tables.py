@@ -6,7 +6,7 @@ content. `linkage.readers` reads the files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,7 +120,12 @@ def default_mapping(header: Sequence[str]) -> dict[str, str]:
 
 
 def read_table(
-    path: str | Path, *, id_column: str, mapping: Mapping[str, str] | None = None, delimiter: str | None = None
+    path: str | Path,
+    *,
+    id_column: str,
+    mapping: Mapping[str, str] | None = None,
+    delimiter: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Table:
     """Read a CSV, Parquet or NDJSON file whole; arguments and errors as `linkage.readers.read_chunks`.
 
@@ -131,7 +136,7 @@ def read_table(
 
     ids: list[str] = []
     columns: dict[str, list[str]] = {}
-    for chunk in read_chunks(path, id_column=id_column, mapping=mapping, delimiter=delimiter):
+    for chunk in read_chunks(path, id_column=id_column, mapping=mapping, delimiter=delimiter, progress=progress):
         ids += chunk.ids
         for name, values in chunk.columns.items():
             columns.setdefault(name, []).extend(values)

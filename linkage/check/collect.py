@@ -34,13 +34,14 @@ _BUCKETS = 24
 _CAPS = {"coarse": 2, "fine": 10}
 
 
-def check(schema: Schema, chunks: Iterable[Chunk], *, progress: Callable[[int], None] | None = None) -> Report:
+def check(schema: Schema, chunks: Iterable[Chunk], *, progress: Callable[[int, int], None] | None = None) -> Report:
     """Look at a source under a schema, and under the other known profiles that its fields allow.
 
     Args:
         schema: that of the study.
         chunks: of the source, as `linkage.readers.read_chunks` gives them.
-        progress: called with the number of records read after each chunk; may raise to cancel.
+        progress: called with (passes counted, passes) once all has been read; how far the reading is, `read_chunks`
+            tells. May raise to cancel.
     """
     profiles = _profiles(schema)
     passes = list(dict.fromkeys(p for group in profiles.values() for p in group))
@@ -71,14 +72,14 @@ def check(schema: Schema, chunks: Iterable[Chunk], *, progress: Callable[[int], 
             spools[-3].write(_hashes(chunk.ids, key).tobytes())
             spools[-2].write(_combined(values, all_needed=False).tobytes())
             spools[-1].write(_person(schema, made.values, names, values).tobytes())
-            if progress is not None:
-                progress(n)
         live: dict[str, NDArray[np.uint8]] = {}
         reports = []
         for spool, rule in zip(spools, passes, strict=False):
             alive, told = _pass(rule, _back(spool))
             live[rule.name] = alive.reshape(n, rule.values).sum(axis=1, dtype=np.uint8)
             reports.append(told)
+            if progress is not None:
+                progress(len(reports), len(passes))
         repeated, in_all, person = (_repeats(_back(spool)) for spool in spools[-3:])
     told_profiles = [_profile(name, group, live, n, name == schema.profile) for name, group in profiles.items()]
     fields = [

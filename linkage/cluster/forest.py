@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from linkage.cluster.components import components
 from linkage.decide import Class, Decision, tie_ranks
 from linkage.decide.aggregate import Pairs
 from linkage.decide.onetoone import ranking
@@ -25,6 +26,7 @@ I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 
 _UNIT = 1_000_000_000  # posteriors are in billionths
+_AT_ONCE = 1 << 20  # pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +155,18 @@ class _Forest:
         touched[pairs.b[matched]] = True
         said = np.array([*verdicts.same, *verdicts.different], np.int64).reshape(-1, 2)
         touched[said.ravel()] = True
-        inside = touched[pairs.a] & touched[pairs.b] & (decision.posterior > 0)
-        keys = pairs.a[inside].astype(np.int64) * self._n + pairs.b[inside]
-        self._posterior = dict(zip(keys.tolist(), decision.posterior[inside].tolist(), strict=True))
+        # No merge looks beyond the records that matched pairs and verdicts connect: few of all pairs.
+        place = np.cumsum(touched, dtype=np.int32) - np.int32(1)
+        ends = [place[np.concatenate([side[matched], said[:, k]])] for k, side in enumerate((pairs.a, pairs.b))]
+        root = np.full(self._n, -1, np.int32)
+        root[touched] = components(int(touched.sum()), *ends)
+        self._posterior: dict[int, float] = {}
+        for begin in range(0, len(pairs), _AT_ONCE):
+            first, second = pairs.a[begin : begin + _AT_ONCE], pairs.b[begin : begin + _AT_ONCE]
+            likely = decision.posterior[begin : begin + _AT_ONCE] > 0
+            inside = np.flatnonzero((root[first] == root[second]) & (root[first] >= 0) & likely)
+            keys = first[inside].astype(np.int64) * self._n + second[inside]
+            self._posterior.update(zip(keys.tolist(), decision.posterior[begin + inside].tolist(), strict=True))
         self._posterior |= {a * self._n + b: 1.0 for a, b in verdicts.same}
         self._posterior |= {a * self._n + b: 0.0 for a, b in verdicts.different}
         self._home: dict[int, int] = {}

@@ -12,31 +12,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from linkage.cluster.components import components
 from linkage.cluster.forest import I32, I64, Clusters, Verdicts, agglomerate
 from linkage.decide import Decision
 from linkage.decide.aggregate import Pairs
-
-
-def components(records: int, a: NDArray[np.integer], b: NDArray[np.integer]) -> I64:
-    """(records,) i8: the smallest record that is connected with each.
-
-    Args:
-        records: how many there are.
-        a: one end of each connection.
-        b: the other end.
-    """
-    root = np.arange(records, dtype=np.int64)
-    while len(a):
-        low = np.minimum(root[a], root[b])
-        before = root.copy()
-        # Both roots learn of the smaller one, then every record asks its root: paths halve in every round.
-        np.minimum.at(root, before[a], low)
-        np.minimum.at(root, before[b], low)
-        while (root != root[root]).any():
-            root = root[root]
-        if (root == before).all():
-            break
-    return root
 
 
 def recluster(
@@ -73,7 +52,6 @@ def recluster(
         decision,
         pairs=Pairs(pairs.a[inside], pairs.b[inside], pairs.c[inside], pairs.s[inside]),
         posterior=decision.posterior[inside],
-        relative=decision.relative[inside],
         winner=decision.winner[inside],
         cls=decision.cls[inside],
         band=decision.band[inside],

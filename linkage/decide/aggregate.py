@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,10 @@ from linkage.threads import cores, each
 I32 = NDArray[np.int32]
 U64 = NDArray[np.uint64]
 Part = tuple[int, Callable[[], NDArray[np.void]]]
+Progress = Callable[[int, int], None]
+
+_SOME = 1 << 17  # numbers sorted at a time: they and their scratch stay in a core's cache
+_MOST_PARTS = 11  # bits: more places to write to at once would miss every cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +64,16 @@ def aggregate(edges: NDArray[np.void], index: RefIndex) -> Pairs:
     return add_up(resolve([(len(edges), lambda: edges)], index), index.records)
 
 
-def resolve(parts: Sequence[Part], index: RefIndex, threads: int | None = None) -> U64:
+def resolve(
+    parts: Sequence[Part], index: RefIndex, threads: int | None = None, progress: Progress | None = None
+) -> U64:
     """One number per edge, of its two records and its level: all that is left of edges when refs are no longer needed.
 
     Args:
         parts: number of edges of each, and how to get at them; called in several threads.
         index: refs of all live records.
         threads: by default as many as there are processors.
+        progress: called with (edges done, edges) after every part; may raise to cancel.
 
     Raises:
         MatchInputError: a level that is none, or a part that has not as many edges as it should have.
@@ -93,21 +101,39 @@ def resolve(parts: Sequence[Part], index: RefIndex, threads: int | None = None) 
     for at, found in enumerate(each(look, range(len(parts)), threads or cores())):
         keys[kept : kept + found] = keys[starts[at] : starts[at] + found]
         kept += found
+        if progress is not None:
+            progress(starts[at + 1], starts[-1])
     return keys[:kept]
 
 
-def add_up(keys: U64, records: int) -> Pairs:
-    """Pairs of records out of what `resolve` left, which is spoilt.
+def add_up(keys: U64, records: int, threads: int | None = None) -> Pairs:
+    """Pairs of records out of what `resolve` left, which is spoilt. Memory: the numbers, and 16 bytes a pair.
 
     Args:
         keys: one number per edge.
         records: number of records.
+        threads: by default as many as there are processors.
     """
     from linkage.kernels.pairs import count_pairs, fill_pairs
-    from linkage.kernels.radix import sort_numbers
+    from linkage.kernels.radix import part_numbers, sort_numbers
 
-    keys = sort_numbers(keys, (4 * max(records, 1) ** 2).bit_length())
-    m = count_pairs(keys)
-    pairs = Pairs(*(np.empty(m, np.int32) for _ in range(4)))
-    fill_pairs(keys, max(records, 1), pairs.a, pairs.b, pairs.c, pairs.s)
+    bits = (4 * max(records, 1) ** 2).bit_length()
+    first = min(_MOST_PARTS, bits - 2, (len(keys) // _SOME).bit_length())  # edges of one pair stay in one part
+    bounds = part_numbers(keys, bits, first).tolist()
+    parts = [keys[begin:end] for begin, end in pairwise(bounds) if end > begin]
+
+    def sort(part: U64) -> int:
+        part[:] = sort_numbers(part, bits - first)
+        return int(count_pairs(part))
+
+    threads = threads or cores()
+    ends = np.cumsum([0, *each(sort, parts, threads)]).tolist()
+    pairs = Pairs(*(np.empty(ends[-1], np.int32) for _ in range(4)))
+
+    def fill(at: int) -> None:
+        a, b, c, s = (column[ends[at] : ends[at + 1]] for column in (pairs.a, pairs.b, pairs.c, pairs.s))
+        fill_pairs(parts[at], max(records, 1), a, b, c, s)
+
+    for _ in each(fill, range(len(parts)), threads):
+        pass
     return pairs

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from queue import SimpleQueue
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linkage.decide.aggregate import Pairs
 from linkage.decide.densities import Densities
-from linkage.decide.fit import Fitted, fit, judge
+from linkage.decide.fit import Fitted, judge
 from linkage.decide.weights import groups
+from linkage.threads import cores, each
 
 F8 = NDArray[np.float64]
 I64 = NDArray[np.int64]
+Progress = Callable[[int, int], None]
 
+_MOST_THREADS = 8  # each has room of 4 bytes a record
 CUT_OF_TWO = 0.5  # two sources: a false join counts as much as a missed pair
 CUT = 0.8  # more: four times as much, for it puts several pairs wrong, and a missed one may be joined through a third
 
@@ -77,7 +81,6 @@ class Decision:
     Attributes:
         pairs: m pairs of records.
         posterior: (m,) f8, probability of a match; of losers under weights estimated on losers.
-        relative: (m,) f8, probability of relatives.
         winner: (m,) bool, best pair of both its records.
         cls: (m,) u1, a `Class`: MATCH joins, POSSIBLE goes to clearing.
         band: (m,) bool, winners with a posterior between the bounds: the unsure ones, on either side of the cut.
@@ -87,7 +90,6 @@ class Decision:
 
     pairs: Pairs
     posterior: F8
-    relative: F8
     winner: NDArray[np.bool_]
     cls: NDArray[np.uint8]
     band: NDArray[np.bool_]
@@ -112,6 +114,7 @@ def decide(
     known: Mapping[tuple[int, int], Fitted] | None = None,
     refused: Sequence[int] | None = None,
     limits: Limits = Limits(),
+    progress: Progress | None = None,
 ) -> Decision:
     """Estimate the weights per pair of sources, where they are not known, and decide.
 
@@ -126,36 +129,41 @@ def decide(
         known: frozen weights, per pair of numbers of sources, ascending (`linkage.decide.parameters`).
         refused: sources whose declaration does not hold, where that is known; otherwise it is checked, over all pairs.
         limits: of evidence and of declarations.
+        progress: called with (pairs done, pairs) after every pair of sources; may raise to cancel.
     """
     m = len(pairs)
-    partner = np.full(len(sources), -1, np.int32)
     known = known or {}
     cut = cut_for(len(deduplicated)) if cut is None else cut
-    if ties is None:
-        ties = np.arange(len(sources))
-    posterior, relative = np.zeros(m), np.zeros(m)
+    ranks = np.arange(len(sources)) if ties is None else ties
+    posterior = np.zeros(m)
     winner, shown = np.zeros(m, np.bool_), np.zeros(m, np.bool_)
-    weights = []
-    for key, chosen in _per_pair_of_sources(pairs, sources, len(deduplicated)):
-        part = pairs.part(chosen)
-        fitted = known.get(key) or fit(part, partner, densities, ties)
-        found = judge(part, partner, densities, ties, fitted)
-        posterior[chosen], relative[chosen], winner[chosen] = found.posterior, found.relative, found.winner
+    several = _per_pair_of_sources(pairs, sources, len(deduplicated))
+    threads = max(1, min(cores(), _MOST_THREADS, len(several)))
+    scratch: SimpleQueue[NDArray[np.int32]] = SimpleQueue()
+    for _ in range(threads):
+        scratch.put(np.full(len(sources), -1, np.int32))
+
+    def weigh(at: tuple[tuple[int, int], I64 | slice]) -> Weights:
+        """Decide the pairs of two sources; what others write lies elsewhere."""
+        key, chosen = at
+        part, partner = pairs.part(chosen), scratch.get()
+        try:
+            fitted, found = judge(part, partner, densities, ranks, known.get(key))
+        finally:
+            scratch.put(partner)
+        posterior[chosen], winner[chosen] = found.posterior, found.winner
         shown[chosen] = fitted.evidence >= limits.evidence
-        won = np.array(fitted.won)
-        same, kin, others = groups(len(won), len(densities.grades))
-        weights.append(
-            Weights(
-                key,
-                len(part),
-                int(found.winner.sum()),
-                float(won[same].sum()),
-                float(won[kin].sum()),
-                float(won[others].sum()),
-                dict(zip(densities.grades, fitted.won, strict=False)),
-                fitted,
-            )
-        )
+        return _weights_of(key, found.winner, fitted, densities)
+
+    weights = []
+    done = 0
+    if progress is not None:
+        progress(done, m)
+    for one in each(weigh, several, threads):
+        weights.append(one)
+        done += one.pairs
+        if progress is not None:
+            progress(done, m)
     declared = np.array(deduplicated, np.bool_)
     if refused is None:
         refused = _wrongly_declared(pairs, sources, declared, posterior, winner, cut, bounds[1], limits)
@@ -166,7 +174,22 @@ def decide(
     # Without one-to-one on one side a loser may be as true as the winner.
     cls[(winner | ~both) & (posterior >= bounds[0])] = Class.POSSIBLE
     cls[winner & both & shown & (posterior > cut)] = Class.MATCH
-    return Decision(pairs, posterior, relative, winner, cls, band, tuple(weights), tuple(refused))
+    return Decision(pairs, posterior, winner, cls, band, tuple(weights), tuple(refused))
+
+
+def _weights_of(key: tuple[int, int], winner: NDArray[np.bool_], fitted: Fitted, densities: Densities) -> Weights:
+    won = np.array(fitted.won)
+    same, kin, others = groups(len(won), len(densities.grades))
+    return Weights(
+        key,
+        len(winner),
+        int(winner.sum()),
+        float(won[same].sum()),
+        float(won[kin].sum()),
+        float(won[others].sum()),
+        dict(zip(densities.grades, fitted.won, strict=False)),
+        fitted,
+    )
 
 
 def pair_of_sources(pairs: Pairs, sources: NDArray[np.int32], count: int) -> NDArray[np.int32]:

@@ -45,8 +45,8 @@ def near(parameters: Parameters, pairs: Pairs, sources: NDArray[np.int32], names
         if fitted is None:
             raise ParametersError("two of the sources have no weights yet", hint="decide all pairs, not a part of them")
         grades = len(tables.grades)
-        won = posteriors(np.array(fitted.won), tables.winners, grades)[0]
-        lost = posteriors(np.array(fitted.lost), tables.table, grades)[0]
+        won = posteriors(np.array(fitted.won), tables.winners, grades)
+        lost = posteriors(np.array(fitted.lost), tables.table, grades)
         reaching = won[(won >= parameters.bounds[0]) | (lost >= parameters.bounds[0])]
         if len(reaching):
             reach[number] = won >= reaching.min()

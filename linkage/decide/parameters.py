@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -232,6 +232,7 @@ def decide_with(
     *,
     ties: NDArray[np.int64] | None = None,
     part: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Decision, Parameters]:
     """Decide under frozen parameters.
 
@@ -247,6 +248,7 @@ def decide_with(
         ties: (records,) ranks of tie keys.
         part: decide some connected components only, with the weights and the refused declarations of the run before,
             frozen or not; the parameters stay as they are.
+        progress: as `decide`.
 
     Raises:
         ParametersError: a part has pairs of two sources that have no weights yet.
@@ -269,5 +271,6 @@ def decide_with(
         known=known,
         refused=refused,
         limits=parameters.limits,
+        progress=progress,
     )
     return hold_back(decision, parameters.left), parameters if part else parameters.after(decision, names)

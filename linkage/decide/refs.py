@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ U64 = NDArray[np.uint64]
 U32 = NDArray[np.uint32]
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
+Progress = Callable[[int, int], None]
 
 _PER_ENTRANCE = 4  # refs, on average: one look-up touches one or two cache lines
 _MOST_PER_ENTRANCE = 64  # above, somebody chose the refs, and they are sorted in another way
@@ -47,7 +49,14 @@ class RefIndex:
         return cls.read(lambda: [refs], len(refs), refs.shape[1])
 
     @classmethod
-    def read(cls, parts: Callable[[], Iterable[U8]], records: int, passes: int, threads: int | None = None) -> RefIndex:
+    def read(
+        cls,
+        parts: Callable[[], Iterable[U8]],
+        records: int,
+        passes: int,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> RefIndex:
         """From refs that come in parts, and twice the same.
 
         Args:
@@ -55,6 +64,7 @@ class RefIndex:
             records: n.
             passes: P.
             threads: that sort; by default as many as there are processors.
+            progress: called with (refs done, refs to do); each is gone through three times. May raise to cancel.
 
         Raises:
             MatchInputError: the parts are not n records, or differ from one time to the other; or too many refs.
@@ -67,8 +77,10 @@ class RefIndex:
         bits = max(1, (size // _PER_ENTRANCE).bit_length())
         outer = max(1, bits - _INNER)
         counts = np.zeros(1 << outer, np.int64)
+        tell = progress or (lambda done, total: None)
         for words in map(_words, parts()):
             count_refs(words, outer, counts)
+            tell(int(counts.sum()), 3 * size)
         if int(counts.sum()) != size:
             raise MatchInputError("there are not as many refs as records")
         ends = np.cumsum(counts)
@@ -79,14 +91,17 @@ class RefIndex:
             if not spread_refs(words, max(passes, 1), seen // max(passes, 1), outer, at, ends, halves, record):
                 raise MatchInputError("the refs changed while they were read")
             seen += len(words)
+            tell(size + seen, 3 * size)
         if seen != size:
             raise MatchInputError("the refs changed while they were read")
         made = cls(halves, record, np.empty((1 << bits) + 1, np.uint32), records, 0)
         made.starts[-1] = size
         bounds = np.concatenate(([0], ends)).tolist()
-        repeated = sum(
-            each(lambda part: made._sort(part, *bounds[part : part + 2]), range(1 << outer), threads or cores())
-        )
+        repeated = 0
+        sort = partial(made._sort, bounds)
+        for part, again in enumerate(each(sort, range(1 << outer), threads or cores()), 1):
+            repeated += again
+            tell(2 * size + bounds[part], 3 * size)
         return cls(halves, record, made.starts, records, repeated)
 
     @property
@@ -94,10 +109,11 @@ class RefIndex:
         """Of a prefix that has an entrance."""
         return (len(self.starts) - 1).bit_length() - 1
 
-    def _sort(self, part: int, begin: int, end: int) -> int:
+    def _sort(self, bounds: Sequence[int], part: int) -> int:
         """Sort one part and fill its entrances → refs that are repeated."""
         from linkage.kernels.refs import sort_part
 
+        begin, end = bounds[part], bounds[part + 1]
         inner = min(self.bits - 1, _INNER)
         first = part << inner
         again = int(sort_part(begin, end, first, inner, _MOST_PER_ENTRANCE, self.halves, self.record, self.starts))

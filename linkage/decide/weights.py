@@ -23,9 +23,10 @@ def cells(c: I32, s: I32, passes: int) -> I64:
         s: (m,) sum of their levels, so that p = 0.05 + 0.1 * (s / c - 1) and a bin is 0.025 wide.
         passes: P; more edges than that count as P.
     """
-    c, s = c.astype(np.int64), s.astype(np.int64)
-    bins = np.minimum(4 * (s - c) // c, BINS - 1)
-    cell: I64 = (np.minimum(c, passes) - 1) * BINS + bins
+    from linkage.kernels.pairs import fill_cells
+
+    cell = np.empty(len(c), np.int64)
+    fill_cells(np.ascontiguousarray(c, np.int32), np.ascontiguousarray(s, np.int32), passes, BINS, cell)
     return cell
 
 
@@ -67,12 +68,11 @@ def estimate(counts: NDArray[np.int64], table: F8, grades: int, *, matches: bool
 
 
 def posteriors(weights: F8, table: F8, grades: int) -> F8:
-    """(2, P * BINS): probability of a match and of relatives in each cell, rounded to 1e-9.
+    """(P * BINS,) probability of a match in each cell, rounded to 1e-9.
 
     Rounding makes equal what differs only by the order of a sum, so that ties are ties on every machine.
     """
     joint = weights[:, None] * table.reshape(len(table), -1)
     share = joint / joint.sum(axis=0)
-    match, relative, _ = groups(len(table), grades)
-    rounded: F8 = np.round(np.stack((share[match].sum(axis=0), share[relative].sum(axis=0))), 9)
+    rounded: F8 = np.round(share[groups(len(table), grades)[0]].sum(axis=0), 9)
     return rounded

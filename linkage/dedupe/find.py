@@ -58,14 +58,18 @@ def find(schema: Schema, prepared: Prepared, *, lowest: float = LOWEST, progress
         schema: its passes are the blocking rules.
         prepared: n records; further surnames are used if they were prepared.
         lowest: pairs below this probability are not returned.
-        progress: called with (rules done, rules); may raise to cancel.
+        progress: called with (steps done, steps), two a rule: to estimate, then to list. May raise to cancel.
     """
     prepared, defaults = without_defaults(schema, prepared)
     fields, text, size = text_numbers(schema, prepared)
     blocks, skipped = blocks_of(schema, prepared)
-    model, compared = _estimate(fields, text, size, blocks, prepared.n, progress)
+    tell = progress or (lambda done, total: None)
+    model, compared = _estimate(fields, text, size, blocks, prepared.n, tell)
     wanted = model.posterior >= lowest
-    parts = [_listed(at, blocks, fields, text, size, wanted) for at in range(len(blocks))]
+    parts = []
+    for at in range(len(blocks)):
+        parts.append(_listed(at, blocks, fields, text, size, wanted))
+        tell(len(blocks) + at + 1, 2 * len(blocks))
     a, b, pattern = (np.concatenate([p[k] for p in parts]) for k in range(3))
     table = np.empty(len(a), PAIR)
     table["a"], table["b"], table["pattern"], table["posterior"] = a, b, pattern, model.posterior[pattern]
@@ -114,9 +118,7 @@ def text_numbers(schema: Schema, prepared: Prepared) -> tuple[I4, NDArray[np.uin
     return np.ascontiguousarray(np.stack(rows)), text, size
 
 
-def _estimate(
-    fields: I4, text: NDArray[np.uint16], size: I8, blocks: I4, n: int, progress: Progress | None
-) -> tuple[Model, int]:
+def _estimate(fields: I4, text: NDArray[np.uint16], size: I8, blocks: I4, n: int, tell: Progress) -> tuple[Model, int]:
     from linkage.kernels.compare import scan_pass
 
     counts = np.zeros(PATTERNS, np.int64)
@@ -124,8 +126,7 @@ def _estimate(
     for at in range(len(blocks)):
         order, starts = runs(blocks[at])
         scan_pass(order, starts, blocks, at, fields, text, size, counts, no, none, none, none)
-        if progress is not None:
-            progress(at + 1, len(blocks))
+        tell(at + 1, 2 * len(blocks))
     pairs = n * (n - 1) // 2
     totals, resolution = _totals(fields, text, size, n, pairs)
     return fit(counts, totals, resolution, pairs), int(counts.sum())

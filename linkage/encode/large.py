@@ -36,6 +36,7 @@ Progress = Callable[[int, int], None]
 
 _BUCKETS = 256  # of the spool, by the first byte
 _MOST_PARTS = 8  # of a block value
+_WRITING = 8  # writing the rows of so many records takes as long as making those of one
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ def encode_pieces(
         map_file: where to.
         header: study, version, source, fingerprint, passes.
         each: called with the ids and the record numbers of every piece.
-        progress: called with (records done, n) after every piece; may raise to cancel. While the records are read
-            n is not known yet: (0, records read so far).
+        progress: called with (steps done, steps) from when all records have been read; may raise to cancel. A step is
+            a record made into rows, and at the end an eighth as many for sorting and writing them.
 
     Raises:
         EncodeInputError: not as many ids as records, or an id occurs twice.
@@ -85,9 +86,10 @@ def encode_pieces(
     with tempfile.TemporaryDirectory(dir=rows_file.parent, prefix=".encode-") as name:
         place = Path(name)
         spool = Spool(place / "records")
-        n = _number_blocks(schema, _noticed(spool.write(_pieces(schema, pieces)), progress), place)
+        n = _number_blocks(schema, spool.write(_pieces(schema, pieces)), place)
         live, missing, capped = _live(schema, place, n)
         few = done = 0
+        steps = n + n // _WRITING
         keyed = Keyed(schema, secrets)
         with ExitStack() as stack:
             to_rows = _Spread(stack, place, "rows", ROW, "ref")
@@ -107,9 +109,16 @@ def encode_pieces(
                     each(piece.ids, numbers)
                 done += piece.n
                 if progress is not None:
-                    progress(done, n)
+                    progress(done, steps)
         spool.remove()
-        write_row_parts(rows_file, to_rows.sorted(), n * schema.P, header)
+
+        def sorted_rows() -> Iterator[NDArray[np.void]]:
+            for number, part in enumerate(to_rows.sorted(), 1):
+                yield part
+                if progress is not None:
+                    progress(n + (steps - n) * number // _BUCKETS, steps)
+
+        write_row_parts(rows_file, sorted_rows(), n * schema.P, header)
         write_map_parts(map_file, _each_once(to_map.sorted()), n, header)
     return Sizes(n, few, missing, capped)
 

@@ -13,11 +13,13 @@ any order. So a worker that is killed costs the chunk it was at, and a compariso
 from __future__ import annotations
 
 from linkage.executors.chunks import Report, status
-from linkage.executors.edges import gather, read_edges, write_edges
+from linkage.executors.edgefile import EdgeTables, read_edges
+from linkage.executors.edges import gather, write_edges
 from linkage.executors.plan import Plan, load, make
 from linkage.executors.run import Executor, Inline, OnDask, Processes, compare, run_chunk
 
 __all__ = [
+    "EdgeTables",
     "Executor",
     "Inline",
     "OnDask",

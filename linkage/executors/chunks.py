@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.errors import PlanError, RowsFileDamagedError, located
-from linkage.executors.files import new, read_head, read_part, sha256_of, write_part
+from linkage.executors.files import mapped, new, read_head, read_part, sha256_of, write_part
 from linkage.executors.plan import Plan, load
 from linkage.join import Edges, join_words, merge
 from linkage.rows import EDGE, open_rows, stream_rows
@@ -178,7 +178,7 @@ def join(work: Path, plan: Plan, number: int) -> Report:
     for at, (words, source) in enumerate(buckets(work, plan, first, end), first):
         rows += len(words)
         cap = plan.caps[at >> plan.bits]
-        found.append(join_words(words, source, plan.levels, cap=cap, block_pairs=plan.block_pairs))
+        found.append(join_words(words, source, plan.levels, cap=cap))
     edges = merge(found, len(plan.inputs))
     body = edges.table.tobytes()
     report = Report(
@@ -237,9 +237,23 @@ def report_of(work: Path, plan: Plan, chunk: str) -> Report:
         PlanError: it is not done.
     """
     found = read_head(part(work, chunk), JOIN_MAGIC, Report)
-    if found is None or found.plan != plan.hash:
+    if found is None or found[0].plan != plan.hash:
         raise PlanError("a chunk is missing or damaged", hint="run the comparison again; it goes on", where=chunk)
-    return found
+    return found[0]
+
+
+def mapped_edges(work: Path, plan: Plan, chunk: str) -> NDArray[np.void]:
+    """(m,) EDGE of a join that is done, checked; they stay on the disk, read where they are used.
+
+    Raises:
+        PlanError: it is not done, or damaged.
+    """
+    report = report_of(work, plan, chunk)
+    path = part(work, chunk)
+    begin = path.stat().st_size - report.n * EDGE.itemsize
+    if begin < 0 or sha256_of(path, skip=begin) != report.sha256:
+        raise PlanError("a chunk is missing or damaged", hint="run the comparison again; it goes on", where=chunk)
+    return mapped(path, EDGE, begin, report.n)
 
 
 def edges_of(work: Path, plan: Plan, chunk: str) -> tuple[Report, NDArray[np.void]]:

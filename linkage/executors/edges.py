@@ -1,57 +1,49 @@
-"""The edges of all chunks as one file, sorted, so that it says nothing about passes and blocks."""
+"""The edges of all chunks: as they lie there, to decide about, and as one file that says nothing about blocks."""
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from linkage.errors import RowsFileDamagedError, RowsFileError
-from linkage.executors.chunks import Report, edges_of, report_of
-from linkage.executors.files import new
+from linkage.executors.chunks import Report, edges_of, mapped_edges, report_of
+from linkage.executors.edgefile import EdgesHeader, write
 from linkage.executors.plan import Plan, load
 from linkage.join import sort_edges
 from linkage.rows import EDGE
 
-MAGIC = b"TCEDGE1\n"
 _AT_ONCE = 1 << 22  # edges sorted at a time
 
 
-class EdgesHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Second line of an edges file.
-
-    Attributes:
-        study: of the sources.
-        version: of the study secret.
-        fingerprint: of the schema.
-        n: edges.
-        sha256: of the body.
-    """
-
-    study: str
-    version: int
-    fingerprint: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}(?![\s\S])")]
-    n: Annotated[int, msgspec.Meta(ge=0)]
-    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}(?![\s\S])")]
-
-
-def write_edges(work: Path, path: Path) -> EdgesHeader:
+def write_edges(work: Path, path: Path, progress: Callable[[int, int], None] | None = None) -> EdgesHeader:
     """Put the edges of a comparison that is done into one file; memory does not grow with it.
+
+    Args:
+        work: working directory.
+        path: of the file.
+        progress: called with (edges written, edges); may raise to cancel, and nothing stays.
 
     Raises:
         PlanError: a chunk is missing.
     """
     plan = load(work)
-    tables = [edges_of(work, plan, name)[1] for name in plan.joins]
-    return write(path, merged(tables), sum(map(len, tables)), plan.study, plan.version, plan.fingerprint)
+    tables = [mapped_edges(work, plan, name) for name in plan.joins]
+    total = sum(map(len, tables))
+
+    def parts() -> Iterator[NDArray[np.void]]:
+        done = 0
+        for part in merged(tables):
+            yield part
+            done += len(part)
+            if progress is not None:
+                progress(done, total)
+
+    return write(path, parts(), total, plan.study, plan.version, plan.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -139,47 +131,3 @@ class _Prefixes:
 
     def __getitem__(self, at: int) -> int:
         return int.from_bytes(bytes(self._lo[at, :8]), "big")
-
-
-def write(
-    path: Path, parts: Iterator[NDArray[np.void]], n: int, study: str, version: int, fingerprint: str
-) -> EdgesHeader:
-    """Write an edges file (0600, in one step) of parts that follow each other in order."""
-    header = EdgesHeader(study=study, version=version, fingerprint=fingerprint, n=n, sha256="0" * 64)
-    digest = hashlib.sha256()
-    with new(path) as file:
-        file.write(MAGIC + msgspec.json.encode(header, order="sorted") + b"\n")
-        for part in parts:
-            digest.update(part.tobytes())
-            file.write(part.tobytes())
-        header = msgspec.structs.replace(header, sha256=digest.hexdigest())
-        file.seek(0)
-        file.write(MAGIC + msgspec.json.encode(header, order="sorted") + b"\n")
-    return header
-
-
-def read_edges(path: Path) -> tuple[EdgesHeader, NDArray[np.void]]:
-    """Header and (n,) EDGE of an edges file.
-
-    Raises:
-        RowsFileError: not an edges file.
-        RowsFileDamagedError: cut or changed, or not sorted.
-    """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise RowsFileError("there is no such edges file") from None
-    if not content.startswith(MAGIC):
-        raise RowsFileError("not an edges file of this version")
-    end = content.find(b"\n", len(MAGIC))
-    try:
-        header = msgspec.json.decode(content[len(MAGIC) : max(end, 0)], type=EdgesHeader)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise RowsFileDamagedError("the header is not valid") from None
-    body = memoryview(content)[end + 1 :]
-    if len(body) != header.n * EDGE.itemsize or hashlib.sha256(body).hexdigest() != header.sha256:
-        raise RowsFileDamagedError("the file was cut or changed", hint="transfer or make it again")
-    table = np.frombuffer(body, EDGE)
-    if sort_edges(table).tobytes() != body:
-        raise RowsFileDamagedError("the edges are not sorted")
-    return header, table

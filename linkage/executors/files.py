@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 T = TypeVar("T", bound=msgspec.Struct)
-_LINE = 1 << 16  # bytes of a header at most
+LINE = 1 << 16  # bytes of a header at most
 _READ = 1 << 22
 
 
@@ -55,19 +57,28 @@ def read_part(path: Path, magic: bytes, kind: type[T]) -> tuple[T, memoryview] |
     return None if header is None else (header, memoryview(data)[begin:])
 
 
-def read_head(path: Path, magic: bytes, kind: type[T]) -> T | None:
-    """Header of such a file, or None if there is none."""
+def read_head(path: Path, magic: bytes, kind: type[T]) -> tuple[T, int] | None:
+    """Header of such a file and where its body begins, or None if there is none."""
     try:
         with path.open("rb") as file:
-            data = file.read(len(magic) + _LINE)
+            data = file.read(len(magic) + LINE)
     except FileNotFoundError:
         return None
-    return _head_of(data, magic, kind)[0]
+    header, begin = _head_of(data, magic, kind)
+    return None if header is None else (header, begin)
+
+
+def mapped(path: Path, kind: np.dtype[np.void], begin: int, n: int) -> NDArray[np.void]:
+    """(n,) of a file's content, read where it is used; what is written into it stays in this process."""
+    if not n:
+        return np.empty(0, kind)
+    # Copy on write and not read-only: compiled loops take what can be written.
+    return np.asarray(np.memmap(path, kind, "c", begin, (n,)))
 
 
 def _head_of(data: bytes | bytearray, magic: bytes, kind: type[T]) -> tuple[T | None, int]:
     """Header of a part, None if there is none, and where its body begins."""
-    end = data.find(b"\n", len(magic), len(magic) + _LINE)
+    end = data.find(b"\n", len(magic), len(magic) + LINE)
     if not data.startswith(magic) or end < 0:
         return None, 0
     try:

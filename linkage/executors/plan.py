@@ -11,7 +11,6 @@ import msgspec
 
 from linkage.errors import JoinInputError, PlanError
 from linkage.executors.files import replace
-from linkage.join import BLOCK_PAIRS
 from linkage.rows import open_rows
 from linkage.schema import Schema
 
@@ -49,19 +48,17 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         fingerprint: of the schema.
         levels: upper bounds on differing bits.
         caps: per pass.
-        block_pairs: pairs of rows that a block may have, where a pass has no cap.
         bits: a pass is cut into 2**bits buckets, by the first bits of the token.
         span: buckets in one chunk.
         inputs: in the order in which they were named.
     """
 
-    format: Literal["trustcenter/chunk-plan/1"] = "trustcenter/chunk-plan/1"
+    format: Literal["trustcenter/chunk-plan/2"] = "trustcenter/chunk-plan/2"
     study: str
     version: int
     fingerprint: str
     levels: tuple[int, int, int, int]
     caps: Annotated[tuple[int, ...], msgspec.Meta(min_length=1, max_length=64)]
-    block_pairs: Annotated[int, msgspec.Meta(ge=1)]
     bits: Annotated[int, msgspec.Meta(ge=0, le=_MOST_BITS)]
     span: Annotated[int, msgspec.Meta(ge=1)]
     inputs: Annotated[tuple[Input, ...], msgspec.Meta(min_length=2, max_length=1000)]
@@ -104,7 +101,6 @@ def make(
     files: Sequence[Path],
     schema: Schema,
     *,
-    block_pairs: int = BLOCK_PAIRS,
     bucket_rows: int = BUCKET_ROWS,
     chunk_rows: int = CHUNK_ROWS,
 ) -> Plan:
@@ -114,7 +110,6 @@ def make(
         work: directory, made if need be. It will hold tokens and filters: as much in need of care as the rows files.
         files: two or more rows files of one study.
         schema: under which all were encoded.
-        block_pairs: pairs of rows that a block may have, where a pass has no cap.
         bucket_rows: rows of all sources that a bucket should have.
         chunk_rows: rows that a chunk of two sources should have; bounds its memory. With more sources fewer.
 
@@ -141,7 +136,6 @@ def make(
         files,
         schema.levels,
         [p.cap for p in schema.passes],
-        block_pairs=block_pairs,
         bucket_rows=bucket_rows,
         chunk_rows=chunk_rows,
     )
@@ -166,7 +160,6 @@ def plan_of(
     levels: tuple[int, int, int, int],
     caps: Sequence[int],
     *,
-    block_pairs: int = BLOCK_PAIRS,
     bucket_rows: int = BUCKET_ROWS,
     chunk_rows: int = CHUNK_ROWS,
 ) -> Plan:
@@ -184,7 +177,6 @@ def plan_of(
         fingerprint=first.fingerprint,
         levels=levels,
         caps=tuple(caps),
-        block_pairs=block_pairs,
         bits=bits,
         span=max(1, chunk_rows * buckets // total) if total > chunk_rows else buckets,
         inputs=tuple(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.errors import TokenIndexDamagedError, TokenIndexError
-from linkage.executors.chunks import buckets as read_buckets
-from linkage.executors.chunks import cut
 from linkage.executors.files import sha256_of
 from linkage.executors.plan import plan_of
 from linkage.index import refs as refs_file
 from linkage.index import segment as segment_file
+from linkage.index.bulk import blocks_of
 from linkage.index.changes import become, changing
 from linkage.index.live import each_once, join_fresh, living
 from linkage.index.manifest import BATCHES, Manifest, Part, read, write
@@ -31,6 +30,7 @@ from linkage.schema import Schema
 
 U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,16 @@ class TokenIndex:
         """Its state now."""
         return read(self.folder)
 
-    def look_up(self, window: Window) -> Edges:
+    def look_up(self, window: Window, progress: Progress | None = None) -> Edges:
         """Edges of the new rows of a window, with each other and with what is live; nothing is changed.
 
         The rows that the window retires do not count as live. Caps are judged as they will stand after the window.
         Over windows, the edges that were found and whose refs are live are those of a comparison of all live rows,
         as long as no source goes beyond a cap (keyed-passes.md, section 6).
+
+        Args:
+            window: new rows, and refs that are no more.
+            progress: called with (passes done, passes); may raise to cancel.
 
         Raises:
             TokenIndexError: the window is malformed.
@@ -91,12 +95,12 @@ class TokenIndex:
             state = self.manifest
             window.check(len(state.caps))
             try:
-                return self._look_up(state, window)
+                return self._look_up(state, window, progress or _silent)
             except TokenIndexDamagedError:
                 if self.manifest.sequence == state.sequence:
                     raise  # else the files went because another process merged them meanwhile
 
-    def _look_up(self, state: Manifest, window: Window) -> Edges:
+    def _look_up(self, state: Manifest, window: Window, progress: Progress) -> Edges:
         names = _sources(state, window)
         found = []
         with self._opened(state) as (segments, retired):
@@ -108,6 +112,7 @@ class TokenIndex:
                     for part, one in zip(state.segments, segments, strict=True)
                 ]
                 found.append(join_fresh(fresh, each_once([fresh, *known]), state, number))
+                progress(number + 1, len(state.caps))
         return merge(found, len(names))
 
     def apply(self, window: Window) -> bool:
@@ -155,8 +160,12 @@ class TokenIndex:
             become(self.folder, before, msgspec.structs.replace(state, sequence=sequence, batches=batches))
         return sum(segment.n for segment in state.segments)
 
-    def load(self, files: Sequence[Path]) -> int:
+    def load(self, files: Sequence[Path], progress: Progress | None = None) -> int:
         """Add whole rows files as one segment; memory does not grow with them.
+
+        Args:
+            files: each of a source of its own.
+            progress: called with (rows handled, rows to handle), each row twice; may raise to cancel.
 
         Returns:
             the number of rows.
@@ -175,19 +184,9 @@ class TokenIndex:
             if len({*names, *state.sources}) != len(names) + len(state.sources):
                 raise TokenIndexError("a source is in the index already", hint="send what changed as a window")
             plan = plan_of(files, state.levels, state.caps)
-            for number in range(len(files)):
-                cut(Path(work), plan, number)
-            offset = len(state.sources)
-
-            def blocks() -> Iterator[tuple[int, U64]]:
-                for first in range(0, plan.buckets, plan.span):
-                    end = min(first + plan.span, plan.buckets)
-                    for at, (words, source) in enumerate(read_buckets(Path(work), plan, first, end), first):
-                        owner = (source + offset).astype(np.uint64)[:, None]
-                        yield at >> plan.bits, in_order(np.hstack((words, owner)))
-
+            blocks = blocks_of(Path(work), plan, len(state.sources), progress or _silent)
             sequence = state.sequence + 1
-            part = self._segment(state, sequence, plan.rows, blocks())
+            part = self._segment(state, sequence, plan.rows, blocks)
             become(
                 self.folder,
                 state,
@@ -284,6 +283,10 @@ class TokenIndex:
         finally:
             for one in segments:
                 one.close()
+
+
+def _silent(done: int, total: int) -> None:
+    """Tells nobody."""
 
 
 def _sources(state: Manifest, window: Window) -> tuple[str, ...]:

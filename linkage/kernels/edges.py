@@ -150,3 +150,16 @@ def sort_edges(raw: U8, most: int, out: U8) -> bool:
             return False
         first = ends[part]
     return True
+
+
+@compiled("b1(u1[::1])")
+def ascend(raw: U8) -> bool:
+    """Whether the edges in (33 m,) u1 are sorted bytewise; equal ones may follow each other."""
+    for at in range(EDGE_BYTES, len(raw), EDGE_BYTES):
+        for k in range(at, at + EDGE_BYTES):
+            before, here = raw[k - EDGE_BYTES], raw[k]
+            if before != here:
+                if before > here:
+                    return False
+                break
+    return True

@@ -139,51 +139,55 @@ def scan_blocks(
     edges = 0
     first, second, level = np.empty(_FIRST, np.int64), np.empty(_FIRST, np.int64), np.empty(_FIRST, np.uint8)
     seen = np.zeros(over_cap.shape[0], np.int64)
+    chosen = np.empty(order.shape[0], np.int64)
     for run in range(starts.shape[0] - 1):
         lo, hi = starts[run], starts[run + 1]
         if hi - lo < 2:
             continue
         for k in range(lo, hi):
             seen[source[order[k]]] += 1
+        # Only rows that take part are gone through in pairs: a source over its cap costs no more than its own rows.
         rows = 0
         squares = 0
         for k in range(lo, hi):
-            if seen[source[order[k]]] <= cap:
+            of = source[order[k]]
+            if seen[of] <= cap:
+                chosen[rows] = order[k]
                 rows += 1
-                squares += seen[source[order[k]]]
+                squares += seen[of]
             else:
-                over_cap[source[order[k]]] += 1
+                over_cap[of] += 1
+        for k in range(lo, hi):
+            seen[source[order[k]]] = 0
         pairs = (rows * rows - squares) // 2
         work = rows * (rows - 1) // 2  # the loop below visits pairs within a source too, if only to skip them
         tally[2] = max(tally[2], hi - lo)
         if work > budget:
             tally[1] += 1
-        elif pairs > 0:
-            tally[0] += pairs
-            for k in range(lo, hi - 1):
-                i = order[k]
-                if seen[source[i]] > cap:
+            continue
+        if pairs == 0:
+            continue
+        tally[0] += pairs
+        for k in range(rows - 1):
+            i = chosen[k]
+            for other in range(k + 1, rows):
+                j = chosen[other]
+                if source[j] == source[i] or words[i, 1] != words[j, 1]:
                     continue
-                for other in range(k + 1, hi):
-                    j = order[other]
-                    if source[j] == source[i] or seen[source[j]] > cap or words[i, 1] != words[j, 1]:
-                        continue
-                    d = (
-                        _popcount(words[i, 2] ^ words[j, 2])
-                        + _popcount(words[i, 3] ^ words[j, 3])
-                        + _popcount(words[i, 4] ^ words[j, 4])
-                        + _popcount(words[i, 5] ^ words[j, 5])
-                    )
-                    if d <= levels[3]:
-                        if edges == len(first):
-                            first = np.concatenate((first, np.empty_like(first)))
-                            second = np.concatenate((second, np.empty_like(second)))
-                            level = np.concatenate((level, np.empty_like(level)))
-                        step = 1
-                        while d > levels[step - 1]:
-                            step += 1
-                        first[edges], second[edges], level[edges] = i, j, step
-                        edges += 1
-        for k in range(lo, hi):
-            seen[source[order[k]]] = 0
+                d = (
+                    _popcount(words[i, 2] ^ words[j, 2])
+                    + _popcount(words[i, 3] ^ words[j, 3])
+                    + _popcount(words[i, 4] ^ words[j, 4])
+                    + _popcount(words[i, 5] ^ words[j, 5])
+                )
+                if d <= levels[3]:
+                    if edges == len(first):
+                        first = np.concatenate((first, np.empty_like(first)))
+                        second = np.concatenate((second, np.empty_like(second)))
+                        level = np.concatenate((level, np.empty_like(level)))
+                    step = 1
+                    while d > levels[step - 1]:
+                        step += 1
+                    first[edges], second[edges], level[edges] = i, j, step
+                    edges += 1
     return first[:edges].copy(), second[:edges].copy(), level[:edges].copy()

@@ -14,6 +14,7 @@ U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
 U32 = NDArray[np.uint32]
 I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
 
 
 @compiled("i8(u1[::1], i8, i8, i8, u4[::1], u8[:,::1], i4[::1], u8[::1])")
@@ -86,3 +87,19 @@ def fill_pairs(keys: U64, records: int, a: I32, b: I32, c: I32, s: I32) -> None:
             s[at] = 0
         c[at] += 1
         s[at] += np.int32(keys[i] & np.uint64(3)) + 1
+
+
+@compiled("void(i4[::1], i4[::1], i8, i8, i8[::1])")
+def fill_cells(c: I32, s: I32, passes: int, bins: int, cell: I64) -> None:
+    """The cell of each pair: row by its edges, at most `passes` of them, column by their mean level.
+
+    Args:
+        c: (m,) i4, edges, at least 1.
+        s: (m,) i4, sum of their levels, at least c.
+        passes: rows.
+        bins: columns; a level is four columns wide.
+        cell: (m,) i8, filled.
+    """
+    for i in range(c.shape[0]):
+        edges, levels = int(c[i]), int(s[i])
+        cell[i] = (min(edges, passes) - 1) * bins + min(4 * (levels - edges) // edges, bins - 1)

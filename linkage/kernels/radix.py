@@ -1,4 +1,8 @@
-"""Sorting numbers digit by digit: three to four times as fast as by comparing, once there are millions."""
+"""Sorting numbers digit by digit: three to four times as fast as by comparing, once there are millions.
+
+Hundreds of millions are put apart by their first bits, in place, and sorted part by part: no second half of the room,
+and each part stays in a core's cache.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from numpy.typing import NDArray
 from linkage.kernels.compiled import compiled
 
 U64 = NDArray[np.uint64]
+I64 = NDArray[np.int64]
 
 _DIGIT = 11  # bits: the ends of 2,048 buckets stay in a core's second-level cache
 
@@ -17,7 +22,7 @@ def sort_numbers(keys: U64, bits: int) -> U64:
     """The numbers in ascending order; `keys` itself serves as the other half of the room, and is spoilt.
 
     Args:
-        keys: (n,) u8, each below 2**bits.
+        keys: (n,) u8, alike in all bits above the lowest `bits`.
         bits: 1 to 64.
     """
     n = keys.shape[0]
@@ -45,3 +50,38 @@ def sort_numbers(keys: U64, bits: int) -> U64:
             ends[bucket] += 1
         here, there = there, here
     return here
+
+
+@compiled("i8[::1](u8[::1], i8, i8)")
+def part_numbers(keys: U64, bits: int, first: int) -> I64:
+    """Put numbers apart by their first bits, in place; within a part they stand in any order.
+
+    Args:
+        keys: (n,) u8, each below 2**bits; changed.
+        bits: 1 to 64.
+        first: how many bits are the number of a part, at most `bits`.
+
+    Returns:
+        (2**first + 1,) where each part begins, and the end.
+    """
+    parts = 1 << first
+    if first == 0:
+        return np.array([0, keys.shape[0]], np.int64)
+    shift = np.uint64(bits - first)
+    bounds = np.zeros(parts + 1, np.int64)
+    for i in range(keys.shape[0]):
+        bounds[np.int64(keys[i] >> shift) + 1] += 1
+    for part in range(parts):
+        bounds[part + 1] += bounds[part]
+    at = bounds[:-1].copy()
+    for part in range(parts):
+        while at[part] < bounds[part + 1]:
+            key = keys[at[part]]
+            home = np.int64(key >> shift)
+            while home != part:  # each step puts one number where it belongs
+                key, keys[at[home]] = keys[at[home]], key
+                at[home] += 1
+                home = np.int64(key >> shift)
+            keys[at[part]] = key
+            at[part] += 1
+    return bounds

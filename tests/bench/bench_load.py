@@ -11,7 +11,7 @@ class Load:
     """Takes the kernel's tick counts at its start and compares."""
 
     def __init__(self, children: Iterable[int] = ()) -> None:
-        """Args: children: running processes that count as our own, with what they started."""
+        """Args: children: processes that count as our own though we did not start them, with what they started."""
         self._children = tuple(children)
         self._before = self._ticks()
         self._own = self._own_ticks()
@@ -23,15 +23,12 @@ class Load:
         return dict(zip(names, map(int, values), strict=True))
 
     def _own_ticks(self) -> int:
-        times = os.times()
-        hertz = os.sysconf("SC_CLK_TCK")
-        own = round(hertz * (times.user + times.system + times.children_user + times.children_system))
-        return own + sum(map(cpu_ticks, self._children))
+        return cpu_ticks(os.getpid(), *self._children)
 
     def foreign(self) -> float:
-        """Share of all ticks that neither idled nor belonged to this process, its ended children and those named.
+        """Share of all ticks that neither idled nor belonged to this process, what it started and those named.
 
-        Steal counts as foreign. Another child that still runs counts as foreign, too: end it before asking.
+        Steal counts as foreign.
         """
         spent = self._spent()
         idle = spent["idle"] + spent["iowait"]  # waiting for the disk
@@ -44,15 +41,16 @@ class Load:
         total = max(1, sum(spent.values()))
         return (
             f"others {self.foreign():.0%}, steal {spent['steal'] / total:.0%}, "
-            f"nice {spent['nice'] / total:.0%}, idle {(spent['idle'] + spent['iowait']) / total:.0%}"
+            f"nice {spent['nice'] / total:.0%}, idle {spent['idle'] / total:.0%}, "
+            f"waiting for the disk {spent['iowait'] / total:.0%}"
         )
 
     def _spent(self) -> dict[str, int]:
         return {name: value - self._before[name] for name, value in self._ticks().items()}
 
 
-def cpu_ticks(pid: int) -> int:
-    """Ticks that a process, what it started and what that started have used, ended ones included."""
+def cpu_ticks(*pids: int) -> int:
+    """Ticks that processes, what they started and what that started have used, ended ones included; each once."""
     used: dict[int, tuple[int, int]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -60,7 +58,7 @@ def cpu_ticks(pid: int) -> int:
         except OSError:  # ended meanwhile
             continue
         used[int(entry.name)] = int(fields[1]), sum(map(int, fields[11:15]))
-    family, size = {pid}, 0
+    family, size = set(pids), 0
     while size < len(family):
         size = len(family)
         family |= {child for child, (parent, _) in used.items() if parent in family}

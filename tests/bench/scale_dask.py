@@ -21,7 +21,7 @@ from linkage import load_schema
 from linkage.executors import Executor, OnDask, Processes, compare, make
 
 _NAMES = {"processes": "two worker processes", "dask": "two Dask workers"}
-Took = tuple[float, float]  # seconds of a comparison, processor seconds of the workers and who serves them
+Took = tuple[float, float, str]  # seconds of a comparison, processor seconds of all who take part, load of the machine
 
 
 def side_by_side(folders: list[Path], work: Path, repeat: int) -> None:
@@ -31,17 +31,17 @@ def side_by_side(folders: list[Path], work: Path, repeat: int) -> None:
     except ImportError:
         print("   Dask: not installed", flush=True)
         return
-    best: dict[tuple[str, str], Took] = {}
+    best: dict[tuple[str, str], tuple[float, float]] = {}
     for _ in range(repeat):
         for kind in _NAMES:
-            load = Load()
-            for what, took in _in_a_fresh_process(kind, folders, work).items():
-                known = best.get((kind, what), took)
-                best[kind, what] = min(known[0], took[0]), min(known[1], took[1])
+            for what, (wall, processor, load) in _in_a_fresh_process(kind, folders, work).items():
+                known = best.get((kind, what), (wall, processor))
+                best[kind, what] = min(known[0], wall), min(known[1], processor)
                 print(
-                    f"   compare, {_NAMES[kind]}, {what}: {took[0]:.1f} s, processor time {took[1]:.1f} s", flush=True
+                    f"   compare, {_NAMES[kind]}, {what}: {wall:.1f} s, processor time {processor:.1f} s\n"
+                    f"      machine: {load}",
+                    flush=True,
                 )
-            print(f"      machine: {load.told()}", flush=True)
     for what in ("from nothing", "from what is there"):
         wall, processor = (best["dask", what][k] / best["processes", what][k] for k in (0, 1))
         print(
@@ -62,16 +62,16 @@ def _in_a_fresh_process(kind: str, folders: list[Path], work: Path) -> dict[str,
 def _measure(pipe: Connection, kind: str, folders: list[Path], work: Path) -> None:
     found: dict[str, Took] = {}
     with ExitStack() as stack:
-        start, before = time.perf_counter(), cpu_ticks(os.getpid())
+        load, start, before = Load(), time.perf_counter(), cpu_ticks(os.getpid())
         executor = _executor(kind, stack)
         for what in ("from nothing", "from what is there"):
             if found:
-                start, before = time.perf_counter(), cpu_ticks(os.getpid())
+                load, start, before = Load(), time.perf_counter(), cpu_ticks(os.getpid())
             shutil.rmtree(work, ignore_errors=True)
             make(work, [f / "rows.tcrows" for f in folders], load_schema("de-person/1"))
             compare(work, executor)
             spent = cpu_ticks(os.getpid()) - before
-            found[what] = time.perf_counter() - start, spent / os.sysconf("SC_CLK_TCK")
+            found[what] = time.perf_counter() - start, spent / os.sysconf("SC_CLK_TCK"), load.told()
     shutil.rmtree(work)
     pipe.send(found)
 

@@ -8,6 +8,7 @@ import click
 
 from . import output
 from .options import PATH, force_option, json_option, output_option, separator
+from .progress import stages
 
 _DEGREES = ["light", "moderate", "heavy"]
 
@@ -55,19 +56,21 @@ def calibrate(
     """
     from trustcenter.client.offline_calibrate import calibrate_source
 
-    made = calibrate_source(
-        source,
-        target,
-        schema_name=schema_name,
-        id_column=id_column,
-        mapping=mapping,
-        delimiter=separator(delimiter),
-        degree=degree,
-        seed=seed,
-        pooled=pooled,
-        with_shipped=shipped,
-        force=force,
-    )
+    with stages() as tick:
+        made = calibrate_source(
+            source,
+            target,
+            schema_name=schema_name,
+            id_column=id_column,
+            mapping=mapping,
+            delimiter=separator(delimiter),
+            degree=degree,
+            seed=seed,
+            pooled=pooled,
+            with_shipped=shipped,
+            force=force,
+            progress=tick,
+        )
     if as_json:
         output.data(made)
     else:

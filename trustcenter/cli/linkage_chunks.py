@@ -11,6 +11,7 @@ from trustcenter.errors import UsageError_
 
 from . import output
 from .options import PATH, force_option, json_option
+from .progress import progress
 
 
 @click.command()
@@ -51,7 +52,8 @@ def plan(
     }
     if edges is not None:
         require_writable(edges, force=force)
-        figures["edges"] = write_edges(work, edges).n
+        with progress("writing") as tick:
+            figures["edges"] = write_edges(work, edges, tick).n
     output.data(figures) if as_json else output.fields(figures)
 
 
@@ -76,7 +78,9 @@ def chunk(work: Path, kind: Literal["cut", "join"], task: int, tasks: int, as_js
         raise UsageError_("tasks are numbered from 0", code="usage")
     made = load(work)
     mine = (made.cuts if kind == "cut" else made.joins)[task::tasks]
-    for name in mine:
-        run_chunk(str(work.resolve()), name)
+    with progress("cutting" if kind == "cut" else "comparing") as tick:
+        for done, name in enumerate(mine, 1):
+            run_chunk(str(work.resolve()), name)
+            tick(done, len(mine))
     figures: dict[str, object] = {"chunks": len(mine)}
     output.data(figures) if as_json else output.fields(figures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,7 @@ from trustcenter.errors import UsageError_
 
 from . import output
 from .options import PATH, force_option, json_option
+from .progress import stages
 
 if TYPE_CHECKING:
     from linkage.evaluate import Evaluation, Rates
@@ -76,7 +78,8 @@ def evaluate(
             require_writable(target, sources=tuple(p for p in (truth, labels) if p is not None), force=force)
     if charts is not None:
         require_directory(charts, force=force)
-    read = Matched(matched)
+    with stages() as tick:
+        read = Matched(matched, partial(tick, "read"))
     if sheet is not None:
         written = read.sheet(sheet, sheet_size, force=force)
         output.note(f"wrote a sheet of {written} pairs: write same or different in its first column")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from trustcenter.errors import UsageError_
 
 from . import output
 from .options import PATH, force_option, json_option, output_option
+from .progress import progress
 
 if TYPE_CHECKING:
     from linkage.index import Window
@@ -37,6 +39,8 @@ def index() -> None:
 def build(folder: Path, files: tuple[Path, ...], schema_name: str, as_json: bool) -> None:
     """Make a new index out of rows files, each of a source of its own; memory does not grow with them.
 
+    If it is stopped, or a file is refused, nothing stays: build it again.
+
     Example:
       trustcenter linkage index build known/ north/rows.tcrows south/rows.tcrows --schema de-person/1
     """
@@ -49,7 +53,12 @@ def build(folder: Path, files: tuple[Path, ...], schema_name: str, as_json: bool
     if head.fingerprint != schema.fingerprint:
         raise UsageError_("the rows file was encoded under another schema", code="wrong_fingerprint")
     made = TokenIndex.create(folder, head.study, head.version, schema)
-    rows = made.load(files)
+    try:
+        with progress("building") as tick:
+            rows = made.load(files, tick)
+    except BaseException:  # else the directory would be in the way of the next attempt
+        shutil.rmtree(folder)
+        raise
     _state(folder, as_json, {"rows_added": rows})
 
 
@@ -70,14 +79,15 @@ def look_up(
     Example:
       trustcenter linkage index look-up known/ practice/rows.tcrows -o new.tcedges
     """
-    from linkage.executors.edges import write
+    from linkage.executors.edgefile import write
     from linkage.index import TokenIndex
     from trustcenter.client.files import require_writable
 
     require_writable(target, force=force)
     found = TokenIndex(folder)
     state = found.manifest
-    edges = found.look_up(_window(folder, files, retire))
+    with progress("looking up") as tick:
+        edges = found.look_up(_window(folder, files, retire), tick)
     write(target, iter([edges.table]), len(edges.table), state.study, state.version, state.fingerprint)
     figures: dict[str, object] = {
         "edges": len(edges.table),

@@ -12,7 +12,7 @@ from trustcenter.errors import UsageError_
 from . import output
 from .linkage_machines import machine_options, resumable
 from .options import PATH, force_option, json_option, output_option
-from .progress import progress
+from .progress import stages
 
 if TYPE_CHECKING:
     from trustcenter.client.comparing import Machines
@@ -82,7 +82,7 @@ def match(
         from linkage.schema import load
 
         schema = load(schema_name)
-    with resumable(machines), progress("matching") as tick:
+    with resumable(machines), stages() as tick:
         result = match_directories(
             directories,
             target,
@@ -94,12 +94,14 @@ def match(
             parameters=parameters,
             edges=edges,
             force=force,
-            progress=lambda _, done, total: tick(done, total),
+            progress=tick,
         )
     if explain:
-        from trustcenter.client.offline_evaluate import write_explained
+        from trustcenter.client.offline_explain import write_explained
 
-        output.note(f"explained {write_explained(target, force=force)} pairs")
+        with stages() as tick:
+            explained = write_explained(target, force=force, progress=tick)
+        output.note(f"explained {explained} pairs")
     _say(result, as_json)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from trustcenter.errors import UsageError_
 
 from . import output
 from .options import PATH, F, force_option, json_option, mapping_option, separator
-from .progress import progress
+from .progress import stages
 
 if TYPE_CHECKING:
     from linkage.check import Report
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 DUPLICATES = "duplicates.json"
 DECLARATION = "declaration.json"
-_EVERY = 10.0  # seconds between two messages of a long reading
 
 
 def _source(command: F) -> F:
@@ -69,21 +68,15 @@ def check(
     if html is not None:
         require_writable(html, sources=(source,), force=force)
     schema = load(schema_name)
-    chunks = read_chunks(
-        source,
-        id_column=id_column,
-        mapping=parse_mapping(mapping) if mapping else None,
-        delimiter=separator(delimiter),
-    )
-    said = time.monotonic()
-
-    def tell(done: int) -> None:  # how many there will be is not known before the end of the file
-        nonlocal said
-        if time.monotonic() - said > _EVERY:
-            said = time.monotonic()
-            output.note(f"read {done} records")
-
-    report = look(schema, chunks, progress=tell)
+    with stages() as tick:
+        chunks = read_chunks(
+            source,
+            id_column=id_column,
+            mapping=parse_mapping(mapping) if mapping else None,
+            delimiter=separator(delimiter),
+            progress=partial(tick, "read"),
+        )
+        report = look(schema, chunks, progress=partial(tick, "count"))
     if html is not None:
         from linkage.check.html import page
 
@@ -190,23 +183,27 @@ def dedupe(
     from trustcenter.client.offline import require_directory
 
     if listing is None and target is None:
-        raise UsageError_("give --list, or --output with --confirmed or --accept-matches", code="usage")
+        raise UsageError_("say what is to be written", hint="--list FILE first; then --confirmed FILE -o DIR")
     if (target is not None) != (confirmed is not None or accept_matches):
-        raise UsageError_("--output goes with --confirmed or --accept-matches, and they need it", code="usage")
+        raise UsageError_(
+            "--output goes with --confirmed or --accept-matches, and they need it",
+            hint="for the list of pairs: --list FILE",
+        )
     if listing is not None:
         require_writable(listing, sources=(source,) if confirmed is None else (source, confirmed), force=force)
     if target is not None:
         require_directory(target, force=force)
     schema = load(schema_name)
-    table = read_table(
-        source,
-        id_column=id_column,
-        mapping=parse_mapping(mapping) if mapping else None,
-        delimiter=separator(delimiter),
-    )
-    with progress("comparing") as tick:
+    with stages() as tick:
+        table = read_table(
+            source,
+            id_column=id_column,
+            mapping=parse_mapping(mapping) if mapping else None,
+            delimiter=separator(delimiter),
+            progress=partial(tick, "read"),
+        )
         prepared = prepare(schema, table.select([*(f.name for f in schema.fields), *FURTHER]), further=True)
-        found = find(schema, prepared, progress=tick)
+        found = find(schema, prepared, progress=partial(tick, "compare"))
     told: dict[str, object] = {
         "records": len(table),
         "compared": found.compared,

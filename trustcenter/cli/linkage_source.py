@@ -10,7 +10,7 @@ from trustcenter.errors import UsageError_
 
 from . import output
 from .options import PATH, F, force_option, json_option, mapping_option, output_option, separator
-from .progress import progress
+from .progress import stages
 
 _PROFILES = ["none", "light", "moderate", "heavy"]
 _SHARE = click.FloatRange(0, 1)
@@ -129,6 +129,8 @@ def encode(
 ) -> None:
     r"""Encode a site's patients (CSV in UTF-8, Parquet or NDJSON, one record per patient) into rows and a map.
 
+    Ctrl-C leaves nothing behind: no record can be encoded before all have been read, so it is begun anew.
+
     Example:
       trustcenter linkage encode patients.csv --schema de-person/1 --id-column pid --map surname=NACHNAME \
         --study-secret study.secret --site-key site.key -o encoded/
@@ -141,7 +143,7 @@ def encode(
 
     schema = load(schema_name)
     secrets = linkage_secrets(study_secret, site_key, study)
-    with progress("encoding") as tick:
+    with stages() as tick:
         made = encode_source(
             source,
             target,
@@ -153,7 +155,7 @@ def encode(
             delimiter=separator(delimiter),
             duplicates=duplicates,
             force=force,
-            progress=lambda _, done, total: tick(done, total),
+            progress=tick,
         )
     _say(made, as_json)
 

@@ -5,28 +5,51 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from . import output
 
 _EVERY = 10.0  # seconds between two lines where there is no terminal
 
 Tick = Callable[[int, int], None]
+StageTick = Callable[[str, int, int], None]
+
+# What the functions below the command line call their stages, as people are told.
+_WORDS: Final = {
+    "read": "reading",
+    "encode": "encoding",
+    "compare": "comparing",
+    "count": "counting",
+    "map": "reading maps",
+    "edges": "resolving edges",
+    "decide": "deciding",
+    "cluster": "forming persons",
+    "explain": "explaining",
+    "write": "writing",
+}
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Tick]:
     """A function to call with (done, total)."""
-    if output.lively():
-        with _bar(label) as tick:
-            yield tick
-    else:
-        yield _lines(label)
+    with stages() as tick:
+        yield lambda done, total: tick(label, done, total)
 
 
 @contextmanager
-def _bar(label: str) -> Iterator[Tick]:
+def stages() -> Iterator[StageTick]:
+    """A function to call with (stage, done, total): a job of several stages, each with a time left of its own."""
+    if output.lively():
+        with _bar() as tick:
+            yield tick
+    else:
+        yield _lines()
+
+
+@contextmanager
+def _bar() -> Iterator[StageTick]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     bar = Progress(
         TextColumn("{task.description}"),
@@ -36,25 +59,35 @@ def _bar(label: str) -> Iterator[Tick]:
         console=Console(stderr=True),
         transient=True,
     )
+    tasks: dict[str, TaskID] = {}
     with bar:
-        task = bar.add_task(label, total=None)
 
-        def tick(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+        def tick(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                for earlier in tasks.values():
+                    bar.update(earlier, visible=False)
+                tasks[stage] = bar.add_task(_WORDS.get(stage, stage), total=None)
+            bar.update(tasks[stage], completed=done, total=total or None)
 
         yield tick
 
 
-def _lines(label: str) -> Tick:
-    started = said = time.monotonic()
+def _lines() -> StageTick:
+    said = time.monotonic()
+    began: dict[str, float] = {}
 
-    def tick(done: int, total: int) -> None:
+    def tick(stage: str, done: int, total: int) -> None:
         nonlocal said
         now = time.monotonic()
-        if now - said < _EVERY or not total or not done:
+        started = began.setdefault(stage, now if began else said)
+        if now - said < _EVERY or not done:
             return
         said = now
+        word = _WORDS.get(stage, stage)
+        if not total:  # nobody knows the end of a pipe
+            output.note(f"{word}: {done} so far")
+            return
         left = (now - started) * (total - done) / done
-        output.note(f"{label}: {100 * done // total} %, about {left:.0f} s left")
+        output.note(f"{word}: {100 * done // total} %, about {left:.0f} s left")
 
     return tick

@@ -79,8 +79,7 @@ def compared_elsewhere(paths: Sequence[Path], of: Header) -> Found:
     Raises:
         ConflictError: of another study, version or schema, or one file twice. LinkageError: a file.
     """
-    from linkage.executors import read_edges
-    from linkage.join import merge_tables
+    from linkage.executors import EdgeTables, read_edges
 
     tables, seen = [], set()
     for number, path in enumerate(paths, 1):
@@ -94,7 +93,7 @@ def compared_elsewhere(paths: Sequence[Path], of: Header) -> Found:
             raise ConflictError("the same edges are there twice", code="mixed_sources", where=where)
         seen.add(header.sha256)
         tables.append(table)
-    return merge_tables(tables)
+    return EdgeTables(tuple(tables))
 
 
 @contextmanager

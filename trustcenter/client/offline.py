@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -96,7 +97,8 @@ def encode_source(
 ) -> EncodedSource:
     """Encode a CSV, Parquet or NDJSON file into the three files of a source.
 
-    The records that the file `duplicates` names (`linkage dedupe` wrote it) are left out.
+    The records that the file `duplicates` names (`linkage dedupe` wrote it) are left out. `progress` is called with
+    ("read", read, size of the file), then with ("encode", done, total); it may raise to cancel, and nothing stays.
 
     Raises:
         LinkageError: the table or the mapping. LocalFileError: the output directory.
@@ -111,17 +113,18 @@ def encode_source(
 
     warnings: Counter[str] = Counter()
 
+    def tick(stage: str) -> Callable[[int, int], None] | None:
+        return None if progress is None else partial(progress, stage)
+
     def read() -> Iterator[tuple[list[str], Prepared]]:
-        chunks = ids_once(read_chunks(source, id_column=id_column, mapping=mapping, delimiter=delimiter))
+        chunks = ids_once(
+            read_chunks(source, id_column=id_column, mapping=mapping, delimiter=delimiter, progress=tick("read"))
+        )
         for chunk in chunks if removed is None else removed.apply_to(chunks):
             columns = {f: chunk.columns[f] for f in schema.columns if f in chunk.columns}
             prepared = prepare(schema, columns)
             warnings.update(prepared.warnings)
             yield chunk.ids, prepared
-
-    def tick(done: int, total: int) -> None:
-        if progress is not None:
-            progress("encode", done, total)
 
     header: dict[str, str | int] = {
         "study": secrets.study,
@@ -141,7 +144,9 @@ def encode_source(
             def each(ids: Sequence[str], numbers: NDArray[np.uint8]) -> None:
                 writer.writerows(zip(ids, (bytes(number).hex() for number in numbers), strict=True))
 
-            made = encode_pieces(schema, read(), secrets, target / ROWS, target / MAP, header, each=each, progress=tick)
+            made = encode_pieces(
+                schema, read(), secrets, target / ROWS, target / MAP, header, each=each, progress=tick("encode")
+            )
             text.detach()
     except BaseException:
         if not was_there:
@@ -179,7 +184,8 @@ def match_directories(
     Without `schema` it is the shipped one of the files' fingerprint, without `densities` (a file of counts) those that
     ship for it. `parameters` of an earlier outcome stand in place of `densities` and `careful`. With `edges`, files of
     who compared, only the maps are read, and `machines` does not count. Where a directory has `ids.csv`, the outcome
-    carries the site's ids.
+    carries the site's ids. `progress` is called as `linkage.match.match` calls it, and may raise to cancel: with a
+    working directory in `machines`, what was compared is kept.
 
     Raises:
         ConflictError: sources of different studies, versions or schemas. LinkageError: a damaged file, a chunk.
@@ -191,25 +197,25 @@ def match_directories(
     from linkage.maps import MapRefs, open_map, record_numbers_of
     from linkage.match import Source, match
     from linkage.rows import ROW, open_rows
+    from linkage.threads import cores, each
 
     require_directory(target, force=force)
-    headers, sources = [], []
+    headers = []
     for number, directory in enumerate(directories, 1):
         with located(f"directory {number}"):
             head = open_map(directory / MAP)
             if not edges:
                 _same_encoding(open_rows(directory / ROWS)[0], head, number)
             headers.append(head)
-            sources.append(
-                Source(
-                    head.source,
-                    np.empty(0, ROW),  # rows and refs stay on the disk
-                    record_numbers_of(directory / MAP),
-                    MapRefs.of(directory / MAP),
-                    head.source not in not_deduplicated,
-                )
-            )
     _belong_together(headers)
+
+    def source(number: int) -> Source:
+        path, name = directories[number] / MAP, headers[number].source
+        with located(f"directory {number + 1}"):  # rows and refs stay on the disk
+            numbers = record_numbers_of(path)
+            return Source(name, np.empty(0, ROW), numbers, MapRefs.of(path), name not in not_deduplicated)
+
+    sources = list(each(source, range(len(directories)), cores()))
     if unknown := set(not_deduplicated) - {h.source for h in headers}:
         raise UsageError_(
             f"{len(unknown)} of the sources that are not deduplicated are not here", code="unknown_source"
@@ -220,21 +226,21 @@ def match_directories(
     counted = None if densities is None else read_densities(densities, known)
     frozen = None if parameters is None else read_parameters(parameters)
 
-    def compare_tick(done: int, total: int) -> None:
-        if progress is not None:
-            progress("compare", done, total)
-
     with ExitStack() as stack:
         if not edges:
             files = [directory / ROWS for directory in directories]
-            found = stack.enter_context(compared(files, known, machines or Machines(), target, compare_tick))
+            tick = None if progress is None else partial(progress, "compare")
+            found = stack.enter_context(compared(files, known, machines or Machines(), target, tick))
         else:
             found = compared_elsewhere(edges, headers[0])
         result = match(sources, known, counted, careful=careful, parameters=frozen, edges=found, progress=progress)
     numbers = [one.record_numbers for one in sources]
     ids = [read_ids_of(directory / IDS, own) for directory, own in zip(directories, numbers, strict=True)]
     new_directory(target, force=force)
-    write_outcome(target, Records(result.names, numbers, ids), result.pairs, result.labels, force=force)
+    written = None if progress is None else partial(progress, "write")
+    write_outcome(
+        target, Records(result.names, numbers, ids), result.pairs, result.labels, force=force, progress=written
+    )
     write_run(target, result, known, [s.deduplicated for s in sources], force=force)
     return result
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,8 @@ from .errors import LocalFileError
 if TYPE_CHECKING:
     from linkage.decide import Counts, Densities
     from linkage.schema import Schema
+
+Progress = Callable[[str, int, int], None]
 
 _MOST_BYTES = 1 << 22  # a table of counts has some ten kilobytes
 _FEWEST = 200  # records: below, a table says more about single people than about the source
@@ -47,8 +49,11 @@ def calibrate_source(
     pooled: Sequence[Path] = (),
     with_shipped: bool = False,
     force: bool = False,
+    progress: Progress | None = None,
 ) -> Calibrated:
     """Count, pool, and write one table.
+
+    `progress` is called with (stage, done, total): read, encode, compare. It may raise to cancel; nothing is written.
 
     Raises:
         UsageError_: neither a source nor tables, a source without id column, or fewer than 200 records.
@@ -67,7 +72,7 @@ def calibrate_source(
     if with_shipped:
         tables.append(shipped_counts(schema.profile))
     if source is not None:
-        tables.insert(0, _own(source, schema, id_column, mapping, delimiter, degree, seed))
+        tables.insert(0, _own(source, schema, id_column, mapping, delimiter, degree, seed, progress))
     made = reduce(add, tables)
     _same_passes(made, schema)
     data = made.encode()
@@ -123,6 +128,7 @@ def _own(
     delimiter: str | None,
     degree: str,
     seed: str,
+    progress: Progress | None,
 ) -> Counts:
     from linkage.calibrate import calibrate
     from linkage.corrupt import corrupted, halves
@@ -133,7 +139,11 @@ def _own(
     if id_column is None:
         raise UsageError_("the column of the ids is missing", code="usage", hint="--id-column")
     table = read_table(
-        source, id_column=id_column, mapping=parse_mapping(mapping) if mapping else None, delimiter=delimiter
+        source,
+        id_column=id_column,
+        mapping=parse_mapping(mapping) if mapping else None,
+        delimiter=delimiter,
+        progress=None if progress is None else partial(progress, "read"),
     )
     if len(table) < _FEWEST:
         raise UsageError_(
@@ -150,6 +160,7 @@ def _own(
         prepare(schema, {k: [v[i] for i in right] for k, v in copy.items()}),
         whose,
         provenance={"made": f"own records with a corrupted copy, {degree} errors", "schema": schema.fingerprint},
+        progress=progress,
     )
     return shareable(counts)
 

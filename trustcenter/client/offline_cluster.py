@@ -132,7 +132,6 @@ def _decision(found: Matched, pairs: NDArray[np.void], cut: float) -> Decision:
     return Decision(
         Pairs(pairs["a"], pairs["b"], c, s),
         posterior,
-        np.zeros(len(pairs)),
         winner,
         cls,
         winner & (posterior >= low) & (posterior <= high),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -35,8 +35,12 @@ class Matched:
         records: (source, record number, id) of each record.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, progress: Callable[[int, int], None] | None = None) -> None:
         """Read `run.json`, `persons.csv` and `pairs.csv`.
+
+        Args:
+            directory: of the outcome.
+            progress: called with (bytes read, size) of the pairs; may raise to cancel.
 
         Raises:
             LocalFileError: a file is missing, or is not one of a match.
@@ -238,47 +242,3 @@ def _pass_names(run: Run) -> list[str]:
         return [p.name for p in load(run.schema).passes]
     except LinkageError:  # a schema of one's own, whose file is not here
         return [f"pass {k + 1}" for k in range(run.passes)]
-
-
-EXPLAINED: Final = "explained.csv"
-_EXPLAINED_COLUMNS: Final = (
-    *("source_a", "record_a", "id_a", "source_b", "record_b", "id_b", "class", "joined", "reason"),
-    *("edges", "mean_level", "posterior", "bits_before", "bits_edges", "bits_closeness"),
-    *("rivals_a", "best_rival_a", "rivals_b", "best_rival_b"),
-)
-
-
-def write_explained(matched: Path, *, force: bool = False) -> int:
-    """Write `explained.csv` into an outcome: why every matched and every possible pair was joined or not, one a row.
-
-    Returns how many. Raises as `Matched`.
-    """
-    found = Matched(matched)
-    explainer = found.explainer()
-    pairs = found.outcome.pairs
-    wanted = pairs[pairs["class"] != 0][["a", "b"]].tolist()
-
-    def rows() -> Iterator[tuple[object, ...]]:
-        for a, b in wanted:
-            e = explainer.explain(a, b)
-            bits: tuple[str, ...] = ("", "", "")
-            if e.evidence is not None:
-                bits = tuple(f"{v:.2f}" for v in (e.evidence.before, e.evidence.edges, e.evidence.closeness))
-            yield (
-                *found.records[a],
-                *found.records[b],
-                e.decision,
-                int(e.joined),
-                e.reason,
-                e.edges,
-                f"{e.level:.2f}",
-                f"{e.posterior:.6f}",
-                *bits,
-                len(e.rivals_a),
-                f"{e.rivals_a[0].posterior:.6f}" if e.rivals_a else "",
-                len(e.rivals_b),
-                f"{e.rivals_b[0].posterior:.6f}" if e.rivals_b else "",
-            )
-
-    write_csv(matched / EXPLAINED, _EXPLAINED_COLUMNS, rows(), force=force)
-    return len(wanted)

@@ -5,7 +5,7 @@ The last one freezes what was decided with, byte for byte: a later match under i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from linkage.evaluate.model import Projected
     from linkage.match import MatchResult
     from linkage.schema import Schema
+
+Progress = Callable[[int, int], None]
 
 RUN: Final = "run.json"
 PARAMETERS: Final = "parameters.json"
@@ -101,6 +103,7 @@ def write_outcome(
     persons: Sequence[int] | NDArray[np.int32],
     *,
     force: bool,
+    progress: Progress | None = None,
 ) -> None:
     """Write `persons.csv` and `pairs.csv`.
 
@@ -110,6 +113,7 @@ def write_outcome(
         pairs: PAIR.
         persons: number of each record's person.
         force: overwrite.
+        progress: called with (pairs written, pairs); may raise to cancel.
     """
     from linkage.decide import Class
 
@@ -120,7 +124,7 @@ def write_outcome(
         ((*record, person) for record, person in zip(records, persons, strict=True)),
         force=force,
     )
-    write_csv(target / PAIRS, _PAIR_COLUMNS, _lines(records, pairs, persons, words), force=force)
+    write_csv(target / PAIRS, _PAIR_COLUMNS, _lines(records, pairs, persons, words, progress), force=force)
 
 
 def _lines(
@@ -128,6 +132,7 @@ def _lines(
     pairs: NDArray[np.void],
     persons: Sequence[int] | NDArray[np.int32],
     words: dict[int, str],
+    progress: Progress | None,
 ) -> Iterator[tuple[object, ...]]:
     """The lines of `pairs.csv`; some pairs at a time become objects of Python."""
     for start in range(0, len(pairs), _AT_ONCE):
@@ -143,6 +148,8 @@ def _lines(
                 words[kind],
                 int(persons[a] == persons[b]),
             )
+        if progress is not None:
+            progress(start + len(part), len(pairs))
 
 
 def write_run(target: Path, result: MatchResult, schema: Schema, deduplicated: list[bool], *, force: bool) -> None:

@@ -147,7 +147,7 @@ def test_further_values_of_a_pass_make_further_edges():
     n = len(edges)
     yes, ends = np.ones(n, np.bool_), np.arange(n, dtype=np.int32)
     match_, posterior = np.full(n, Class.MATCH, np.uint8), np.full(n, 0.9)
-    decision = Decision(Pairs(ends, ends + n, edges, 2 * edges), posterior, 1 - posterior, yes, match_, ~yes, (), ())
+    decision = Decision(Pairs(ends, ends + n, edges, 2 * edges), posterior, yes, match_, ~yes, (), ())
     held = edges[hold_back(decision, other_names(schema)).cls == Class.POSSIBLE].tolist()
     assert held == [8, 9, 10]
     assert edges[hold_back(decision, other_names(DE)).cls == Class.POSSIBLE].tolist() == [8, 9]

@@ -19,7 +19,7 @@ def decision(*rows, refused=()):
     many = np.full(n, 10, np.int32)
     cls = np.where(p > 0.8, Class.MATCH, Class.NON_MATCH).astype(np.uint8)
     yes = np.ones(n, np.bool_)
-    return Decision(Pairs(*ends, many, many), p, 1 - p, yes, cls, ~yes, (), refused)
+    return Decision(Pairs(*ends, many, many), p, yes, cls, ~yes, (), refused)
 
 
 def keys(n):

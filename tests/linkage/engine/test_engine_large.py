@@ -1,5 +1,6 @@
 """What keeps millions of records fast gives what the plain way gives."""
 
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,7 @@ from linkage.errors import MatchInputError
 from linkage.index.segment import in_order
 from linkage.join import join_words, sort_edges
 from linkage.kernels.join import group_rows
-from linkage.kernels.radix import sort_numbers
+from linkage.kernels.radix import part_numbers, sort_numbers
 from linkage.rows import EDGE
 
 
@@ -27,6 +28,36 @@ def drawn(seed):
 def test_numbers_are_sorted(bits, n):
     numbers = drawn(bits).integers(0, 2**bits, n, np.uint64)
     assert sort_numbers(numbers.copy(), bits).tolist() == sorted(numbers.tolist())
+
+
+@pytest.mark.parametrize(("bits", "first"), [(3, 0), (3, 3), (20, 5), (64, 11)])
+@pytest.mark.parametrize("n", [0, 1, 5000])
+def test_numbers_are_put_apart_in_place(bits, first, n):
+    numbers = drawn(bits).integers(0, 2**bits, n, np.uint64) & drawn(n).integers(0, 2**bits, n, np.uint64)
+    put = numbers.copy()
+    bounds = part_numbers(put, bits, first).tolist()
+    assert (bounds[0], bounds[-1], len(bounds)) == (0, n, 2**first + 1)
+    for part, (begin, end) in enumerate(pairwise(bounds)):
+        assert set((put[begin:end] >> np.uint64(bits - first)).tolist() if first else [0]) <= {part}
+    assert sorted(put.tolist()) == sorted(numbers.tolist())
+
+
+def test_pairs_are_added_up_in_parts(monkeypatch):
+    """Many small parts come to the same as one."""
+    draw, records = drawn(3), 90
+    ends = np.sort(draw.integers(0, records, (4000, 2)), axis=1)
+    ends = ends[ends[:, 0] < ends[:, 1]]
+    level = draw.integers(0, 4, len(ends))
+    keys = ((ends[:, 0] * records + ends[:, 1]) * 4 + level).astype(np.uint64)
+    whole = add_up(keys.copy(), records)
+    monkeypatch.setattr(sys.modules["linkage.decide.aggregate"], "_SOME", 16)
+    parts = add_up(keys.copy(), records, threads=2)
+    assert all((getattr(whole, name) == getattr(parts, name)).all() for name in "abcs")
+    slow = {}
+    for (a, b), one in zip(ends.tolist(), level.tolist(), strict=True):
+        slow.setdefault((a, b), []).append(one + 1)
+    found = zip(*(getattr(parts, name).tolist() for name in "abcs"), strict=True)
+    assert list(found) == [(a, b, len(v), sum(v)) for (a, b), v in sorted(slow.items())]
 
 
 @pytest.mark.parametrize("kind", ["usual", "one prefix", "nearly all alike", "all alike"])
@@ -166,7 +197,7 @@ def test_couples_are_joined_as_the_forest_joins(careless):
     posterior = np.round(draw.random(len(a)), 9)  # under the half, too, as with a low cut
     cls = np.where(posterior > 0.3, Class.MATCH, Class.NON_MATCH).astype(np.uint8)
     flags = np.zeros(len(a), np.bool_)
-    decision = Decision(found, posterior, posterior, flags, cls, flags, (), ())
+    decision = Decision(found, posterior, flags, cls, flags, (), ())
     declared = [True, not careless, True]
     keys = draw.integers(0, 256, (records, 16), np.uint8)
     made = agglomerate(decision, sources, declared, keys)

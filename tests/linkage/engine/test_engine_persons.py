@@ -18,7 +18,7 @@ def decision(rows, refused=()):
     p = np.array([r[3] for r in rows], np.float64)
     cls = np.where(p > 0.8, Class.MATCH, Class.NON_MATCH).astype(np.uint8)
     none = np.zeros(len(rows), np.bool_)
-    return Decision(Pairs(a, b, c, 2 * c), p, 1 - p, ~none, cls, none, (), refused)
+    return Decision(Pairs(a, b, c, 2 * c), p, ~none, cls, none, (), refused)
 
 
 def tie_keys(n):

@@ -41,7 +41,7 @@ def test_a_directory_of_another_comparison(tmp_path, write, schema):
     plan = make(tmp_path / "work", [a, b], schema)
     assert load(tmp_path / "work") == plan
     assert make(tmp_path / "work", [a, b], schema) == plan
-    for files, change in (([a, c], {}), ([b, a], {}), ([a, b], {"block_pairs": 7})):
+    for files, change in (([a, c], {}), ([b, a], {}), ([a, b], {"chunk_rows": 7})):
         with pytest.raises(PlanError, match="another comparison"):
             make(tmp_path / "work", files, schema, **change)
     (tmp_path / "work" / "plan.json").write_bytes(b"{")
@@ -114,7 +114,7 @@ def test_a_damaged_edges_file(tmp_path, write, schema, damage):
     elif damage == "cut":
         content = content[:-33]
     else:
-        from linkage.executors.edges import write as write_parts
+        from linkage.executors.edgefile import write as write_parts
 
         table = read_edges(path)[1]
         write_parts(path, iter([table[::-1]]), len(table), "s", 1, schema.fingerprint)

@@ -1,0 +1,69 @@
+"""Every long command says how far it is and how long it will take, and one that is stopped leaves nothing half made."""
+
+import pytest
+
+from linkage import Secrets, load_schema
+from trustcenter.cli import progress
+from trustcenter.client.offline import encode_source
+
+FIELDS = ("--schema", "de-person/1", "--id-column", "id")
+
+
+@pytest.fixture
+def often(monkeypatch):
+    """Where there is no terminal, every step is told instead of one in ten seconds."""
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+
+
+def told(outcome, *words, code=0):
+    """Each word stands in a line with a share and a time left."""
+    assert outcome.code == code, outcome.err
+    lines = [line for line in outcome.err.splitlines() if line.endswith(" s left")]
+    for word in words:
+        assert any(line.startswith(f"{word}: ") and " %, about " in line for line in lines), (word, outcome.err)
+
+
+def test_commands_at_a_site(cli, joined, often):
+    north = joined / "data" / "north.csv"
+    secrets = ("--study-secret", joined / "study.secret", "--site-key", joined / "north.key")
+    told(cli("linkage", "check", north, *FIELDS), "reading", "counting")
+    told(cli("linkage", "dedupe", north, *FIELDS, "--list", joined / "pairs.csv"), "reading", "comparing")
+    told(cli("linkage", "encode", north, *FIELDS, *secrets, "-o", joined / "again"), "reading", "encoding")
+    counts = joined / "counts.json"
+    few = cli("linkage", "calibrate", north, *FIELDS, "-o", counts)
+    told(few, "reading", "encoding", "comparing", code=1)
+    assert "[bad_densities]" in few.err
+
+
+def test_commands_that_compare(cli, joined, often):
+    sources, work = (joined / "north", joined / "south"), joined / "work"
+    rows = [source / "rows.tcrows" for source in sources]
+    words = ("comparing", "reading maps", "resolving edges", "deciding", "forming persons", "writing")
+    told(cli("linkage", "match", *sources, "-o", joined / "once"), *words)
+    assert cli("linkage", "plan", *rows, "--schema", "de-person/1", "--work", work).code == 0
+    told(cli("linkage", "chunk", work, "cut"), "cutting")
+    told(cli("linkage", "chunk", work, "join"), "comparing")
+    told(cli("linkage", "index", "build", joined / "known", rows[0], "--schema", "de-person/1"), "building")
+    told(cli("linkage", "index", "look-up", joined / "known", rows[1], "-o", joined / "e"), "looking up")
+
+
+@pytest.mark.parametrize("stage", ["read", "encode"])
+def test_an_encoding_that_is_stopped_leaves_nothing(joined, stage):
+    def stop(now, done, total):
+        assert 0 < done <= total
+        if now == stage:
+            raise KeyboardInterrupt
+
+    secrets = Secrets(bytes(range(32)), bytes(range(1, 33)), "demo", 1)
+    before = sorted(joined.iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        encode_source(
+            joined / "data" / "north.csv",
+            joined / "stopped",
+            name="north",
+            schema=load_schema("de-person/1"),
+            secrets=secrets,
+            id_column="id",
+            progress=stop,
+        )
+    assert sorted(joined.iterdir()) == before
