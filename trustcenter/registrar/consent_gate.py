@@ -52,7 +52,7 @@ def _asks(conn: Connection, domain: DomainRow) -> bool:
     """Whether a person can be refused: something is required, or in a study somebody was withdrawn all the same."""
     if domain.policy.consent or domain.study is None:
         return bool(domain.policy.consent)
-    return bool(conn.execute("SELECT consent_changes FROM domain WHERE id = ?", (domain.id,)).fetchone()[0])
+    return conn.execute("SELECT 1 FROM consent WHERE domain = ? LIMIT 1", (domain.id,)).fetchone() is not None
 
 
 def admit(context: Context, conn: Connection, domain: DomainRow, batch: Batch) -> Batch:
