@@ -80,13 +80,13 @@ class Packed:
     def find(self, conn: Connection, space: int, keys: Keys) -> Iterator[Entries]:
         """The entries that have one of the keys, some at a time.
 
-        Each page is searched for the few keys that can be in it; what else it holds is passed over.
+        Pages are searched for the few keys that can be in them; what else they hold is passed over.
         """
         first = np.unique(keys.first) if keys.alike else keys.first
         start = self.kind.fields[self.key][1]  # type: ignore[index]
         head = np.dtype({"names": ["head"], "formats": [">u8"], "offsets": [start], "itemsize": self.kind.itemsize})
         for pages in self._holding(conn, space, keys):
-            near = np.concatenate([_near(body, head, first) for _, _, body in pages]).view(self.kind)
+            near = _near(b"".join(body for _, _, body in pages), head, first).view(self.kind)
             yield near[keys.among(near[self.key])]
 
     def remove(
@@ -253,19 +253,27 @@ def take(entries: Entries, order: NDArray[np.int64]) -> Entries:
     return np.ascontiguousarray(entries).view(f"V{entries.dtype.itemsize}")[order].view(entries.dtype)
 
 
-def _near(body: bytes, head: np.dtype[np.void], first: U64) -> NDArray[np.void]:
-    """The entries of a page whose keys begin with one of these halves, as bytes of one width each.
+def _near(bodies: bytes, head: np.dtype[np.void], first: U64) -> NDArray[np.void]:
+    """The entries of some pages whose keys begin with one of these halves, as bytes of one width each.
+
+    Pages that were written together follow each other, and their entries ascend over all of them: each such run is
+    searched for the halves that it can hold.
 
     Args:
-        body: of the page.
+        bodies: of the pages.
         head: of an entry, with the first half of its key as `head`.
         first: halves that are looked for, ascending, each once.
     """
-    heads = np.frombuffer(body, head)["head"].astype(np.uint64)
-    wanted = first[first.searchsorted(heads[0]) : first.searchsorted(heads[-1], "right")]
-    left = heads.searchsorted(wanted)
-    counts = heads.searchsorted(wanted, "right") - left
-    ends = counts.cumsum()
-    at = np.repeat(left - ends + counts, counts) + np.arange(ends[-1] if len(ends) else 0)
-    found: NDArray[np.void] = np.frombuffer(body, f"V{head.itemsize}")[at]
+    heads = np.frombuffer(bodies, head)["head"].astype(np.uint64)
+    bounds = [0, *(np.flatnonzero(heads[1:] < heads[:-1]) + 1).tolist(), len(heads)]
+    places = [np.empty(0, np.int64)]
+    for start, end in itertools.pairwise(bounds):
+        run = heads[start:end]
+        wanted = first[first.searchsorted(run[0]) : first.searchsorted(run[-1], "right")]
+        left = run.searchsorted(wanted)
+        counts = run.searchsorted(wanted, "right") - left
+        ends = counts.cumsum()
+        if len(ends) and ends[-1]:
+            places.append(np.repeat(start + left - ends + counts, counts) + np.arange(ends[-1]))
+    found: NDArray[np.void] = np.frombuffer(bodies, f"V{head.itemsize}")[np.concatenate(places)]
     return found
