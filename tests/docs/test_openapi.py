@@ -11,6 +11,9 @@ from openapi_spec_validator import validate
 
 from trustcenter.http.calls import Route
 from trustcenter.http.openapi import document
+from trustcenter.http.openapi_fields import FIELDS
+from trustcenter.http.openapi_words import WORDS
+from trustcenter.http.rooms import routes_of
 from trustcenter.http.routes import ROUTES
 
 DOCUMENT = msgspec.json.decode(document(ROUTES))
@@ -39,6 +42,19 @@ def test_every_operation_is_complete(route: Route) -> None:
     for answer in operation["responses"].values():
         name = answer.get("$ref", "").removeprefix("#/components/responses/")
         assert not name or name in DOCUMENT["components"]["responses"]
+
+
+def test_every_field_of_every_message_is_described_and_nothing_else_is() -> None:
+    fields = {
+        (message, name): field
+        for room in ("both", "registrar", "comparator")
+        for message, schema in msgspec.json.decode(document(routes_of(room)))["components"]["schemas"].items()
+        for name, field in schema.get("properties", {}).items()
+    }
+    assert [place for place in sorted(fields) if place not in FIELDS and place[1] not in WORDS] == []
+    assert [place for place, field in sorted(fields.items()) if "description" not in field] == []
+    assert FIELDS.keys() <= fields.keys()
+    assert {name for _, name in fields.keys() - FIELDS.keys()} == WORDS.keys()
 
 
 @pytest.mark.parametrize("route", OPERATIONS)

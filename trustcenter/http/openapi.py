@@ -13,6 +13,7 @@ from trustcenter.messages.api import Problem, StreamEnd
 
 from .calls import FHIR_TYPES, PEER, Route
 from .openapi_examples import example
+from .openapi_fields import describe
 
 _REF: Final = "#/components/schemas/{name}"
 _REQUEST_ID: Final = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
@@ -73,6 +74,7 @@ def document(routes: tuple[Route, ...]) -> bytes:
             if isinstance(candidate, type) and candidate not in types:
                 types.append(candidate)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    describe(components)
     refs = dict(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
