@@ -90,6 +90,8 @@ class Event(StrEnum):
     ENROLMENT_REVOKE = "site:enrolment:revoke"
     ENROLMENT_REDEEM = "practice:enrolment:redeem"
     ENROLMENT_SEAL = "site:enrolment:seal"
+    ENROLMENT_FORGET = "registrar:enrolment:forget"  # a code that nobody used, with the name that it was for
+    ENROLMENT_FORGET_ROWS = "comparator:enrolment:forget"  # one of the comparator's own
     CARD_PUBLISH = "site:card:publish"
     SECRET_SHARE = "site:secret:share"  # noqa: S105 - an event, not a secret
     SECRET_CONFIRM = "site:secret:confirm"  # noqa: S105 - an event, not a secret
@@ -193,6 +195,7 @@ COMPARATOR_EVENTS: Final = frozenset(
         Event.ENROLMENT_ALLOW,
         Event.ENROLMENT_CREATE,
         Event.ENROLMENT_REDEEM,
+        Event.ENROLMENT_FORGET_ROWS,
         Event.SITE_CREATE,  # of a comparator of its own, which lets clients in itself
         Event.STAFF_CREATE,
         Event.TOKEN_ISSUE,

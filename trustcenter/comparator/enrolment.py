@@ -51,6 +51,7 @@ MIGRATIONS = (
     ),
 )
 _MARK: Final = "tce1-"
+KEPT_DAYS: Final = 30  # that a code which nobody used is kept after its end, with the name of the practice
 _TOKEN_DAYS: Final = 365
 
 
@@ -90,7 +91,7 @@ async def create(context: Context, caller: Principal, study: str, body: api.Enro
     def effect(conn: Connection) -> api.EnrolmentCode:
         sources.require_takes_rows(sources.find_study(conn, study, caller.name))
         now = utc_now()
-        _require_name(conn, study, caller.name, body.site)
+        _require_name(conn, study, caller.name, body.site, stamp(now))
         allowed = conn.execute(
             "SELECT practices FROM sponsor WHERE study = ? AND site = ?", (study, caller.name)
         ).fetchone()
@@ -158,10 +159,33 @@ def end_codes(conn: Connection, site: str) -> int:
     return conn.execute(query, (now, site, now)).rowcount
 
 
-def _require_name(conn: Connection, study: str, sponsor: str, site: str) -> None:
+async def forget_unused(context: Context) -> int:
+    """Forget codes that nobody used, some time after they ended; returns how many.
+
+    Those of a source stay: it came in at the registrar, and its sponsor may invite it here again.
+    """
+    until = stamp(utc_now() - timedelta(days=KEPT_DAYS))
+    query = "SELECT id, study, site FROM enrolment WHERE used = 0 AND expires <= ? ORDER BY id"
+
+    def look(conn: Connection) -> list[tuple[str, str]]:
+        rows = conn.execute(query, (until,)).fetchall()
+        return [(enrolment, study) for enrolment, study, site in rows if not sources.is_source(conn, site)]
+
+    def effect(conn: Connection) -> int:
+        found = look(conn)
+        for enrolment, study in found:
+            conn.execute("DELETE FROM enrolment WHERE id = ?", (enrolment,))
+            context.audit_access(conn, Event.ENROLMENT_FORGET_ROWS, "comparator", "", study=study, enrolment=enrolment)
+        return len(found)
+
+    return await context.db.write(effect) if await context.db.read(look) else 0
+
+
+def _require_name(conn: Connection, study: str, sponsor: str, site: str, now: str) -> None:
     known = conn.execute("SELECT 1 FROM site WHERE name = ?", (site,)).fetchone()
     waiting = conn.execute(
-        "SELECT 1 FROM enrolment WHERE site = ? AND (sponsor <> ? OR study <> ?) AND used = 0", (site, sponsor, study)
+        "SELECT 1 FROM enrolment WHERE site = ? AND (sponsor <> ? OR study <> ?) AND used = 0 AND expires > ?",
+        (site, sponsor, study, now),
     ).fetchone()
     # A source that has no code of this sponsor's is a site which is yet to be admitted here, or another's practice.
     mine = conn.execute(

@@ -56,6 +56,27 @@ class Progress:
         return (time.monotonic() - self.started) / self.done * (self.total - self.done)
 
 
+def described(run: runs.RunRow, progress: Progress) -> api.Run:
+    """A run as a message."""
+    ended = run.state not in runs.OPEN
+    return api.Run(
+        run=run.id,
+        study=run.study,
+        window=run.window,
+        mode=run.mode,
+        state=run.state,
+        stage=run.state if ended else progress.stage,
+        done=progress.done,
+        total=progress.total,
+        eta_seconds=None if ended else progress.eta,
+        created=run.created,
+        finished=run.finished,
+        parameters_hash=run.parameters_hash,
+        counts=run.counts,
+        error=run.error,
+    )
+
+
 class Carrying:
     """Carries runs out between the rooms."""
 

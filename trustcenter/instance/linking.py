@@ -14,16 +14,16 @@ from typing import Final
 import structlog
 
 from trustcenter.auth import Principal
+from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, TrustCenterError
 from trustcenter.messages import api
 from trustcenter.messages.carried import SettleAnswer, SettleOrder
-from trustcenter.messages.rooms import Envelope, Settle
 from trustcenter.registrar import (
     carried,
     consent,
+    enrolment,
     ledger,
     links,
-    outbox,
     records,
     retiring,
     runs,
@@ -35,7 +35,7 @@ from trustcenter.registrar import (
 
 from . import reconciling, settling, telling
 from .by_hand import CarriedComparator
-from .carrying import Carrying, Progress
+from .carrying import Carrying, Progress, described
 from .opened import Instance
 from .port import Comparator
 from .workers import Workers
@@ -108,7 +108,7 @@ class Linking:
         registrar = self._instance.registrar
         async with self._delivery, registrar.db.turn("outbox"):
             try:
-                await self._carry_over()
+                await telling.carry_over(registrar, self._comparator)
                 if not check:
                     return
                 step = (await self._comparator.state()).step
@@ -118,22 +118,15 @@ class Linking:
                 if error.code != "rooms_out_of_step":
                     raise
             await reconciling.reconcile(registrar, self._comparator)
-            await self._carry_over()
-
-    async def _carry_over(self) -> None:
-        registrar = self._instance.registrar
-        for row_id in await registrar.db.read(outbox.waiting):
-            before, (kind, payload) = await registrar.db.read(
-                lambda conn, row_id=row_id: (ledger.step(conn), outbox.get(conn, row_id))  # type: ignore[misc]
-            )
-            told = await self._comparator.tell(Envelope(before=before, kind=kind, payload=payload))
-            await telling.acknowledge(registrar, row_id, before, kind, payload, told.left)
+            await telling.carry_over(registrar, self._comparator)
 
     async def _clean_up(self) -> None:
         """Go on with what a stop or a crash left half cleaned up, and with versions that were over at the start."""
         try:
             await sweeping.carry_out(self._instance.registrar)
             await self.deliver()
+            await enrolment.forget_unused(self._instance.registrar)
+            await self.give_up_idle()
         except TrustCenterError as error:  # the next start, or the next run, goes on
             _log.warning("not_cleaned_up", code=error.code)
 
@@ -169,11 +162,18 @@ class Linking:
             if self._by_hand:
                 return await settling.order(self._instance, caller.name, study)
             await self._deliver()
-            known = await registrar.db.read(lambda conn: ledger.settled(conn, study, caller.name))
-            settled = await self._comparator.settle(Settle(study=study, source=caller.name, sequence=known))
-            reconciling.require_near(settled.sequence, known)
-            await registrar.db.write(lambda conn: ledger.settle(conn, study, caller.name, settled.sequence))
+            await settling.settle(registrar, self._comparator, study, caller.name, stamp(registrar.clock()))
             return None
+
+    async def give_up_idle(self) -> None:
+        """Drop what sources left staged a week ago and never mapped; by hand they carry that themselves."""
+        for study, site in [] if self._by_hand else await settling.idle(self._instance.registrar):
+            try:
+                async with self._turn(study, site), self._shared_turn(study, site):
+                    await self._deliver()
+                    await settling.give_up(self._instance.registrar, self._comparator, study, site)
+            except TrustCenterError as error:  # the next hour tries again
+                _log.warning("not_given_up", study=study, site=site, code=error.code)
 
     async def settled(self, caller: Principal, study: str, answer: SettleAnswer) -> None:
         """Take the comparator's answer that a site brings."""
@@ -246,24 +246,7 @@ class Linking:
 
     def describe(self, run: runs.RunRow) -> api.Run:
         """A run as a message, with its live progress."""
-        progress = self._progress.get(run.id, Progress(stage=run.state))
-        ended = run.state not in runs.OPEN
-        return api.Run(
-            run=run.id,
-            study=run.study,
-            window=run.window,
-            mode=run.mode,
-            state=run.state,
-            stage=run.state if ended else progress.stage,
-            done=progress.done,
-            total=progress.total,
-            eta_seconds=None if ended else progress.eta,
-            created=run.created,
-            finished=run.finished,
-            parameters_hash=run.parameters_hash,
-            counts=run.counts,
-            error=run.error,
-        )
+        return described(run, self._progress.get(run.id, Progress(stage=run.state)))
 
     async def plan(self, caller: Principal, study: str, mode: str) -> api.RunPlan:
         """What a run would do, without starting one.

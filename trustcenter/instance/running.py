@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
+import structlog
+
+from trustcenter.comparator import enrolment
+from trustcenter.errors import TrustCenterError
+
 from . import cards
 from .by_hand import CarriedComparator
 from .by_hand_comparator import ComparatorFiles
@@ -13,12 +21,17 @@ from .port import Comparator, LocalComparator
 from .remote import RemoteComparator
 from .workers import Workers
 
+_HOUR_SECONDS: Final = 3600.0
+_log = structlog.get_logger()
+
 
 class Rooms:
     """The running parts of the rooms that this process holds. Lives on its event loop."""
 
     def __init__(self, instance: Instance) -> None:
         config = instance.config
+        self._instance = instance
+        self._forgetting: asyncio.Task[None] | None = None
         self._workers = Workers(config.workers)
         self._windows: Windows | None = None
         self._remote: RemoteComparator | None = None
@@ -48,9 +61,23 @@ class Rooms:
             await self._remote.start()
         if self.linking is not None:
             await self.linking.start()
+        else:
+            self._forgetting = asyncio.create_task(self._forget())
+
+    async def _forget(self) -> None:
+        """A comparator of its own has codes for practices of its own, some of which nobody uses."""
+        while True:
+            try:
+                await enrolment.forget_unused(self._instance.comparator)
+            except TrustCenterError as error:  # the next hour tries again
+                _log.warning("codes_not_forgotten", code=error.code)
+            await asyncio.sleep(_HOUR_SECONDS)
 
     async def stop(self) -> None:
         """Stop between two steps."""
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+            await asyncio.gather(self._forgetting, return_exceptions=True)
         if self.linking is not None:
             await self.linking.stop()
         if self._windows is not None:

@@ -1,22 +1,60 @@
-"""A source gives up what it left at the comparator, where the registrar cannot ask: the site carries the messages."""
+"""What a source left at the comparator is given up: before its next upload, or a week after the last.
+
+Where the registrar cannot ask the comparator the site carries the messages.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from typing import Final
 
 import msgspec
 
+from trustcenter.clock import stamp
 from trustcenter.comparator import carried as comparator_carried
 from trustcenter.errors import PolicyError
 from trustcenter.messages.carried import SettleAnswer, SettleOrder
+from trustcenter.messages.rooms import Settle
 from trustcenter.registrar import carried, ledger
+from trustcenter.registrar.context import Context
 from trustcenter.store import Connection
 
 from . import reconciling, room_files
 from .opened import Instance
+from .port import Comparator
 
 ORDER: str = "trustcenter/settle/1"
 ANSWER: str = "trustcenter/settled/1"
+_STAGED_DAYS: Final = 7  # that rows wait at the comparator for their map
+
+
+async def settle(registrar: Context, comparator: Comparator, study: str, site: str, began: str = "") -> None:
+    """Have the comparator drop what a source has staged, in the source's turn and after all that waits was told.
+
+    Args:
+        registrar: this room.
+        comparator: the other.
+        study: its name.
+        site: the source.
+        began: when it begins another upload, RFC 3339; "" if it does not.
+    """
+    known = await registrar.db.read(lambda conn: ledger.settled(conn, study, site))
+    settled = await comparator.settle(Settle(study=study, source=site, sequence=known))
+    reconciling.require_near(settled.sequence, known)
+    await registrar.db.write(lambda conn: ledger.settle(conn, study, site, settled.sequence, began))
+
+
+async def idle(registrar: Context) -> list[tuple[str, str]]:
+    """Sources that began their last upload a week ago, and may have left some of it staged: study and site."""
+    until = stamp(registrar.clock() - timedelta(days=_STAGED_DAYS))
+    return await registrar.db.read(lambda conn: ledger.idle(conn, until))
+
+
+async def give_up(registrar: Context, comparator: Comparator, study: str, site: str) -> None:
+    """Settle for a source that is still idle now that it is its turn."""
+    if (study, site) in await idle(registrar):
+        await settle(registrar, comparator, study, site)
 
 
 async def order(instance: Instance, site: str, study: str) -> SettleOrder:

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from trustcenter.messages.rooms import Step, StudyPhase
+from trustcenter.messages.rooms import Envelope, Step, StudyPhase
 from trustcenter.registrar import ledger, outbox, study_moves
 from trustcenter.registrar.context import Context
 from trustcenter.store import Connection
+
+from .port import Comparator
+
+
+async def carry_over(registrar: Context, comparator: Comparator) -> None:
+    """Tell the comparator all that waits, in order, each until it is acknowledged.
+
+    Raises:
+        TrustCenterError: it is out of reach, or refuses.
+    """
+    for row_id in await registrar.db.read(outbox.waiting):
+        before, (kind, payload) = await registrar.db.read(
+            lambda conn, row_id=row_id: (ledger.step(conn), outbox.get(conn, row_id))  # type: ignore[misc]
+        )
+        told = await comparator.tell(Envelope(before=before, kind=kind, payload=payload))
+        await acknowledge(registrar, row_id, before, kind, payload, told.left)
 
 
 async def acknowledge(registrar: Context, row_id: int, before: Step, kind: str, payload: str, left: int) -> Step:

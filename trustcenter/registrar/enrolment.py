@@ -67,6 +67,7 @@ MIGRATIONS: Final = (
 )
 
 _MARK: Final = "tce1-"
+KEPT_DAYS: Final = 30  # that an invitation which nobody followed is kept after its end, with the name of the practice
 COLUMNS: Final = "id, study, sponsor, site, kind, title, deduplicated, created, expires, used, revoked"
 
 
@@ -134,7 +135,7 @@ async def create(
         studies.require_open(context, study)
         studies.require_member(conn, study, caller.name)
         now = context.clock()
-        _require_name(conn, name, caller.name, body.site)
+        _require_name(conn, name, caller.name, body.site, stamp(now))
         others = conn.execute(
             "SELECT COUNT(DISTINCT site) FROM enrolment WHERE study = ? AND sponsor = ?"
             " AND (used IS NOT NULL OR (revoked IS NULL AND expires > ?)) AND site <> ?",
@@ -168,11 +169,12 @@ async def create(
     return await context.db.write(effect)
 
 
-def _require_name(conn: Connection, study: str, sponsor: str, site: str) -> None:
+def _require_name(conn: Connection, study: str, sponsor: str, site: str, now: str) -> None:
     known = conn.execute("SELECT 1 FROM site WHERE name = ?", (site,)).fetchone()
     waiting = conn.execute(
-        "SELECT 1 FROM enrolment WHERE site = ? AND (sponsor <> ? OR study <> ?) AND used IS NULL AND revoked IS NULL",
-        (site, sponsor, study),
+        "SELECT 1 FROM enrolment WHERE site = ? AND (sponsor <> ? OR study <> ?) AND used IS NULL AND revoked IS NULL"
+        " AND expires > ?",
+        (site, sponsor, study, now),
     ).fetchone()
     if (known and not enrolled(conn, study, sponsor, site)) or waiting:
         raise ConflictError("this name is taken", code="site_name_taken", hint="choose another", where="site")
@@ -255,6 +257,24 @@ async def revoke(context: Context, caller: Principal, request: str, name: str, e
         await context.db.write(effect)
     finally:
         context.directory.cache.clear()
+
+
+async def forget_unused(context: Context) -> int:
+    """Forget invitations that nobody followed, some time after they ended; returns how many."""
+    until = stamp(context.clock() - timedelta(days=KEPT_DAYS))
+    query = "SELECT id, study FROM enrolment WHERE used IS NULL AND (expires <= ? OR revoked <= ?) ORDER BY id"
+
+    def look(conn: Connection) -> list[tuple[str, str]]:
+        return [(enrolment, study) for enrolment, study in conn.execute(query, (until, until))]
+
+    def effect(conn: Connection) -> int:
+        found = look(conn)
+        for enrolment, study in found:
+            conn.execute("DELETE FROM enrolment WHERE id = ?", (enrolment,))
+            context.audit(conn, Event.ENROLMENT_FORGET, "service", "", study=study, enrolment=enrolment)
+        return len(found)
+
+    return await context.db.write(effect) if await context.db.read(look) else 0
 
 
 def shut_out(context: Context, conn: Connection, study: str, site: str, *, codes: bool) -> None:

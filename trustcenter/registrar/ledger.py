@@ -36,16 +36,41 @@ MIGRATIONS = (
         name="steps of the exchange between the rooms",
         sql=TABLE + _MORE,
     ),
+    Migration(
+        number=685,
+        name="when a source began its last upload",
+        sql="""
+        ALTER TABLE settled ADD COLUMN began TEXT NOT NULL DEFAULT '';  -- '' once nothing of it can be left staged
+        """,
+    ),
 )
 
 
-def settle(conn: Connection, study: str, site: str, sequence: int) -> None:
-    """Remember that uploads of a source up to this receipt may be gone at the comparator."""
+def settle(conn: Connection, study: str, site: str, sequence: int, began: str = "") -> None:
+    """Remember that uploads of a source up to this receipt may be gone at the comparator.
+
+    Args:
+        conn: of the writing transaction.
+        study: its name.
+        site: the source.
+        sequence: the receipt.
+        began: when the source begins another upload, RFC 3339; "" if it does not.
+    """
     conn.execute(
-        "INSERT INTO settled VALUES (?,?,?) ON CONFLICT (study, site) DO UPDATE SET receipt ="
+        "INSERT INTO settled (study, site, receipt, began) VALUES (?,?,?,?) ON CONFLICT (study, site) DO UPDATE"
+        " SET began = excluded.began, receipt ="
         " CASE WHEN settled.receipt < excluded.receipt THEN excluded.receipt ELSE settled.receipt END",
-        (study, site, sequence),
+        (study, site, sequence, began),
     )
+
+
+def idle(conn: Connection, until: str) -> list[tuple[str, str]]:
+    """Sources that began their last upload before then, and may have left some of it staged: study and site."""
+    query = (
+        "SELECT d.study, d.site FROM settled d JOIN study s ON s.name = d.study"
+        " WHERE d.began <> '' AND d.began <= ? AND s.purged IS NULL ORDER BY d.study, d.site"
+    )
+    return [(study, site) for study, site in conn.execute(query, (until,))]
 
 
 def settled(conn: Connection, study: str, site: str) -> int:
