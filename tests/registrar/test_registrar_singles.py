@@ -72,6 +72,20 @@ async def test_what_is_out_of_the_ordinary_does_not_disturb_the_others(house: An
     assert answers[3].created == 1
 
 
+async def test_a_domain_with_a_policy_is_known_from_its_first_request_on(house: Any) -> None:
+    def spent() -> int:
+        return int(house.context.db.activity().operations)
+
+    assert singles.of(house.context).serves("oneway")
+    start = spent()
+    await house.ask(house.north, "oneway", "first", "p")
+    first, start = spent() - start, spent()
+    await house.ask(house.north, "oneway", "second", "q")
+    assert not singles.of(house.context).serves("oneway")
+    assert spent() - start < first  # it went straight to the ordinary path
+    assert singles.of(house.context).serves("north")
+
+
 async def test_a_used_up_quota_refuses_only_what_is_new_and_too_much(house: Any) -> None:
     await house.ask(house.north, "north", "fill", *[f"fill-{n}" for n in range(house.quota - 2)])
     answers = await asyncio.gather(

@@ -6,13 +6,16 @@ import http.client
 import json
 import random
 import socket
+import sqlite3
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 from access_support import Center
+from tests_support import ON_POSTGRES
 
 from trustcenter.http.lane import Plain, read
 
@@ -268,3 +271,25 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not(center: Center, wire
     started = time.monotonic()
     assert wire.ended()
     assert 1.0 < time.monotonic() - started < 5
+
+
+@pytest.mark.skipif(ON_POSTGRES, reason="takes the lock of a file")
+def test_a_request_that_would_go_the_other_way_when_the_service_stops_is_told_so(center: Center, wire: Wire) -> None:
+    policy = {"name": "oneway", "site": "north", "reversible": False}
+    assert center.ask("operator", "POST", "/v1/domains", policy).status == 201
+    wire.send(request(center, {"originals": ["a"]}))
+    assert wire.answer()[0] == 200
+    with closing(sqlite3.connect(center.dir / "registrar" / "registrar.db", isolation_level=None)) as conn:
+        conn.execute("BEGIN IMMEDIATE")  # its transaction waits
+        wire.send(request(center, {"originals": ["b"]}, path="/v1/domains/oneway/pseudonyms"))
+        time.sleep(0.2)
+        center.process.terminate()
+        while '"draining"' not in center.log.read_text():
+            time.sleep(0.05)
+        time.sleep(0.2)
+        conn.execute("ROLLBACK")
+    status, headers, told = wire.answer()
+    assert (status, told["code"], headers["connection"]) == (503, "stopping", "close")
+    assert wire.ended()
+    assert center.process.wait(40) == 0
+    center.start()

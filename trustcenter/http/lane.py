@@ -22,6 +22,7 @@ from aiohttp import web
 from aiohttp.helpers import rfc822_formatted_time
 
 from trustcenter.auth import Principal
+from trustcenter.errors import UnavailableError
 from trustcenter.messages import api
 from trustcenter.registrar import singles
 
@@ -31,9 +32,11 @@ from .heads import HEADS
 from .logs import RequestLine, write_request
 from .metrics import METRICS
 from .middleware import ACCESS, INSTANCE, request_ids
+from .problems import problem
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Mapping
 
 _BYTES: Final = 4096  # of a whole request
 _NOTHING_TO_IT: Final = frozenset({b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language"})
@@ -41,6 +44,7 @@ _TYPES: Final = frozenset({b"application/json", b"application/json; charset=utf-
 _START: Final = re.compile(rb"POST /v1/domains/([a-z0-9.-]{1,200})/pseudonyms HTTP/1\.1")
 _HEADER: Final = re.compile(rb"([A-Za-z-]+):[ ]?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 _LENGTH: Final = re.compile(rb"[1-9][0-9]{0,3}")
+_STOPPING: Final = UnavailableError("the service is stopping", code="stopping", hint="send the request again")
 _ROUTE: Final = next(route for route in routes_site.ROUTES if route.name == "pseudonymize")
 
 _decoder = msgspec.json.Decoder(api.PseudonymRequest)
@@ -133,11 +137,12 @@ class Lane:
             return None
         if body.mode != "create" or len(body.originals) > singles.SMALL:
             return None
-        caller = self._access.recall(plain.token, certificate, _ROUTE)
+        waiting = singles.of(self._registrar)
+        caller = self._access.recall(plain.token, certificate, _ROUTE) if waiting.serves(plain.domain) else None
         if caller is None:
             return None
         id_ = request_ids.draw()
-        ask = singles.of(self._registrar).ask(caller, id_, plain.domain, body.originals)
+        ask = waiting.ask(caller, id_, plain.domain, body.originals)
         return Asked(id_, caller, started, ask)
 
     def answer(self, asked: Asked) -> bytes | None:
@@ -146,21 +151,33 @@ class Lane:
         if answer is None:
             self._access.uncount(asked.caller, _ROUTE)  # the other way counts it
             return None
-        body = _encoder.encode(answer)
-        log = "".join(f"{name}: {text}\r\n" for name, text in self._heads.lines(asked.id, True, True).items())
+        log = self._heads.lines(asked.id, True, True)
+        return self._told(asked, 200, "OK", "application/json", log, _encoder.encode(answer))
+
+    def stopping(self, asked: Asked) -> bytes:
+        """The response where the other way would have to answer, and takes nothing any more: the service stops."""
+        status, body = problem(_STOPPING, asked.id)
+        last = {"Retry-After": "1", "Connection": "close"}
+        return self._told(asked, status, "Service Unavailable", "application/problem+json", last, body)
+
+    def _told(
+        self, asked: Asked, status: int, reason: str, content_type: str, more: Mapping[str, str], body: bytes
+    ) -> bytes:
+        lines = "".join(f"{name}: {text}\r\n" for name, text in more.items())
         head = (
-            "HTTP/1.1 200 OK\r\n"
+            f"HTTP/1.1 {status} {reason}\r\n"
             f"X-Request-Id: {asked.id}\r\n"
             "Cache-Control: no-store\r\n"
-            "Content-Type: application/json\r\n"
+            f"Content-Type: {content_type}\r\n"
             "Server: trustcenter\r\n"
             "X-Content-Type-Options: nosniff\r\n"
-            f"{log}"
+            f"{lines}"
             f"Content-Length: {len(body)}\r\n"
             f"Date: {rfc822_formatted_time()}\r\n"
             "\r\n"
         )
         spent = time.perf_counter() - asked.started
-        self._metrics.observe(_ROUTE.path, asked.caller.name, "200", spent)
-        write_request(RequestLine(asked.id, "POST", _ROUTE.path, 200, "", round(spent * 1000, 1)))
+        code = "" if status == 200 else _STOPPING.code
+        self._metrics.observe(_ROUTE.path, asked.caller.name, str(status), spent)
+        write_request(RequestLine(asked.id, "POST", _ROUTE.path, status, code, round(spent * 1000, 1)))
         return head.encode() + body

@@ -155,13 +155,16 @@ class _Handler(web.RequestHandler):
             return
         assert self._lane is not None
         response = self._lane.answer(asked)
+        ends = self._close or self._force_close
+        if response is None and ends:
+            response = self._lane.stopping(asked)  # aiohttp takes no request any more
         if response is None:
             super().data_received(plain)
         elif self.transport is not None:
             self.transport.write(response)
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         waiter = self._handler_waiter
-        if waiter is not None and not waiter.done() and (response is not None or self._close):
+        if waiter is not None and not waiter.done() and (response is not None or ends):
             waiter.set_result(None)
         if held and self.transport is not None:
             self.transport.resume_reading()

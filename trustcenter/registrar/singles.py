@@ -61,6 +61,11 @@ class Singles:
         self._waiting: list[Ask] = []
         self._flight: asyncio.Task[None] | None = None
         self._last = -_RECENT  # when the last request came, on the monotonic clock
+        self._special: set[str] = set()  # domains with a policy, which never changes
+
+    def serves(self, domain: str) -> bool:
+        """Whether requests for a domain may be answered here, as far as is known."""
+        return domain not in self._special
 
     def busy(self) -> bool:
         """Whether small requests have arrived lately, who would wait behind a long transaction."""
@@ -70,6 +75,8 @@ class Singles:
         self, caller: Principal, request: str, domain: str, originals: Sequence[str]
     ) -> api.PseudonymAnswer | None:
         """Pseudonyms of a few originals, created where they do not exist; None: only the ordinary path can answer."""
+        if not self.serves(domain):
+            return None
         asked = self.ask(caller, request, domain, originals)
         await asked.answer
         return told(asked)
@@ -94,7 +101,9 @@ class Singles:
             part = [ask for ask in part if not ask.answer.done()]  # those that nobody waits for any more
             decided: list[_Answer | None]
             try:
-                decided = await self._context.db.write(lambda conn, part=part: _decide(self._context, conn, part))  # type: ignore[misc]
+                decided = await self._context.db.write(
+                    lambda conn, part=part: _decide(self._context, conn, part, self._special)  # type: ignore[misc]
+                )
             except Exception:  # nothing was kept, and the ordinary path meets it again
                 decided = [None] * len(part)
             for ask, answer in zip(part, decided, strict=True):
@@ -134,8 +143,11 @@ def of(context: Context) -> Singles:
     return context.singles
 
 
-def _decide(context: Context, conn: Connection, asks: Sequence[Ask]) -> list[_Answer | None]:
-    """Answers in order; None for those that are not ordinary, for which nothing was done."""
+def _decide(context: Context, conn: Connection, asks: Sequence[Ask], special: set[str]) -> list[_Answer | None]:
+    """Answers in order; None for those that are not ordinary, for which nothing was done.
+
+    Domains that turn out to have a policy are added to `special`.
+    """
     together: dict[tuple[str, Principal], list[int]] = {}  # callers' rights differ, even those of one site
     for place, ask in enumerate(asks):
         together.setdefault((ask.domain, ask.caller), []).append(place)
@@ -148,7 +160,10 @@ def _decide(context: Context, conn: Connection, asks: Sequence[Ask]) -> list[_An
             version = context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version
         except TrustCenterError:
             continue
-        decided = _issue(context, conn, domain, version, part) if domain.policy.plain else None
+        if not domain.policy.plain:
+            special.add(name)
+            continue
+        decided = _issue(context, conn, domain, version, part)
         if decided is not None:
             for place, answer in zip(places, decided, strict=True):
                 answers[place] = answer
