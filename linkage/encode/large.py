@@ -133,21 +133,22 @@ def _pieces(schema: Schema, pieces: Iterable[tuple[Sequence[str], Columns]]) -> 
         yield Piece(ids, values, dict(columns.components), columns.further)
 
 
-def _noticed(pieces: Iterable[Piece], progress: Progress | None) -> Iterator[Piece]:
-    """The pieces as they are; tells how many records have been read."""
-    n = 0
-    for piece in pieces:
-        yield piece
-        n += piece.n
-        if progress is not None:
-            progress(0, n)
+def _text_hash() -> Callable[[str], int]:
+    """Python's hash of texts, under a key that nobody knows; 0 for "".
+
+    The key is the process's own, unless PYTHONHASHSEED fixes it, as some machines do for all they run.
+    """
+    if os.environ.get("PYTHONHASHSEED", "random") in ("", "random"):
+        return hash
+    key = os.urandom(16).hex()
+    return lambda text: hash(key + text) if text else 0
 
 
 def _number_blocks(schema: Schema, pieces: Iterable[Piece], spool: Path) -> int:
     """A number for every block value, 0 where there is none, into one file per value of a pass → records."""
     n = 0
-    # Two block values get one number once in 2**63, whatever they are: Python hashes texts under a key of the process,
-    # and nobody knows the factors.
+    # Two block values get one number once in 2**63, whatever they are: nobody knows the key and the factors.
+    number_of = _text_hash()
     factors = np.frombuffer(os.urandom(8 * _MOST_PARTS), np.uint64) | np.uint64(1)
     with ExitStack() as stack:
         files = [stack.enter_context((spool / f"blocks-{k:03}").open("wb")) for k in range(schema.P)]
@@ -160,9 +161,9 @@ def _number_blocks(schema: Schema, pieces: Iterable[Piece], spool: Path) -> int:
                 numbers, present = np.zeros(piece.n, np.uint64), np.ones(piece.n, np.bool_)
                 for part, factor in zip(parts, factors, strict=False):
                     if id(part) not in known:
-                        known[id(part)] = np.fromiter(map(hash, part), np.int64, piece.n).view(np.uint64)
+                        known[id(part)] = np.fromiter(map(number_of, part), np.int64, piece.n).view(np.uint64)
                     numbers += known[id(part)] * factor
-                    present &= known[id(part)] != 0  # the hash of "" is 0
+                    present &= known[id(part)] != 0
                 file.write(np.where(present, numbers | np.uint64(1), np.uint64(0)).tobytes())
     return n
 
