@@ -137,7 +137,7 @@ def _lines(stream: IO[bytes]) -> Iterator[str]:
         except UnicodeDecodeError:
             raise EncodingError(
                 "the file is not UTF-8",
-                hint="convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW; a guessed character set would silently cost matches",
+                hint="convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW; a charset guessed wrong would cost matches",
                 where=where,
             ) from None
         if "\0" in line:

@@ -16,8 +16,9 @@ from conftest_operate import Center, approvers, people_of
 
 from trustcenter import config
 from trustcenter.errors import VerificationError
-from trustcenter.instance import restore
+from trustcenter.instance import opening, restore
 from trustcenter.instance.backup import take
+from trustcenter.store import Database
 
 pytestmark = pytest.mark.files
 
@@ -235,6 +236,18 @@ def test_a_missing_database_is_not_replaced_by_an_empty_one(center: Center) -> N
     path.rename(path.with_name("away"))
     assert "database_missing" in center.refusal(1)
     assert not path.exists()
+
+
+def test_an_empty_database_is_not_taken_for_a_new_one(center: Center) -> None:
+    """A file that lost its content, or that an earlier start has given the tables of a room and nothing else."""
+    path = center.dir / "registrar" / "registrar.db"
+    path.write_bytes(b"")
+    assert "[database_empty]" in center.refusal(1)
+    assert path.read_bytes() == b""
+    assert "empty file" in center.doctor()["registrar database"]["text"]
+    path.unlink()
+    Database.open_sync(path, opening.REGISTRAR_MIGRATIONS, application="registrar").close_sync()
+    assert "[database_empty]" in center.refusal(3)
 
 
 def test_doctor_knows_the_age_of_backups(center: Center) -> None:

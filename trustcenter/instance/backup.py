@@ -22,7 +22,7 @@ from trustcenter.store.faults import translate
 
 from . import manifest as container
 from .manifest import Manifest
-from .parts import database_path, head_facts, head_path, keys_path, room_snapshot, snapshot
+from .parts import database_path, head_facts, head_path, keys_path, no_instance, room_snapshot, snapshot
 
 _TRIES = 5
 _SCRATCH = ".backup-"
@@ -185,7 +185,7 @@ def _identity(conn: Connection, room: str) -> tuple[str, int]:
     columns = "instance, epoch" if room == "registrar" else "instance, 0"
     row = conn.execute(f"SELECT {columns} FROM instance").fetchone()  # noqa: S608 - two constants
     if row is None:
-        raise VerificationError("this database belongs to no instance", code="database_empty")
+        raise no_instance()
     return str(row[0]), int(row[1])
 
 

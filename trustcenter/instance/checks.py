@@ -24,7 +24,7 @@ from . import cards, checks_keys, places
 from . import checks_operate as more
 from .finding import Finding as Finding
 from .opening import HEAD_NAME, make_log
-from .parts import head_path, keys_path, room_snapshot
+from .parts import head_path, keys_path, require_file, room_snapshot
 
 _PEER_DAYS = 30
 
@@ -159,6 +159,7 @@ def _database(config: Config, room: str) -> Iterator[Finding]:
     if isinstance(place, Postgres):
         yield from _postgres(place, room)
         return
+    require_file(place)
     conn = sqlite3.connect(f"{place.resolve().as_uri()}?mode=ro", uri=True)
     try:
         db = sqlite_utils.Database(conn)

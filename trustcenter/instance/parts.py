@@ -24,6 +24,7 @@ ROOMS: Final = ("registrar", "comparator")
 PARTS: Final = ("database", "keys")
 RANGE_WORDS: Final = {"domain", "epoch", "first", "count"}  # of an entry that tells of a range of serials
 KEPT_LEVEL: Final = 8  # of audit_node: docs/spec/audit-log.md, section 6
+_RESTORE: Final = "check the paths in config.toml, or restore it: docs/how-to/backups.md"
 
 
 def database_path(config: Config, room: str) -> Path:
@@ -63,18 +64,24 @@ def room_snapshot(config: Config, room: str) -> AbstractContextManager[Connectio
 
 
 def require_file(path: Path) -> None:
-    """Refuse to go on without a database.
+    """Refuse to go on without a database; SQLite takes an empty file for a new one.
 
     Raises:
-        NotFoundError: there is no such file.
+        NotFoundError: there is no such file, or it is empty.
     """
     if not path.is_file():
         raise NotFoundError(
-            "a database of this instance is missing",
-            code="database_missing",
-            hint="check the paths in config.toml, or restore it: docs/how-to/backups.md",
-            where=path.name,
+            "a database of this instance is missing", code="database_missing", hint=_RESTORE, where=path.name
         )
+    if not path.stat().st_size:
+        raise NotFoundError(
+            "a database of this instance is an empty file", code="database_empty", hint=_RESTORE, where=path.name
+        )
+
+
+def no_instance() -> VerificationError:
+    """A database has the tables of a room, and no instance in it."""
+    return VerificationError("this database belongs to no instance", code="database_empty", hint=_RESTORE)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from trustcenter.store.engine import Engine, Watch
 
 from . import audit_key, room_key_record
 from .opened import Gate
+from .parts import no_instance
 from .places import HEAD_NAME
 
 
@@ -54,9 +55,10 @@ async def open_registrar(
     config: Config, db: Database, keys: KeyStore, clock: Clock, comparator_key: bytes, *, shared: bool
 ) -> registrar_context.Context:
     """The registrar, checked against its key store and its outside head."""
-    instance, database, epoch = await db.read(
-        lambda conn: conn.execute("SELECT instance, database, epoch FROM instance").fetchone()
-    )
+    found = await db.read(lambda conn: conn.execute("SELECT instance, database, epoch FROM instance").fetchone())
+    if found is None:
+        raise no_instance()
+    instance, database, epoch = found
     signs = await db.read(lambda conn: audit_key.current(keys, conn))
     log = make_log(instance, "registrar", keys, epoch, signs, clock, config.separation)
     head = OutsideHead.load(config.path(config.files.registrar_keys).parent / HEAD_NAME, keys)
@@ -87,7 +89,10 @@ async def open_comparator(
     config: Config, db: Database, keys: KeyStore, clock: Clock, registrar: registrar_context.Context | None
 ) -> comparator_context.Context:
     """The comparator, which is of one instance with its key store, and with the registrar if that is here."""
-    instance, keystore = await db.read(lambda conn: conn.execute("SELECT instance, keystore FROM instance").fetchone())
+    found = await db.read(lambda conn: conn.execute("SELECT instance, keystore FROM instance").fetchone())
+    if found is None:
+        raise no_instance()
+    instance, keystore = found
     known = instance if registrar is None else await registrar.db.read(_instance_id)
     if (instance, keystore) != (known, keys.store_id):
         raise VerificationError(
