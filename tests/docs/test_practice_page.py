@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests_support import Live, run_cli
+from tests_support import Live, ok
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "practice.md"
 PLACEHOLDER = "4J2J-LU58-RLV8-7JVN-YHRA"
@@ -19,7 +19,7 @@ CANARIES = ("Qanariensurname", "Qanariengiven", "Qanariengasse", "Qanarienhausen
 PATIENTS = 60
 
 AS_ON_WINDOWS = """
-import asyncio, builtins, multiprocessing, os, shutil, subprocess, sys, tempfile
+import asyncio, builtins, multiprocessing, os, shutil, signal, subprocess, sys, tempfile
 
 ABSENT = {"fcntl", "grp", "pwd", "resource", "termios", "tty", "syslog", "crypt"}
 OURS = {"keys", "linkage", "trustcenter"}
@@ -34,8 +34,37 @@ def guarded(name, scope=None, *rest, **more):
 
 builtins.__import__ = guarded
 for name in ("O_NOFOLLOW", "O_DIRECTORY", "O_CLOEXEC", "fchmod", "chown", "fchown", "geteuid", "getuid", "getgid",
-             "getegid", "mkfifo", "sched_getaffinity", "setsid"):
+             "getegid", "mkfifo", "sched_getaffinity", "setsid", "fork", "forkpty", "killpg", "sysconf"):
     delattr(os, name)
+for name in ("SIGKILL", "SIGHUP", "SIGUSR1", "SIGCHLD", "pthread_sigmask", "setitimer"):
+    delattr(signal, name)
+
+
+def unsupported(*_):
+    raise NotImplementedError
+
+
+asyncio.SelectorEventLoop.add_signal_handler = unsupported
+
+
+def only_closed(change):
+    # A file that is open is neither renamed, nor replaced, nor deleted.
+    def changed(*paths, **more):
+        real = {os.path.realpath(path) for path in paths if isinstance(path, (str, os.PathLike))}
+        for number in os.listdir("/proc/self/fd"):
+            try:
+                opened = os.readlink("/proc/self/fd/" + number)
+            except OSError:
+                continue
+            if opened in real:
+                raise PermissionError(13, "another process has the file open")
+        return change(*paths, **more)
+
+    return changed
+
+
+for name in ("replace", "rename", "unlink", "remove"):
+    setattr(os, name, only_closed(getattr(os, name)))
 """
 
 
@@ -67,23 +96,21 @@ def folder(live: Live, tmp_path: Path) -> Path:
     """A folder with what operator, sponsor and practice have before the page begins."""
     connect = ("--connect", live.operator)
     for name in ("uk-nord", "uk-sued"):
-        run_cli("site", "add", name, "--kind", "diz", *connect)
-    assert run_cli("site", "token", "uk-nord", "-o", tmp_path / "uk-nord.toml", *connect).returncode == 0
-    assert run_cli("recipient", "keygen", "-o", tmp_path / "dms.key", "--no-passphrase").returncode == 0
-    public = run_cli("recipient", "keygen", "-o", tmp_path / "dms2.key", "--no-passphrase").stdout.strip()
-    made = run_cli(
+        ok("site", "add", name, "--kind", "diz", *connect)
+    ok("site", "token", "uk-nord", "-o", tmp_path / "uk-nord.toml", *connect)
+    ok("recipient", "keygen", "-o", tmp_path / "dms.key", "--no-passphrase")
+    public = ok("recipient", "keygen", "-o", tmp_path / "dms2.key", "--no-passphrase").strip()
+    ok(
         *("study", "create", "herz-1", "--purpose", "p", "--permit", "q", "--schema", "de-person/1"),
         *("--site", "uk-nord", "--site", "uk-sued", "--recipient", f"dms={public}", *connect),
     )
-    assert made.returncode == 0, made.stderr
     sponsor = ("--key", tmp_path / "own.key", "--connect", tmp_path / "uk-nord.toml")
     for command in (
         ("recipient", "keygen", "-o", tmp_path / "own.key", "--no-passphrase"),
         ("study", "secret", "card", "herz-1", *sponsor),
         ("study", "secret", "share", "herz-1", "--pinned-only", "--study-secret", tmp_path / "study.secret", *sponsor),
     ):
-        done = run_cli(*command)
-        assert done.returncode == 0, done.stderr
+        ok(*command)
     (tmp_path / "operator.toml").symlink_to(live.operator)
     (tmp_path / "export.bdt").write_bytes(bdt(0, PATIENTS))
     (tmp_path / "tmp").mkdir()
