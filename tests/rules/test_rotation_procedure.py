@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from rotation_support import approve, begin, digest, fetch, later, register_key, states
 from rules_support import NORTH, OPERATOR, Files
@@ -12,6 +13,7 @@ from trustcenter.errors import ConflictError, PolicyError
 from trustcenter.messages import api
 from trustcenter.registrar import (
     key_compromise,
+    key_proposals,
     keycare,
     rotation_end,
     rotation_map,
@@ -119,3 +121,38 @@ async def test_a_verification_that_nobody_waited_for_is_told_of_as_the_rotation_
         await rotation_end.roll_back(center.context, OPERATOR, "req", ident)
         assert (await rotation_verify.ask(center.context, OPERATOR, "req", ident)).stage == "rolled-back"
     assert files.failures() == []
+
+
+async def test_activate_after_a_rollback_takes_what_was_suspended_last(files: Files) -> None:
+    async with files.open() as center:
+        context = center.context
+        (old,) = await center.issue("plain", ["a"])
+        ident = (await begin(center)).rotation or ""
+        await rotation_end.roll_back(context, OPERATOR, "req", ident)
+        await keycare.suspend(context, OPERATOR, "req", "plain", api.KeyAct())
+        tried = await keycare.activate(context, OPERATOR, "req", "plain", api.KeyAct(dry_run=True))
+        assert (tried.version, await states(center)) == (1, {1: "suspended", 2: "suspended"})
+        assert (await keycare.activate(context, OPERATOR, "req", "plain", api.KeyAct())).version == 1
+        assert await center.issue("plain", ["a"]) == [old]
+
+
+async def test_what_waits_for_a_second_person_is_listed_until_it_is_done_or_over(files: Files) -> None:
+    async with files.open() as center:
+        context = center.context
+        await center.issue("plain", ["a"])
+        ident = (await begin(center)).rotation or ""
+        deliver = api.KeyPropose(kind="deliver", rotation=ident, party="site:north")
+        with pytest.raises(ConflictError) as refused:  # it may be fetched as it is
+            await key_proposals.propose(context, OPERATOR, "req", deliver)
+        assert refused.value.code == "approval_not_needed"
+        body = api.KeyCompromise(version=1, reason="stolen")
+        await key_compromise.compromise(context, OPERATOR, "req", "plain", body)
+        made = await key_proposals.propose(context, OPERATOR, "req", deliver)
+        tried = await key_proposals.propose(context, OPERATOR, "req", msgspec.structs.replace(deliver, dry_run=True))
+        assert tried.proposal != made.proposal
+        (one,) = (await key_proposals.listed(context)).proposals
+        assert (one.proposal, one.approved, one.over) == (made.proposal, None, False)
+        leaked = api.KeyCompromise(version=2, reason="that one, too")
+        await key_compromise.compromise(context, OPERATOR, "req", "plain", leaked)
+        (one,) = (await key_proposals.listed(context)).proposals
+        assert one.over

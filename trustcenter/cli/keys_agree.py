@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from trustcenter.errors import UsageError_
+
 from . import output
 from .keys_options import PROPOSAL
 from .options import approval_options, call, connect_option, json_option
@@ -27,6 +29,13 @@ def propose(kind: str, rotation: str, party: str | None, as_json: bool, connect:
     """
     from trustcenter.messages.api import KeyPropose
 
+    if (kind == "deliver") != (party is not None):
+        raise UsageError_(
+            "deliver names the party that gets the map, finalize names none",
+            code="party_needed",
+            hint=f"trustcenter keys rotation show {output.plain(rotation)} names the parties",
+            where="--party",
+        )
     body = KeyPropose(kind=kind, rotation=rotation, party=party)  # type: ignore[arg-type]
     made = call(connect, lambda center: center.propose_for_key(body))
     output.item(made, PROPOSAL, as_json=as_json)
@@ -34,14 +43,16 @@ def propose(kind: str, rotation: str, party: str | None, as_json: bool, connect:
 
 
 @click.command("proposals")
-@click.option("--all", "everything", is_flag=True, help="Those that were approved, too.")
+@click.option("--all", "everything", is_flag=True, help="Those that were approved or are over, too.")
 @json_option
 @connect_option
 def proposals(everything: bool, as_json: bool, connect: Path | None) -> None:
     """List what waits for a second person (operator, approver): destroy, finalize, deliver."""
-    found = [one for one in call(connect, lambda center: center.key_proposals()) if everything or one.approved is None]
-    output.items(found, LISTED, as_json=as_json, empty="nothing waits for a second person")
-    if any(one.approved is None for one in found):
+    known = call(connect, lambda center: center.key_proposals())
+    waiting = [one for one in known if one.approved is None and not one.over]
+    columns = (*LISTED, "approved_by", "over") if everything else LISTED
+    output.items(known if everything else waiting, columns, as_json=as_json, empty="nothing waits for a second person")
+    if waiting:
         output.hint("an approver signs one: trustcenter keys approve PROPOSAL --personal-key FILE")
 
 

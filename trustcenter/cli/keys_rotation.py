@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from trustcenter.errors import UsageError_
 
 from . import output
 from .keys_options import yes_option
@@ -193,4 +196,8 @@ def open_map(
 @connect_option
 def acknowledge(ident: str, sha256: str, party: str | None, as_json: bool, connect: Path | None) -> None:
     """Say that the map has arrived and copies are translated (site; an operator for a recipient)."""
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise UsageError_(
+            "this is not a SHA-256", code="bad_sha256", hint="64 hex digits, as open-map printed them", where="--sha256"
+        )
     _shown(call(connect, lambda center: center.acknowledge_map(ident, sha256, party)), as_json=as_json)

@@ -36,7 +36,7 @@ def require_overdue(context: Context, found: Rotation) -> None:
         raise ConflictError(
             "the parties still have time to acknowledge their map",
             code="deadline_not_passed",
-            hint="trustcenter keys rotation show names the deadline",
+            hint=f"until {found.deadline}; trustcenter keys rotation show {found.id} says who has not",
         )
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 from typing import Final
 
+import msgspec
+
 from keys.ids import KeyId, Purpose
-from keys.states import KeyAction
+from keys.states import KeyAction, KeyState
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
@@ -23,6 +25,7 @@ from . import (
     domains,
     key_due,
     rotation_end,
+    rotation_map,
     rotation_record,
     rotation_show,
     second_person,
@@ -114,7 +117,17 @@ def _facts(context: Context, conn: Connection, body: api.KeyPropose) -> _Facts:
         lines.append(f"not acknowledged by: {', '.join(rotation_end.missing(conn, found.id)) or 'nobody'}")
     else:
         if body.party not in rotation_record.parties(conn, domain):
-            raise NotFoundError("this rotation has no such party", code="unknown_party")
+            raise NotFoundError(
+                "this rotation has no such party",
+                code="unknown_party",
+                hint=f"trustcenter keys rotation show {found.id} names the parties",
+            )
+        if not rotation_map.needs_approval(context, conn, found):
+            raise ConflictError(
+                "the map of a key that did not leak needs no approval",
+                code="approval_not_needed",
+                hint=f"trustcenter keys rotation map {found.id} --party {body.party} -o FILE",
+            )
         lines.append(f"map delivered to: {body.party}")
     return domain, key, found, lines
 
@@ -124,9 +137,19 @@ async def listed(context: Context) -> api.KeyProposals:
 
     def query(conn: Connection) -> list[api.KeyProposal]:
         idents = conn.execute("SELECT id FROM key_proposal ORDER BY created, id").fetchall()
-        return [_describe(conn, ident) for (ident,) in idents]
+        found = [_describe(conn, ident) for (ident,) in idents]
+        return [msgspec.structs.replace(one, over=one.approved is None and _over(context, conn, one)) for one in found]
 
     return api.KeyProposals(proposals=await context.db.read(query))
+
+
+def _over(context: Context, conn: Connection, found: api.KeyProposal) -> bool:
+    """Whether its rotation has ended otherwise, or its key version is not one to be destroyed any more."""
+    if found.rotation is not None:
+        return not rotation_record.find(conn, found.rotation).open
+    scope = domains.find(conn, found.domain).scope
+    version = rotation_show.version_of(context, conn, KeyId(scope, Purpose(found.purpose), found.version))
+    return version.state not in (KeyState.DEACTIVATED, KeyState.COMPROMISED)
 
 
 async def show(context: Context, ident: str) -> api.KeyProposal:
@@ -214,7 +237,9 @@ def _carry_out(context: Context, conn: Connection, request: str, found: api.KeyP
 def _describe(conn: Connection, ident: str) -> api.KeyProposal:
     row = conn.execute(f"SELECT {_COLUMNS} FROM key_proposal WHERE id = ?", (ident,)).fetchone()  # noqa: S608
     if row is None:
-        raise NotFoundError("there is no proposal of this id", code="no_proposal", hint="trustcenter keys propose")
+        raise NotFoundError(
+            "there is no proposal of this id", code="no_proposal", hint="trustcenter keys proposals lists them"
+        )
     return api.KeyProposal(
         proposal=row[0],
         kind=row[1],

@@ -127,13 +127,13 @@ def _domain(conn: Connection, name: str, body: api.KeyAct) -> DomainRow:
 
 
 def _chosen(context: Context, conn: Connection, domain: DomainRow, body: api.KeyAct, state: KeyState) -> Version:
-    """The version that was named, or the newest one in a state."""
+    """The version that was named, or the one that came into a state last."""
     purpose = Purpose(body.purpose)
     if body.version is not None:
         return rotation_show.version_of(context, conn, KeyId(domain.scope, purpose, body.version))
-    for version in reversed(context.ring.versions(conn, domain.scope, purpose)):
-        if version.state is state:
-            return version
+    found = [version for version in context.ring.versions(conn, domain.scope, purpose) if version.state is state]
+    if found:  # after a rollback the newer version is suspended too, and for longer
+        return max(found, key=lambda version: (version.since, version.version))
     raise NotFoundError(f"no version of this key is {state}", code="unknown_key_version", hint="trustcenter keys list")
 
 

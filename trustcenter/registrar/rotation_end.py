@@ -34,7 +34,8 @@ async def finalize(context: Context, caller: Principal, request: str, ident: str
                 f"not every party has acknowledged its map; missing: {', '.join(silent[:3])}"
                 + (f" and {len(silent) - 3} more" if len(silent) > 3 else ""),
                 code="not_acknowledged",
-                hint="after the deadline: trustcenter keys propose finalize; an approver signs",
+                hint=f"trustcenter keys rotation map {ident} --party {silent[0]} -o FILE; after {found.deadline[:10]}:"
+                f" trustcenter keys propose finalize {ident}",
             )
         return rotation_show.describe(context, conn, end(context, conn, caller.name, request, found))
 

@@ -180,6 +180,7 @@ class KeyProposal(Message, frozen=True, kw_only=True):
     created: str
     approved_by: str | None
     approved: str | None
+    over: bool = False  # it waits, and can no longer be carried out
 
 
 class KeyProposals(Message, frozen=True, kw_only=True):
