@@ -10,15 +10,13 @@ import asyncio
 import hashlib
 import os
 import random
-import signal
 import subprocess
-import sys
-import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
+import killed_victims
 import pytest
+from killed_support import kill_at
 from rules_support import NORTH, OPERATOR, Files, fill
 
 from trustcenter.messages import api
@@ -28,37 +26,6 @@ pytestmark = pytest.mark.faults
 
 KINDS = ("pseudonym", "data", "lookup")
 INSTANTS = int(os.environ.get("INSTANTS", "200"))
-NAMED = [f"p{i}" for i in range(6, 60)]  # those that `fill` leaves
-
-_VICTIM = textwrap.dedent(
-    """
-    import asyncio, sys
-    from pathlib import Path
-    sys.path[:0] = [{tests!r}]
-    from rules_support import OPERATOR, Files
-    from trustcenter.registrar import reindexing, rewriting, rotation, rotation_verify
-
-    rewriting.CHUNK = rewriting.BESIDE_SMALL = 3
-    reindexing.TOGETHER = reindexing.BESIDE_SMALL = 3
-    reindexing.HELD = 25
-
-    async def main():
-        async with Files(Path(sys.argv[1])).open() as center:
-            async def load():  # known originals only, so that the ends can be compared
-                while True:
-                    await center.issue("plain", {named!r}[:5])
-                    await center.issue("plain", {named!r})
-            loading = asyncio.create_task(load())
-            print("ready", flush=True)
-            await rotation.cut_over(center.context, "operator", "req", sys.argv[2])
-            await rewriting.run(center.context, sys.argv[2])
-            await rotation_verify.verify(center.context, OPERATOR, "req", sys.argv[2])
-            print("done", flush=True)
-            await asyncio.sleep(60)
-
-    asyncio.run(main())
-    """
-)
 
 
 async def prepared(files: Files, purpose: Any) -> str:
@@ -92,40 +59,20 @@ async def finish(files: Files, ident: str) -> tuple[Any, ...]:
             states,
             shown.map_mac,
             digest.digest(),
-            await center.issue("plain", NAMED),
+            await center.issue("plain", killed_victims.NAMED),
         )
-
-
-def kill_at(files: Files, ident: str, wait: float | None) -> float:
-    """Rotate in a process that is killed so long after its start; without a time, how long it takes."""
-    code = _VICTIM.format(tests=str(Path(__file__).parents[1]), named=NAMED)
-    victim = subprocess.Popen(
-        [sys.executable, "-c", code, str(files.dir), ident], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert victim.stdout is not None
-    try:
-        assert victim.stdout.readline() == "ready\n"
-        began = time.perf_counter()
-        if wait is None:
-            assert victim.stdout.readline() == "done\n"
-            return time.perf_counter() - began
-        time.sleep(wait)
-        return wait
-    finally:
-        victim.send_signal(signal.SIGKILL)
-        victim.communicate(timeout=30)
 
 
 def killed(template: Files, base: Path, purpose: str, instants: int, seed: int) -> None:
     start = template.copy(base / "start")
     ident = asyncio.run(prepared(start, purpose))
     expected = asyncio.run(finish(start.copy(base / "whole"), ident))
-    takes = kill_at(start.copy(base / "timed"), ident, None)
+    takes, _ = kill_at(killed_victims.of_domain, start.copy(base / "timed").dir, ident, wait=None)
     dice = random.Random(seed)
     for number in range(instants):
         wait = dice.uniform(0, takes)
         files = start.copy(base / f"killed-{number}")
-        kill_at(files, ident, wait)
+        kill_at(killed_victims.of_domain, files.dir, ident, wait=wait)
         assert asyncio.run(finish(files, ident)) == expected, wait
         assert files.failures() == [], wait
         subprocess.run(["rm", "-r", str(files.dir)], check=True)

@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import subprocess
-import sys
-import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
+import killed_victims
 import msgspec
 import pytest
+from killed_support import kill_at
 from rules_support import OPERATOR, Files, rotate_room
 
 from keys.ids import KeyId, Purpose
@@ -32,96 +30,13 @@ pytestmark = pytest.mark.faults
 
 INSTANTS = int(os.environ.get("INSTANTS", "200"))
 KINDS = {"audit": "registrar", "receipt": "comparator"}
-NAMED = [f"p{i}" for i in range(20)]
-OTHER = b"another good passphrase"
-
-_VICTIM = textwrap.dedent(
-    """
-    import asyncio, hashlib, sys
-    from pathlib import Path
-    sys.path[:0] = {paths!r}
-    from rules_support import OPERATOR, Files, Opened, rotate_room
-    import msgspec
-    from keys.kdf import CHEAP_FOR_TESTS
-    from keys.store import KeyStore
-    from test_service_study import SCHEMA, Source
-    from trustcenter.comparator import instructions, uploads
-    from trustcenter.instance import rekey
-    from trustcenter.instance.opening import open_instance
-    from trustcenter.messages import api
-    from trustcenter.messages.rooms import Params, Settle
-
-    files, kind = Files(Path(sys.argv[1])), sys.argv[2]
-    data = Source("heart", 1, 0, 20).rows if kind == "receipt" else b""
-
-    async def issuing(instance):
-        center = Opened(instance.registrar)
-        while True:
-            await center.issue("plain", {named!r}[:5])
-            await center.issue("plain", {named!r})
-
-    async def uploading(instance):
-        room, body = instance.comparator, api.UploadOpen(
-            version=1, fingerprint=SCHEMA.fingerprint, rows=len(data) // 65, chunks=1)
-        while True:
-            await instructions.settle(room, Settle(study="heart", source="north", sequence=0))
-            upload = (await uploads.open_upload(room, "north", "heart", body)).upload
-            await uploads.put_chunk(room, "north", "heart", upload, 0, data, hashlib.sha256(data).digest())
-            receipt = await uploads.complete(room, "north", "heart", upload)
-            print(msgspec.json.encode(receipt).decode(), flush=True)
-
-    async def rotating(room, load):
-        async with open_instance(files.config, files.passphrase) as instance:
-            if room == "comparator":
-                told = Params(study="heart", version=1, fingerprint=SCHEMA.fingerprint, passes=len(SCHEMA.passes),
-                    levels=[1, 2, 3, 4], caps=[100] * len(SCHEMA.passes), minimum_rows=1, sources=["north"])
-                context = instance.comparator
-                await context.db.write(lambda conn: instructions.put_params(context, conn, told))
-            loading = asyncio.create_task(load(instance))
-            print("ready", flush=True)
-            await rotate_room(instance, room)
-            print("done", flush=True)
-            await asyncio.sleep(60)
-
-    if kind == "rekey":
-        KeyStore.change_passphrase.__kwdefaults__["kdf"] = CHEAP_FOR_TESTS
-        print("ready", flush=True)
-        rekey.rekey(files.config, files.passphrase, {other!r})
-        print("done", flush=True)
-    else:
-        asyncio.run(rotating(*{{"audit": ("registrar", issuing), "receipt": ("comparator", uploading)}}[kind]))
-    """
-)
 
 
-def kill_at(files: Files, kind: str, wait: float | None) -> tuple[float, list[Receipt]]:
-    """Begin in a process that is killed so long after it is ready; without a time, how long it takes. Its receipts."""
-    tests = Path(__file__).parents[1]
-    code = _VICTIM.format(paths=[str(tests), str(tests / "service")], named=NAMED, other=OTHER)
-    victim = subprocess.Popen([sys.executable, "-c", code, str(files.dir), kind], stdout=subprocess.PIPE, text=True)
-    assert victim.stdout is not None
-    lines: list[str] = []
-    try:
-        while (line := victim.stdout.readline()) != "ready\n":
-            assert line
-            lines.append(line)
-        began = time.perf_counter()
-        if wait is None:
-            while (line := victim.stdout.readline()) != "done\n":
-                assert line
-                lines.append(line)
-        else:
-            time.sleep(wait)
-        return time.perf_counter() - began, _receipts(lines)
-    finally:
-        victim.send_signal(signal.SIGKILL)
-        lines += victim.communicate(timeout=30)[0].splitlines(keepends=True)
-        if wait is not None:
-            _check(files, kind, _receipts(lines))
-
-
-def _receipts(lines: list[str]) -> list[Receipt]:
-    return [msgspec.json.decode(line, type=Receipt) for line in lines if line.startswith("{") and line.endswith("}\n")]
+def kill(files: Files, kind: str, wait: float | None) -> float:
+    """Rotate in a process that is killed so long after its start, and look at the receipts that it gave meanwhile."""
+    seconds, said = kill_at(killed_victims.of_room, files.dir, KINDS[kind], wait=wait)
+    _check(files, kind, [msgspec.json.decode(word, type=Receipt) for word in said])
+    return seconds
 
 
 def _check(files: Files, kind: str, receipts: list[Receipt]) -> None:
@@ -176,12 +91,12 @@ def prepared(template: Files, target: Path, kind: str) -> Files:
 def killed(template: Files, base: Path, kind: str, instants: int, seed: int) -> None:
     start = prepared(template, base / "start", kind)
     expected = asyncio.run(finish(start.copy(base / "whole"), kind))
-    takes, _ = kill_at(start.copy(base / "timed"), kind, None)
+    takes = kill(start.copy(base / "timed"), kind, None)
     dice = random.Random(seed)
     for number in range(instants):
         same, wait = number % 2 == 0, dice.uniform(0, takes)
         files = (start if same else template).copy(base / f"killed-{number}")
-        kill_at(files, kind, wait)
+        kill(files, kind, wait)
         found = asyncio.run(finish(files, kind))
         assert found == expected if same else found[:6] == expected[:6], wait
         assert files.failures() == [], wait
@@ -189,18 +104,18 @@ def killed(template: Files, base: Path, kind: str, instants: int, seed: int) -> 
 
 
 def rekey_killed(template: Files, base: Path, instants: int, seed: int) -> None:
-    takes, _ = kill_at(template.copy(base / "timed"), "rekey", None)
+    takes, _ = kill_at(killed_victims.of_seal, template.copy(base / "timed").dir, wait=None)
     dice = random.Random(seed)
     for number in range(instants):
         files = template.copy(base / f"killed-{number}")
         wait = dice.uniform(0, takes)
-        kill_at(files, "rekey", wait)
+        kill_at(killed_victims.of_seal, files.dir, wait=wait)
         # Each store opens under one of the two, whole; repeating it ends it.
-        done = rekey.rekey(files.config, files.passphrase, OTHER)
+        done = rekey.rekey(files.config, files.passphrase, killed_victims.PASSPHRASE)
         assert {one.state for one in done} <= {"sealed", "sealed before"}
-        (files.dir / "passphrase").write_bytes(OTHER + b"\n")
+        (files.dir / "passphrase").write_bytes(killed_victims.PASSPHRASE + b"\n")
         before = KeyStore.open(template.dir / "registrar-keys" / "registrar.keys", template.passphrase)
-        after = KeyStore.open(files.dir / "registrar-keys" / "registrar.keys", OTHER)
+        after = KeyStore.open(files.dir / "registrar-keys" / "registrar.keys", killed_victims.PASSPHRASE)
         assert after.entries() == before.entries()
         assert files.failures() == [], wait
         subprocess.run(["rm", "-r", str(files.dir)], check=True)
