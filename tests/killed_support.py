@@ -19,7 +19,7 @@ def kill_at(victim: Callable[..., None], *arguments: Any, wait: float | None) ->
     """Run a function of `killed_victims` in a process that is killed so long after it said "ready".
 
     Args:
-        victim: gets what it says things with, and the arguments; says "ready", whatever it likes, and "done" at its end.
+        victim: gets what it says things with, and the arguments; says "ready", what it likes, and "done" at its end.
         arguments: of it.
         wait: seconds; None: until it says "done".
 
