@@ -129,8 +129,10 @@ def serve(directory: Path, passphrase_file: Path | None, port: int | None, room:
     """
     from trustcenter import config
     from trustcenter.http import server
+    from trustcenter.instance.memory import give_back
 
     os.umask(0o077)
+    give_back()
     settings = config.load(directory)
     if port is not None:
         settings = msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, port=port))

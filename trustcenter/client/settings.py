@@ -23,7 +23,7 @@ class Settings:
     answer_bytes: int = 256 * 2**20  # bytes of one JSON answer
     line_bytes: int = 64 * 2**10  # bytes of one line of a stream
     chunk_bytes: int = 4 * 2**20  # bytes of one chunk of rows, at most
-    upload_records: int = 100_000  # records of one upload; more go in several, so that a map stays small in memory
+    upload_records: int = 50_000  # records of one upload; more go in several, so that a map stays small in memory
     checkpoint_every: float = 5.0  # seconds between two checkpoints of a job that can be resumed
     poll_first: float = 0.2  # seconds between two questions for the state of a run, at first
     poll_max: float = 5.0  # and at most

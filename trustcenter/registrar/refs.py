@@ -24,7 +24,7 @@ OWNER = np.dtype([("ref", "u1", REF_BYTES), ("serial", "<i8")])
 OWNERS: Final = Packed("ref_owner", OWNER, "ref")
 Held: TypeAlias = list[tuple[int, NDArray[np.void]]]  # domain, and its records that have some refs
 
-_SLICE: Final = 50_000  # records whose refs are written at a time, to bound memory
+_SLICE: Final = 25_000  # records whose refs are written at a time, to bound memory
 _AT_ONCE: Final = 300_000  # refs packed, or moved in one transaction
 
 MIGRATIONS = (
