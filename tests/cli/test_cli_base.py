@@ -16,7 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from trustcenter.cli import main
+from trustcenter.cli import main, output
 from trustcenter.cli.base import LazyGroup
 
 Cli = Callable[..., Any]
@@ -251,3 +251,14 @@ def test_json_and_messages_are_apart() -> None:
     )
     assert {entry["name"] for entry in json.loads(done.stdout)} >= {"de-person/1", "febrl/1"}
     assert done.stderr == ""
+
+
+def test_numbers_are_shown_as_people_write_them(capsys: pytest.CaptureFixture[str]) -> None:
+    output.fields({"level": 0.1 + 0.2, "edges": 3})
+    assert capsys.readouterr().out == "level  0.3\nedges  3\n"
+
+
+def test_an_option_that_is_missing_beside_another_is_told_with_its_choices(cli: Cli) -> None:
+    done = cli("study", "clearing", "sepsis", "--task", "0f3c5a", "--answer", "same")
+    assert done.code == 1
+    assert "hint: --reason is one of: evidence-strong, " in done.err

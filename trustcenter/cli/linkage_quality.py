@@ -183,11 +183,14 @@ def dedupe(
     from trustcenter.client.offline import require_directory
 
     if listing is None and target is None:
-        raise UsageError_("say what is to be written", hint="--list FILE first; then --confirmed FILE -o DIR")
+        raise UsageError_(
+            "say what is to be written", code="usage", hint="--list FILE first; then --confirmed FILE -o DIR"
+        )
     if (target is not None) != (confirmed is not None or accept_matches):
         raise UsageError_(
             "--output goes with --confirmed or --accept-matches, and they need it",
             hint="for the list of pairs: --list FILE",
+            code="usage",
         )
     if listing is not None:
         require_writable(listing, sources=(source,) if confirmed is None else (source, confirmed), force=force)

@@ -94,6 +94,8 @@ def item(value: Any, columns: Sequence[str], *, as_json: bool) -> None:
 def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return round(value, 4)
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 

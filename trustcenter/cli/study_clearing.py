@@ -72,11 +72,13 @@ def clearing(
             "give --task with --answer or --postpone, or --pair, --ask-sites or --output, or none", code="usage"
         )
     if (answer is None) != (reason is None):
-        raise UsageError_("--answer goes with --reason", code="usage")
+        reasons = f"--reason is one of: {', '.join(get_args(ClearingReason))}"
+        raise UsageError_("--answer goes with --reason", code="usage", hint=reasons)
     if task is not None and answer is not None and reason is not None:
         said = ClearingAnswer(answer=answer, reason=reason)
         done = call(connect, lambda center: center.answer_clearing(study, task, said))
         output.item(done, (*_COLUMNS, "decided"), as_json=as_json)
+        output.note("your answer is kept; what is decided holds from the next linkage run on")
     elif task is not None and postpone is not None:
         until = ClearingPostpone(until=postpone)
         done = call(connect, lambda center: center.postpone_clearing(study, task, until))
@@ -107,7 +109,7 @@ def _list(study: str, target: Path | None, force: bool, as_json: bool, connect: 
 
         lines = [
             (
-                *(t.task, "+".join(t.sites), t.origin, t.edges, "" if t.level is None else t.level, t.rivals),
+                *(t.task, "+".join(t.sites), t.origin, t.edges, "" if t.level is None else round(t.level, 4), t.rivals),
                 *("+".join(t.site_answers or ()), t.created),
             )
             for t in found.tasks
