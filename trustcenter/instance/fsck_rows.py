@@ -132,7 +132,7 @@ def comparator_rows(conn: Connection) -> Iterator[Finding]:
 
     def belong(study: int, upload: int, count: int) -> bool:
         of, _, _, state = uploads.get(upload, (None, 0, 0, ""))
-        return of == study and (state == "live" or (state == "staged" and count <= emptied.get(upload, 0)))
+        return bool(of == study and (state == "live" or (state == "staged" and count <= emptied.get(upload, 0))))
 
     foreign = sum(
         count
