@@ -26,9 +26,8 @@ def kill_at(victim: Callable[..., None], *arguments: Any, wait: float | None) ->
     Returns:
         How long it ran after "ready", and what else it said.
     """
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        path for path in sys.path if path
-    )  # of the process that it is forked from
+    # The process that it is forked from finds our modules by this.
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     ours, theirs = _FORKS.Pipe(duplex=False)
     process = _FORKS.Process(target=victim, args=(theirs, *arguments))
     process.start()

@@ -143,6 +143,7 @@ WORDS: Final[dict[str, str]] = {
     "origin": "How the task came up: in a run, named as a pair, or by a split",
     "original_held": "Whether the way back to the original is stored, sealed",
     "outgrown": "Pairs of sites whose frozen weights rest on less than half of what they have in common by now",
+    "over": "It waits for a second person, and can no longer be carried out",
     "overdue": "Whether the day has passed",
     "own": "Which of the limits are the site's own",
     "parameters_hash": "SHA-256 of what the window is compared with",
