@@ -107,3 +107,14 @@ def scraped(tmp_path_factory: pytest.TempPathFactory):
         patch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
         with center.running():
             yield center
+
+
+def test_keys_that_are_overdue_and_rotations_under_way_are_counted(world) -> None:
+    operator = world["operator"]
+    named = 'trustcenter_rotations{outcome="prepared"}'
+    before = read(operator("GET", "/metrics").body.decode())
+    assert (before["trustcenter_keys_overdue"], named in before) == (0, False)
+    made = operator("POST", "/v1/domains/north/keys/rotate", {"prepare": True}).json
+    assert read(operator("GET", "/metrics").body.decode())[named] == 1
+    assert operator("POST", f"/v1/rotations/{made['rotation']}/abort").status == 200
+    assert named not in read(operator("GET", "/metrics").body.decode())

@@ -28,7 +28,7 @@ def require_writable(target: Path, *, sources: tuple[Path, ...] = (), force: boo
         raise LocalFileError(
             "the output exists already",
             code="output_exists",
-            hint="choose another name, or overwrite with --force",
+            hint="choose another name; where the command has --force, that overwrites",
         )
     directory = target.parent
     if not directory.is_dir():
@@ -70,7 +70,7 @@ def replacing(target: Path, *, force: bool = False) -> Iterator[IO[bytes]]:
             raise LocalFileError(
                 "the output was created by somebody else meanwhile",
                 code="output_exists",
-                hint="overwrite with --force",
+                hint="choose another name; where the command has --force, that overwrites",
             )
         partial.replace(target)
     except BaseException:

@@ -83,6 +83,11 @@ class Metrics:
             overdue = sum(key.overdue for key in await room_key_show.all_due(self._instance))
             told = "Keys whose schedule says that they should have been rotated."
             lines += _one("keys_overdue", "gauge", told, overdue)
+            stages = (
+                ((("outcome", stage),), count)
+                for stage, count in (await room_key_show.under_way(self._instance)).items()
+            )
+            lines += _family("rotations", "gauge", "Rotations of keys under way, by stage.", stages)
             lines += self._copies()
             for name, kind, text, labels, value in await asyncio.to_thread(
                 lambda: list(figures(self._instance.config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from keys.ids import INSTANCE, Purpose
@@ -12,7 +13,7 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.comparator import receipt_keys
 from trustcenter.messages import api
-from trustcenter.registrar import keycare, rotation_show
+from trustcenter.registrar import keycare, rotation_record, rotation_show
 from trustcenter.registrar.context import Context as RegistrarContext
 from trustcenter.store import Connection
 
@@ -128,6 +129,16 @@ async def rotation(instance: Instance, room: str, ident: str) -> api.Rotation:
         NotFoundError: there is none of this id.
     """
     return describe(room, await context_of(instance, room).db.read(lambda conn: find(conn, ident)))
+
+
+async def under_way(instance: Instance) -> dict[str, int]:
+    """How many rotations are under way, by stage, in the rooms that are here."""
+    found: Counter[str] = Counter()
+    for context in here(instance).values():
+        found.update(one.stage.value for one in await context.db.read(record.listed) if one.open)
+        if isinstance(context, RegistrarContext):
+            found.update(one.stage.value for one in await context.db.read(rotation_record.listed) if one.open)
+    return dict(found)
 
 
 def due(room: str, keys: KeyStore, conn: Connection, now: datetime) -> list[api.KeyDue]:
