@@ -115,5 +115,7 @@ def test_a_release_that_was_killed_is_whole_or_was_not(world: Any, live: Live, r
 
 @pytest.mark.soak
 def test_many_releases_that_were_killed(world: Any, live: Live, recipient_key: Any) -> None:
-    for number in range(int(os.environ.get("RELEASE_ROUNDS", "40"))):
-        crash(world, live, recipient_key, f"shot-{number + 1}", random.Random(100 + number))
+    first, rounds = (int(os.environ.get(f"RELEASE_{name}", text)) for name, text in (("FIRST", "1"), ("ROUNDS", "40")))
+    for number in range(first, first + rounds):
+        crash(world, live, recipient_key, f"shot-{number}", random.Random(99 + number))
+        print(f"round {number} of a release that was killed", flush=True)

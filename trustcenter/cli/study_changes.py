@@ -63,6 +63,6 @@ def changes(
     else:
         found = call(connect, lambda center: center.changes(study, recipient, since))
         rows = found.batches
-        output.items(rows, _COLUMNS, as_json=as_json, empty="nothing has changed since the release")
+        output.items(rows, _COLUMNS, as_json=as_json, empty="there are no changes to a released join map")
         if sum(b.acknowledge and b.acknowledged is None for b in rows):
             output.hint("withdrawals wait for the recipient: it hands back codes when it has acted on them")

@@ -52,7 +52,7 @@ def _describe(
         sites=sorted((sites[domain_a], sites[domain_b])),
         origin=origin,
         edges=edges,
-        level=level,
+        level=None if level is None else round(level, 4),
         rivals=rivals,
         decided=state == TaskState.DECIDED,
         postponed=postponed,
