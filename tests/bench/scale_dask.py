@@ -2,7 +2,8 @@
 
 Each side runs in a fresh process of its own, and does the same twice. *From nothing* holds all there is: starting the
 pool, or the cluster and its client; importing and loading the compiled loops in the workers; the comparison. Before
-*from what is there* the pool, or the cluster, has done a comparison already, so only the comparison is left.
+*from what is there* the pool, or the cluster, has done a comparison already, so only the comparison is left. Scheduler
+and workers are configured as docs/how-to/large-sources.md says.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def _measure(pipe: Connection, kind: str, folders: list[Path], work: Path) -> No
 def _executor(kind: str, stack: ExitStack) -> Executor:
     if kind == "processes":
         return Processes(2)
+    import dask
     import distributed
 
+    dask.config.set({"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "500ms"})
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
     return OnDask(stack.enter_context(distributed.Client(stack.enter_context(cluster))))
