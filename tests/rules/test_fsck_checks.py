@@ -18,7 +18,7 @@ from trustcenter.registrar import imports, removal
 CHECKS = (
     "registrar file", "registrar log", "head", "key states", "counters", "issue ranges", "rows and log", "rows",
     "forgotten rows", "tag index", "stored strings", "idempotency", "records", "comparator file", "comparator log",
-    "comparator instance", "uploads", "rooms",
+    "comparator instance", "receipt keys", "uploads", "rooms",
 )  # fmt: skip
 
 

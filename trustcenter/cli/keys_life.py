@@ -139,7 +139,8 @@ def destroy(
     )
     made = call(connect, lambda center: center.propose_for_key(body))
     if dry_run:
-        output.item(made, tuple(name for name in PROPOSAL if name != "proposal"), as_json=as_json)
+        shown = {name: getattr(made, name) for name in ("kind", "domain", "purpose", "version")}  # there is no proposal
+        output.data(shown) if as_json else output.fields(shown)
         output.note("nothing was proposed; it could be")
         return
     output.item(made, PROPOSAL, as_json=as_json)
