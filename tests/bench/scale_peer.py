@@ -49,7 +49,7 @@ def beside_the_peer(schema: Schema, python: str, base: Path, n: int) -> None:
         }
         peer = _peer(schema, python, place, made, true)
         print(
-            f"   2 x {size:,}: ours, nothing set by hand, {found.seconds:.1f} s (processor time {found.processor:.1f} s)"
+            f"   2 x {size:,}: ours, nothing set by hand, {found.seconds:.1f} s (processor {found.processor:.1f} s)"
             f" to decided pairs: {of_pairs(pairs, true)}\n"
             f"   2 x {size:,}: anonlink, threshold {peer.threshold} (the best by the truth), {peer.seconds:.1f} s "
             f"(processor time {peer.processor:.1f} s) to compare: {peer.quality}",
