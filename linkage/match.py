@@ -21,6 +21,8 @@ from linkage.decide import (
     add_up,
     decide_with,
     expected_rates,
+    one_name_differs,
+    other_names,
     resolve,
     shipped,
     tie_ranks,
@@ -43,6 +45,7 @@ PAIR = np.dtype(
         ("posterior", "f8"),
         ("class", "u1"),
         ("band", "?"),
+        ("other_name", "?"),
     ]
 )
 
@@ -94,7 +97,8 @@ class MatchResult:
     """Records are numbered over all sources: those of the first source first, each in its own order.
 
     Attributes:
-        pairs: (m,) PAIR, sorted by (a, b): every pair with an edge.
+        pairs: (m,) PAIR, sorted by (a, b): every pair with an edge. `other_name`: matched or possible, and one name
+            differs wholly while all else agrees, as of twins at one address or after a marriage.
         labels: (records,) i4, person of each record.
         sources: (records,) i4, source of each record.
         names: of the sources.
@@ -211,6 +215,7 @@ def match(
         table["closeness"][some] = pairs.part(some).p
     table["posterior"] = decision.posterior
     table["class"], table["band"] = decision.cls, decision.band
+    table["other_name"] = one_name_differs(pairs, other_names(schema)) & (decision.cls != Class.NON_MATCH)
     counts = {
         "records": len(owner),
         "rows_compared": edges.compared,
@@ -221,6 +226,7 @@ def match(
         "matches": int((decision.cls == Class.MATCH).sum()),
         "possible": int((decision.cls == Class.POSSIBLE).sum()),
         "unsure": int(decision.band.sum()),
+        "other_name": int(table["other_name"].sum()),
         "refused_merges": len(clusters.refused),
         "persons": int(clusters.labels.max(initial=-1)) + 1,
     }

@@ -24,7 +24,8 @@ from linkage.encode.values import alternatives
 from linkage.errors import DensitiesError
 from linkage.normalise import Prepared, prepare
 from linkage.readers import Chunk
-from linkage.schema import COMPONENTS, PROFILES, Pass, Schema
+from linkage.schema import COMPONENTS, PROFILES, Pass, Schema, load
+from linkage.schema import shipped as shipped_schemas
 
 U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
@@ -105,7 +106,8 @@ def check(schema: Schema, chunks: Iterable[Chunk], *, progress: Callable[[int, i
         passes=reports,
         profiles=told_profiles,
         recommended=chosen,
-        advice=advise(fields, reports, told_profiles, chosen, counts),
+        recommended_schema=(named := _schema_of(schema, chosen)),
+        advice=advise(fields, reports, told_profiles, chosen, counts, named),
     )
 
 
@@ -129,7 +131,25 @@ def _profiles(schema: Schema) -> dict[str, tuple[Pass, ...]]:
             named += " (one value)" if named in taken else ""
             known.setdefault(one, Pass(name=named, parts=one, cap=_CAPS["coarse" if len(one) == 1 else "fine"]))
         out[name] = tuple(known[one] for one in parts)
+    if schema.several:  # of the same fields, and with further values too
+        own = {p.name: p for p in schema.passes}
+        for other in _siblings(schema):
+            if other.several and all(own.get(p.name, p) == p for p in other.passes):
+                out.setdefault(other.profile, other.passes)
     return out
+
+
+def _siblings(schema: Schema) -> list[Schema]:
+    """The schemas that ship with the same fields and rules."""
+    every = map(load, shipped_schemas())
+    return [s for s in every if (s.fields, s.rules, s.phonetics) == (schema.fields, schema.rules, schema.phonetics)]
+
+
+def _schema_of(schema: Schema, profile: str) -> str | None:
+    """The schema of a profile: the one that was asked about, or one that ships with its fields."""
+    if profile == schema.profile:
+        return schema.name
+    return next((s.name for s in _siblings(schema) if s.profile == profile), None)
 
 
 def _hashes(column: Sequence[str], key: bytes) -> U64:

@@ -52,7 +52,8 @@ def page(report: Report, title: str = "Source check") -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
-        f"<p>{n:,} records, schema {escape(report.schema)}; recommended profile: {escape(report.recommended)}; "
+        f"<p>{n:,} records, schema {escape(report.schema)}; recommended profile: {escape(report.recommended)}"
+        f"{escape(f', schema {report.recommended_schema}' if report.recommended_schema else '')}; "
         f"{report.same_in_all:,} records equal another in every value, {report.same_person:,} in names and birth date."
         f" Counts only: this page holds no value of a record.</p>{body}</body></html>\n"
     )

@@ -7,7 +7,8 @@ import msgspec
 FEW = 3  # live passes below which a record can hardly be linked
 _MANY_FEW = 0.02  # share of such records above which it is said
 _ALIKE = 0.002  # shares of such records that differ less are one
-_WITH_ADDRESS, _KIN = ("hyb15", "fine16"), "self15"
+_KIN = {"hyb15": "self15", "fine16": "self15", "wide22": "self22"}  # the one on which relatives agree less
+_MORE = ("wide22", "self22")  # hold the rows of the others, and those of further values and insured numbers
 _MOST = 60_000  # records
 _HOMES = 0.1  # share of records at the address of another one above which a source has households
 _COARSE_DEAD = 0.8  # share of capped rows in coarse passes above which they do no work
@@ -96,10 +97,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         passes: of all profiles that were looked at.
         profiles: the schema's own first.
         recommended: the profile that suits the source best.
+        recommended_schema: the schema of it, where one ships for the same fields.
         advice: sentences for a person.
     """
 
-    format: str = "trustcenter/source-check/2"
+    format: str = "trustcenter/source-check/3"
     schema: str
     records: int
     ids_empty: int
@@ -111,14 +113,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     passes: list[PassReport]
     profiles: list[ProfileReport]
     recommended: str
+    recommended_schema: str | None
     advice: list[str]
 
 
 def recommend(profiles: list[ProfileReport], passes: list[PassReport], records: int, shared: float) -> str:
     """The profile with the fewest records that can hardly be linked; of equals the one whose passes do most work.
 
-    Where many records live at the address of another it is `self15`, if that leaves few of them without passes:
-    relatives agree on fewer of its passes, which weighs more. It was not measured above 60,000 records.
+    A profile with further values and insured numbers stays, since it holds the rows of the others too. Where many
+    records live at the address of another it is `self15` or `self22`, if that leaves few of them without passes:
+    relatives agree on fewer of its passes, which weighs more. They were not measured above 60,000 records.
 
     Args:
         profiles: the schema's own first.
@@ -129,7 +133,7 @@ def recommend(profiles: list[ProfileReport], passes: list[PassReport], records: 
     if not records:
         return profiles[0].profile
     by_name = {p.name: p for p in passes}
-    offered = [p for p in profiles if p.profile != _KIN or p.own]
+    offered = [p for p in profiles if p.own or p.profile not in _KIN.values()]
     least = min(p.few for p in offered) / records
     good = [p for p in offered if p.few / records - least <= _ALIKE]
 
@@ -140,8 +144,10 @@ def recommend(profiles: list[ProfileReport], passes: list[PassReport], records: 
 
     # Densities that ship were measured; a profile without them must be better, not equal.
     best = max(good, key=lambda p: (round(works(p), 2), p.densities, p.own)).profile
-    kin = [p for p in profiles if p.profile == _KIN and p.few <= _MANY_FEW * records]
-    return _KIN if kin and best in _WITH_ADDRESS and shared > _HOMES and records <= _MOST else best
+    if profiles[0].profile in _MORE:
+        best = profiles[0].profile
+    kin = [p for p in profiles if p.profile == _KIN.get(best) and p.few <= _MANY_FEW * records]
+    return kin[0].profile if kin and shared > _HOMES and records <= _MOST else best
 
 
 def advise(
@@ -150,8 +156,9 @@ def advise(
     profiles: list[ProfileReport],
     recommended: str,
     counts: dict[str, int],
+    named: str | None,
 ) -> list[str]:
-    """What a person should know, most important first."""
+    """What a person should know, most important first; `named` is the schema of the recommended profile."""
     n = counts["records"]
     if not n:
         return ["the source has no records"]
@@ -165,7 +172,8 @@ def advise(
     if recommended != own.profile:
         chosen = next(p for p in profiles if p.profile == recommended)
         calibrate = "" if chosen.densities else "; no densities ship for it: the study calibrates its own"
-        said.append(f"the profile {recommended} suits this source better than {own.profile}{calibrate}")
+        what = f"the profile {recommended}" if named is None else f"the schema {named} (profile {recommended})"
+        said.append(f"{what} suits this source better than the profile {own.profile}{calibrate}")
     names = {f.name for f in fields}
     present = {f.name for f in fields if f.missing < 0.9 * n}
     if names & {"street", "postcode"} and not present & {"street", "postcode"}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linkage.decide.aggregate import Pairs, add_up, aggregate, resolve
-from linkage.decide.careful import hold_back, other_names
+from linkage.decide.careful import hold_back, one_name_differs, other_names
 from linkage.decide.decision import CUT, Class, Decision, Limits, Weights, cut_for, decide
 from linkage.decide.densities import Counts, Densities, parse, shipped, smooth
 from linkage.decide.onetoone import tie_ranks
@@ -31,6 +31,7 @@ __all__ = [
     "decide_with",
     "expected_rates",
     "hold_back",
+    "one_name_differs",
     "other_names",
     "parse",
     "parse_parameters",

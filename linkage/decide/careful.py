@@ -10,43 +10,60 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from linkage.decide.aggregate import Pairs
 from linkage.decide.decision import Class, Decision
 from linkage.schema import Schema
 
 _GIVEN = frozenset({"G", "g3", "{G,S}", "{g3,s3}"})
 _SURNAME = frozenset({"S", "s3", "{G,S}", "{g3,s3}"})
 _ADDRESS = frozenset({"ad4", "no", "pc"})
-_FAR = (7, 4)  # mean level, as a ratio, from which a whole name differs; a slip in a name leaves rows at level 1
-_MOVED = 2.5  # mean level above which an address differs rather than a name
+_EARLIER = (4.0, 1.75)  # greatest and least mean level in parameters that were frozen without them
+# Mean levels at which a whole name differs: a slip in one leaves rows at level 1, and above the greatest more differs.
+_LEAST = 2.0
+_GREATEST = ((_GIVEN, 2.75), (_SURNAME, 3.25))  # surnames are longer
+_MOVED = 2.5  # the greatest where somebody who moved has as many edges: above it an address differs rather than a name
 
 
 def other_names(schema: Schema) -> tuple[tuple[float, ...], ...]:
-    """How many edges two records have that differ in the given name only, or in the surname only: at least, at most.
+    """What two records look like that differ in the given name only, or in the surname only.
 
-    About as many as there are passes without the name: one less, for a cap; more, where birth names or former
-    addresses make further rows. Where somebody who moved has as many edges with himself, a greatest mean level is the
-    third number.
+    For each of the two: edges at least and at most, greatest and least mean level. There are about as many edges as
+    passes without the name: less by the coarse ones, which caps blank in a larger source, and by one in any case; more,
+    where birth names or former addresses make further rows.
     """
     found: list[tuple[float, ...]] = []
     moved = sum(_ADDRESS.isdisjoint(p.parts) for p in schema.passes)
-    for parts in (_GIVEN, _SURNAME):
-        values = [p.values for p in schema.passes if parts.isdisjoint(p.parts)]
-        least, most = len(values) - 1, sum(values)
-        found.append((least, most, _MOVED) if least <= moved <= most else (least, most))
+    for parts, greatest in _GREATEST:
+        without = [p for p in schema.passes if parts.isdisjoint(p.parts)]
+        coarse = sum(p.cap < max(schema.caps) for p in without)
+        least, most = len(without) - max(1, coarse), sum(p.values for p in without)
+        found.append((least, most, _MOVED if least <= moved <= most else greatest, _LEAST))
     return tuple(found)
 
 
+def one_name_differs(pairs: Pairs, edges: tuple[tuple[float, ...], ...]) -> NDArray[np.bool_]:
+    """(m,) bool: pairs with so many edges and such a mean level.
+
+    Args:
+        pairs: of records.
+        edges: from `other_names`.
+    """
+    looks = np.zeros(len(pairs), np.bool_)
+    for least, most, *levels in edges:
+        farthest, nearest = [*levels, *_EARLIER[len(levels) :]]
+        level = (pairs.s >= nearest * pairs.c) & (pairs.s <= farthest * pairs.c)  # quarters: both sides are exact
+        looks |= (pairs.c >= least) & (pairs.c <= most) & level
+    return looks
+
+
 def hold_back(decision: Decision, edges: tuple[tuple[float, ...], ...]) -> Decision:
-    """The decision with those matches as possible ones that have so many edges and a mean level of 1.75 or farther.
+    """The decision with those matches as possible ones of which one name differs.
 
     Args:
         decision: of all pairs.
         edges: from `other_names`.
     """
-    pairs = decision.pairs
-    held = np.zeros(len(pairs), np.bool_)
-    for least, most, *level in edges:
-        held |= (pairs.c >= least) & (pairs.c <= most) & (pairs.s <= (level or [4])[0] * pairs.c)
-    held &= (_FAR[1] * pairs.s >= _FAR[0] * pairs.c) & (decision.cls == Class.MATCH)
+    held = one_name_differs(decision.pairs, edges) & (decision.cls == Class.MATCH)
     return replace(decision, cls=np.where(held, np.uint8(Class.POSSIBLE), decision.cls))

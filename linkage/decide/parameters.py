@@ -66,8 +66,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         bounds: posteriors between which a pair is unsure.
         cut: posterior above which a pair is a match.
         limits: below which a pair of sources, or a source, yields no match.
-        left: to people, whatever their posterior: pairs with so many edges (at least, at most; and a greatest mean
-            level where somebody who moved has as many) that are not close, as of twins and of changed surnames
+        left: to people, whatever their posterior: pairs with so many edges (at least, at most) and such a mean level
+            (at most, at least; without them 4 and 1.75), as of twins and of changed surnames
             (`linkage.decide.careful`); nothing by default.
         weights: of the pairs of sources that had pairs of records, ascending by name.
         refused: names of the sources whose declaration of being deduplicated did not hold in the last run over all
@@ -84,7 +84,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     bounds: tuple[_Share, _Share]
     cut: _Share
     limits: Limits = Limits()
-    left: tuple[Annotated[tuple[int | float, ...], msgspec.Meta(min_length=2, max_length=3)], ...] = ()
+    left: tuple[Annotated[tuple[int | float, ...], msgspec.Meta(min_length=2, max_length=4)], ...] = ()
     weights: tuple[PairOfSources, ...] = ()
     refused: tuple[str, ...] = ()
 

@@ -19,6 +19,7 @@ from linkage.evaluate.judge import Outcome
 
 _SAME = 1e-6  # posteriors that differ less are one
 _MOST = 60.0  # bits; more say nothing to a person
+_ONE_NAME = "; it agrees in all but one name: twins at one address, or a changed surname?"
 
 
 class Rival(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +163,8 @@ class Explainer:
             rivals_b=rivals_b,
             reason=self._left(a, b, int(row["edges"]))
             if cls == Class.POSSIBLE and posterior > o.cut and not joined
-            else self._reason(cls, posterior, joined, [*rivals_a, *rivals_b]),
+            else self._reason(cls, posterior, joined, [*rivals_a, *rivals_b])
+            + (_ONE_NAME if cls == Class.MATCH and row["other_name"] else ""),
         )
 
     def _pairs(self, record: int) -> list[int]:

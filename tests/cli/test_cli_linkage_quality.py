@@ -38,7 +38,7 @@ def test_check_tells_counts_in_three_forms(cli: Cli, source: Path, tmp_path: Pat
     assert "linkage dedupe" in done.err
     assert page.read_text(encoding="utf-8").count("<svg") >= 5
     told = json.loads(cli("linkage", "check", source, *OPTIONS, "--json").out)
-    assert told["format"] == "trustcenter/source-check/2"
+    assert told["format"] == "trustcenter/source-check/3"
     assert told["records"] == 300 + TWICE
     assert told["same_in_all"] <= 2, "only who lacks the house number anyway"
     assert told["same_person"] >= TWICE - 2

@@ -104,6 +104,15 @@ def test_only_the_named_approvers_count(world, recipient_key) -> None:
     assert (bounds.status, bounds.json["code"]) == (400, "usage_error")
 
 
+@pytest.mark.parametrize(
+    ("settings", "careful"), [({}, True), ({"clearing": "none"}, False), ({"careful": False}, False)]
+)
+def test_twins_go_to_stewards_where_there_are_any(world, recipient_key, settings, careful) -> None:
+    name = f"careful-{len(settings)}-{settings.get('clearing', 'single')}"
+    made = make_study(world, recipient_key, name, settings=settings)
+    assert made.json["settings"]["careful"] is careful
+
+
 def test_closing_purges_and_a_retained_study_is_not_deleted(world, recipient_key) -> None:
     assert make_study(world, recipient_key, "closed-study").status == 201
     bring(world, "closed-study", "north", Source("closed-study", 1, 0, 60))

@@ -57,10 +57,10 @@ def match(
 ) -> None:
     """Match two or more encoded sources.
 
-    Writes pairs.csv (every pair of records with an edge, its posterior and what was decided), persons.csv (the person
-    of each record), run.json (figures of the run) and parameters.json (what it was decided with; records that come
-    later are decided alike under --parameters). Where ids.csv lies in a DIR, the site's ids stand beside the record
-    numbers.
+    Writes pairs.csv (every pair of records with an edge, its posterior, what was decided, and whether it agrees in all
+    but one name), persons.csv (the person of each record), run.json (figures of the run) and parameters.json (what it
+    was decided with; records that come later are decided alike under --parameters). Where ids.csv lies in a DIR, the
+    site's ids stand beside the record numbers.
 
     Example:
       trustcenter linkage match north/ south/ practice/ -o joined/
@@ -106,6 +106,7 @@ def match(
 
 
 def _say(result: object, as_json: bool) -> None:
+    from linkage.decide import Class
     from linkage.match import MatchResult
 
     assert isinstance(result, MatchResult)
@@ -114,6 +115,12 @@ def _say(result: object, as_json: bool) -> None:
         output.data({"sources": result.names, "refused_declarations": result.refused, **counts})
     else:
         output.fields({"sources": result.names, **counts})
+    pairs = result.pairs[result.pairs["other_name"]]
+    if joined := int((pairs["class"] == Class.MATCH).sum()):
+        output.note(
+            f"{joined} matches agree in all but one name: twins at one address or changed surnames are among them "
+            "(column other_name of pairs.csv); --careful leaves them to people"
+        )
     for name in result.refused:
         output.note(f"the source {output.plain(name)} is not free of duplicates: its pairs are possible only")
     if result.refused:

@@ -99,6 +99,7 @@ def _say(report: Report) -> None:
             "equal in names and birth date": report.same_person,
             "fewer than 3 live rows": own.few,
             "recommended profile": report.recommended,
+            "its schema": report.recommended_schema,
             **{f"with further {what.replace('_', ' ')}s": count for what, count in report.further.items()},
         }
     )

@@ -75,7 +75,10 @@ def study() -> None:
     help="How many stewards decide a doubtful pair.",
 )
 @click.option(
-    "--careful", is_flag=True, help="Twins at one address and changed surnames are doubtful, whatever their posterior."
+    "--careful/--no-careful",
+    default=None,
+    help="Twins at one address and changed surnames are doubtful, whatever their posterior. "
+    "Without either: where there is clearing, they are.",
 )
 @click.option(
     "--calibration",
@@ -117,7 +120,7 @@ def create(
     retain_until: str | None,
     doubtful: tuple[float, float],
     clearing: Literal["none", "single", "double"],
-    careful: bool,
+    careful: bool | None,
     calibration: Literal["shipped", "sites"],
     purge: Literal["released", "closed"],
     approvers: tuple[str, ...],
@@ -246,7 +249,7 @@ def _show(made: object, as_json: bool) -> None:
             "valid from": made.settings.valid_from,
             "doubtful": f"{made.settings.lower} to {made.settings.upper}",
             "clearing": made.settings.clearing,
-            "careful": made.settings.careful,
+            "careful": bool(made.settings.careful),
             "calibration": made.settings.calibration,
             "approvals": made.settings.approvals,
             "approvers": ", ".join(made.settings.approvers) or "any",

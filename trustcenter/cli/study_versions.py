@@ -31,6 +31,7 @@ _VERSIONS = ("version", "created", "reason", "linkable_until", "ended")
     help="Other bounds of doubtful pairs.",
 )
 @click.option("--clearing", type=click.Choice(("none", "single", "double")), help="Another mode of clearing.")
+@click.option("--careful/--no-careful", default=None, help="Whether twins and changed surnames are doubtful.")
 @click.option("--calibration", type=click.Choice(("shipped", "sites")), help="Decide with other tables.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
@@ -43,6 +44,7 @@ def renew(
     linkable_until: str | None,
     doubtful: tuple[float, float] | None,
     clearing: Literal["none", "single", "double"] | None,
+    careful: bool | None,
     calibration: Literal["shipped", "sites"] | None,
     yes: bool,
     as_json: bool,
@@ -66,7 +68,7 @@ def renew(
 
     async def job(center: TrustCenter) -> Study:
         settings = None
-        if doubtful is not None or clearing is not None or calibration is not None:
+        if any(wanted is not None for wanted in (doubtful, clearing, careful, calibration)):
             now = (await center.study(study)).settings
             lower, upper = doubtful or (now.lower, now.upper)
             settings = msgspec.structs.replace(
@@ -74,6 +76,7 @@ def renew(
                 lower=lower,
                 upper=upper,
                 clearing=clearing or now.clearing,
+                careful=now.careful if careful is None else careful,
                 calibration=calibration or now.calibration,
             )
         wanted = StudyRenew(

@@ -31,9 +31,11 @@ PARAMETERS: Final = "parameters.json"
 PAIRS: Final = "pairs.csv"
 PERSONS: Final = "persons.csv"
 _AT_ONCE: Final = 1 << 16  # pairs
+OTHER_NAME: Final = "other_name"
+_OF_PAIR: Final = ("a", "b", "edges", "closeness", "posterior", "class", OTHER_NAME)
 _PAIR_COLUMNS: Final = (
     *("source_a", "record_a", "id_a", "source_b", "record_b", "id_b"),
-    *("edges", "distance", "posterior", "class", "joined"),
+    *("edges", "distance", "posterior", "class", "joined", OTHER_NAME),
 )
 
 
@@ -137,8 +139,8 @@ def _lines(
     """The lines of `pairs.csv`; some pairs at a time become objects of Python."""
     for start in range(0, len(pairs), _AT_ONCE):
         part = pairs[start : start + _AT_ONCE]
-        fields = [part[name].tolist() for name in ("a", "b", "edges", "closeness", "posterior", "class")]
-        for a, b, edges, distance, posterior, kind in zip(*fields, strict=True):
+        fields = [part[name].tolist() for name in _OF_PAIR]
+        for a, b, edges, distance, posterior, kind, other in zip(*fields, strict=True):
             yield (
                 *records[a],
                 *records[b],
@@ -147,6 +149,7 @@ def _lines(
                 f"{posterior:.9f}",  # in the steps of the specification, so that the order of pairs can be told from it
                 words[kind],
                 int(persons[a] == persons[b]),
+                int(other),
             )
         if progress is not None:
             progress(start + len(part), len(pairs))

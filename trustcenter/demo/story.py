@@ -145,6 +145,7 @@ def _onboard(base: Path, center: Path, operator: Path, parties: list[Party], stu
         *("study", "create", STUDY, "--purpose", "Herzinsuffizienz in Klinik und Praxis", "--permit", "EK 2026-17"),
         *("--schema", SCHEMA, *(part for party in parties for part in ("--site", party.name))),
         *("--recipient", f"{RECIPIENT}={study_desk / 'dms.pub'}"),
+        *("--clearing", "none"),  # nobody plays the steward here
     )
     story.command("operator", *arguments)
     call(*arguments, *connect)

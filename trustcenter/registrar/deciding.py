@@ -106,7 +106,11 @@ def wants_everything(conn: Connection, study: str, comparison_hash: str, mode: s
 
 def _basis(setting: Setting, comparison_hash: str) -> str:
     """What a decision rests on besides records and parameters: if it changes, everything is decided again."""
-    rests = [comparison_hash, setting.schema, setting.bounds, setting.careful]
+    from linkage import schema as schemas
+    from linkage.decide import other_names
+
+    left = setting.careful and other_names(schemas.load(setting.schema))
+    rests: list[object] = [comparison_hash, setting.schema, setting.bounds, left]
     rests += [setting.sites, setting.deduplicated, setting.versions]
     return hashlib.sha256(json.dumps(rests).encode()).hexdigest()
 

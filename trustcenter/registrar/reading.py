@@ -56,7 +56,7 @@ class Setting:
             schema=schema,
             passes=passes,
             bounds=(settings.lower, settings.upper),
-            careful=settings.careful,
+            careful=bool(settings.careful),  # a study from before there was a choice: no
             calibrations=tuple(calibrations.held(conn, study)) if settings.calibration == "sites" else (),
             sites=tuple(row[0] for row in participants),
             domains=tuple(row[1] for row in participants),

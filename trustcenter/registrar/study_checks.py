@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
+import msgspec
+
 from trustcenter.errors import ConflictError, NotFoundError, UsageError_
 from trustcenter.messages import api
 from trustcenter.store import Connection, select_in
@@ -12,8 +14,10 @@ from . import runs
 from .context import Context
 
 
-def settings(wanted: api.StudySettings) -> None:
-    """Refuse settings that contradict themselves.
+def settings(wanted: api.StudySettings) -> api.StudySettings:
+    """Refuse settings that contradict themselves, and settle what was left open.
+
+    Twins and changed surnames go to stewards where there are any (docs/adr/0044).
 
     Raises:
         UsageError_: they do, or a day is none of the calendar.
@@ -24,6 +28,8 @@ def settings(wanted: api.StudySettings) -> None:
         raise UsageError_("the lower bound of doubtful pairs is not below the upper one", where="settings.lower")
     if wanted.approvers and len(set(wanted.approvers)) < wanted.approvals:
         raise UsageError_("fewer approvers are named than have to approve", where="settings.approvers")
+    careful = wanted.clearing != "none" if wanted.careful is None else wanted.careful
+    return msgspec.structs.replace(wanted, careful=careful)
 
 
 def day(name: str, text: str | None) -> None:

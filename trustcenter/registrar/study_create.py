@@ -44,7 +44,6 @@ def _check(body: api.StudyCreate) -> None:
                 where=f"recipient {position + 1}",
             ) from None
     study_checks.day("valid_until", body.valid_until)
-    study_checks.settings(body.settings)
 
 
 async def create(context: Context, caller: Principal, request: str, body: api.StudyCreate) -> api.Study:
@@ -56,6 +55,7 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
         ConflictError: the name is taken.
     """
     _check(body)
+    settings = study_checks.settings(body.settings)
     if body.schema not in schemas.shipped():  # never a path: the name comes over the wire
         raise UsageError_(
             "there is no shipped schema of this name",
@@ -116,7 +116,7 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
                 "draft" if body.draft else "open",
                 stamp(context.clock()),
                 json.dumps(consent) if consent else None,
-                msgspec.json.encode(body.settings).decode(),
+                msgspec.json.encode(settings).decode(),
                 shift.scope,
                 body.lead or names[0],
             ),

@@ -66,8 +66,7 @@ async def renew(context: Context, caller: Principal, request: str, name: str, bo
         PolicyError: the study is in no state for it.
         UsageError_: a day or bounds that cannot be.
     """
-    if body.settings is not None:
-        study_checks.settings(body.settings)
+    wanted = None if body.settings is None else study_checks.settings(body.settings)
     until = None if body.linkable_until is None else _day(body.linkable_until)
 
     def effect(conn: Connection) -> api.Study:
@@ -83,10 +82,10 @@ async def renew(context: Context, caller: Principal, request: str, name: str, bo
                 where="version",
             )
         study_checks.no_run(conn, name)
-        if body.settings is not None:
-            study_checks.approvers(context, conn, body.settings.approvers)
+        if wanted is not None:
+            study_checks.approvers(context, conn, wanted.approvers)
         _remove(conn, study, body.remove)
-        settings = body.settings or study.settings
+        settings = wanted or study.settings
         conn.execute(
             "UPDATE study SET version = ?, settings = ? WHERE name = ?",
             (body.version, msgspec.json.encode(settings).decode(), name),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from linkage import Secrets, Source, load_schema, prepare
-from linkage.decide import Class, Decision, Pairs, hold_back, other_names
+from linkage.decide import Class, Decision, Pairs, hold_back, one_name_differs, other_names
 from linkage.encode import encode
 from linkage.evaluate import conflicts, pairwise
 from linkage.match import match
@@ -16,6 +16,7 @@ from linkage.synth import SiteSpec, SynthConfig, generate
 
 DE, KIN = load_schema("de-person/1"), load_schema("de-person/3")  # of one set of fields
 PLANTED = 30
+FEW = 2  # names so short that they are nearer than names that differ mostly are
 
 
 class World:
@@ -91,24 +92,39 @@ def test_a_careful_study_leaves_them_to_people(world):
     result = match(sources, DE, careful=True)
     seen = classes(made, result)
     for name in ("twins", "changed name"):
-        assert seen[name] == {"POSSIBLE": PLANTED}, name
+        assert seen[name]["POSSIBLE"] >= PLANTED - FEW, name
     assert seen["changed name, moved"]["POSSIBLE"] >= PLANTED // 2
     n = len(made.ids["north"])
     for name in ("twins", "changed name"):
-        assert not any(result.labels[a] == result.labels[n + b] for a, b in made.planted[name])
+        joined = sum(result.labels[a] == result.labels[n + b] for a, b in made.planted[name])
+        assert joined <= FEW, name
     assert conflicts(result.labels, result.sources) == 0
 
 
 def test_also_where_somebody_who_moved_has_as_many_edges(world):
     """With the passes of `self15` far pairs of as many edges are people who moved: they stay joined."""
-    assert other_names(KIN) == ((5, 6), (8, 9, 2.5))
+    assert other_names(KIN) == ((4, 6, 2.75, 2.0), (7, 9, 2.5, 2.0))
     made = world[0]
     sources = made.sources(KIN)
     seen, bold = (classes(made, match(sources, KIN, careful=careful)) for careful in (True, False))
-    assert seen["twins"] == {"POSSIBLE": PLANTED}
+    assert seen["twins"]["POSSIBLE"] >= PLANTED - FEW
     assert seen["changed name"]["POSSIBLE"] >= PLANTED * 2 // 3
     assert bold["changed name"] == {"MATCH": PLANTED}
     assert seen["changed name, moved"] == bold["changed name, moved"]
+
+
+def test_matches_that_differ_in_one_name_are_marked(world):
+    """Whoever links without stewards sees which pairs to look at: the same that a careful study leaves to people."""
+    made, sources = world
+    n = len(made.ids["north"])
+    bold, careful = match(sources, DE), match(sources, DE, careful=True)
+    marked = {(int(p["a"]), int(p["b"])) for p in bold.pairs[bold.pairs["other_name"]]}
+    planted = {(a, n + b) for name in ("twins", "changed name") for a, b in made.planted[name]}
+    assert len(planted - marked) <= 2 * FEW
+    assert bold.counts["other_name"] == careful.counts["other_name"] == len(marked)
+    assert (bold.pairs["other_name"] == careful.pairs["other_name"]).all()
+    assert Class.MATCH in bold.pairs["class"][bold.pairs["other_name"]]
+    assert set(careful.pairs["class"][careful.pairs["other_name"]].tolist()) == {Class.POSSIBLE}
 
 
 def test_what_it_costs(world):
@@ -149,5 +165,13 @@ def test_further_values_of_a_pass_make_further_edges():
     match_, posterior = np.full(n, Class.MATCH, np.uint8), np.full(n, 0.9)
     decision = Decision(Pairs(ends, ends + n, edges, 2 * edges), posterior, yes, match_, ~yes, (), ())
     held = edges[hold_back(decision, other_names(schema)).cls == Class.POSSIBLE].tolist()
-    assert held == [8, 9, 10]
-    assert edges[hold_back(decision, other_names(DE)).cls == Class.POSSIBLE].tolist() == [8, 9]
+    assert held == [7, 8, 9, 10]
+    assert edges[hold_back(decision, other_names(DE)).cls == Class.POSSIBLE].tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize(("left", "held"), [((8, 9), [7, 8, 16]), ((8, 9, 2.5), [7, 8]), ((8, 9, 2.5, 2.0), [8])])
+def test_what_was_frozen_with_fewer_bounds_means_what_it_meant(left, held):
+    """Mean levels 1.5, 1.75, 2 and 4 of eight edges; told by half their sum."""
+    sums = np.array([12, 14, 16, 32], np.int32)
+    pairs = Pairs(np.arange(4, dtype=np.int32), np.arange(4, 8, dtype=np.int32), np.full(4, 8, np.int32), sums)
+    assert (sums[one_name_differs(pairs, (left,))] // 2).tolist() == held

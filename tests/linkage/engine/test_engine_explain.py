@@ -87,7 +87,7 @@ def test_what_became_of_a_merge():
     table = np.zeros(5, PAIR)
     rows = [(0, 1, 0.99), (1, 2, 0.98), (0, 4, 0.97), (3, 4, 0.96), (0, 3, 0.3)]
     for k, (a, b, posterior) in enumerate(sorted(rows)):
-        table[k] = (a, b, 9, 0.05, posterior, Class.MATCH if posterior > 0.8 else Class.POSSIBLE, False)
+        table[k] = (a, b, 9, 0.05, posterior, Class.MATCH if posterior > 0.8 else Class.POSSIBLE, False, False)
     labels, sources = np.array([0, 0, 1, 0, 0]), np.array([0, 1, 2, 3, 4])
     why = Explainer(Outcome(table, labels, sources, ["a", "b", "c", "d", "e"]))
     assert why.explain(1, 2).reason.startswith("matched but not joined")
@@ -129,6 +129,10 @@ def test_what_is_left_to_people_says_why(linked):
     def reason(**other):
         return Explainer(left, result.weights, replace(result.parameters, **other)).explain(a, b).reason
 
+    marked = result.pairs.copy()
+    marked["other_name"][at] = True
+    joined = Outcome(marked, result.labels, result.sources, result.names, cut=result.cut)
+    assert Explainer(joined, result.weights, result.parameters).explain(a, b).reason.endswith("or a changed surname?")
     assert "free of duplicates" in reason()
     assert "twins or a changed surname" in reason(left=((edges, edges),))
     assert re.search(r"show \d+\.\d bits of evidence .* 1e\+06 are needed", reason(limits=Limits(evidence=1e6)))

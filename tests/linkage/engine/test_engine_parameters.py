@@ -196,7 +196,7 @@ def test_a_careful_study_says_so_in_its_parameters():
     """Far pairs with as many edges as twins or a changed surname have are left to people, whatever their posterior."""
     schema = load_schema("de-person/1")
     careful = Parameters.of(HYB15, BOUNDS, 2, careful=schema)
-    assert careful.left == other_names(schema) == ((8, 9), (8, 9))
+    assert careful.left == other_names(schema) == ((7, 9, 2.75, 2.0), (7, 9, 3.25, 2.0))
     assert parse_parameters(careful.canonical()) == careful
     sources, rows = world(400, 200)
     bold, _, _ = run(FIRST, sources, rows)

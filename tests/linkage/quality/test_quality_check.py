@@ -133,7 +133,19 @@ def test_where_families_live_the_profile_is_one_on_which_they_agree_less(househo
     made = generate(SynthConfig("check/homes", (SiteSpec("a", 600),), households=households)).sites["a"]
     report = check(DE, chunks(made.select(DE.columns)))
     assert (report.recommended == "self15") == (households > 0)
-    assert any("self15 suits" in a for a in report.advice) == (households > 0)
+    told = "the schema de-person/3 (profile self15) suits this source better"
+    assert any(a.startswith(told) for a in report.advice) == (households > 0)
+    assert report.recommended_schema == ("de-person/3" if households else "de-person/1")
+
+
+def test_a_schema_with_more_fields_stays_one(further):
+    """Nobody with birth names and insured numbers is sent to a profile without them."""
+    report = check(WIDE, chunks(further))
+    assert (report.recommended, report.recommended_schema) == ("self22", "de-person/4")
+    assert {p.profile for p in report.profiles} == {"wide22", "hyb15", "fine16", "self15", "self22"}
+    own = check(load("de-person/4"), chunks(further))
+    assert (own.recommended, own.profiles[0].profile) == ("self22", "self22")
+    assert next(p for p in report.profiles if p.profile == "self22").live == own.profiles[0].live
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def outcome(*rows, labels, sources):
     """Rows (a, b, edges, posterior, class)."""
     table = np.zeros(len(rows), PAIR)
     for k, (a, b, edges, posterior, cls) in enumerate(rows):
-        table[k] = (a, b, edges, 0.05, posterior, cls, False)
+        table[k] = (a, b, edges, 0.05, posterior, cls, False, False)
     names = [f"<site {s}>" for s in range(max(sources) + 1)]
     return Outcome(table, np.array(labels), np.array(sources), names)
 

@@ -35,7 +35,8 @@ class StudySettings(Message, frozen=True, kw_only=True):
 
     `lower` and `upper` are the posteriors between which a pair is doubtful. With `clearing` "none" doubtful pairs are
     not joined and nobody is asked; "double" asks two stewards, each blind to the other. With `careful` pairs that look
-    like twins at one address, or like one person under another surname, are doubtful whatever their posterior. With
+    like twins at one address, or like one person under another surname, are doubtful whatever their posterior; if it
+    is not said they are so where somebody clears, and the service answers with what it settled. With
     `calibration` "sites" tables that sites counted on their own records are pooled with those that ship.
     `purge` says with which state rows, refs and edges go. `date_shift_days` is the greatest offset of a person's
     dates; 0: none are handed out.
@@ -45,7 +46,7 @@ class StudySettings(Message, frozen=True, kw_only=True):
     lower: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
     upper: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.95
     clearing: Literal["none", "single", "double"] = "single"
-    careful: bool = False
+    careful: bool | None = None
     calibration: Literal["shipped", "sites"] = "shipped"
     purge: Literal["released", "closed"] = "closed"
     approvals: Annotated[int, msgspec.Meta(ge=2, le=9)] = 2
