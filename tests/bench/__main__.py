@@ -28,7 +28,8 @@ SECTIONS: dict[str, tuple[str, str, str]] = {
         "households",
         "synthetic German sites with households; a practice with nobody in common",
     ),
-    "accuracy": ("accuracy_bench", "accuracy", "FEBRL, hospitals, profiles, 48 synthetic cases, beside ECM"),
+    "accuracy": ("accuracy_bench", "accuracy", "FEBRL, hospitals, profiles, 48 synthetic cases, beside plaintext"),
+    "draws": ("draws_bench", "draws", "FEBRL 4 with 10 and 50 % in common, over twenty draws of who they are"),
     "attack": ("attack_bench", "attacks", "what an attacker with all plaintexts re-identifies at the comparator"),
     "scale": ("scale_bench", "scale", "row files to decided pairs, windows, bad data, Dask, the peer"),
     "windows": ("window_bench", "windows", "a study in the service: registration, first window, later windows"),
@@ -64,6 +65,18 @@ def main() -> int:
     large.add_argument("--bad", default="2e4", help="records in each source of bad data")
     large.add_argument("--peer-records", default="1e4", help="records in each source beside the peer")
     large.add_argument("--peer", help="an interpreter that has anonlink and clkhash")
+    quality = parser.add_argument_group("accuracy")
+    parts = ("febrl", "hospitals", "profiles", "matrix")
+    quality.add_argument("--accuracy-parts", nargs="+", choices=parts, default=parts, help="some of it")
+    quality.add_argument("--only", default="", metavar="TEXT", help="cases whose name holds it")
+    several = parser.add_argument_group("draws")
+    several.add_argument("--shares", nargs="+", choices=("10", "50"), default=("10", "50"), help="in common, per cent")
+    several.add_argument("--first", type=int, default=1, help="seed")
+    several.add_argument("--last", type=int, default=20, help="seed")
+    attacked = parser.add_argument_group("attack")
+    named = ("febrl", "hyb15", "self15", "self22", "wide22", "fine16", "lone15", "names12")
+    attacked.add_argument("--profiles", nargs="+", choices=named, default=named, help="some of it")
+    attacked.add_argument("--attacked", default="5e3", help="records of each German site")
     parser.add_argument_group("audit").add_argument("--entries", default="1e6", help="of the long log")
     rotation = parser.add_argument_group("keys")
     rotation.add_argument("--rotated", default="2e5", help="pseudonyms of the domain")
@@ -77,7 +90,7 @@ def main() -> int:
         run: Callable[..., list[Row] | None] = getattr(import_module(module), function)
         print(f"\n== {name}: {title}", flush=True)
         load = Load()
-        asks = name in ("pseudonyms", "scale", "windows", "audit", "keys")
+        asks = name in ("pseudonyms", "scale", "windows", "audit", "keys", "accuracy", "draws", "attack")
         for what, ours, peer in (run(options) if asks else run()) or ():
             print(f"   {what:<52} {ours}" + (f"\n   {'':<52} {peer}" if peer else ""), flush=True)
         print(f"   foreign load meanwhile: {load.foreign():.0%} of the machine", flush=True)

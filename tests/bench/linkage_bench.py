@@ -13,10 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from plaintext_peer import Side, plaintext
 
 from linkage import Encoded, Secrets, Source, load_schema, prepare
 from linkage.encode import encode
-from linkage.evaluate import Quality, by_pair_of_sources, cluster_sizes, conflicts, of_pairs, pairwise
+from linkage.evaluate import Quality, by_pair_of_sources, cluster_sizes, conflicts, pairwise
 from linkage.join import join
 from linkage.match import match
 from linkage.schema import Schema
@@ -24,8 +25,6 @@ from linkage.synth import SiteSpec, SynthConfig, Synthetic, generate
 from trustcenter.client.offline import encode_source
 
 Row = tuple[str, str, str]
-Columns = dict[str, list[str]]
-Side = tuple[Columns, list[str], list[int]]
 
 _FEBRL = {
     "given_name": "given_name",
@@ -104,47 +103,6 @@ def ours(schema: Schema, sides: dict[str, Side]) -> tuple[Quality, float]:
     seconds = time.perf_counter() - start
     persons = [p for _, _, people in sides.values() for p in people]
     return pairwise(result.labels, persons, result.sources), seconds
-
-
-def plaintext(schema: Schema, a: Side, b: Side) -> tuple[Quality, float]:
-    """recordlinkage on the same normalised values and candidates (our passes, uncapped): Jaro-Winkler, ECM, 1:1."""
-    import pandas as pd
-    import recordlinkage
-
-    start = time.perf_counter()
-    frames = []
-    for columns, ids, _ in (a, b):
-        made = prepare(schema, columns)
-        parts = {f"part {k}": v for k, v in made.components.items()}
-        frames.append(pd.DataFrame({**made.values, **parts}, index=ids).replace("", None))
-    indexer = recordlinkage.Index()
-    for rule in schema.passes:
-        indexer.block([f"part {part}" for part in rule.parts])
-    compare = recordlinkage.Compare()
-    known = [f.kind for f in schema.fields]
-    for field in ("given_name", "surname", "street", "town"):
-        if field in known:
-            compare.string(field, field, method="jarowinkler", threshold=0.85)
-    for field in ("birth_date", "postcode", "house_number", "insured_number"):
-        if field in known:
-            compare.exact(field, field)
-    vectors = compare.compute(indexer.index(*frames), *frames)
-    classifier = recordlinkage.ECMClassifier()
-    matched = classifier.fit_predict(vectors)
-    probability = classifier.prob(vectors.loc[matched])
-    order = probability.sort_values(ascending=False, kind="stable").index
-    seen: set[str] = set()
-    person = {**dict(zip(a[1], a[2], strict=True)), **dict(zip(b[1], b[2], strict=True))}
-    found = set()
-    for x, y in order:
-        if ("a", x) not in seen and ("b", y) not in seen:
-            seen |= {("a", x), ("b", y)}
-            found.add((x, y))
-    seconds = time.perf_counter() - start
-    home = {p: i for i, p in zip(a[1], a[2], strict=True)}
-    true = {(home[p], i) for i, p in zip(b[1], b[2], strict=True) if p in home}
-    assert all(x in person and y in person for x, y in found)
-    return of_pairs(found, true), seconds
 
 
 def quality() -> list[Row]:
