@@ -16,6 +16,7 @@ from tests_support import make_instance
 from windows_support import tables
 
 from linkage.tables import Table
+from trustcenter.comparator import ahead
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
@@ -30,6 +31,7 @@ CLOSE = api.StudyMove(state="closed")
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("ROWS", 25), ("PAGES", 20), ("REFS", 300)):
         monkeypatch.setattr(sweeping, name, value)
+    monkeypatch.setattr(ahead, "_MANY_REFS", 10)
 
 
 async def counts(opened: Instance) -> tuple[int, int, int]:
@@ -87,6 +89,7 @@ sys.path[:0] = sys.argv[4].split(":")
 import test_registrar_sweeping as t
 from trustcenter.registrar import study_moves
 t.sweeping.ROWS, t.sweeping.PAGES, t.sweeping.REFS = 25, 20, 300
+t.ahead._MANY_REFS = 10
 async def work(opened, rooms):
     left = int(sys.argv[3])
     for db in (opened.registrar.db, opened.comparator.db):

@@ -7,7 +7,7 @@ from trustcenter.messages.carried import SettleOrder
 from trustcenter.messages.rooms import Accept
 from trustcenter.store import Connection, Migration
 
-from . import instructions, sources, uploads
+from . import ahead, instructions, sources, uploads
 from .context import Context
 
 MIGRATIONS = (
@@ -37,7 +37,7 @@ async def settle(context: Context, order: SettleOrder) -> int:
         NotFoundError: no such study, or the source does not take part.
         ConflictError: an older order, or an accepted upload is gone: the comparator was restored.
     """
-    await instructions.place_ahead(context, order.study, order.accepted)
+    await ahead.place(context, order.study, order.accepted)
 
     def effect(conn: Connection) -> int:
         study = sources.find_study(conn, order.study, order.source)

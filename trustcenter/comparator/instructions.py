@@ -6,8 +6,6 @@ Each message takes its place in the ledger in the transaction of its effect, so 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 
@@ -23,13 +21,12 @@ from trustcenter.messages.rooms import (
     Settle,
     Settled,
     ShutOut,
-    Step,
     StudyPhase,
     Told,
 )
 from trustcenter.store import Connection
 
-from . import enrolment, ledger, placing, sources, uploads
+from . import ahead, enrolment, ledger, placing, sources, uploads
 from .context import Context
 
 
@@ -42,9 +39,11 @@ async def carry_out(context: Context, envelope: Envelope) -> Told:
     """
     message = _message(envelope)
     if isinstance(message, Accept):
-        await place_ahead(context, message.study, [message.upload])
+        await ahead.place(context, message.study, [message.upload])
     elif isinstance(message, StudyPhase) and message.purge:
-        await purge_ahead(context, message.study, envelope.before)
+        await ahead.purge(context, message.study, envelope.before)
+    elif isinstance(message, Retire):
+        await ahead.retire(context, message, envelope.before)
 
     def effect(conn: Connection) -> Told:
         fresh = ledger.advance(conn, envelope)
@@ -149,46 +148,6 @@ def _audit_params(context: Context, conn: Connection, params: Params, window: in
         fingerprint=params.fingerprint,
         passes=params.passes,
     )
-
-
-async def place_ahead(context: Context, study: str, uploads: Sequence[str]) -> None:
-    """Place the rows of staged uploads that are to become live, in transactions between which others have their turn.
-
-    Killed in between, it goes on where it was: the acceptance comes again.
-    """
-
-    def some(upload: str, conn: Connection) -> bool:
-        row = conn.execute(
-            "SELECT s.number, u.number FROM upload u JOIN study s ON s.name = u.study"
-            " WHERE u.id = ? AND u.study = ? AND u.state = 'staged'",
-            (upload, study),
-        ).fetchone()
-        return row is not None and placing.place_some(conn, *row)
-
-    for upload in uploads:
-        while await context.db.write(partial(some, upload), large=True):
-            pass
-
-
-async def purge_ahead(context: Context, study: str, before: Step) -> None:
-    """Remove the placed rows of a study that is to be purged, some in each transaction, if that is the next step.
-
-    Killed in between, it goes on where it was: the message comes again.
-    """
-
-    def some(conn: Connection) -> bool:
-        row = conn.execute("SELECT number, purging FROM study WHERE name = ?", (study,)).fetchone()
-        if row is None or ledger.step(conn) != before:
-            return False
-        number, rows = row
-        if not rows:
-            rows = placing.left(conn, number, study)
-            conn.execute("UPDATE study SET takes_rows = 0, purging = ? WHERE number = ?", (rows, number))
-        context.db.forget_soon()
-        return placing.purge_some(conn, number)
-
-    while await context.db.write(some, large=True):
-        pass
 
 
 def accept(context: Context, conn: Connection, message: Accept) -> None:

@@ -2,10 +2,10 @@
 
     chunks as they came (`arrived`) ──accepted──► `placed`, packed by pass and token, and `placed_ref`, packed by ref
 
-Both are filled when the upload is accepted, in transactions of some rows each (`instructions.place_ahead`), each
-table in its own order; then the upload is made live, and before that no window looks at its rows. Until then a chunk is
-one value, appended. Tokens of what no applied window compared stand once more in `fresh`: they are what a window looks
-up. Whether a ref is there already is the registrar's to say, which takes no map with such a ref.
+Both are filled when the upload is accepted, in transactions of some rows each (`ahead.place`), each table in its own
+order; then the upload is made live, and before that no window looks at its rows. Until then a chunk is one value, appended.
+Tokens of what no applied window compared stand once more in `fresh`: they are what a window looks up. Whether a ref is
+there already is the registrar's to say, which takes no map with such a ref.
 """
 
 from __future__ import annotations
@@ -155,10 +155,12 @@ def _laid_out(rows: NDArray[np.void], kind: np.dtype[np.void], upload: int | NDA
     return made
 
 
-def remove(conn: Connection, study: int, refs: bytes) -> int:
-    """Remove the rows of packed refs, as far as they are there, everywhere; returns how many."""
+def remove(conn: Connection, study: int, refs: bytes, passes: range = range(PASSES)) -> int:
+    """Remove the rows of packed refs, as far as they are there, everywhere; of some passes only. Returns how many."""
     keys = Keys.of(_split(refs))
-    gone = REFS.remove(conn, study, keys)
+    meant = np.zeros(PASSES, np.bool_)
+    meant[passes.start : passes.stop] = True
+    gone = REFS.remove(conn, study, keys, also=lambda rows: meant[rows["pass"]])
     for number in np.unique(gone["pass"]).tolist():
         tokens = Keys.of(gone["token"][gone["pass"] == number])
         ROWS.remove(conn, space(study, number), tokens, also=lambda rows: keys.among(rows["ref"]))

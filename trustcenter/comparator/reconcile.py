@@ -6,7 +6,7 @@ from trustcenter.audit import Event
 from trustcenter.messages.reconcile import ReconciledRefs, ReconciledStudy, ReconcileRefs, ReconcileStudy, Rejoin
 from trustcenter.store import Connection, select_in
 
-from . import compare, instructions, ledger, placing
+from . import ahead, compare, instructions, ledger, placing
 from .context import Context
 
 REF_BYTES = 16
@@ -15,7 +15,7 @@ REF_BYTES = 16
 async def study(context: Context, message: ReconcileStudy) -> ReconciledStudy:
     """Learn a study again, and which of its uploads are accepted. The next window compares all of it."""
     await _drop_old(context, message)
-    await instructions.place_ahead(context, message.params.study, message.accepted)
+    await ahead.place(context, message.params.study, message.accepted)
 
     def effect(conn: Connection) -> ReconciledStudy:
         name = message.params.study
