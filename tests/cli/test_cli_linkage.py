@@ -190,6 +190,20 @@ def test_matching_refuses_what_does_not_belong_together(cli: Cli, world: Path) -
     assert not out.exists()
 
 
+def test_sources_under_two_secrets_of_one_study_are_told_of(cli: Cli, world: Path) -> None:
+    """Nothing in the files tells the secrets apart, but that no row of one meets a row of the other."""
+    for site in ("north", "south"):
+        assert encode(cli, world, site).code == 0
+    sources = (world / "enc-north", world / "enc-south")
+    assert "study secret" not in cli("linkage", "match", *sources, "-o", world / "right").err
+    (world / "study.secret").unlink()
+    secrets(cli, world)
+    assert encode(cli, world, "south", None, "--force").code == 0
+    done = cli("linkage", "match", *sources, "-o", world / "wrong")
+    assert done.code == 0
+    assert "no record of north resembles any of south: were both encoded under one study secret" in done.err
+
+
 def test_a_changed_rows_file_is_a_failed_verification(cli: Cli, world: Path) -> None:
     for site in ("north", "south"):
         assert encode(cli, world, site).code == 0

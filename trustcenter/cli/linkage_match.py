@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,10 @@ from .options import PATH, force_option, json_option, output_option
 from .progress import stages
 
 if TYPE_CHECKING:
+    from linkage.match import MatchResult
     from trustcenter.client.comparing import Machines
+
+_ENOUGH = 10_000  # pairs of records of which some share a first name and a birth day, or a surname and a postcode
 
 
 @click.command()
@@ -121,7 +125,25 @@ def _say(result: object, as_json: bool) -> None:
             f"{joined} matches agree in all but one name: twins at one address or changed surnames are among them "
             "(column other_name of pairs.csv); --careful leaves them to people"
         )
+    for first, second in _strangers(result):
+        output.note(
+            f"no record of {output.plain(first)} resembles any of {output.plain(second)}: were both encoded under one "
+            "study secret (linkage secret --show)?"
+        )
     for name in result.refused:
         output.note(f"the source {output.plain(name)} is not free of duplicates: its pairs are possible only")
     if result.refused:
         output.note("find its duplicates at its site (linkage dedupe), and encode it again without them")
+
+
+def _strangers(result: MatchResult) -> list[tuple[str, str]]:
+    """Sources without a single pair, though chance alone would have brought dozens together."""
+    import numpy as np
+
+    records = np.bincount(result.sources, minlength=len(result.names)).tolist()
+    met = {weights.sources for weights in result.weights}
+    return [
+        (result.names[x], result.names[y])
+        for x, y in combinations(range(len(result.names)), 2)
+        if (x, y) not in met and records[x] * records[y] >= _ENOUGH
+    ]

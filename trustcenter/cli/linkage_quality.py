@@ -190,8 +190,8 @@ def dedupe(
     if (target is not None) != (confirmed is not None or accept_matches):
         raise UsageError_(
             "--output goes with --confirmed or --accept-matches, and they need it",
-            hint="for the list of pairs: --list FILE",
             code="usage",
+            hint="for the list of pairs: --list FILE",
         )
     if listing is not None:
         require_writable(listing, sources=(source,) if confirmed is None else (source, confirmed), force=force)
@@ -217,6 +217,11 @@ def dedupe(
         "blocks_skipped": found.blocks_skipped,
         "default_values": found.defaults,
     }
+    if found.blocks_skipped:
+        output.note(
+            f"{found.blocks_skipped} values are shared by so many records that these were not compared: look at them "
+            "with `linkage check`"
+        )
     if listing is not None:
         from linkage.dedupe.listing import write_list
 
