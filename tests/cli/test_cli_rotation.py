@@ -241,3 +241,18 @@ def test_a_key_store_is_backed_up_and_the_backup_tested(cli: Cli, live: Live, tm
     assert cli("keys", "backup", live.dir, "--room", "registrar", "-o", target).code == 0
     done = cli("keys", "restore", target, "--test")
     assert done.code == 0, done.err
+
+
+def test_leaked_keys_of_a_room_by_command(cli: Cli, places: dict[str, Path], tmp_path: Path) -> None:
+    op, said = ("--connect", places["operator"]), ("--reason", "stolen disk")
+    for wrong in (("turning",), ("turning", "--room", "registrar"), ("--room", "registrar", "--version", "1")):
+        assert cli("keys", "compromise", *wrong, *said, *op).code == 1
+    asked = ("keys", "compromise", "--room", "comparator", *said, "--report", tmp_path / "r.md")
+    before = cli("keys", "show", "--room", "comparator", "--json", *op).json
+    assert "comparator" in cli(*asked, "--dry-run", *op).out
+    assert cli("keys", "show", "--room", "comparator", "--json", *op).json["keys"] == before["keys"]
+    assert not (tmp_path / "r.md").exists()
+    assert "[not_confirmed]" in cli(*asked, *op).err
+    report = cli(*asked, "--yes", "--json", *op).json
+    assert (report["room"], report["domain"], report["replaced_by"]) == ("comparator", None, report["version"] + 1)
+    assert "keys list" in (tmp_path / "r.md").read_text()
