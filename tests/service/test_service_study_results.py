@@ -1,13 +1,15 @@
-"""What a site gets back: successors of its own duplicates, and date shifts after the release and not before."""
+"""What a site gets back: successors of own duplicates, date shifts after the release; and forms of what it sends."""
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
+import json
 
 import pytest
 from studies_support import bring, link, make_study, release
-from test_service_study import Source, send_map, send_rows
+from test_service_study import Source, create_study, digest, open_upload, put, register, send_map, send_rows
 
 from keys import hybrid
 from trustcenter.registrar.releases import seal_info
@@ -90,3 +92,42 @@ def test_rows_of_a_superseded_record_are_refused_whole(world, recipient_key) -> 
     refused = send_map(world, "north", "doubled-late", receipt, source.entries())
     assert (refused.status, refused.json["code"]) == (409, "superseded_record")
     assert world["north"]("GET", "/v1/studies/doubled-late/records").lines[-1]["count"] == 0
+
+
+def test_a_chunk_may_come_in_any_form_and_is_the_same_chunk(world, recipient_key) -> None:
+    study = "forms"
+    assert create_study(world, recipient_key, study).status == 201
+    source = Source(study, 1, 0, 60)
+    assert register(world, "north", study, source).status == 200
+    upload = open_upload(world, "north", study, len(source.rows) // 65, chunks=2).json["upload"]
+    half = len(source.rows) // 130 * 65
+    first, rest = source.rows[:half], source.rows[half:]
+    told = json.dumps({"rows": base64.b64encode(first).decode()}).encode()
+    lines = b"\n".join(
+        json.dumps(
+            {
+                "ref": base64.b64encode(rest[at : at + 16]).decode(),
+                "pass": rest[at + 16],
+                "token": base64.b64encode(rest[at + 17 : at + 33]).decode(),
+                "filter": base64.b64encode(rest[at + 33 : at + 65]).decode(),
+            }
+        ).encode()
+        for at in range(0, len(rest), 65)
+    )
+
+    def send(number: int, body: bytes, form: str):
+        return put(world, "north", study, upload, number, body, headers={**digest(body), "Content-Type": form})
+
+    wrong = send(0, told, "application/x-ndjson")
+    assert (wrong.status, wrong.json["code"]) == (400, "bad_chunk_form")
+    assert send(0, told, "application/json").status == 200
+    assert put(world, "north", study, upload, 0, first).status == 200  # the same rows again, packed
+    other = send(0, lines, "application/x-ndjson")
+    assert (other.status, other.json["code"]) == (409, "chunk_exists")
+    damaged = put(
+        world, "north", study, upload, 1, lines, headers={**digest(told), "Content-Type": "application/x-ndjson"}
+    )
+    assert damaged.json["code"] == "digest_mismatch"
+    assert send(1, lines, "application/x-ndjson").status == 200
+    receipt = world["north"]("POST", f"/v1/studies/{study}/uploads/{upload}/complete").json
+    assert send_map(world, "north", study, receipt, source.entries()).status == 200

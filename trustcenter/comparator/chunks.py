@@ -17,6 +17,21 @@ from trustcenter.errors import UsageError_
 _FILL_MIN, _FILL_MAX = 64, 192
 
 
+def require_digest(body: bytes, digest: bytes) -> None:
+    """Refuse a chunk that is not what was announced.
+
+    Raises:
+        UsageError_: its SHA-256 is another.
+    """
+    if hashlib.sha256(body).digest() != digest:
+        raise UsageError_(
+            "the chunk does not have the digest that was announced for it",
+            code="digest_mismatch",
+            hint="it was damaged on the way: send it again",
+            where="Content-Digest",
+        )
+
+
 def checked(body: bytes, digest: bytes, passes: int) -> NDArray[np.void]:
     """The (n,) ROW rows of a chunk.
 
@@ -28,13 +43,7 @@ def checked(body: bytes, digest: bytes, passes: int) -> NDArray[np.void]:
     Raises:
         UsageError_: damaged, unsorted, or rows that the study's encoding cannot have made.
     """
-    if hashlib.sha256(body).digest() != digest:
-        raise UsageError_(
-            "the chunk does not have the digest that was announced for it",
-            code="digest_mismatch",
-            hint="it was damaged on the way: send it again",
-            where="Content-Digest",
-        )
+    require_digest(body, digest)
     if len(body) == 0 or len(body) % ROW.itemsize:
         raise UsageError_(
             f"a chunk is a whole number of rows of {ROW.itemsize} bytes",

@@ -11,11 +11,11 @@ from aiohttp import web
 from trustcenter.config import Limits
 from trustcenter.errors import LimitError, UsageError_
 
-from . import lines
+from . import lines, row_forms
 from .calls import FHIR_TYPES, Route
 
 _JSON: Final = ("application/json",)
-_CONTENT_TYPES: Final = {"bytes": ("application/octet-stream",), "fhir": FHIR_TYPES}
+_CONTENT_TYPES: Final = {"bytes": ("application/octet-stream",), "rows": tuple(row_forms.FORMS), "fhir": FHIR_TYPES}
 _DECODE_INLINE: Final = 64 * 2**10  # bytes; larger bodies are decoded in a thread
 
 

@@ -112,7 +112,7 @@ class Route:
     roles: frozenset[str]  # empty: no credential needed
     summary: str
     handler: Handler
-    takes: type[msgspec.Struct] | Literal["bytes", "fhir"] | None = None  # "fhir": JSON or NDJSON, as sent
+    takes: type[msgspec.Struct] | Literal["bytes", "rows", "fhir"] | None = None  # words: as sent, for the handler
     gives: type[msgspec.Struct] | Literal["bytes", "text"] | None = None
     line: type[msgspec.Struct] | None = None  # set for NDJSON streams
     status: int = 200

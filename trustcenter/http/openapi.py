@@ -14,6 +14,7 @@ from trustcenter.messages.api import Problem, StreamEnd
 from .calls import FHIR_TYPES, PEER, Route
 from .openapi_examples import example
 from .openapi_fields import describe
+from .openapi_rows import ROWS
 
 _REF: Final = "#/components/schemas/{name}"
 _REQUEST_ID: Final = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
@@ -191,7 +192,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         for name in route.query
     ]
     headers = dict(route.headers)
-    if route.takes == "bytes":
+    if route.takes in ("bytes", "rows"):
         headers["Content-Digest"] = "RFC 9530: sha-256=:BASE64: of the body"
     found += [
         {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
@@ -204,6 +205,8 @@ def _content(route: Route, refs: dict[type[msgspec.Struct], dict[str, Any]]) -> 
     """What the body may be."""
     if route.takes == "bytes":
         return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    if route.takes == "rows":
+        return ROWS
     if not isinstance(route.takes, type):  # FHIR
         return {FHIR_TYPES[0]: {"schema": {"type": "object"}}} | {
             kind: {"schema": {"type": "string"}} for kind in FHIR_TYPES[1:]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
 
-from trustcenter.comparator import uploads
+from trustcenter.comparator import chunks, uploads
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
 from trustcenter.messages.carried import Settlement
 from trustcenter.messages.receipts import Receipt
 from trustcenter.registrar import crossing, domains, operations, own_duplicates, records, records_read, translate
 
+from . import row_forms
 from .calls import OPERATOR, SITE, Answer, Call, Form, Lines, Route
 
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
@@ -104,14 +107,20 @@ async def upload_chunk(call: Call) -> Answer:
             hint="Content-Digest: sha-256=:BASE64: (RFC 9530)",
             where="Content-Digest",
         )
+    room, digest, body = call.instance.comparator, base64.b64decode(match.group(1)), call.body
+    form = call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if form != row_forms.PACKED:
+        chunks.require_digest(body, digest)
+        body = await asyncio.to_thread(row_forms.packed, body, form, room.limits.chunk_bytes)
+        digest = hashlib.sha256(body).digest()  # the same rows in another form are the same chunk
     return await uploads.put_chunk(
-        call.instance.comparator,
+        room,
         call.principal.name,
         call.segment("study"),
         call.segment("upload"),
         call.integer("chunk", call.path["chunk"], 0, 100_000),
-        call.body,
-        base64.b64decode(match.group(1)),
+        body,
+        digest,
     )
 
 
@@ -174,7 +183,7 @@ ROUTES = (
     Route("POST", _UPLOAD, "openUpload", SITE, "Announce rows", upload_open, api.UploadOpen, api.UploadOpened, status=201),
     Route(
         "PUT", _UPLOAD + "/{upload}/chunks/{chunk}", "putChunk", SITE, "One chunk of rows",
-        upload_chunk, "bytes", api.ChunkStored, kind="transfer",
+        upload_chunk, "rows", api.ChunkStored, kind="transfer",
     ),
     Route(
         "POST", _UPLOAD + "/{upload}/complete", "completeUpload", SITE, "Close an upload, get its receipt",

@@ -1,0 +1,95 @@
+"""Forms of a chunk: each makes the same packed rows; what is not of its form is refused, whatever it would become."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from linkage.rows import ROW
+from trustcenter.errors import UsageError_
+from trustcenter.http.row_forms import JSON, NDJSON, PACKED, PARQUET, packed
+
+MOST = 65 * 100
+WIDTHS = {"ref": 16, "token": 16, "filter": 32}
+
+
+def rows(count: int = 20) -> np.ndarray:
+    made = np.frombuffer(np.random.default_rng(1).bytes(65 * count), ROW).copy()
+    made["pass"] %= 15
+    return made
+
+
+def lines(made: np.ndarray, **other: Any) -> bytes:
+    told = [
+        {**{name: base64.b64encode(row[name].tobytes()).decode() for name in WIDTHS}, "pass": int(row["pass"]), **other}
+        for row in made
+    ]
+    return "\n".join(map(json.dumps, told)).encode()
+
+
+def parquet(made: np.ndarray, types: dict[str, Any] | None = None, **options: Any) -> bytes:
+    columns = {name: [row[name].tobytes() for row in made] for name in WIDTHS}
+    kinds = {**{name: pa.binary(width) for name, width in WIDTHS.items()}, "pass": pa.uint8(), **(types or {})}
+    columns["pass"] = made["pass"].tolist()
+    table = pa.table({name: pa.array(values, kinds[name]) for name, values in columns.items()})
+    out = io.BytesIO()
+    pq.write_table(table, out, **{"compression": "NONE", "use_dictionary": False, "row_group_size": 7, **options})
+    return out.getvalue()
+
+
+def test_every_form_makes_the_same_rows() -> None:
+    made = rows()
+    body = made.tobytes()
+    in_json = json.dumps({"rows": base64.b64encode(body).decode()}).encode()
+    for form, sent in ((PACKED, body), (JSON, in_json), (NDJSON, lines(made)), (PARQUET, parquet(made))):
+        assert packed(sent, form, MOST) == body, form
+
+
+MADE = rows(3)
+PLAIN = parquet(MADE)
+
+
+@pytest.mark.parametrize(
+    ("form", "body"),
+    [
+        (JSON, b"[]"),
+        (JSON, b'{"rows":"?"}'),
+        (JSON, b'{"rows":"","more":1}'),
+        (JSON, b"\xff"),
+        (NDJSON, b"{}"),
+        (NDJSON, lines(MADE, more=1)),
+        (NDJSON, lines(MADE, token="")),
+        (NDJSON, lines(MADE, token=None)),
+        (NDJSON, lines(MADE) + b"\n\n"),
+        *((NDJSON, lines(MADE, **{"pass": number})) for number in (256, -1, 1.5, "1")),
+        (PARQUET, b"PAR1"),
+        (PARQUET, PLAIN[:-9]),
+        (PARQUET, parquet(MADE, compression="SNAPPY")),
+        (PARQUET, parquet(MADE, use_dictionary=True)),
+        (PARQUET, parquet(MADE, {"ref": pa.binary()})),
+        (PARQUET, parquet(MADE, {"pass": pa.int64()})),
+        (PARQUET, parquet(rows(200))),
+    ],
+)
+def test_what_is_not_of_its_form_is_refused(form: str, body: bytes) -> None:
+    with pytest.raises(UsageError_) as caught:
+        packed(body, form, MOST)
+    assert caught.value.code == "bad_chunk_form"
+
+
+def test_columns_that_are_more_or_fewer_or_empty_are_refused() -> None:
+    table = pq.read_table(io.BytesIO(PLAIN))
+    more = table.append_column("name", pa.array(["x"] * 3))
+    nulls = table.set_column(1, "token", pa.array([None, b"0" * 16, b"1" * 16], pa.binary(16)))
+    for wrong in (more, table.drop_columns(["token"]), nulls):
+        out = io.BytesIO()
+        pq.write_table(wrong, out, compression="NONE", use_dictionary=False)
+        with pytest.raises(UsageError_):
+            packed(out.getvalue(), PARQUET, MOST)
