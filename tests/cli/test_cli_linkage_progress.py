@@ -4,6 +4,7 @@ import pytest
 
 from linkage import Secrets, load_schema
 from trustcenter.cli import progress
+from trustcenter.client import offline_pairs
 from trustcenter.client.offline import encode_source
 
 FIELDS = ("--schema", "de-person/1", "--id-column", "id")
@@ -13,6 +14,7 @@ FIELDS = ("--schema", "de-person/1", "--id-column", "id")
 def often(monkeypatch):
     """Where there is no terminal, every step is told instead of one in ten seconds."""
     monkeypatch.setattr(progress, "_EVERY", 0.0)
+    monkeypatch.setattr(offline_pairs, "_EVERY", 10)
 
 
 def told(outcome, *words, code=0):
@@ -40,6 +42,8 @@ def test_commands_that_compare(cli, joined, often):
     rows = [source / "rows.tcrows" for source in sources]
     words = ("comparing", "reading maps", "resolving edges", "deciding", "forming persons", "writing")
     told(cli("linkage", "match", *sources, "-o", joined / "once"), *words)
+    told(cli("linkage", "evaluate", joined / "once"), "reading")
+    told(cli("linkage", "cluster", joined / "once", "-o", joined / "persons"), "reading")
     assert cli("linkage", "plan", *rows, "--schema", "de-person/1", "--work", work).code == 0
     told(cli("linkage", "chunk", work, "cut"), "cutting")
     told(cli("linkage", "chunk", work, "join"), "comparing")

@@ -9,6 +9,7 @@ import click
 
 from . import output
 from .options import PATH, force_option, json_option, output_option
+from .progress import stages
 
 
 @click.command()
@@ -41,7 +42,10 @@ def cluster(
     """
     from trustcenter.client.offline_cluster import cluster_directory
 
-    made = cluster_directory(matched, target, verdicts=verdicts, previous=previous, cut=cut, force=force)
+    with stages() as tick:
+        made = cluster_directory(
+            matched, target, verdicts=verdicts, previous=previous, cut=cut, force=force, progress=tick
+        )
     told: dict[str, object] = {
         "persons": made.persons,
         "verdicts": made.verdicts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from trustcenter.errors import UsageError_
 
 from . import output
 from .options import PATH, json_option
+from .progress import stages
 
 if TYPE_CHECKING:
     from linkage.evaluate.explain import Explanation, Rival
@@ -62,7 +64,8 @@ def explain(
     tables = dict(item.partition("=")[::2] for item in plaintext)
     if plaintext and (set(tables) != {source_a, source_b} or not all(tables.values()) or id_column is None):
         raise UsageError_("--plaintext is given for both sources, with --id-column", code="usage")
-    found = Matched(matched)
+    with stages() as tick:
+        found = Matched(matched, partial(tick, "read"))
     a, b = found.record(source_a, id_a), found.record(source_b, id_b)
     if a == b:
         raise UsageError_("the two records are one", code="usage")

@@ -167,8 +167,8 @@ def open_input(path: Path) -> tuple[IO[bytes], int]:
         raise LocalFileError("the input cannot be read", code="no_input", hint="check its owner and mode") from None
 
 
-def read_columns(path: Path, columns: Sequence[str], optional: str | None = None) -> list[tuple[str, ...]]:
-    """Some columns of a CSV file, in the order asked for; one more that may be missing comes last, and is empty then.
+def read_columns(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    """Some columns of a CSV file, in the order asked for.
 
     Raises:
         LocalFileError: no such file or column, or not CSV in UTF-8.
@@ -177,10 +177,7 @@ def read_columns(path: Path, columns: Sequence[str], optional: str | None = None
     with stream:
         table = CsvInput(stream)
         places = [table.column(name) for name in columns]
-        if optional is None:
-            return [tuple(fields[i] for i in places) for _, fields in table.rows()]
-        last = table.header.index(optional) if optional in table.header else None
-        return [(*(f[i] for i in places), "" if last is None else f[last]) for _, f in table.rows()]
+        return [tuple(fields[i] for i in places) for _, fields in table.rows()]
 
 
 def read_ids(path: Path, column: str, delimiter: str | None = None) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -54,6 +56,7 @@ def cluster_directory(
     previous: Path | None = None,
     cut: float | None = None,
     force: bool = False,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Clustered:
     """Form the persons of an outcome of `match` again and write it as a new outcome.
 
@@ -64,6 +67,7 @@ def cluster_directory(
         previous: an outcome of the same sources before: persons keep its numbers, and `events.csv` says what happened.
         cut: posterior above which a pair is a match; by default that of the run.
         force: overwrite.
+        progress: called with (stage, done, total), the stages read and write; may raise to cancel.
 
     Raises:
         UsageError_: a decision that does not fit. LinkageError: contradictory ones. LocalFileError: a file.
@@ -73,7 +77,7 @@ def cluster_directory(
     from linkage.cluster import Verdicts, agglomerate
 
     require_directory(target, force=force)
-    found = Matched(matched)
+    found = Matched(matched, None if progress is None else partial(progress, "read"))
     limit = found.run.cut if cut is None else cut
     pairs = found.outcome.pairs.copy()
     decision = _decision(found, pairs, limit)
@@ -91,7 +95,8 @@ def cluster_directory(
     if previous is not None:
         persons, events, last = _succeed(found.records, persons, previous)
     new_directory(target, force=force)
-    write_outcome(target, found.records, pairs, persons, force=force)
+    written = None if progress is None else partial(progress, "write")
+    write_outcome(target, found.records, pairs, persons, force=force, progress=written)
     counts = {
         **found.run.counts,
         "matches": int((decision.cls == 2).sum()),

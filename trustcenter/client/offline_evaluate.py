@@ -14,17 +14,8 @@ from trustcenter.errors import ConflictError, UsageError_
 from .csvstream import read_columns, write_csv
 from .errors import LocalFileError
 from .offline import MAP, ROWS
-from .offline_run import (
-    OTHER_NAME,
-    PAIRS,
-    PARAMETERS,
-    PERSONS,
-    Run,
-    estimated,
-    projected,
-    read_parameters,
-    read_run,
-)
+from .offline_pairs import read_pairs
+from .offline_run import PARAMETERS, PERSONS, Run, estimated, projected, read_parameters, read_run
 
 if TYPE_CHECKING:
     from linkage.evaluate import Evaluation, Outcome
@@ -58,7 +49,6 @@ class Matched:
         import numpy as np
 
         from linkage.evaluate import Outcome
-        from linkage.match import PAIR
 
         self._directory = directory
         self.run: Run = read_run(directory)
@@ -66,16 +56,11 @@ class Matched:
         self.records = [(source, number, one) for source, number, one, _ in people]
         self._place = {(source, number): i for i, (source, number, _) in enumerate(self.records)}
         names = list(self.run.sources)
-        columns = ("source_a", "record_a", "source_b", "record_b", "edges", "distance", "posterior", "class")
-        rows = read_columns(directory / PAIRS, columns, optional=OTHER_NAME)
-        table = np.zeros(len(rows), PAIR)
         try:
             owner = np.array([names.index(source) for source, _, _ in self.records], np.int64)
             labels = np.array([int(person) for *_, person in people], np.int64)
-            for k, (source_a, a, source_b, b, edges, distance, posterior, word, other) in enumerate(rows):
-                ends = self._place[source_a, a], self._place[source_b, b]
-                table[k] = (*ends, int(edges), float(distance), float(posterior), _WORDS[word], False, other == "1")
-        except (KeyError, ValueError):
+            table = read_pairs(directory, self._place, progress)
+        except (KeyError, ValueError, OverflowError):
             raise LocalFileError(
                 "the files of the outcome do not fit each other", code="bad_run", hint="match again"
             ) from None
@@ -189,9 +174,6 @@ class Matched:
             force=force,
         )
         return len(chosen)
-
-
-_WORDS: Final = {"non-match": 0, "possible": 1, "match": 2}
 
 
 def evaluate_directory(
