@@ -19,7 +19,7 @@ from linkage.evaluate.judge import Outcome
 
 _SAME = 1e-6  # posteriors that differ less are one
 _MOST = 60.0  # bits; more say nothing to a person
-_ONE_NAME = "; it agrees in all but one name: twins at one address, or a changed surname?"
+_ONE_NAME = "; one name may differ wholly: twins at one address, or a changed surname?"
 
 
 class Rival(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,8 +61,8 @@ def match(
 ) -> None:
     """Match two or more encoded sources.
 
-    Writes pairs.csv (every pair of records with an edge, its posterior, what was decided, and whether it agrees in all
-    but one name), persons.csv (the person of each record), run.json (figures of the run) and parameters.json (what it
+    Writes pairs.csv (every pair of records with an edge, its posterior, what was decided, and whether one name may
+    differ wholly), persons.csv (the person of each record), run.json (figures of the run) and parameters.json (what it
     was decided with; records that come later are decided alike under --parameters). Where ids.csv lies in a DIR, the
     site's ids stand beside the record numbers.
 
@@ -122,8 +122,8 @@ def _say(result: object, as_json: bool) -> None:
     pairs = result.pairs[result.pairs["other_name"]]
     if joined := int((pairs["class"] == Class.MATCH).sum()):
         output.note(
-            f"{joined} matches agree in all but one name: twins at one address or changed surnames are among them "
-            "(column other_name of pairs.csv); --careful leaves them to people"
+            f"{joined} matches may differ in one whole name: if there are twins at one address or changed surnames, "
+            "they are among these (column other_name of pairs.csv); --careful leaves them to people"
         )
     for first, second in _strangers(result):
         output.note(
