@@ -34,12 +34,15 @@ async def link(
         RemoteError: no such study, or another run is under way.
     """
     now = await (center.start_run(study, mode) if run is None else center.run(study, run))
-    wait = center.settings.poll_first
+    settings = center.settings
+    wait, waited = settings.poll_first, 0.0
     while now.state in _OPEN:
         if progress is not None:
             progress(now)
         await asyncio.sleep(wait)
-        wait = min(wait * 1.5, center.settings.poll_max)
+        waited += wait
+        # A tenth of what it took so far, so that the end is known soon after it has come.
+        wait = min(max(settings.poll_first, waited / 10), settings.poll_max)
         now = await center.run(study, now.run)
     if now.state == "cancelled":
         raise ConflictError("the run was cancelled; nothing of it was applied", code="run_cancelled")

@@ -31,8 +31,8 @@ T = TypeVar("T")
 _PATIENCE_SECONDS: Final = 1.0  # between two looks whether a run is still wanted
 # Seconds on two free cores, measured (docs/benchmarks.md): a guess for people who plan a night.
 _ROW_SECONDS: Final = 12e-6  # of a row that is compared and decided with all others
-_FRESH_SECONDS: Final = 40e-6  # of a row that is looked up, with what it touches
-_PASSED_SECONDS: Final = 0.2e-6  # of a row that is read in passing, at most
+_FRESH_SECONDS: Final = 30e-6  # of a row that is looked up, with what it touches
+_PASSED_SECONDS: Final = 0.1e-6  # of a row that is read in passing, in both rooms
 
 
 @dataclass
