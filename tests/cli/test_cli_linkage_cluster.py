@@ -113,6 +113,16 @@ def test_another_cut(cli: Cli, joined: Path) -> None:
     }
 
 
+def test_another_cut_leaves_to_people_what_the_match_left_to_them(cli: Cli, joined: Path) -> None:
+    sides = (joined / "north", joined / "south", "-o", joined / "careful")
+    assert cli("linkage", "match", *sides, "--careful").code == 0
+    assert cli("linkage", "cluster", joined / "careful", "--cut", "0.1", "-o", joined / "lower").code == 0
+    pairs = {name: read(joined / name / "pairs.csv") for name in ("joined", "careful", "lower")}
+    marked = {name: [p["class"] for p in rows if p["other_name"] == "1"] for name, rows in pairs.items()}
+    assert "match" in marked["joined"]
+    assert set(marked["careful"]) == set(marked["lower"]) == {"possible"}
+
+
 def test_what_does_not_fit_is_refused(cli: Cli, joined: Path) -> None:
     out, target = joined / "joined", joined / "new"
     pair = read(out / "pairs.csv")[0]

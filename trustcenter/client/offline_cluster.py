@@ -75,12 +75,14 @@ def cluster_directory(
     import numpy as np
 
     from linkage.cluster import Verdicts, agglomerate
+    from linkage.decide import hold_back
 
     require_directory(target, force=force)
     found = Matched(matched, None if progress is None else partial(progress, "read"))
     limit = found.run.cut if cut is None else cut
     pairs = found.outcome.pairs.copy()
-    decision = _decision(found, pairs, limit)
+    frozen = read_parameters(matched / PARAMETERS)
+    decision = hold_back(_decision(found, pairs, limit), frozen.left)
     said = [] if verdicts is None else found.labels(verdicts)
     clusters = agglomerate(
         decision,
@@ -106,7 +108,7 @@ def cluster_directory(
         "verdicts": len(said),
         LAST: last,
     }
-    parameters = msgspec.structs.replace(read_parameters(matched / PARAMETERS), cut=limit)
+    parameters = msgspec.structs.replace(frozen, cut=limit)
     run = msgspec.structs.replace(found.run, cut=limit, counts=counts, parameters_sha256=parameters.sha256)
     save_run(target, run, force=force)
     save_parameters(target, parameters, force=force)
@@ -130,7 +132,7 @@ def _decision(found: Matched, pairs: NDArray[np.void], cut: float) -> Decision:
     trusted = np.array([ok and name not in found.run.refused for name, ok in found.run.sources.items()], np.bool_)
     sources = np.asarray(found.outcome.sources)
     both = trusted[sources[pairs["a"]]] & trusted[sources[pairs["b"]]]
-    if cut != found.run.cut:  # with the run's own cut the classes stand as they are: it may have held some back
+    if cut != found.run.cut:  # with the run's own cut the classes stand as they are: there may be too little evidence
         cls[winner] = Class.POSSIBLE
         cls[winner & both & (posterior > cut)] = Class.MATCH
     low, high = found.run.bounds
