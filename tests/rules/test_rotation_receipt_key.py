@@ -19,7 +19,7 @@ from keys.ids import Purpose
 from keys.store import KeyStore
 from trustcenter.comparator import receipt_keys as theirs
 from trustcenter.errors import ConflictError, VerificationError
-from trustcenter.instance import fsck
+from trustcenter.instance import checks, fsck
 from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.messages.receipts import HANDOVERS_MAX, KeyHandover, Receipt
 from trustcenter.registrar import receipt_keys as known
@@ -151,6 +151,8 @@ async def test_an_older_key_store_beside_the_comparator_is_refused(files: Files)
             pass
     assert refused.value.code == "stale_key_store"
     (found,) = [one for one in fsck.run(files.config, files.passphrase) if one.name == "receipt keys"]
+    assert found.state == "fail"
+    (found,) = [one for one in checks.run(files.config, lambda: files.passphrase) if one.name == "receipt keys"]
     assert found.state == "fail"
 
 

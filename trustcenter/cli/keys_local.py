@@ -18,15 +18,16 @@ from .options import PATH, confirm, json_option
 @DIRECTORY
 @click.option("--room", type=click.Choice(["registrar", "comparator"]), required=True, help="Whose key store.")
 @click.option("-o", "--output", "target", type=PATH, metavar="FILE", required=True, help="New file for the backup.")
+@click.option("--i-know", "together", is_flag=True, help="Allow a directory that holds another part's backup.")
 @json_option
 @click.pass_context
-def backup(context: click.Context, directory: Path, room: str, target: Path, as_json: bool) -> None:
+def backup(context: click.Context, directory: Path, room: str, target: Path, together: bool, as_json: bool) -> None:
     """Back up the key store of a room, on the instance's machine.
 
     While the service runs. Take the database first: a newer key store serves an older database, not the reverse.
     """
     context.invoke(
-        backup_part, directory=directory, room=room, part="keys", target=target, together=False, as_json=as_json
+        backup_part, directory=directory, room=room, part="keys", target=target, together=together, as_json=as_json
     )
 
 

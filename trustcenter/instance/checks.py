@@ -60,6 +60,7 @@ def run(config: Config, passphrase: Callable[[], bytes]) -> list[Finding]:
     if "registrar" in stores:
         findings.extend(_guarded("key states", lambda: _keys(config, stores["registrar"])))
     findings.extend(_guarded("key schedule", lambda: checks_keys.schedules(config, stores)))
+    findings.extend(_guarded("receipt keys", lambda: checks_keys.receipts(config, stores)))
     findings.extend(_guarded("key rotations", lambda: checks_keys.rotations(config, stores)))
     for room, keys in stores.items():
         findings.extend(_guarded(f"{room} log", lambda room=room, keys=keys: _log(config, room, keys)))  # type: ignore[misc]

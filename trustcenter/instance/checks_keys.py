@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from keys.store import KeyStore
 from trustcenter.clock import stamp, utc_now
+from trustcenter.comparator import receipt_keys
 from trustcenter.config import Config
 from trustcenter.messages import api
 from trustcenter.registrar import keycare, rotation_record, rotation_show
@@ -31,6 +32,14 @@ def schedules(config: Config, stores: Mapping[str, KeyStore]) -> Iterator[Findin
         yield Finding("key schedule", "warn", f"overdue: {named}", "; ".join(dict.fromkeys(map(_command, late))))
     else:
         yield Finding("key schedule", "ok", "no key is overdue")
+
+
+def receipts(config: Config, stores: Mapping[str, KeyStore]) -> Iterator[Finding]:
+    """Whether the comparator's key store has the key that its receipts are signed with, by way of every handover."""
+    if "comparator" in stores:
+        with room_snapshot(config, "comparator") as conn:
+            count = receipt_keys.verify(stores["comparator"], conn) if room_key_record.there(conn) else 0
+        yield Finding("receipt keys", "ok", f"{count} handovers lead to the key in use")
 
 
 def _command(one: api.KeyDue) -> str:
