@@ -30,6 +30,7 @@ SECTIONS: dict[str, tuple[str, str, str]] = {
     ),
     "accuracy": ("accuracy_bench", "accuracy", "FEBRL, hospitals, profiles, 48 synthetic cases, beside plaintext"),
     "draws": ("draws_bench", "draws", "FEBRL 4 with 10 and 50 % in common, over twenty draws of who they are"),
+    "dedupe": ("dedupe_bench", "duplicates", "duplicates in one source: FEBRL 1 to 3, synthetic Germans, beside ECM"),
     "attack": ("attack_bench", "attacks", "what an attacker with all plaintexts re-identifies at the comparator"),
     "scale": ("scale_bench", "scale", "row files to decided pairs, windows, bad data, Dask, the peer"),
     "windows": ("window_bench", "windows", "a study in the service: registration, first window, later windows"),

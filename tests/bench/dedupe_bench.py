@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 from linkage_bench import _FEBRL
 
 from linkage import load_schema, prepare
@@ -86,5 +85,4 @@ def duplicates() -> list[Row]:
         peer = of_pairs(_peer(schema, made), true)
         seconds = time.perf_counter() - start
         rows.append((name, text, f"ECM: {peer} ({seconds:.1f} s)" if true else f"ECM: {peer.found} joined"))
-    assert np.isfinite(len(rows))
     return rows
