@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
@@ -21,7 +21,6 @@ from linkage.decide import (
     add_up,
     decide_with,
     expected_rates,
-    one_name_differs,
     other_names,
     resolve,
     shipped,
@@ -30,24 +29,11 @@ from linkage.decide import (
 from linkage.errors import MatchInputError
 from linkage.join import join
 from linkage.maps import MapRefs
+from linkage.pairtable import PairTable
 from linkage.schema import Schema
 
 U8 = NDArray[np.uint8]
-_AT_ONCE = 1 << 20  # pairs
 Progress = Callable[[str, int, int], None]
-
-PAIR = np.dtype(
-    [
-        ("a", "i4"),
-        ("b", "i4"),
-        ("edges", "i4"),
-        ("closeness", "f8"),
-        ("posterior", "f8"),
-        ("class", "u1"),
-        ("band", "?"),
-        ("other_name", "?"),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +78,13 @@ class Found(Protocol):
         """(number of edges, how to get at them)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MatchResult:
     """Records are numbered over all sources: those of the first source first, each in its own order.
 
     Attributes:
-        pairs: (m,) PAIR, sorted by (a, b): every pair with an edge. `other_name`: matched or possible, and one name
-            differs wholly while all else agrees, as of twins at one address or after a marriage.
+        decided: every pair with an edge, sorted by (a, b); its slices are arrays of PAIR. `other_name`: matched or
+            possible, and one name differs wholly while all else agrees, as of twins at one address or after a marriage.
         labels: (records,) i4, person of each record.
         sources: (records,) i4, source of each record.
         names: of the sources.
@@ -110,7 +96,7 @@ class MatchResult:
         parameters: with which was decided; they decide the same records the same way again.
     """
 
-    pairs: NDArray[np.void]
+    decided: PairTable
     labels: NDArray[np.int32]
     sources: NDArray[np.int32]
     names: tuple[str, ...]
@@ -120,6 +106,11 @@ class MatchResult:
     refused_merges: NDArray[np.int64]
     counts: dict[str, int]
     parameters: Parameters
+
+    @cached_property
+    def pairs(self) -> NDArray[np.void]:
+        """(m,) PAIR: all of `decided` as one array, made when it is asked for."""
+        return self.decided.whole()
 
     @property
     def cut(self) -> float:
@@ -207,15 +198,7 @@ def match(
     clusters = agglomerate(decision, owner, declared, keys, verdicts)
     if progress is not None:
         progress("cluster", 1, 1)
-    expected = tuple(expected_rates(decision, owner, parameters.tables()))  # before the table takes its room
-    table = np.empty(len(pairs), PAIR)
-    table["a"], table["b"], table["edges"] = pairs.a, pairs.b, pairs.c
-    for begin in range(0, len(pairs), _AT_ONCE):
-        some = slice(begin, begin + _AT_ONCE)
-        table["closeness"][some] = pairs.part(some).p
-    table["posterior"] = decision.posterior
-    table["class"], table["band"] = decision.cls, decision.band
-    table["other_name"] = one_name_differs(pairs, other_names(schema)) & (decision.cls != Class.NON_MATCH)
+    table = PairTable(decision, other_names(schema))
     counts = {
         "records": len(owner),
         "rows_compared": edges.compared,
@@ -226,17 +209,17 @@ def match(
         "matches": int((decision.cls == Class.MATCH).sum()),
         "possible": int((decision.cls == Class.POSSIBLE).sum()),
         "unsure": int(decision.band.sum()),
-        "other_name": int(table["other_name"].sum()),
+        "other_name": sum(int(part["other_name"].sum()) for part in table.parts()),
         "refused_merges": len(clusters.refused),
         "persons": int(clusters.labels.max(initial=-1)) + 1,
     }
     return MatchResult(
-        pairs=table,
+        decided=table,
         labels=clusters.labels,
         sources=owner,
         names=names,
         weights=decision.weights,
-        expected=expected,
+        expected=tuple(expected_rates(decision, owner, parameters.tables())),
         refused=tuple(sources[s].name for s in decision.refused),
         refused_merges=clusters.refused,
         counts=counts,

@@ -95,7 +95,7 @@ def linked(schema: Schema, folders: list[Path], work: Path, what: str, executor:
         clustering = time.perf_counter() - start - stages["decide"]
         told += [
             f"compare {seconds:.1f} s ({result.counts['rows_compared']:,} pairs of rows)",
-            f"decide {stages['decide']:.1f} s ({len(result.pairs):,} pairs of records)",
+            f"decide {stages['decide']:.1f} s ({len(result.decided):,} pairs of records)",
             f"so to decided pairs {seconds + stages['decide']:.1f} s",
             f"cluster {clustering:.1f} s",
             f"{1e6 * (seconds + stages['decide']) / records:.1f} us a record",

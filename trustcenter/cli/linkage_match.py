@@ -119,8 +119,8 @@ def _say(result: object, as_json: bool) -> None:
         output.data({"sources": result.names, "refused_declarations": result.refused, **counts})
     else:
         output.fields({"sources": result.names, **counts})
-    pairs = result.pairs[result.pairs["other_name"]]
-    if joined := int((pairs["class"] == Class.MATCH).sum()):
+    joined = sum(int((p["other_name"] & (p["class"] == Class.MATCH)).sum()) for p in result.decided.parts())
+    if joined:
         output.note(
             f"{joined} matches may differ in one whole name: if there are twins at one address or changed surnames, "
             "they are among these (column other_name of pairs.csv); --careful leaves them to people"

@@ -239,7 +239,7 @@ def match_directories(
     new_directory(target, force=force)
     written = None if progress is None else partial(progress, "write")
     write_outcome(
-        target, Records(result.names, numbers, ids), result.pairs, result.labels, force=force, progress=written
+        target, Records(result.names, numbers, ids), result.decided, result.labels, force=force, progress=written
     )
     write_run(target, result, known, [s.deduplicated for s in sources], force=force)
     return result

@@ -35,7 +35,7 @@ def read_pairs(
     """
     import numpy as np
 
-    from linkage.match import PAIR
+    from linkage.pairtable import PAIR
 
     numbers = {name: array("i") for name in ("a", "b", "edges")}
     shares = {name: array("d") for name in ("closeness", "posterior")}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from linkage.decide import Parameters, Weights
     from linkage.evaluate.model import Projected
     from linkage.match import MatchResult
+    from linkage.pairtable import PairTable
     from linkage.schema import Schema
 
 Progress = Callable[[int, int], None]
@@ -101,7 +102,7 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 def write_outcome(
     target: Path,
     records: Sequence[tuple[str, str, str]],
-    pairs: NDArray[np.void],
+    pairs: NDArray[np.void] | PairTable,
     persons: Sequence[int] | NDArray[np.int32],
     *,
     force: bool,
@@ -112,7 +113,7 @@ def write_outcome(
     Args:
         target: directory.
         records: (source, record number, id or "") of each record.
-        pairs: PAIR.
+        pairs: PAIR, of which some are asked for at a time.
         persons: number of each record's person.
         force: overwrite.
         progress: called with (pairs written, pairs); may raise to cancel.
@@ -131,7 +132,7 @@ def write_outcome(
 
 def _lines(
     records: Sequence[tuple[str, str, str]],
-    pairs: NDArray[np.void],
+    pairs: NDArray[np.void] | PairTable,
     persons: Sequence[int] | NDArray[np.int32],
     words: dict[int, str],
     progress: Progress | None,

@@ -11,7 +11,8 @@ from linkage.decide import Class, Limits
 from linkage.evaluate import Outcome
 from linkage.evaluate.explain import Explainer
 from linkage.evaluate.fields import side_by_side
-from linkage.match import PAIR, Source, match
+from linkage.match import Source, match
+from linkage.pairtable import PAIR
 
 FEBRL = load_schema("febrl/1")
 

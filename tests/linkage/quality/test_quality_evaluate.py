@@ -16,7 +16,8 @@ from linkage.evaluate.curves import STRATA, from_labels, stratum_of
 from linkage.evaluate.figures import figures
 from linkage.evaluate.html import page
 from linkage.evaluate.passes import true_pairs
-from linkage.match import PAIR, match
+from linkage.match import match
+from linkage.pairtable import PAIR
 from linkage.synth import SiteSpec, SynthConfig, generate
 
 DE = load_schema("de-person/1")
