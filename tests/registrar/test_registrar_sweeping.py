@@ -88,18 +88,18 @@ from pathlib import Path
 sys.path[:0] = sys.argv[4].split(":")
 import test_registrar_sweeping as t
 from trustcenter.registrar import study_moves
+from trustcenter.store import Database
 t.sweeping.ROWS, t.sweeping.PAGES, t.sweeping.REFS = 25, 20, 300
 t.ahead._MANY_REFS = 10
+left, write = int(sys.argv[3]), Database.write
+def counted(self, fn, *, large=False):
+    global left
+    left -= large
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write(self, fn, large=large)
+Database.write = counted
 async def work(opened, rooms):
-    left = int(sys.argv[3])
-    for db in (opened.registrar.db, opened.comparator.db):
-        def counted(fn, *, large=False, write=db.write):
-            nonlocal left
-            left -= large
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return write(fn, large=large)
-        db.write = counted
     if sys.argv[2] == "renew":
         await t.study_versions.renew(opened.registrar, t.OPERATOR, "req", "heart", t.RENEW)
     elif sys.argv[2] == "close":

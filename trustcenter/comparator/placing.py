@@ -3,9 +3,9 @@
     chunks as they came (`arrived`) ──accepted──► `placed`, packed by pass and token, and `placed_ref`, packed by ref
 
 Both are filled when the upload is accepted, in transactions of some rows each (`ahead.place`), each table in its own
-order; then the upload is made live, and before that no window looks at its rows. Until then a chunk is one value, appended.
-Tokens of what no applied window compared stand once more in `fresh`: they are what a window looks up. Whether a ref is
-there already is the registrar's to say, which takes no map with such a ref.
+order; then the upload is made live, and before that no window looks at its rows. Until then a chunk is one value,
+appended. Tokens of what no applied window compared stand once more in `fresh`: they are what a window looks up.
+Whether a ref is there already is the registrar's to say, which takes no map with such a ref.
 """
 
 from __future__ import annotations
