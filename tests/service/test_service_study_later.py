@@ -82,6 +82,9 @@ def test_a_new_version_lets_old_rows_count_until_its_day_and_lists_what_was_not_
     new = Source("renewed", 1, 0, 60, version=2)
     assert send(world, "renewed", "north", new, 2).status == 200
     assert standing(world, "renewed") == {"north": (60, 0, 0), "south": (0, 60, 0), "east": (0, 60, 0)}
+    assert register(world, "south", "renewed", Source("renewed", 2, 900, 4)).status == 200
+    told = world["operator"]("GET", "/v1/studies/renewed/versions").json["sources"]
+    assert {s["site"]: s["unmapped"] for s in told} == {"north": 0, "south": 4, "east": 0}
     assert link(world, "renewed")["counts"]["persons"] == 120
     with stored(world.live.dir, "registrar") as conn:
         assert conn.execute("SELECT count(*) FROM record_refs WHERE version = 1").fetchone()[0] == 180

@@ -114,7 +114,8 @@ def versions(study: str, as_json: bool, connect: Path | None) -> None:
     """Show the versions of a study, and which records have rows of which (a site sees itself only).
 
     Dormant records were not sent again before their version ended: they keep pseudonym and person, and are compared
-    again once the site uploads.
+    again once the site uploads. Those without rows were registered, and nothing came for them: many of them at one site
+    are a question to it.
     """
     found = call(connect, lambda center: center.study_versions(study))
     if as_json:
@@ -123,5 +124,6 @@ def versions(study: str, as_json: bool, connect: Path | None) -> None:
     output.items(found.versions, _VERSIONS, as_json=False, empty="no versions")
     click.echo()
     output.table(
-        ([s.site, s.current, s.older, s.dormant] for s in found.sources), ("site", "current", "older only", "dormant")
+        ([s.site, s.current, s.older, s.dormant, s.unmapped] for s in found.sources),
+        ("site", "current", "older only", "dormant", "without rows"),
     )

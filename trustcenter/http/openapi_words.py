@@ -224,6 +224,7 @@ WORDS: Final[dict[str, str]] = {
     "token_id": "Id of the token, for lists and revocation",
     "tokens": "Of the site or person",
     "turn": "Number of the settlement; each is greater than all before",
+    "unmapped": "Records that were registered, and no rows have come for them",
     "upper": "Probability from which a pair is one person",
     "used": "When the code was redeemed; null: it was not",
     "uuid": "Id of the domain; no other ever has it",

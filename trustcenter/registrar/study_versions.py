@@ -225,4 +225,10 @@ def _source(conn: Connection, site: str, domain: int, version: int) -> api.Versi
     counts = dict(conn.execute(query, (domain,)).fetchall())
     dormant = counts.pop(0, 0)
     current = counts.pop(version, 0)
-    return api.VersionSource(site=site, current=current, older=sum(counts.values()), dormant=dormant)
+    waiting = (
+        "SELECT count(*) FROM record r WHERE r.domain = ? AND r.state = 'unlinked' AND NOT EXISTS"
+        " (SELECT 1 FROM successor s WHERE s.domain = r.domain AND s.serial = r.serial)"
+    )
+    (unmapped,) = conn.execute(waiting, (domain,)).fetchone()
+    older = sum(counts.values())
+    return api.VersionSource(site=site, current=current, older=older, dormant=dormant, unmapped=unmapped)

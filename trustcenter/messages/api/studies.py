@@ -100,12 +100,16 @@ class StudyRenew(Message, frozen=True, kw_only=True):
 
 
 class VersionSource(Message, frozen=True, kw_only=True):
-    """Records of one site by the version of their rows: of the one, of older ones only, of none that is linkable."""
+    """Records of one site by the version of their rows: of the one, of older ones only, of none that is linkable.
+
+    `unmapped` were registered, and no rows have come for them.
+    """
 
     site: Name
     current: Count
     older: Count
     dormant: Count
+    unmapped: Count = 0
 
 
 class StudyVersion(Message, frozen=True, kw_only=True):
