@@ -184,6 +184,7 @@ class SyncTrustCenter:
     study = _blocking(TrustCenter.study)
     start_run = _blocking(TrustCenter.start_run)
     plan_run = _blocking(TrustCenter.plan_run)
+    runs = _blocking(TrustCenter.runs)
     show_run = _blocking(TrustCenter.run)
     cancel_run = _blocking(TrustCenter.cancel_run)
     move_study = _blocking(TrustCenter.move_study)
