@@ -73,3 +73,5 @@ def approve(
     sign = signer(personal_key(key, key_passphrase_file), jobs.CONTEXT, yes=yes)
     done = call(connect, lambda center: jobs.approve(center, proposal, sign))
     output.item(done, PROPOSAL, as_json=as_json)
+    if done.kind == "deliver":
+        output.hint(f"next: trustcenter keys rotation map {done.rotation} --party {done.party} -o FILE (operator)")

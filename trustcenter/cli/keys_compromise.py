@@ -80,7 +80,7 @@ def compromise(
         leaked = RoomKeyCompromise(reason=reason, since=since, dry_run=dry_run)
         report = call(connect, lambda center: center.compromise_room_keys(name, leaked))
     if dry_run:
-        output.note("nothing was changed; this would be reported, and the next version opened and cut over to:")
+        output.note("nothing was changed; this would be reported:")
     elif target is not None:
         with replacing(target, force=force) as stream:
             stream.write(report_text(report).encode())

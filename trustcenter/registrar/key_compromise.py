@@ -137,7 +137,7 @@ def _report(
         releases=releases,
         must_translate=parties,
         cannot_heal=_CANNOT_HEAL[purpose],
-        next_steps=_next_steps(purpose, made),
+        next_steps=_next_steps(name, purpose, body.version, made, parties),
     )
 
 
@@ -161,13 +161,15 @@ _CANNOT_HEAL = {
 }
 
 
-def _next_steps(purpose: Purpose, made: Rotation | None) -> list[str]:
+def _next_steps(name: str, purpose: Purpose, version: int, made: Rotation | None, parties: list[str]) -> list[str]:
     steps = ["decide with the data protection officer whether this is a breach to be notified (72 hours)"]
     if purpose is Purpose.PSEUDONYM and made is not None:
+        steps.append(f"trustcenter keys rotation verify {made.id}")
         steps += [
-            f"trustcenter keys rotation verify {made.id}",
-            "two people approve each delivery: trustcenter keys propose deliver, then keys approve",
-            "every party named above translates its copies and acknowledges its map",
+            f"trustcenter keys propose deliver {made.id} --party {party}; an approver signs: trustcenter keys approve"
+            for party in parties
         ]
-    steps.append("destroy the version when its grace period is over: trustcenter keys destroy")
+        steps.append("every party named above translates its copies and acknowledges its map")
+    which = "" if purpose is Purpose.PSEUDONYM else f" --purpose {purpose}"
+    steps.append(f"when its grace period is over: trustcenter keys destroy {name}{which} --version {version}")
     return steps
