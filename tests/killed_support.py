@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 _FORKS = multiprocessing.get_context("forkserver")
@@ -26,12 +27,7 @@ def kill_at(victim: Callable[..., None], *arguments: Any, wait: float | None) ->
     Returns:
         How long it ran after "ready", and what else it said.
     """
-    # The process that it is forked from finds our modules by this.
-    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    ours, theirs = _FORKS.Pipe(duplex=False)
-    process = _FORKS.Process(target=victim, args=(theirs, *arguments))
-    process.start()
-    theirs.close()
+    process, ours = _start(victim, arguments)
     said: list[Any] = []
     try:
         assert ours.recv() == "ready"
@@ -46,6 +42,24 @@ def kill_at(victim: Callable[..., None], *arguments: Any, wait: float | None) ->
         process.kill()
         process.join(30)
         said += _rest(ours)
+
+
+def run(victim: Callable[..., None], *arguments: Any) -> tuple[int | None, list[Any]]:
+    """Let it run to its end, or to where it kills itself; its exit code, and what it said."""
+    process, ours = _start(victim, arguments)
+    said = _rest(ours)
+    process.join(30)
+    return process.exitcode, said
+
+
+def _start(victim: Callable[..., None], arguments: tuple[Any, ...]) -> tuple[ForkServerProcess, Connection]:
+    # The process that it is forked from finds our modules by this.
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    ours, theirs = _FORKS.Pipe(duplex=False)
+    process = _FORKS.Process(target=victim, args=(theirs, *arguments))
+    process.start()
+    theirs.close()
+    return process, ours
 
 
 def _rest(ours: Connection) -> list[Any]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rules_support import OPERATOR, Files, Opened, rotate_room
@@ -94,6 +97,53 @@ def of_room(say: Connection, directory: Path, room: str) -> None:
             await rotate_room(instance, room)
             say.send("done")
             await loading
+
+    asyncio.run(main())
+
+
+def of_room_at(say: Connection, directory: Path, room: str, step: int) -> None:
+    """Rotate a room's own keys, and die at one of its instants; without a step, say how many there are.
+
+    Instants: before, inside and after each transaction of either room, before and after the key store is saved.
+    """
+    files, seen = Files(directory), 0
+
+    def instant() -> None:
+        nonlocal seen
+        seen += 1
+        if seen == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(write: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def writing(effect: Callable[..., Any], **options: Any) -> Any:
+            def inside(conn: Any) -> Any:
+                done = effect(conn)
+                instant()
+                return done
+
+            instant()
+            done = await write(inside, **options)
+            instant()
+            return done
+
+        return writing
+
+    def saving(add: Callable[..., None]) -> Callable[..., None]:
+        def adding(ids: Any) -> None:
+            instant()
+            add(ids)
+            instant()
+
+        return adding
+
+    async def main() -> None:
+        async with open_instance(files.config, files.passphrase) as instance:
+            for context in (instance.registrar, instance.comparator):
+                context.db.write = around(context.db.write)  # type: ignore[method-assign]
+                context.keys.add = saving(context.keys.add)  # type: ignore[method-assign]
+            await rotate_room(instance, room)
+            say.send(seen)
+            os.kill(os.getpid(), signal.SIGKILL)  # it is not closed either
 
     asyncio.run(main())
 

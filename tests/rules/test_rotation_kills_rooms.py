@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import killed_victims
 import msgspec
 import pytest
-from killed_support import kill_at
+from killed_support import kill_at, run
 from rules_support import OPERATOR, Files, rotate_room
 
 from keys.ids import KeyId, Purpose
@@ -129,6 +130,21 @@ def cheap_rekey(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_while_a_room_gets_its_keys(template: Files, tmp_path: Path, kind: str) -> None:
     killed(template, tmp_path, kind, 2, seed=5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_each_single_instant_of_a_room_s_rotation(template: Files, tmp_path: Path, kind: str) -> None:
+    start = prepared(template, tmp_path / "start", kind)
+    expected = asyncio.run(finish(start.copy(tmp_path / "whole"), kind))
+    counted = start.copy(tmp_path / "counted")
+    _, (count,) = run(killed_victims.of_room_at, counted.dir, KINDS[kind], 0)
+    assert asyncio.run(finish(counted, kind)) == expected
+    for step in range(1, count + 1):
+        files = start.copy(tmp_path / f"killed-{step}")
+        code, said = run(killed_victims.of_room_at, files.dir, KINDS[kind], step)
+        assert (code, said) == (-signal.SIGKILL, []), step
+        assert asyncio.run(finish(files, kind)) == expected, step
+        assert files.failures() == [], step
 
 
 @pytest.mark.usefixtures("cheap_rekey")
