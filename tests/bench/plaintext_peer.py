@@ -9,8 +9,8 @@ All on our normalised values, with our passes, uncapped, as candidates:
   How often strangers agree is counted on pairs of records drawn by chance; how often matches do is estimated (EM) among
   candidates of one birth date, where few relatives are; how many matches there are, over all pairs of records. Its own
   cut (1/2), and the best one in hindsight. Chosen among six ways on six synthetic cases that nothing is judged on.
-* `known`: the same with the weights counted from the truth and the best cut in hindsight: no Fellegi-Sunter that is
-  blind to it can do better with these levels.
+* `known`: the same with the weights counted from the truth and the best cut in hindsight: about what Fellegi-Sunter can
+  reach with these levels. No bound: weights that are counted class by class need not put pairs into the best order.
 """
 
 from __future__ import annotations
