@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from postgres_support import PostgresServer
 from rules_support import OPERATOR, Files, rotate_room
 from tests_support import make_instance
 
+from keys.ids import Purpose
+from trustcenter.comparator import receipt_keys
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
+from trustcenter.messages.receipts import Receipt
+from trustcenter.registrar import receipt_keys as learnt
 from trustcenter.registrar import reindexing, rewriting, rotation, rotation_end, rotation_verify
 
 NAMED = [f"p{i}" for i in range(60)]
@@ -46,4 +51,34 @@ async def test_every_key_of_an_instance_is_rotated(
             assert (await rotate_room(instance, room)).to_versions[0] == 2
     async with files.open() as center:
         assert (await center.translate("plain", texts[3:])).pseudonyms == await center.issue("plain", NAMED[3:])
+    assert files.failures() == []
+
+
+@pytest.mark.faults
+async def test_another_process_signs_with_the_next_keys_of_its_room_at_once(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    files = Files(tmp_path / "instance")
+    make_instance(files.dir, ["--postgres-registrar", server.create(), "--postgres-comparator", server.create()])
+
+    def opened() -> Any:
+        return open_instance(files.config, files.passphrase, exclusive=False)
+
+    async with opened() as one, opened() as other:
+        room = other.comparator
+        first = room.keys.public_key("instance", Purpose.RECEIPT, 1)
+        assert (await rotate_room(one, "comparator")).to_versions == [2, 2]
+        blank = Receipt(
+            study="heart", version=1, source="north", upload="ab" * 16, rows=9, root="cd" * 32, sequence=1, signature=""
+        )
+        receipt = await room.db.read(lambda conn: receipt_keys.sign(room.keys, conn, blank))
+        receipt.verify(first)
+        assert len(receipt.handovers) == 1
+        assert await other.registrar.db.read(lambda conn: learnt.check(other.registrar, conn, receipt)) == []
+        assert (await rotate_room(other, "comparator")).from_versions == [2, 2]
+        assert (await rotate_room(other, "registrar")).to_versions == [2, 2]
+        assert (await rotate_room(one, "registrar")).from_versions == [2, 2]
+        for instance in (one, other):
+            for context in (instance.registrar, instance.comparator):
+                await context.db.read(context.log.checkpoint)
     assert files.failures() == []
