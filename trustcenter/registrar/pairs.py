@@ -98,10 +98,10 @@ def touch(conn: Connection, domain: int, serials: Sequence[int]) -> None:
     _mark(conn, [(domain, serial) for serial in serials])
 
 
-def touch_mapped(conn: Connection, domain: int, serials: Sequence[int]) -> None:
-    """As `touch`, of those that had refs before, which a run may have read; new ones are found by their state."""
+def mapped(conn: Connection, domain: int, serials: Sequence[int]) -> list[int]:
+    """Those of the records that had refs before, which a run may have read; new ones it finds by their state."""
     query = "SELECT serial FROM record WHERE domain = ? AND state <> 'unlinked' AND serial IN {values}"
-    touch(conn, domain, [row[0] for row in select_in(conn, query, (domain,), list(serials))])
+    return [row[0] for row in select_in(conn, query, (domain,), sorted(serials))]
 
 
 def forget(conn: Connection, domain: int, serials: Sequence[int]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -151,8 +151,10 @@ async def accept_map(
         serials = serials_of(context, conn, domain, tags, "the map", lambda at: f"record {at + 1}")
         own_duplicates.require_current(conn, domain.id, serials)
         held = known if _maps(conn, study, caller) == before else claimed(conn)[1]
-        retired = _apply_refs(conn, study, domain, serials, entries, receipt, keys, held)
-        pairs.touch_mapped(conn, domain.id, serials)
+        again = pairs.mapped(conn, domain.id, serials)
+        had = refs.of(conn, domain.id, again, study.version)
+        retired = _apply_refs(conn, study, domain, serials, entries, receipt, keys, held, had)
+        pairs.touch(conn, domain.id, again)
         _note_mapped(conn, domain.id, serials, entries.decoys)
         conn.execute(
             "INSERT INTO map VALUES (?,?,?,?,?,?)",
@@ -212,6 +214,7 @@ def _apply_refs(
     receipt: Receipt,
     keys: Keys,
     known: refs.Held,
+    had: Mapping[int, bytes],
 ) -> list[bytes]:
     """Check the refs against receipt and store, then make them current; returns the refs they replace.
 
@@ -226,8 +229,8 @@ def _apply_refs(
         receipt: of the rows.
         keys: the refs of the map.
         known: those of its refs that records have already.
+        had: by serial, the packed refs that its records have.
     """
-    had = refs.of(conn, domain.id, serials, study.version)
     table = refs.in_order(entries.refs)
     again = [place for place, serial in enumerate(serials) if serial in had] if had else []
     changed: dict[int, tuple[bytes, bytes]] = {}
