@@ -92,10 +92,13 @@ def test_a_rotation_by_commands(cli: Cli, places: dict[str, Path]) -> None:
     )
     assert (other.code, (base / "other.csv").exists()) == (3, False)
 
-    early = cli("keys", "rotation", "finalize", ident, "--yes", *op)
-    assert (early.code, "[not_acknowledged]" in early.err) == (1, True)
+    for said in ("--yes", "--dry-run"):
+        early = cli("keys", "rotation", "finalize", ident, said, *op)
+        assert (early.code, "[not_acknowledged]" in early.err) == (1, True)
+    assert cli("keys", "rotation", "rollback", ident, "--dry-run", "--json", *op).json["stage"] == "verified"
     shown = cli("keys", "rotation", "acknowledge", ident, "--sha256", opened["sha256"], "--json", *north).json
     assert shown["parties"][0]["acknowledged_by"] == "north"
+    assert cli("keys", "rotation", "finalize", ident, "--dry-run", "--json", *op).json["stage"] == "verified"
     assert cli("keys", "rotation", "finalize", ident, "--yes", "--json", *op).json["stage"] == "finalized"
     states = {
         k["version"]: k["state"]

@@ -12,7 +12,7 @@ import click
 from trustcenter.errors import UsageError_
 
 from . import output
-from .keys_options import yes_option
+from .keys_options import dry_run_option, yes_option
 from .options import PATH, call, confirm, connect_option, force_option, json_option, output_option, passphrase_option
 from .progress import progress
 
@@ -92,14 +92,17 @@ def _next(found: Any) -> str:
 def _step(name: Step, question: str = "") -> Callable[[Callable[[], None]], click.Command]:
     """A command that takes one step of a rotation; with a question it asks first. The function gives its help."""
 
-    def run(ident: str, as_json: bool, connect: Path | None, yes: bool = True) -> None:
-        if question:
+    def run(ident: str, as_json: bool, connect: Path | None, yes: bool = True, dry_run: bool = False) -> None:
+        if question and not dry_run:
             confirm(question, ident[:8], yes=yes)
-        _shown(call(connect, lambda center: center.rotation_step(ident, name)), as_json=as_json)
+        _shown(call(connect, lambda center: center.rotation_step(ident, name, dry_run=dry_run)), as_json=as_json)
+        if dry_run:
+            output.note(f"nothing was changed; {name} would be possible: {question}")
 
     def decorate(described: Callable[[], None]) -> click.Command:
         command = json_option(connect_option(run))
-        command = click.argument("ident", metavar="ROTATION")(yes_option(command) if question else command)
+        command = dry_run_option(yes_option(command)) if question else command
+        command = click.argument("ident", metavar="ROTATION")(command)
         return rotation.command(name, help=described.__doc__)(command)
 
     return decorate

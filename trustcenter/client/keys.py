@@ -48,10 +48,10 @@ class KeyOperations(Calls):
         """How far a rotation is."""
         return await self._get(f"/v1/rotations/{quoted(ident)}", m.Rotation)
 
-    async def rotation_step(self, ident: str, step: Step) -> m.Rotation:
-        """Take a step of a rotation. Resuming and verifying twice changes nothing."""
-        path = f"/v1/rotations/{quoted(ident)}/{step}"
-        return await self._post(path, None, m.Rotation, repeatable=step in ("resume", "verify"))
+    async def rotation_step(self, ident: str, step: Step, *, dry_run: bool = False) -> m.Rotation:
+        """Take a step of a rotation, or only try to end it. Resuming and verifying twice changes nothing."""
+        path = f"/v1/rotations/{quoted(ident)}/{step}{'?dry_run=true' if dry_run else ''}"
+        return await self._post(path, None, m.Rotation, repeatable=dry_run or step in ("resume", "verify"))
 
     async def verify_rotation(self, ident: str, progress: Callable[[int, int], None] = _silent) -> m.Rotation:
         """Verify a rotation, and wait for it; `progress` is called with rows looked at, and rows in all."""

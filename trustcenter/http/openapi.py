@@ -34,6 +34,7 @@ _QUERY: Final[dict[str, dict[str, Any]]] = {  # with a default or nullable: may 
     "recipient": _NAME,
     "since": {**_COUNT, "default": 0, "description": "number of the last batch that the recipient has"},
     "party": {"type": "string", "default": "", "description": "site:NAME or recipient:STUDY/NAME; a site's is its own"},
+    "dry_run": {"type": "boolean", "default": False, "description": "only try: nothing is kept"},
     "patience": {"type": "integer", "minimum": 0, "maximum": 30, "default": 0, "description": "seconds"},
 }
 TAGS: Final = {  # first word of the path after the version -> what it is about

@@ -82,27 +82,40 @@ async def rotation_verify(call: Call) -> Answer:
     return await verification.ask(call.instance.registrar, call.principal, call.request_id, call.segment("rotation"))
 
 
+def _dry_run(call: Call) -> bool:
+    """Whether a step is only tried.
+
+    Raises:
+        UsageError_: neither true nor false.
+    """
+    said = call.query.get("dry_run", "false")
+    if said not in ("true", "false"):
+        raise UsageError_("true or false is needed", code="invalid_parameter", where="dry_run")
+    return said == "true"
+
+
 async def rotation_finalize(call: Call) -> Answer:
     if (room := await _of_room(call)) is not None:
-        return await _room_rotation(call, room, go_on=True)
-    return await rotation_end.finalize(
-        call.instance.registrar, call.principal, call.request_id, call.segment("rotation")
-    )
+        return await _room_rotation(call, room, go_on=not _dry_run(call))
+    return await _end(call, rotation_end.finalize)
 
 
 async def rotation_abort(call: Call) -> Answer:
     if await _of_room(call) is not None:
         raise room_keys.forward_only()
-    context, ident = call.instance.registrar, call.segment("rotation")
-    await rotation_end.abort(context, call.principal, call.request_id, ident)
-    return await shown.show(context, ident)
+    return await _end(call, rotation_end.abort)
 
 
 async def rotation_roll_back(call: Call) -> Answer:
     if await _of_room(call) is not None:
         raise room_keys.forward_only()
+    return await _end(call, rotation_end.roll_back)
+
+
+async def _end(call: Call, step: Callable[..., Awaitable[object]]) -> Answer:
+    """End a rotation, or try to; the rotation as it is afterwards."""
     context, ident = call.instance.registrar, call.segment("rotation")
-    await rotation_end.roll_back(context, call.principal, call.request_id, ident)
+    await step(context, call.principal, call.request_id, ident, dry_run=_dry_run(call))
     return await shown.show(context, ident)
 
 
@@ -235,12 +248,12 @@ ROUTES = (
     ),
     Route(
         "POST", _ROTATION + "/finalize", "finalizeRotation", OPERATOR, "Deactivate the old key; everybody has its map",
-        rotation_finalize, None, api.Rotation,
+        rotation_finalize, None, api.Rotation, query=("dry_run",),
     ),
-    Route("POST", _ROTATION + "/abort", "abortRotation", OPERATOR, "End a rotation before its cut-over", rotation_abort, None, api.Rotation),
+    Route("POST", _ROTATION + "/abort", "abortRotation", OPERATOR, "End a rotation before its cut-over", rotation_abort, None, api.Rotation, query=("dry_run",)),
     Route(
         "POST", _ROTATION + "/rollback", "rollBackRotation", OPERATOR, "Make the old key the active one again",
-        rotation_roll_back, None, api.Rotation,
+        rotation_roll_back, None, api.Rotation, query=("dry_run",),
     ),
     Route(
         "GET", _ROTATION + "/map", "rotationMap", SITE | OPERATOR, "The map old to new, sealed to a party",

@@ -11,14 +11,16 @@ from trustcenter.errors import ConflictError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import rotation_plan, rotation_record, rotation_show
+from . import rotation_plan, rotation_record, rotation_show, trial
 from .context import Context
 from .rotation import key_ids
 from .rotation_record import Rotation
 
 
-async def finalize(context: Context, caller: Principal, request: str, ident: str) -> api.Rotation:
-    """End a verified rotation that every party has acknowledged: the old version is deactivated.
+async def finalize(
+    context: Context, caller: Principal, request: str, ident: str, *, dry_run: bool = False
+) -> api.Rotation:
+    """End a verified rotation that every party has acknowledged: the old version is deactivated. Or only try it.
 
     Raises:
         NotFoundError: no such rotation.
@@ -39,7 +41,7 @@ async def finalize(context: Context, caller: Principal, request: str, ident: str
             )
         return rotation_show.describe(context, conn, end(context, conn, caller.name, request, found))
 
-    return await context.db.write(effect)
+    return await trial.write(context, effect, dry_run=dry_run)
 
 
 def missing(conn: Connection, ident: str) -> list[str]:
@@ -69,8 +71,8 @@ def end(context: Context, conn: Connection, who: str, request: str, found: Rotat
     return ended
 
 
-async def abort(context: Context, caller: Principal, request: str, ident: str) -> Rotation:
-    """End a rotation before its cut-over: the new version is destroyed, nothing else was changed.
+async def abort(context: Context, caller: Principal, request: str, ident: str, *, dry_run: bool = False) -> Rotation:
+    """End a rotation before its cut-over: the new version is destroyed, nothing else was changed. Or only try it.
 
     Raises:
         NotFoundError: no such rotation.
@@ -95,7 +97,9 @@ async def abort(context: Context, caller: Principal, request: str, ident: str) -
             )
         return ended
 
-    ended = await context.db.write(effect)
+    ended = await trial.write(context, effect, dry_run=dry_run)
+    if dry_run:
+        return ended
     made = [key for key in key_ids(ended) if context.keys.has(key)]
     if made:
         await context.destroy_keys(made)
@@ -103,7 +107,9 @@ async def abort(context: Context, caller: Principal, request: str, ident: str) -
     return ended
 
 
-async def roll_back(context: Context, caller: Principal, request: str, ident: str) -> Rotation:
+async def roll_back(
+    context: Context, caller: Principal, request: str, ident: str, *, dry_run: bool = False
+) -> Rotation:
     """Make the old pseudonym key the active one again; the new one is suspended and what it made still resolves.
 
     Raises:
@@ -134,4 +140,4 @@ async def roll_back(context: Context, caller: Principal, request: str, ident: st
         )
         return ended
 
-    return await context.db.write(effect)
+    return await trial.write(context, effect, dry_run=dry_run)
