@@ -10,7 +10,7 @@ from windows_support import SITES, Study
 
 from linkage.tables import Table
 from trustcenter import config
-from trustcenter.instance import fsck_rows
+from trustcenter.instance.checking import fsck_rows
 from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.instance.running import Rooms
 from trustcenter.store import Connection

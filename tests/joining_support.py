@@ -12,12 +12,13 @@ from test_service_study import SCHEMA, Source
 from keys import hybrid
 from trustcenter.auth import Principal
 from trustcenter.comparator import uploads
-from trustcenter.instance.linking import Linking
+from trustcenter.instance.between.linking import Linking
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
 from trustcenter.messages.receipts import Receipt
-from trustcenter.registrar import records, runs, study_create
+from trustcenter.registrar.linking import runs
+from trustcenter.registrar.study import records, study_create
 
 OPERATOR = Principal("operator", "operator", "")
 

@@ -22,7 +22,7 @@ from trustcenter.instance import rekey
 from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Params, Settle
-from trustcenter.registrar import reindexing, rewriting, rotation, rotation_verify
+from trustcenter.registrar.rotating import reindexing, rewriting, rotation, rotation_verify
 
 NAMED = [f"p{i}" for i in range(6, 60)]  # known originals only, so that the ends can be compared
 PASSPHRASE = b"another good passphrase"

@@ -15,7 +15,8 @@ from keys.personal import PersonalKey
 from trustcenter.auth import Principal
 from trustcenter.clock import utc_now
 from trustcenter.messages import api
-from trustcenter.registrar import key_proposals, rotation, rotation_map, site_keys
+from trustcenter.registrar import site_keys
+from trustcenter.registrar.rotating import key_proposals, rotation, rotation_map
 
 ANNA = Principal("anna", "approver", "")
 

@@ -18,26 +18,15 @@ from trustcenter.auth import Principal
 from trustcenter.clock import utc_now
 from trustcenter.config import Config
 from trustcenter.errors import TrustCenterError
-from trustcenter.instance import fsck, room_keys
+from trustcenter.instance import room_keys
+from trustcenter.instance.checking import fsck
 from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.messages import api
-from trustcenter.registrar import (
-    domain_create,
-    domains,
-    imports,
-    issue,
-    operations,
-    removal,
-    rotation,
-    rotation_end,
-    rotation_map,
-    rotation_show,
-    rotation_verify,
-    rows,
-    translate,
-)
+from trustcenter.registrar import domain_create, domains
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
+from trustcenter.registrar.pseudonyms import imports, issue, operations, removal, rows, translate
+from trustcenter.registrar.rotating import rotation, rotation_end, rotation_map, rotation_show, rotation_verify
 from trustcenter.store import Connection
 
 NORTH = Principal("north", "site", "")

@@ -23,7 +23,7 @@ from trustcenter.audit import (
     verify_log,
 )
 from trustcenter.audit.note import Checkpoint, Key, sign_note
-from trustcenter.client.audit_decisions import check
+from trustcenter.client.logs.audit_decisions import check
 from trustcenter.errors import BundleError, TrustCenterError, VerificationError
 
 MakeLog = Callable[..., AuditLog]

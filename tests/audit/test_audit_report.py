@@ -16,10 +16,10 @@ from tests_support import run_cli
 
 from trustcenter.audit import AuditLog, Event, fingerprint
 from trustcenter.audit.retention import DETAILS
-from trustcenter.client.audit_event_words import ACTIONS, OBJECTS
-from trustcenter.client.audit_findings import collect
-from trustcenter.client.audit_report import page
-from trustcenter.client.audit_words import WORDS
+from trustcenter.client.logs.audit_event_words import ACTIONS, OBJECTS
+from trustcenter.client.logs.audit_findings import collect
+from trustcenter.client.logs.audit_report import page
+from trustcenter.client.logs.audit_words import WORDS
 from trustcenter.errors import BundleError
 
 MakeLog = Callable[..., AuditLog]

@@ -13,7 +13,7 @@ import pytest
 
 from trustcenter.audit import AuditLog, Event, Report, Witnesses, verify_bundle, verify_log
 from trustcenter.audit.cosign import parse_witness
-from trustcenter.client.audit_decisions import check
+from trustcenter.client.logs.audit_decisions import check
 from trustcenter.errors import BundleError
 
 

@@ -27,7 +27,7 @@ from trustcenter.clock import utc_now
 from trustcenter.config import load
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
-from trustcenter.registrar import operations
+from trustcenter.registrar.pseudonyms import operations
 from trustcenter.store.migrations import statements
 
 Row = tuple[str, str, str]

@@ -22,7 +22,7 @@ from linkage.join import join
 from linkage.match import match
 from linkage.schema import Schema
 from linkage.synth import SiteSpec, SynthConfig, Synthetic, generate
-from trustcenter.client.offline import encode_source
+from trustcenter.client.linking.offline import encode_source
 
 Row = tuple[str, str, str]
 

@@ -13,7 +13,7 @@ from letter_support import Registrar
 
 from keys import hybrid, personal
 from keys.hybrid import RecipientKey
-from trustcenter.client.joinmap import seal_info
+from trustcenter.client.study.joinmap import seal_info
 
 Cli = Callable[..., Any]
 RELEASE = "ab" * 16

@@ -5,7 +5,7 @@ import pytest
 from linkage import Secrets, load_schema
 from trustcenter.cli import progress
 from trustcenter.client import offline_pairs
-from trustcenter.client.offline import encode_source
+from trustcenter.client.linking.offline import encode_source
 
 FIELDS = ("--schema", "de-person/1", "--id-column", "id")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trustcenter.cli.linkage_machines import resumable
-from trustcenter.client.comparing import Machines
+from trustcenter.client.linking.comparing import Machines
 
 Cli = Callable[..., Any]
 

@@ -15,8 +15,8 @@ from aiohttp import web
 from client_support import DOMAIN, problem
 
 from trustcenter.client import RemoteError, TrustCenter
-from trustcenter.client.bulk import additional_file, remove_file
-from trustcenter.client.rowjob import Files
+from trustcenter.client.jobs.bulk import additional_file, remove_file
+from trustcenter.client.jobs.rowjob import Files
 from trustcenter.client.settings import Settings
 
 # What a child process runs: the same job as in this process.
@@ -24,8 +24,8 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from trustcenter.client import Connection, TrustCenter
-from trustcenter.client.bulk import additional_file, remove_file
-from trustcenter.client.rowjob import Files
+from trustcenter.client.jobs.bulk import additional_file, remove_file
+from trustcenter.client.jobs.rowjob import Files
 from trustcenter.client.settings import Settings
 
 async def main(connection, verb, source, target):

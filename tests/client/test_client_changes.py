@@ -10,7 +10,7 @@ from letter_support import Registrar
 
 from keys.errors import SealError
 from keys.hybrid import RecipientKey, seal
-from trustcenter.client.changes import FORMAT, Batch, ChangesFile, SealedBatch, open_changes
+from trustcenter.client.study.changes import FORMAT, Batch, ChangesFile, SealedBatch, open_changes
 from trustcenter.errors import VerificationError
 
 CENTRE = Registrar()

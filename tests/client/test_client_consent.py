@@ -11,7 +11,7 @@ import pytest
 from tests_support import ok
 
 from trustcenter.client import Connection, SyncTrustCenter, TrustCenter
-from trustcenter.client.consent import from_fhir
+from trustcenter.client.parts.consent import from_fhir
 from trustcenter.messages import api
 from trustcenter.messages.consent import SYSTEM, ConsentItemError
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustcenter.client import TrustCenter
-from trustcenter.client.csvdialect import Dialect
-from trustcenter.client.dates import FORMATS, Coarsening
 from trustcenter.client.errors import LocalFileError
-from trustcenter.client.rowjob import Refused
+from trustcenter.client.jobs.csvdialect import Dialect
+from trustcenter.client.jobs.dates import FORMATS, Coarsening
+from trustcenter.client.jobs.rowjob import Refused
 from trustcenter.client.tables import ColumnJob, pseudonymize_column
 
 DIALECT = Dialect("utf-8", b"", ";", "\n")

@@ -8,7 +8,7 @@ import pytest
 from linkage.encode import Encoded
 from linkage.maps import map_dtype
 from linkage.rows import ROW, sort_order
-from trustcenter.client.difference import Part, new_records, parts
+from trustcenter.client.study.difference import Part, new_records, parts
 
 P = 3
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from trustcenter.client.csvstream import CsvInput, read_columns, read_ids, write_csv
 from trustcenter.client.errors import LocalFileError
 from trustcenter.client.files import replacing, require_writable
+from trustcenter.client.jobs.csvstream import CsvInput, read_columns, read_ids, write_csv
 
 
 def left(directory: Path) -> list[str]:

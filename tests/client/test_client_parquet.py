@@ -163,7 +163,7 @@ async def test_an_empty_table_stays_one(rogue: Rogue, tmp_path: Path) -> None:
 def test_without_pyarrow_the_hint_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['pyarrow'] = None\n"
-        "from trustcenter.client.parquet import require_pyarrow\n"
+        "from trustcenter.client.jobs.parquet import require_pyarrow\n"
         "import trustcenter.client.tables\n"
         "try: require_pyarrow()\n"
         "except Exception as error: print(error.code, error.hint)\n"
@@ -222,7 +222,7 @@ async def test_a_changed_input_is_not_gone_on_with(rogue: Rogue, tmp_path: Path)
 
 
 async def test_large_row_groups_are_split(rogue: Rogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trustcenter.client import parquet
+    from trustcenter.client.jobs import parquet
 
     monkeypatch.setattr(parquet, "_GROUP_BYTES", 200_000)
     source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"

@@ -21,11 +21,11 @@ builtins.__import__ = guarded
 import trustcenter.cli.practice_own
 import trustcenter.client.practice.home
 import trustcenter.client.practice.work
-import trustcenter.client.study_results
+import trustcenter.client.study.study_results
 import linkage.encode, linkage.normalise, linkage.schema
 print(len([name for name in sys.modules if name.partition(".")[0] in {"keys", "linkage", "trustcenter"}]))
 try:
-    import trustcenter.client.resume
+    import trustcenter.client.jobs.resume
 except ModuleNotFoundError:
     print("the guard works")
 """

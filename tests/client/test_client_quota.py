@@ -59,7 +59,7 @@ async def test_a_quota_that_is_used_up_fails_at_once_with_the_services_answer(no
 
 def test_the_client_needs_nothing_of_the_service() -> None:
     code = (
-        "import sys, trustcenter.client.tables, trustcenter.client.bulk, trustcenter.client.fhir.job\n"
+        "import sys, trustcenter.client.tables, trustcenter.client.jobs.bulk, trustcenter.client.fhir.job\n"
         "import trustcenter.client.reidentify, trustcenter.client.sync\n"
         "print(*(m for m in ('numpy', 'numba', 'pyarrow', 'sqlite3', 'structlog', 'psycopg', 'keys', 'linkage',"
         " 'trustcenter.store', 'trustcenter.http', 'trustcenter.registrar') if m in sys.modules))"

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustcenter.client.csvrecords import Records, RecordWriter, Row
-from trustcenter.client.csvstream import sniff
 from trustcenter.client.errors import LocalFileError
+from trustcenter.client.jobs.csvrecords import Records, RecordWriter, Row
+from trustcenter.client.jobs.csvstream import sniff
 
 CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0\r"), max_size=12)
 TABLES = st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=8)

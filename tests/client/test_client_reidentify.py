@@ -11,8 +11,8 @@ from client_support import DOMAIN
 
 from trustcenter.client import TrustCenter
 from trustcenter.client.errors import BadAnswerError
+from trustcenter.client.jobs.sources import Selection
 from trustcenter.client.reidentify import NotInTicketError, approve, fetch_file, request_file
-from trustcenter.client.sources import Selection
 from trustcenter.errors import TrustCenterError, VerificationError
 from trustcenter.messages import reidentification as wire
 

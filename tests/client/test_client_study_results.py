@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from trustcenter.client.errors import LocalFileError
-from trustcenter.client.study_results import write
+from trustcenter.client.study.study_results import write
 from trustcenter.messages.api import ResultLine
 from trustcenter.messages.words import ResultFormat
 

@@ -10,7 +10,7 @@ import pytest
 
 from keys import computed
 from trustcenter.client import Connection, RemoteError, SyncTrustCenter, TrustCenter
-from trustcenter.client.access import Access
+from trustcenter.client.parts.access import Access
 from trustcenter.client.settings import Settings
 from trustcenter.messages import api as m
 

@@ -14,7 +14,7 @@ import pytest
 
 from linkage.rows import ROW, sort_order
 from trustcenter.comparator import compare, deliveries, moving, placing, schema
-from trustcenter.instance import fsck_rows
+from trustcenter.instance.checking import fsck_rows
 from trustcenter.store import Connection, Database, Location, Migration, Postgres
 from trustcenter.store.scrub import scrub
 

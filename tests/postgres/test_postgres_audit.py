@@ -17,7 +17,8 @@ from trustcenter.audit.retention import DETAILS
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.messages.api.audit import RETENTION_CONTEXT
-from trustcenter.registrar import domain_create, held, issue_index, retention, retention_proposals, subject
+from trustcenter.registrar import domain_create, held, retention, retention_proposals, subject
+from trustcenter.registrar.pseudonyms import issue_index
 from trustcenter.store import Connection
 
 

@@ -15,8 +15,8 @@ from trustcenter.comparator import receipt_keys
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.messages.receipts import Receipt
-from trustcenter.registrar import receipt_keys as learnt
-from trustcenter.registrar import reindexing, rewriting, rotation, rotation_end, rotation_verify
+from trustcenter.registrar.linking import receipt_keys as learnt
+from trustcenter.registrar.rotating import reindexing, rewriting, rotation, rotation_end, rotation_verify
 
 NAMED = [f"p{i}" for i in range(60)]
 

@@ -15,8 +15,9 @@ from trustcenter import config
 from trustcenter.auth import Principal
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
-from trustcenter.registrar import domain_create, operations
+from trustcenter.registrar import domain_create
 from trustcenter.registrar.context import Context
+from trustcenter.registrar.pseudonyms import operations
 
 NORTH = Principal("north", "site", "t")
 SOUTH = Principal("south", "site", "t")

@@ -14,8 +14,8 @@ from linkage.join import BLOCK_PAIRS
 from linkage.rows import ROW
 from trustcenter import config
 from trustcenter.comparator import instructions, uploads
+from trustcenter.instance.between.port import LocalComparator
 from trustcenter.instance.opening import open_instance
-from trustcenter.instance.port import LocalComparator
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
 from trustcenter.messages.rooms import EDGE_BYTES, Accept, Params, WindowOrder

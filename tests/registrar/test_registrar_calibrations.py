@@ -18,7 +18,7 @@ from trustcenter.errors import ConflictError, NotFoundError, PolicyError
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
-from trustcenter.registrar import calibrations
+from trustcenter.registrar.linking import calibrations
 
 __all__ = ["instance", "tables"]  # fixtures
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trustcenter.registrar.release_changes import EPOCH_NUMBERS, following
+from trustcenter.registrar.release.release_changes import EPOCH_NUMBERS, following
 
 
 @pytest.mark.parametrize(("epoch", "start"), [(0, 1), (1, 1_000_001), (3, 3_000_001)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trustcenter.registrar.clearing_states import state_of
+from trustcenter.registrar.doubts.clearing_states import state_of
 
 CASES = [
     ("single", "", "open", None),

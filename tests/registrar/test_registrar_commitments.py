@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from trustcenter.registrar.commitments import cut, leaves
+from trustcenter.registrar.pseudonyms.commitments import cut, leaves
 
 
 @pytest.mark.parametrize(("count", "length"), [(0, 62), (1, 62), (3, 0), (257, 62), (20, 200)])

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from trustcenter.errors import StoreDamagedError
 from trustcenter.messages import api
 from trustcenter.messages.consent import CodeSystemError, ConsentItemError, code_system, parse
-from trustcenter.registrar import consent_days as days
-from trustcenter.registrar.consent_decision import (
+from trustcenter.registrar.consents import consent_days as days
+from trustcenter.registrar.consents.consent_decision import (
     EVERYTHING,
     Provision,
     Status,
@@ -29,7 +29,7 @@ from trustcenter.registrar.consent_decision import (
     relevant,
     unpack,
 )
-from trustcenter.registrar.consent_reading import Reader
+from trustcenter.registrar.consents.consent_reading import Reader
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "consent"
 SYSTEM = code_system()

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from trustcenter.registrar.date_shift import inputs, offset
+from trustcenter.registrar.study.date_shift import inputs, offset
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "date-shift.json").read_text())
 

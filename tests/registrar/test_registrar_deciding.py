@@ -7,9 +7,9 @@ import pytest
 
 from linkage import load_schema
 from linkage.decide import Counts, Parameters, other_names, parse_parameters, pooled, shareable, shipped
-from trustcenter.registrar.deciding import _basis, _parameters
-from trustcenter.registrar.pairs import Standing
-from trustcenter.registrar.reading import Setting
+from trustcenter.registrar.linking.deciding import _basis, _parameters
+from trustcenter.registrar.linking.pairs import Standing
+from trustcenter.registrar.linking.reading import Setting
 
 SCHEMA = "de-person/1"
 SETTING = Setting(

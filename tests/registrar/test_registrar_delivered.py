@@ -14,10 +14,10 @@ from tests_support import make_instance
 
 from trustcenter import config
 from trustcenter.auth import Principal
+from trustcenter.instance.between.port import LocalComparator
 from trustcenter.instance.opening import open_instance
-from trustcenter.instance.port import LocalComparator
 from trustcenter.messages.rooms import WindowOrder, WindowState
-from trustcenter.registrar import delivered, runs
+from trustcenter.registrar.linking import delivered, runs
 
 MOST = 2 * 60 * 10 * 15  # rows of two sources, each with at most ten of the other one in its block, counted twice
 

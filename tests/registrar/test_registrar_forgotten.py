@@ -21,7 +21,7 @@ from trustcenter.errors import ConflictError
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages.api import enrolment as m
 from trustcenter.messages.rooms import Params
-from trustcenter.registrar import enrolment
+from trustcenter.registrar.study import enrolment
 
 PAST = "2020-01-01T00:00:00Z"
 NORTH, SOUTH = Principal("north", "site", ""), Principal("south", "site", "")

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from trustcenter.audit import MIGRATIONS, AuditLog, Event
-from trustcenter.registrar import issue_index
+from trustcenter.registrar.pseudonyms import issue_index
 from trustcenter.store import Connection, Database
 
 

@@ -21,7 +21,7 @@ from trustcenter.audit import merkle_root
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
-from trustcenter.registrar import links, runs
+from trustcenter.registrar.linking import links, runs
 
 __all__ = ["tables"]  # a fixture
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trustcenter.errors import QuotaExceededError
-from trustcenter.registrar import issue
+from trustcenter.registrar.pseudonyms import issue
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,9 @@ import numpy as np
 import postgres_support
 import pytest
 
-from trustcenter.instance import fsck_rows
+from trustcenter.instance.checking import fsck_rows
 from trustcenter.instance.opening import REGISTRAR_MIGRATIONS
-from trustcenter.registrar import refs
+from trustcenter.registrar.study import refs
 from trustcenter.store import Connection, Database, Location, Migration, Postgres
 from trustcenter.store.packed import Keys
 

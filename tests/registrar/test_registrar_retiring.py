@@ -10,11 +10,12 @@ import pytest
 from windows_support import SITES, Study, instance, tables
 
 from linkage.tables import Table
-from trustcenter.instance import reconciling
+from trustcenter.instance.between import reconciling
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
-from trustcenter.registrar import own_duplicates, retiring
+from trustcenter.registrar.linking import retiring
+from trustcenter.registrar.study import own_duplicates
 
 __all__ = ["instance", "tables"]  # fixtures
 PASSES = 15

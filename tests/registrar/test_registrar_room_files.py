@@ -14,7 +14,7 @@ from keys._guard import Secret
 from keys.cards import make_card
 from keys.hybrid import RecipientKey
 from trustcenter.errors import VerificationError
-from trustcenter.instance import by_hand_comparator, room_files, settling
+from trustcenter.instance.between import by_hand_comparator, room_files, settling
 from trustcenter.messages import carried, reconcile
 from trustcenter.messages.carried import CarriedMessage, RoomAnswers, RoomOrders, SettleAnswer, SettleOrder
 from trustcenter.messages.room_card import RoomCard

@@ -9,8 +9,9 @@ import pytest
 
 from trustcenter import config
 from trustcenter.errors import ConfigError, ConflictError, TrustCenterError
-from trustcenter.instance import cards, setup
-from trustcenter.instance.remote import RemoteComparator
+from trustcenter.instance import setup
+from trustcenter.instance.between import cards
+from trustcenter.instance.between.remote import RemoteComparator
 from trustcenter.messages.room_card import RoomCard
 
 PASSPHRASE = b"correct horse battery staple"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trustcenter.errors import ConflictError, PolicyError
-from trustcenter.registrar.study_states import Act, StudyState, purges, require, require_move
+from trustcenter.registrar.study.study_states import Act, StudyState, purges, require, require_move
 
 # from: where it goes
 STEPS = {

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from linkage.cluster import succession
-from trustcenter.registrar.pairs import Key
-from trustcenter.registrar.succeeding import successors
+from trustcenter.registrar.linking.pairs import Key
+from trustcenter.registrar.linking.succeeding import successors
 
 PERSONS = [bytes([number]) * 16 for number in range(1, 12)]
 

@@ -20,7 +20,8 @@ from trustcenter.comparator import ahead
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
-from trustcenter.registrar import refs, study_versions, sweeping
+from trustcenter.registrar.linking import sweeping
+from trustcenter.registrar.study import refs, study_versions
 from trustcenter.store import Connection
 
 __all__ = ["tables"]  # a fixture

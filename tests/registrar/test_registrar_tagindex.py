@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustcenter.registrar.tagindex import Part, TagIndex
+from trustcenter.registrar.pseudonyms.tagindex import Part, TagIndex
 
 TABLES = """
 CREATE TABLE entry (domain INTEGER, serial INTEGER, nonce BLOB, tag BLOB, idx INTEGER DEFAULT 0,

@@ -11,11 +11,11 @@ from windows_support import BASE, REST, SITES, Study, instance, tables
 
 from linkage.tables import Table
 from trustcenter.errors import UsageError_
-from trustcenter.instance import fsck_rows
-from trustcenter.instance.checks import Finding
+from trustcenter.instance.checking import fsck_rows
+from trustcenter.instance.checking.checks import Finding
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
-from trustcenter.registrar import runs, tally
+from trustcenter.registrar.linking import runs, tally
 from trustcenter.store import Connection
 from trustcenter.store.migrations import statements
 

@@ -21,8 +21,12 @@ from trustcenter.errors import VerificationError
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
-from trustcenter.registrar import applying, clearing, joinmap, letters, own_duplicates, records, releases, runs
-from trustcenter.registrar.release_statement import CONTEXT
+from trustcenter.registrar import letters
+from trustcenter.registrar.doubts import clearing
+from trustcenter.registrar.linking import applying, runs
+from trustcenter.registrar.release import joinmap, releases
+from trustcenter.registrar.release.release_statement import CONTEXT
+from trustcenter.registrar.study import own_duplicates, records
 
 __all__ = ["instance", "tables"]  # fixtures
 

@@ -17,7 +17,7 @@ from rules_support import FORMAT, Files, Opened
 
 from keys.personal import PersonalKey
 from trustcenter.errors import StaleDatabaseError
-from trustcenter.instance import reopen
+from trustcenter.instance.backups import reopen
 from trustcenter.messages import api
 
 OPTIONS = {

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from rules_support import FORMAT, NORTH, Files
 
-from trustcenter.instance import fsck
+from trustcenter.instance.checking import fsck
 from trustcenter.messages import api
-from trustcenter.registrar import imports, removal
+from trustcenter.registrar.pseudonyms import imports, removal
 
 CHECKS = (
     "registrar file", "registrar log", "head", "key states", "counters", "issue ranges", "rows and log", "rows",
@@ -150,7 +150,7 @@ def test_each_kind_of_damage_is_named(copy: Files, sql: str) -> None:
 
 def test_ranges_that_overlap(full: Files) -> None:
     from trustcenter.audit.entries import Entry
-    from trustcenter.instance.fsck_serials import ranges
+    from trustcenter.instance.checking.fsck_serials import ranges
 
     def entry(seq: int, first: int, count: int, domain: str = "north", epoch: int = 0) -> Entry:
         data = {"domain": domain, "epoch": epoch, "first": first, "count": count}

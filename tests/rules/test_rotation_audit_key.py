@@ -14,7 +14,9 @@ from keys.ids import KeyId, Purpose
 from keys.personal import PersonalKey
 from trustcenter.audit import Event, fingerprint, parse_vkey, verify_bundle
 from trustcenter.errors import BundleError, LogForkedError, StaleDatabaseError, VerificationError
-from trustcenter.instance import audit_key, checks, places, reopen
+from trustcenter.instance import audit_key, places
+from trustcenter.instance.backups import reopen
+from trustcenter.instance.checking import checks
 from trustcenter.instance.opening import Instance, make_log, open_instance
 
 
@@ -83,7 +85,7 @@ async def test_a_key_that_a_crash_left_behind_is_taken_up(files: Files, room: st
 
 async def test_an_overdue_key_shows_in_doctor(files: Files) -> None:
     from trustcenter.messages import api
-    from trustcenter.registrar import keycare
+    from trustcenter.registrar.rotating import keycare
 
     async with files.open() as center:
         await keycare.schedule(center.context, OPERATOR, "req", "plain", api.KeySchedule(days=1))

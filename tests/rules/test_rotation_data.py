@@ -19,8 +19,8 @@ from keys.errors import SealError
 from keys.ids import KeyId, Purpose
 from trustcenter.errors import ConflictError, VerificationError
 from trustcenter.messages import api
-from trustcenter.registrar import (
-    originals,
+from trustcenter.registrar.reversal import originals
+from trustcenter.registrar.rotating import (
     resealing,
     rewriting,
     rotation,
@@ -325,7 +325,7 @@ _CHUNKS = textwrap.dedent(
 
 
 async def test_r9_a_backup_taken_mid_rotation_restores_to_a_resumable_state(filled: Files, tmp_path: Path) -> None:
-    from trustcenter.instance import backup, restore
+    from trustcenter.instance.backups import backup, restore
 
     files = filled.copy(tmp_path / "center")
     body = api.RotateRequest(purpose="lookup")  # it rewrites seals as well

@@ -21,14 +21,14 @@ from keys.personal import PersonalKey
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError, TrustCenterError, VerificationError
 from trustcenter.instance import rekey
 from trustcenter.messages import api
-from trustcenter.registrar import (
+from trustcenter.registrar import site_keys
+from trustcenter.registrar.rotating import (
     key_proposals,
     rotation,
     rotation_map,
     rotation_record,
     rotation_show,
     rotation_verify,
-    site_keys,
 )
 from trustcenter.store import IntegrityError
 

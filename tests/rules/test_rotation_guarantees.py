@@ -20,9 +20,9 @@ from keys.personal import PersonalKey
 from keys.store import KeyStore
 from trustcenter.errors import ConflictError, PolicyError, VerificationError
 from trustcenter.messages import api
-from trustcenter.registrar import (
+from trustcenter.registrar.pseudonyms import operations
+from trustcenter.registrar.rotating import (
     key_proposals,
-    operations,
     rotation,
     rotation_end,
     rotation_map,

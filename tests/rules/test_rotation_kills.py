@@ -20,7 +20,8 @@ from killed_support import kill_at
 from rules_support import NORTH, OPERATOR, Files, fill
 
 from trustcenter.messages import api
-from trustcenter.registrar import rewriting, rotation, rotation_verify, translate
+from trustcenter.registrar.pseudonyms import translate
+from trustcenter.registrar.rotating import rewriting, rotation, rotation_verify
 
 pytestmark = pytest.mark.faults
 

@@ -9,7 +9,7 @@ from rules_support import OPERATOR, Files, Opened
 
 from trustcenter.errors import VerificationError
 from trustcenter.messages import api
-from trustcenter.registrar import rewriting, rotation, rotation_verify
+from trustcenter.registrar.rotating import rewriting, rotation, rotation_verify
 
 
 async def asked(center: Opened, ident: str) -> api.Rotation:

@@ -14,14 +14,12 @@ from trustcenter.clock import utc_now
 from trustcenter.errors import ConflictError, PolicyError, VerificationError
 from trustcenter.messages import api
 from trustcenter.messages.consent import code_system
-from trustcenter.registrar import (
-    consent,
-    domains,
-    imports,
+from trustcenter.registrar import domains
+from trustcenter.registrar.consents import consent
+from trustcenter.registrar.pseudonyms import imports, operations, removal, rows
+from trustcenter.registrar.rotating import (
     key_compromise,
     key_due,
-    operations,
-    removal,
     retagging,
     rewriting,
     rotation,
@@ -29,7 +27,6 @@ from trustcenter.registrar import (
     rotation_record,
     rotation_show,
     rotation_verify,
-    rows,
 )
 
 ROTATE = api.RotateRequest(purpose="lookup")

@@ -9,7 +9,8 @@ from rotation_support import begin, fetch, register_key
 from rules_support import NORTH, Files, Opened
 
 from trustcenter.messages import api
-from trustcenter.registrar import rotation_map, translate
+from trustcenter.registrar.pseudonyms import translate
+from trustcenter.registrar.rotating import rotation_map
 
 
 async def test_r5_the_map_is_the_same_bytes_every_time_and_after_later_issue(files: Files) -> None:

@@ -8,7 +8,7 @@ import pytest
 from rules_support import OPERATOR, Files, Opened
 
 from trustcenter.messages import api
-from trustcenter.registrar import reindexing, rewriting, rotation, rotation_verify
+from trustcenter.registrar.rotating import reindexing, rewriting, rotation, rotation_verify
 
 NAMED = [f"p{i}" for i in range(40)]
 

@@ -11,7 +11,7 @@ from rules_support import NORTH, OPERATOR, Files
 
 from trustcenter.errors import ConflictError, PolicyError
 from trustcenter.messages import api
-from trustcenter.registrar import (
+from trustcenter.registrar.rotating import (
     key_compromise,
     key_proposals,
     keycare,

@@ -19,10 +19,10 @@ from keys.ids import Purpose
 from keys.store import KeyStore
 from trustcenter.comparator import receipt_keys as theirs
 from trustcenter.errors import ConflictError, VerificationError
-from trustcenter.instance import checks, fsck
+from trustcenter.instance.checking import checks, fsck
 from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.messages.receipts import HANDOVERS_MAX, KeyHandover, Receipt
-from trustcenter.registrar import receipt_keys as known
+from trustcenter.registrar.linking import receipt_keys as known
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "rooms" / "receipt-handover.json").read_text())
 

@@ -15,18 +15,11 @@ from keys.kdf import CHEAP_FOR_TESTS
 from keys.rotating import Stage
 from keys.store import KeyStore
 from trustcenter.errors import ConflictError, NotFoundError
-from trustcenter.instance import (
-    checks,
-    checks_keys,
-    rekey,
-    room_key_compromise,
-    room_key_record,
-    room_key_show,
-    room_keys,
-)
+from trustcenter.instance import rekey, room_key_compromise, room_key_record, room_key_show, room_keys
+from trustcenter.instance.checking import checks, checks_keys
 from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.messages import api
-from trustcenter.registrar import receipt_keys
+from trustcenter.registrar.linking import receipt_keys
 from trustcenter.store import Connection, IntegrityError
 
 ROOMS = ("registrar", "comparator")

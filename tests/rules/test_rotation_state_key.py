@@ -13,8 +13,9 @@ from keys.ids import KeyId, Purpose
 from trustcenter.errors import ConflictError, VerificationError
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
-from trustcenter.registrar import rotation, rotation_map, rotation_verify, translate
-from trustcenter.registrar.keyring import _message
+from trustcenter.registrar.pseudonyms import translate
+from trustcenter.registrar.rotating import rotation, rotation_map, rotation_verify
+from trustcenter.registrar.rotating.keyring import _message
 from trustcenter.store import Connection
 
 

@@ -12,7 +12,7 @@ from keys.ids import Purpose
 from keys.states import KeyAction
 from trustcenter.errors import ConflictError, TrustCenterError
 from trustcenter.messages import api
-from trustcenter.registrar import operations
+from trustcenter.registrar.pseudonyms import operations
 from trustcenter.store import Connection
 
 

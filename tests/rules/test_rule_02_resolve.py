@@ -13,7 +13,8 @@ from keys.ids import Purpose
 from keys.states import KeyAction
 from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
-from trustcenter.registrar import drawn, reidentify
+from trustcenter.registrar.pseudonyms import drawn
+from trustcenter.registrar.reversal import reidentify
 from trustcenter.store import Connection
 
 

@@ -10,9 +10,10 @@ from rules_support import NORTH, Files
 from keys.ids import Purpose
 from trustcenter.errors import VerificationError
 from trustcenter.messages import api
-from trustcenter.registrar import operations, originals
 from trustcenter.registrar.head import COUNTER_BITS
-from trustcenter.registrar.tickets import TicketNeededError
+from trustcenter.registrar.pseudonyms import operations
+from trustcenter.registrar.reversal import originals
+from trustcenter.registrar.reversal.tickets import TicketNeededError
 
 
 async def test_the_mark_is_the_greatest_serial_at_cut_over_in_state_and_log(files: Files) -> None:

@@ -10,7 +10,7 @@ from rules_support import Files
 
 from trustcenter.errors import LimitError, TrustCenterError
 from trustcenter.instance.opening import REGISTRAR_MIGRATIONS
-from trustcenter.registrar import issue
+from trustcenter.registrar.pseudonyms import issue
 from trustcenter.store import Connection
 
 

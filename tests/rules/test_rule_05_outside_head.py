@@ -18,8 +18,8 @@ from keys.ids import Purpose
 from keys.personal import verify_ed25519
 from keys.store import KeyStore
 from trustcenter.errors import StaleDatabaseError, StoreUnavailableError, VerificationError
-from trustcenter.registrar import issue
 from trustcenter.registrar.head import RESERVE, OutsideHead
+from trustcenter.registrar.pseudonyms import issue
 from trustcenter.store import Connection
 
 CRASH = """

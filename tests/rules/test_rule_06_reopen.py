@@ -10,7 +10,7 @@ from rules_support import Files
 
 from keys.personal import PersonalKey
 from trustcenter.errors import PolicyError, StaleDatabaseError, TrustCenterError, UsageError_, VerificationError
-from trustcenter.instance import reopen
+from trustcenter.instance.backups import reopen
 
 
 def sign(files: Files, name: str, key: str | None = None) -> reopen.Proposal | reopen.Reopened:

@@ -11,7 +11,7 @@ from rules_support import FORMAT, Files, Opened
 
 from trustcenter import config as configuration
 from trustcenter.errors import ConflictError, VerificationError
-from trustcenter.instance import migrate
+from trustcenter.instance.backups import migrate
 from trustcenter.instance.opening import REGISTRAR_MIGRATIONS
 from trustcenter.messages import api
 from trustcenter.store import Database, Postgres

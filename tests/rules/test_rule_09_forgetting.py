@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from rules_support import FORMAT, NORTH, Files, Opened
 
-from trustcenter.instance import replaying
+from trustcenter.instance.backups import replaying
 from trustcenter.messages import api
-from trustcenter.registrar import operations
+from trustcenter.registrar.pseudonyms import operations
 from trustcenter.store.connections import open_writer
 
 DOMAINS = {

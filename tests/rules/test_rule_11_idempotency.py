@@ -9,7 +9,7 @@ from rules_support import FORMAT, Files, Opened
 
 from trustcenter.errors import ConflictError, UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import lookup
+from trustcenter.registrar.pseudonyms import lookup
 
 
 async def test_the_record_holds_no_original_and_nothing_to_compare_one_with(files: Files) -> None:

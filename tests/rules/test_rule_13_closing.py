@@ -12,8 +12,9 @@ from keys.ids import KeyId, Purpose
 from keys.store import KeyStore
 from trustcenter.errors import ConflictError
 from trustcenter.messages import api
-from trustcenter.registrar import closing, domains, reidentify
+from trustcenter.registrar import closing, domains
 from trustcenter.registrar.context import Context
+from trustcenter.registrar.reversal import reidentify
 from trustcenter.store import Connection
 
 

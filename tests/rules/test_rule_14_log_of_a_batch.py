@@ -9,7 +9,7 @@ from rules_support import FORMAT, Files, Opened
 
 from trustcenter.audit import Event, merkle_root
 from trustcenter.messages import api
-from trustcenter.registrar import lookup
+from trustcenter.registrar.pseudonyms import lookup
 from trustcenter.store import Connection
 
 

@@ -20,7 +20,7 @@ from trustcenter import config
 from trustcenter.client import TrustCenter
 from trustcenter.client import site as work
 from trustcenter.client.connection import Connection, RowsConnection
-from trustcenter.instance import cards
+from trustcenter.instance.between import cards
 
 ROOMS = ("registrar", "comparator")
 STUDY = "heart"

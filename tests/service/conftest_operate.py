@@ -18,7 +18,7 @@ from tests_support import launch, make_instance, ok, run_cli
 
 from trustcenter import config
 from trustcenter.client.connection import Connection
-from trustcenter.instance import checks, fsck
+from trustcenter.instance.checking import checks, fsck
 
 
 def free_port() -> int:

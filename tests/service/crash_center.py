@@ -17,7 +17,7 @@ from tests_support import launch, make_instance, run_cli
 
 from trustcenter import config
 from trustcenter.client.connection import Connection
-from trustcenter.instance import fsck
+from trustcenter.instance.checking import fsck
 from trustcenter.instance.parts import recompute_log, room_snapshot
 
 WORKERS = 4

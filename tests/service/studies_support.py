@@ -48,7 +48,7 @@ def link(world: Any, study: str) -> Any:
 def release(world: Any, study: str, *, approvers=("anna", "bernd")) -> Any:
     """A release that those approvers have signed."""
     from keys.personal import PersonalKey
-    from trustcenter.registrar.releases import CONTEXT
+    from trustcenter.registrar.release.releases import CONTEXT
 
     base = f"/v1/studies/{study}/releases"
     made = world["operator"]("POST", base, {"recipient": "dms"})

@@ -19,7 +19,7 @@ from tests_support import run_cli
 from trustcenter.audit import fingerprint, merkle_root, verify_bundle, verify_inclusion, verify_log
 from trustcenter.audit.note import parse_checkpoint, parse_note
 from trustcenter.client import Connection, TrustCenter
-from trustcenter.client.audit_proofs import extends, prove
+from trustcenter.client.logs.audit_proofs import extends, prove
 from trustcenter.errors import BundleError, LogForkedError
 
 

@@ -16,8 +16,9 @@ from conftest_operate import Center, approvers, people_of
 
 from trustcenter import config
 from trustcenter.errors import VerificationError
-from trustcenter.instance import opening, restore
-from trustcenter.instance.backup import take
+from trustcenter.instance import opening
+from trustcenter.instance.backups import restore
+from trustcenter.instance.backups.backup import take
 from trustcenter.store import Database
 
 pytestmark = pytest.mark.files

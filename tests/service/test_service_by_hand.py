@@ -15,12 +15,13 @@ from test_service_study import SCHEMA, Source
 from tests_support import run_cli, stored
 
 from trustcenter import config
-from trustcenter.client import RemoteError, TrustCenter, room_files
+from trustcenter.client import RemoteError, TrustCenter
 from trustcenter.client.connection import Connection
+from trustcenter.client.study import room_files
 from trustcenter.errors import TrustCenterError
-from trustcenter.instance import cards
+from trustcenter.instance.between import cards
 from trustcenter.messages import api
-from trustcenter.registrar import refs
+from trustcenter.registrar.study import refs
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from test_service_study import Source
 
 from keys import hybrid
 from trustcenter.client.connection import Connection
-from trustcenter.registrar.releases import seal_info
+from trustcenter.registrar.release.releases import seal_info
 
 SAME = {"answer": "same", "reason": "evidence-strong"}
 SITES = (("north", 1, 0), ("south", 2, 30))

@@ -11,7 +11,7 @@ import pytest
 from access_support import Center, Reply
 from tests_support import run_cli, stored
 
-from trustcenter.registrar.consent import COMMITMENT
+from trustcenter.registrar.consents.consent import COMMITMENT
 
 ORIGINAL = "KANARIENVOGEL-4711"
 

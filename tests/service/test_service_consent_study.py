@@ -13,7 +13,7 @@ from tests_support import stored
 
 from keys import hybrid
 from keys.personal import PersonalKey
-from trustcenter.registrar.releases import CONTEXT, seal_info
+from trustcenter.registrar.release.releases import CONTEXT, seal_info
 
 
 def codes(answer) -> dict[int, str]:

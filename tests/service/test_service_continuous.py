@@ -21,8 +21,10 @@ from trustcenter import config
 from trustcenter.audit import Event
 from trustcenter.clock import stamp, utc_now
 from trustcenter.errors import ConfigError, TrustCenterError
-from trustcenter.instance import chain as chains
-from trustcenter.instance import chain_notes, checks, rebuild, restore, setup, shipping
+from trustcenter.instance import setup
+from trustcenter.instance.backups import chain as chains
+from trustcenter.instance.backups import chain_notes, rebuild, restore, shipping
+from trustcenter.instance.checking import checks
 from trustcenter.instance.opening import Instance, open_instance
 
 pytestmark = [pytest.mark.faults, pytest.mark.files]

@@ -23,7 +23,7 @@ from trustcenter.audit.cosign import cosign as sign
 from trustcenter.audit.cosign import parse_witness
 from trustcenter.audit.note import parse_note
 from trustcenter.client import Connection, TrustCenter
-from trustcenter.client.audit_cosign import cosign_head, require, witness_key
+from trustcenter.client.logs.audit_cosign import cosign_head, require, witness_key
 from trustcenter.config import load
 from trustcenter.errors import LogForkedError, VerificationError
 from trustcenter.instance import places

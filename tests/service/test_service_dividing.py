@@ -15,7 +15,7 @@ from keys import hybrid
 from trustcenter import config
 from trustcenter.client.connection import Connection, RowsConnection
 from trustcenter.errors import ConflictError
-from trustcenter.instance import cards, dividing
+from trustcenter.instance.between import cards, dividing
 
 SITES = ("north", "south")
 

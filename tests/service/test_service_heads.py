@@ -18,8 +18,8 @@ from keys.store import KeyStore
 from trustcenter.audit import Key, open_checkpoint, parse_vkey
 from trustcenter.audit.note import Checkpoint, parse_checkpoint, parse_note, sign_note
 from trustcenter.client import Connection, TrustCenter
-from trustcenter.client.audit_heads import HeadWatch
 from trustcenter.client.errors import BadAnswerError
+from trustcenter.client.logs.audit_heads import HeadWatch
 from trustcenter.config import load
 from trustcenter.errors import VerificationError
 

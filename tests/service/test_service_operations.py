@@ -614,7 +614,7 @@ async def test_a_database_from_before_the_destruction_does_not_bring_the_domain_
 @pytest.mark.parametrize("options", [{}, {"suite": "drawn", "format": FORMAT}])
 async def test_expired_pseudonyms_are_unknown_and_their_originals_get_new_ones(world, options: dict[str, Any]) -> None:
     from trustcenter.auth import Principal
-    from trustcenter.registrar import operations, removal, translate
+    from trustcenter.registrar.pseudonyms import operations, removal, translate
 
     domain = make(world, expiry_days=3, **options)
     first, second = ask(world, domain, ["a", "b"])["pseudonyms"]

@@ -20,9 +20,11 @@ from trustcenter.errors import ConflictError, PolicyError
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.messages import reidentification as wire
-from trustcenter.registrar import closing, domain_create, domains, issue, originals, reidentify
+from trustcenter.registrar import closing, domain_create, domains
 from trustcenter.registrar.context import Context
-from trustcenter.registrar.tickets import TicketNeededError
+from trustcenter.registrar.pseudonyms import issue
+from trustcenter.registrar.reversal import originals, reidentify
+from trustcenter.registrar.reversal.tickets import TicketNeededError
 
 pytestmark = pytest.mark.files
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trustcenter.messages import reidentification as wire
-from trustcenter.registrar.reidentify import statement_hash
+from trustcenter.registrar.reversal.reidentify import statement_hash
 
 FILE = Path(__file__).parents[1] / "vectors" / "audit" / "reidentification.json"
 WORDS = {

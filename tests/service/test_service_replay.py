@@ -12,8 +12,8 @@ from conftest_operate import Center, approvers, people_of
 
 from trustcenter import config
 from trustcenter.errors import TrustCenterError
-from trustcenter.instance import replaying
-from trustcenter.instance.backup import take
+from trustcenter.instance.backups import replaying
+from trustcenter.instance.backups.backup import take
 
 pytestmark = [pytest.mark.faults, pytest.mark.files]
 

@@ -19,10 +19,11 @@ from keys.cards import make_card
 from keys.hybrid import MAGIC, RecipientKey
 from keys.secretfiles import StudySecret
 from keys.shares import make_share, parse_share
-from trustcenter.client import TrustCenter, secret_status
-from trustcenter.client import secret_relay as work
+from trustcenter.client import TrustCenter
 from trustcenter.client.connection import Connection
-from trustcenter.client.secret_pins import Pins, beside
+from trustcenter.client.study import secret_relay as work
+from trustcenter.client.study import secret_status
+from trustcenter.client.study.secret_pins import Pins, beside
 from trustcenter.errors import TrustCenterError
 
 SITES = ("north", "south")

@@ -16,7 +16,7 @@ from keys.personal import PersonalKey
 from linkage.encode import Secrets, encode
 from linkage.normalise import prepare
 from linkage.schema import load as load_schema
-from trustcenter.registrar.releases import CONTEXT, seal_info
+from trustcenter.registrar.release.releases import CONTEXT, seal_info
 
 SCHEMA = load_schema("de-person/1")
 STUDY_SECRET = bytes(range(32))

@@ -20,7 +20,7 @@ from tests_support import Live
 
 from keys import hybrid
 from keys.personal import PersonalKey
-from trustcenter.registrar.releases import CONTEXT, seal_info
+from trustcenter.registrar.release.releases import CONTEXT, seal_info
 
 pytestmark = pytest.mark.faults
 

@@ -14,9 +14,9 @@ from test_service_study import SCHEMA, Source, open_upload, put, register, send_
 from tests_support import stored
 
 from keys import hybrid
-from trustcenter.client import changes
+from trustcenter.client.study import changes
 from trustcenter.errors import VerificationError
-from trustcenter.registrar.releases import seal_info
+from trustcenter.registrar.release.releases import seal_info
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from studies_support import bring, link, make_study, release
 from test_service_study import Source, create_study, digest, open_upload, put, register, send_map, send_rows
 
 from keys import hybrid
-from trustcenter.registrar.releases import seal_info
+from trustcenter.registrar.release.releases import seal_info
 
 
 @pytest.fixture(scope="module")

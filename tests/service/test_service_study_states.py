@@ -10,7 +10,7 @@ from tests_support import stored
 
 from keys import hybrid
 from keys.cards import make_card
-from trustcenter.registrar import refs
+from trustcenter.registrar.study import refs
 
 
 @pytest.fixture(scope="module")

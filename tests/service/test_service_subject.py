@@ -12,9 +12,9 @@ from test_service_audit import connection
 
 from keys.personal import PersonalKey
 from trustcenter.client import TrustCenter
-from trustcenter.client.audit_export import export_log
-from trustcenter.client.audit_findings import collect
-from trustcenter.client.audit_report import page
+from trustcenter.client.logs.audit_export import export_log
+from trustcenter.client.logs.audit_findings import collect
+from trustcenter.client.logs.audit_report import page
 from trustcenter.errors import UsageError_
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from trustcenter.errors import ConflictError
-from trustcenter.registrar.tickets import Ticket, TicketNeededError, TicketState, at, deny, sign, use
+from trustcenter.registrar.reversal.tickets import Ticket, TicketNeededError, TicketState, at, deny, sign, use
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -86,7 +86,7 @@ def token(
     only_operation: tuple[str, ...] = (),
 ) -> None:
     """Issue, list or revoke tokens of a site or person."""
-    from trustcenter.client.access import Access
+    from trustcenter.client.parts.access import Access
     from trustcenter.messages.api import Operation
 
     if (only_domain or only_operation) and (listing or revoke is not None):
@@ -140,7 +140,7 @@ def certificate(
     kind: Kind, name: str, file: Path | None, listing: bool, revoke: str | None, as_json: bool, connect: Path | None
 ) -> None:
     """Bind, list or revoke certificates of a site or person."""
-    from trustcenter.client.access import Access
+    from trustcenter.client.parts.access import Access
 
     if (file is not None) + listing + (revoke is not None) != 1:
         raise UsageError_("give a certificate file, or --list, or --revoke FINGERPRINT")

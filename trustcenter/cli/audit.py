@@ -92,7 +92,7 @@ def export(
       trustcenter audit export registrar -o registrar.zip --with-statements --connect auditor.toml
       trustcenter audit export registrar -o 2026.csv --from 2026-01-01 --to 2027-01-01 --event site:pseudonym:reidentify
     """
-    from trustcenter.client.audit_export import export_log, format_of, moment, through
+    from trustcenter.client.logs.audit_export import export_log, format_of, moment, through
     from trustcenter.messages import api
 
     wanted = None
@@ -134,7 +134,7 @@ def proof(room: str, index: int, fingerprint: str | None, as_json: bool, connect
     Example:
       trustcenter audit proof registrar 1041 --connect uk-nord.toml
     """
-    from trustcenter.client.audit_proofs import prove
+    from trustcenter.client.logs.audit_proofs import prove
 
     found = call(connect, lambda center: prove(center, room, index, fingerprint))
     if as_json:

@@ -77,8 +77,8 @@ def witness_key(room: str, key: Path, key_passphrase_file: Path | None, connect:
       trustcenter audit witness-key --key north.witness.key --connect uk-nord.toml > uk-nord.witness
     """
     from trustcenter.audit import fingerprint
-    from trustcenter.client.audit_cosign import witness_key as made
-    from trustcenter.client.audit_proofs import claimed
+    from trustcenter.client.logs.audit_cosign import witness_key as made
+    from trustcenter.client.logs.audit_proofs import claimed
 
     from .secret_input import personal_key
 
@@ -106,7 +106,7 @@ def cosign(
     Example:
       trustcenter audit cosign --key north.witness.key --connect uk-nord.toml
     """
-    from trustcenter.client.audit_cosign import ROOMS, cosign_head
+    from trustcenter.client.logs.audit_cosign import ROOMS, cosign_head
 
     from .secret_input import personal_key
 
@@ -166,8 +166,8 @@ def cosigned(
     Example:
       trustcenter audit cosigned registrar --witness uk-sued.witness --witness uk-ost.witness --quorum 1
     """
-    from trustcenter.client.audit_cosign import agreed, require
     from trustcenter.client.files import replacing, require_writable
+    from trustcenter.client.logs.audit_cosign import agreed, require
 
     wanted = demanded(witnesses, quorum)
     shown, seen = _at(

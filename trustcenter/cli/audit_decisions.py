@@ -44,8 +44,8 @@ def approve(
     Example:
       trustcenter audit approve-decisions 9b2e… --key bert.key --connect bert.toml
     """
-    from trustcenter.client.audit_decisions import CONTEXT
-    from trustcenter.client.audit_decisions import approve as run
+    from trustcenter.client.logs.audit_decisions import CONTEXT
+    from trustcenter.client.logs.audit_decisions import approve as run
 
     from .secret_input import personal_key
     from .signing import signer
@@ -67,7 +67,7 @@ def decisions(disclosure: str, target: Path, force: bool, connect: Path | None) 
     Example:
       trustcenter audit decisions 9b2e… -o decisions.ndjson --connect auditor.toml
     """
-    from trustcenter.client.audit_decisions import fetch
+    from trustcenter.client.logs.audit_decisions import fetch
 
     count = call(connect, lambda center: fetch(center, disclosure, target, force=force))
     output.note(f"{count} decisions; check them with: trustcenter audit check-decisions FILE BUNDLE")
@@ -84,6 +84,6 @@ def check(decisions_file: Path, bundles: tuple[Path, ...], fingerprints: tuple[s
     Example:
       trustcenter audit check-decisions decisions.ndjson registrar.bundle --key 3f1c-…
     """
-    from trustcenter.client.audit_decisions import check as run
+    from trustcenter.client.logs.audit_decisions import check as run
 
     output.item(run(decisions_file, bundles, fingerprints), ("study", "run", "decisions", "erased"), as_json=as_json)

@@ -27,8 +27,8 @@ def convert(bundle: Path, target: Path, form: str | None, fingerprint: str | Non
     Example:
       trustcenter audit convert registrar.bundle -o registrar.parquet --key 3f1c-…
     """
-    from trustcenter.client.audit_export import convert as run
-    from trustcenter.client.audit_export import format_of
+    from trustcenter.client.logs.audit_export import convert as run
+    from trustcenter.client.logs.audit_export import format_of
 
     count = run(bundle, target, format_of(target, form), fingerprint=fingerprint, force=force)
     if as_json:
@@ -68,7 +68,7 @@ def verify(
       trustcenter audit verify registrar.bundle --key 3f1c-… --checkpoint registrar-2026-11.checkpoint
       trustcenter audit verify registrar.zip --key 3f1c-… --witness uk-nord.witness --witness uk-sued.witness --quorum 1
     """
-    from trustcenter.client.bundles import verify_files
+    from trustcenter.client.logs.bundles import verify_files
 
     wanted = demanded(witnesses, quorum)
     reports = verify_files(bundles, fingerprints, checkpoints, witnesses=wanted)
@@ -148,10 +148,10 @@ def report(
     Example:
       trustcenter audit report registrar.bundle comparator.bundle --study hips --language de -o hips.html --key 3f1c-…
     """
-    from trustcenter.client.audit_export import moment
-    from trustcenter.client.audit_findings import collect, read_reasons
-    from trustcenter.client.audit_report import page
     from trustcenter.client.files import replacing, require_writable
+    from trustcenter.client.logs.audit_export import moment
+    from trustcenter.client.logs.audit_findings import collect, read_reasons
+    from trustcenter.client.logs.audit_report import page
 
     require_writable(target, sources=bundles, force=force)
     wanted = demanded(witnesses, quorum)

@@ -15,9 +15,9 @@ from .progress import progress
 
 if TYPE_CHECKING:
     from trustcenter.client import TrustCenter
-    from trustcenter.client.bulk import Named, Verb
-    from trustcenter.client.outcome import ColumnResult
-    from trustcenter.client.rowjob import Files
+    from trustcenter.client.jobs.bulk import Named, Verb
+    from trustcenter.client.jobs.outcome import ColumnResult
+    from trustcenter.client.jobs.rowjob import Files
 
 _REFUSED = "rows_failed"
 
@@ -66,7 +66,7 @@ def import_(system: str | None, original: str | None, pseudonym: str | None, dry
       trustcenter import export.csv --from gpas --domain uk-nord-old -o outcome.csv --dry-run
       trustcenter import export.csv --original MPI --pseudonym PSN --domain uk-nord-old -o outcome.csv
     """
-    from trustcenter.client.bulk import EXPORTS, Pairs, import_file
+    from trustcenter.client.jobs.bulk import EXPORTS, Pairs, import_file
 
     usual = EXPORTS.get(system or "")
     if usual is None and (original is None or pseudonym is None):
@@ -89,7 +89,7 @@ def additional(column: str, into: str, count: int, **options: Any) -> None:
     Example:
       trustcenter additional samples.csv --column pid --into psn --domain uk-nord-samples -o samples-new.csv
     """
-    from trustcenter.client.bulk import additional_file
+    from trustcenter.client.jobs.bulk import additional_file
 
     result = _run("making", lambda c, d, f, t: additional_file(c, d, f, column, into, count, t), options)
     _say(result, options["as_json"], f"{result.rows - result.failures} rows, {result.created} new pseudonyms")
@@ -107,7 +107,7 @@ def validate(column: str, into: str, **options: Any) -> None:
     Example:
       trustcenter validate data.csv --column psn --domain uk-nord -o data-checked.csv
     """
-    from trustcenter.client.bulk import validate_file
+    from trustcenter.client.jobs.bulk import validate_file
 
     result = _run("checking", lambda c, d, f, t: validate_file(c, d, f, column, into, t), options)
     _say(result, options["as_json"], f"{result.rows} rows: {_counts(result)}")
@@ -115,7 +115,7 @@ def validate(column: str, into: str, **options: Any) -> None:
 
 def _removal(verb: Verb, question: str) -> Callable[..., None]:
     def command(column: str, originals: bool, dry_run: bool, yes: bool, **options: Any) -> None:
-        from trustcenter.client.bulk import remove_file
+        from trustcenter.client.jobs.bulk import remove_file
 
         if not dry_run:
             confirm(question, options["domain"], yes=yes)
@@ -167,7 +167,7 @@ Job = Callable[["TrustCenter", str, "Files", Any], Awaitable["ColumnResult"]]
 
 
 def _run(label: str, work: Job, options: dict[str, Any]) -> ColumnResult:
-    from trustcenter.client.rowjob import Files
+    from trustcenter.client.jobs.rowjob import Files
 
     files = Files(
         options["source"],

@@ -16,7 +16,7 @@ from .progress import progress
 
 if TYPE_CHECKING:
     from trustcenter.client import TrustCenter
-    from trustcenter.client.outcome import ColumnResult
+    from trustcenter.client.jobs.outcome import ColumnResult
     from trustcenter.client.tables import ColumnWork
 
 _FORMATS = ["YYYY-MM-DD", "DD.MM.YYYY", "YYYYMMDD", "DD/MM/YYYY", "MM/DD/YYYY"]

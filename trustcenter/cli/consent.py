@@ -14,7 +14,7 @@ from .options import PATH, F, call, connect_option, force_option, json_option, o
 from .progress import progress
 
 if TYPE_CHECKING:
-    from trustcenter.client.consentfile import Sent, Whose
+    from trustcenter.client.jobs.consentfile import Sent, Whose
 
 _SHOWN = 20  # failed rows named one by one
 
@@ -117,7 +117,7 @@ def send(
       trustcenter consent send consents.ndjson --fhir --patient reference --domain uk-nord
       trustcenter consent send consents.csv --column pid --study sepsis --site-key site.key
     """
-    from trustcenter.client.consentfile import Columns, send_csv, send_fhir
+    from trustcenter.client.jobs.consentfile import Columns, send_csv, send_fhir
 
     chosen = _whose(**whose)
     if fhir == (column is not None):
@@ -162,7 +162,7 @@ def withdraw(
       trustcenter consent withdraw withdrawn.csv --column pid --date 2026-11-24 --domain uk-nord
       trustcenter consent withdraw gone.csv --column pid --date 2026-11-24 --study sepsis --site-key site.key
     """
-    from trustcenter.client.consentfile import withdraw_csv
+    from trustcenter.client.jobs.consentfile import withdraw_csv
 
     chosen = _whose(**whose)
     with progress("sending") as tick:
@@ -211,7 +211,7 @@ def query(
     Example:
       trustcenter consent query patients.csv --column pid --domain uk-nord -o status.csv
     """
-    from trustcenter.client.consentquery import query_csv
+    from trustcenter.client.jobs.consentquery import query_csv
 
     chosen = _whose(**whose, by_pseudonym=pseudonyms)
     with progress("asking") as tick:
@@ -235,7 +235,7 @@ def query(
 
 
 def _whose(domain: str | None, study: str | None, site_key: Path | None, *, by_pseudonym: bool = False) -> Whose:
-    from trustcenter.client.consentfile import Whose
+    from trustcenter.client.jobs.consentfile import Whose
 
     if (domain is None) == (study is None):
         raise UsageError_("name either a domain or a study", hint="--domain DOMAIN, or --study STUDY with --site-key")

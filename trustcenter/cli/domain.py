@@ -149,7 +149,7 @@ def grant(name: str, site: str, operation: tuple[str, ...], nothing: bool, as_js
       trustcenter domain grant uk-nord-research uk-sued --operation get --operation validate
       trustcenter domain grant uk-nord-research uk-sued --none
     """
-    from trustcenter.client.access import Access
+    from trustcenter.client.parts.access import Access
     from trustcenter.messages.api import Operation
 
     if nothing == bool(operation):
@@ -165,7 +165,7 @@ def grant(name: str, site: str, operation: tuple[str, ...], nothing: bool, as_js
 @connect_option
 def grants(name: str, as_json: bool, connect: Path | None) -> None:
     """Show who was granted what on a domain (operator, or the site that owns it)."""
-    from trustcenter.client.access import Access
+    from trustcenter.client.parts.access import Access
 
     found = call(connect, lambda center: Access(center).grants(name))
     output.items(found, _GRANTS, as_json=as_json, empty="nobody else may do anything here")

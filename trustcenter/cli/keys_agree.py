@@ -65,7 +65,7 @@ def approve(
     proposal: str, key: Path, key_passphrase_file: Path | None, yes: bool, as_json: bool, connect: Path | None
 ) -> None:
     """Sign a proposal; it is carried out at once (approver). What is signed is shown first."""
-    from trustcenter.client import keys as jobs
+    from trustcenter.client.parts import keys as jobs
 
     from .secret_input import personal_key
     from .signing import signer

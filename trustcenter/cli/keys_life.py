@@ -12,7 +12,7 @@ from .keys_options import KEY, PLAN, PROPOSAL, dry_run_option, purpose_option, v
 from .options import F, call, confirm, connect_option, json_option
 
 if TYPE_CHECKING:
-    from trustcenter.client.keys import Act
+    from trustcenter.client.parts.keys import Act
 
 
 @click.command("create")

@@ -17,7 +17,7 @@ from .options import PATH, call, confirm, connect_option, force_option, json_opt
 from .progress import progress
 
 if TYPE_CHECKING:
-    from trustcenter.client.keys import Step
+    from trustcenter.client.parts.keys import Step
 
 LISTED = ("rotation", "domain", "room", "purpose", "from_version", "to_version", "stage", "done", "total", "deadline")
 _SHOWN = (*LISTED, "high_water_mark", "started_by", "started", "since", "map_mac", "old_key_needed")
@@ -157,7 +157,7 @@ def map_(ident: str, party: str, target: Path, force: bool, connect: Path | None
     Example:
       trustcenter keys rotation map 0f3c5a… --party site:uk-nord -o map.sealed
     """
-    from trustcenter.client.keys import fetch_sealed_map
+    from trustcenter.client.parts.keys import fetch_sealed_map
 
     size = call(connect, lambda center: fetch_sealed_map(center, ident, party, target, force=force))
     output.note(f"{size:,} bytes; next: trustcenter keys rotation open-map, where the party's key is")
@@ -183,7 +183,7 @@ def open_map(
     as_json: bool,
 ) -> None:
     """Open a sealed map, and print the SHA-256 that acknowledges it. Works without a service."""
-    from trustcenter.client import keys as jobs
+    from trustcenter.client.parts import keys as jobs
 
     from .secret_input import recipient_key
 

@@ -54,7 +54,7 @@ def calibrate(
       trustcenter linkage calibrate north.csv --schema de-person/1 --id-column id -o north.json
       trustcenter linkage calibrate --schema de-person/1 --pool north.json --pool south.json --shipped -o study.json
     """
-    from trustcenter.client.offline_calibrate import calibrate_source
+    from trustcenter.client.linking.offline_calibrate import calibrate_source
 
     with stages() as tick:
         made = calibrate_source(

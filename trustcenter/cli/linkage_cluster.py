@@ -40,7 +40,7 @@ def cluster(
       trustcenter linkage cluster joined/ --verdicts decided.csv -o persons/
       trustcenter linkage cluster joined-in-may/ --previous joined-in-april/ -o persons/
     """
-    from trustcenter.client.offline_cluster import cluster_directory
+    from trustcenter.client.linking.offline_cluster import cluster_directory
 
     with stages() as tick:
         made = cluster_directory(

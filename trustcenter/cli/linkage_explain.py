@@ -18,7 +18,7 @@ from .progress import stages
 if TYPE_CHECKING:
     from linkage.evaluate.explain import Explanation, Rival
     from linkage.evaluate.fields import SideBySide
-    from trustcenter.client.offline_evaluate import Matched
+    from trustcenter.client.linking.offline_evaluate import Matched
 
 _BAR = 10.0  # bits that a bar of 20 characters stands for
 
@@ -59,7 +59,7 @@ def explain(
     """
     import msgspec
 
-    from trustcenter.client.offline_evaluate import Matched
+    from trustcenter.client.linking.offline_evaluate import Matched
 
     tables = dict(item.partition("=")[::2] for item in plaintext)
     if plaintext and (set(tables) != {source_a, source_b} or not all(tables.values()) or id_column is None):

@@ -14,7 +14,7 @@ from . import output
 from .options import PATH
 
 if TYPE_CHECKING:
-    from trustcenter.client.comparing import Machines
+    from trustcenter.client.linking.comparing import Machines
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,7 +38,7 @@ def machine_options(command: F) -> F:
     )
     @wraps(command)
     def wrapped(*args: Any, workers: int, dask: str | None, work: Path | None, **kwargs: Any) -> Any:
-        from trustcenter.client.comparing import Machines
+        from trustcenter.client.linking.comparing import Machines
 
         return command(*args, machines=Machines(workers, dask, work), **kwargs)
 

@@ -17,7 +17,7 @@ from .progress import stages
 
 if TYPE_CHECKING:
     from linkage.match import MatchResult
-    from trustcenter.client.comparing import Machines
+    from trustcenter.client.linking.comparing import Machines
 
 _ENOUGH = 10_000  # pairs of records of which some share a first name and a birth day, or a surname and a postcode
 
@@ -72,8 +72,8 @@ def match(
       trustcenter linkage match north/ south/ -o joined/ --edges all.tcedges
       trustcenter linkage match north/ south/ west/ -o now/ --edges all.tcedges --edges new.tcedges
     """
-    from trustcenter.client.comparing import Machines
-    from trustcenter.client.offline import match_directories
+    from trustcenter.client.linking.comparing import Machines
+    from trustcenter.client.linking.offline import match_directories
 
     if edges and machines != Machines():
         raise UsageError_("with --edges nothing is compared: without --workers, --dask and --work", code="usage")
@@ -101,7 +101,7 @@ def match(
             progress=tick,
         )
     if explain:
-        from trustcenter.client.offline_explain import write_explained
+        from trustcenter.client.linking.offline_explain import write_explained
 
         with stages() as tick:
             explained = write_explained(target, force=force, progress=tick)

@@ -40,7 +40,7 @@ def seal(key_file: Path, site: str, recovery: str, target: Path, force: bool, as
     """
     from keys.secretfiles import SiteKey
     from trustcenter.client.files import require_writable
-    from trustcenter.client.site_key_backup import seal_site_key
+    from trustcenter.client.study.site_key_backup import seal_site_key
 
     require_writable(target, sources=(key_file,), force=force)
     public = text_or_file(recovery, "tc-recipient-1:")
@@ -71,7 +71,7 @@ def recover(
         --fingerprint 4J2J-LU58-RLV8-7JVN-YHRA -o site.key
     """
     from trustcenter.client.files import require_writable
-    from trustcenter.client.site_key_backup import open_site_key, require_fingerprint
+    from trustcenter.client.study.site_key_backup import open_site_key, require_fingerprint
 
     from .secret_input import recipient_key
 

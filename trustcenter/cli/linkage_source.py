@@ -73,7 +73,7 @@ def synth(
       trustcenter linkage synth demo/ --site north=5000 --site practice=300:practice --overlap 0.2 --seed 7
     """
     from linkage.synth import SiteSpec, SynthConfig, generate, write_csv
-    from trustcenter.client.offline import new_directory
+    from trustcenter.client.linking.offline import new_directory
 
     specs = []
     for text in sites or ("north=1000", "south=1000"):
@@ -137,7 +137,7 @@ def encode(
     """
     from linkage.schema import load
     from linkage.tables import parse_mapping
-    from trustcenter.client.offline import encode_source
+    from trustcenter.client.linking.offline import encode_source
 
     from .secret_input import linkage_secrets
 
@@ -161,7 +161,7 @@ def encode(
 
 
 def _say(made: object, as_json: bool) -> None:
-    from trustcenter.client.offline import IDS, MAP, ROWS, EncodedSource
+    from trustcenter.client.linking.offline import IDS, MAP, ROWS, EncodedSource
 
     assert isinstance(made, EncodedSource)
     if as_json:

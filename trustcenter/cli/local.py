@@ -158,7 +158,7 @@ def doctor(context: click.Context, directory: Path, passphrase_file: Path | None
     Works beside a running service. Exit code 3 when a check fails.
     """
     from trustcenter import config
-    from trustcenter.instance import checks
+    from trustcenter.instance.checking import checks
 
     settings = config.load(directory)
     findings = checks.run(settings, lambda: service_passphrase(settings, passphrase_file))

@@ -17,8 +17,8 @@ from .options import PATH, json_option
 if TYPE_CHECKING:
     from keys.store import Passphrase
     from trustcenter.config import Config
-    from trustcenter.instance.checks import Finding
-    from trustcenter.instance.manifest import Manifest
+    from trustcenter.instance.backups.manifest import Manifest
+    from trustcenter.instance.checking.checks import Finding
 
 DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
 PASSPHRASE = click.option(
@@ -92,8 +92,8 @@ def backup(directory: Path, room: str, part: str, target: Path, together: bool, 
       trustcenter restore --test /backup/a/registrar-2026-11-24.tc
     """
     from trustcenter import config
-    from trustcenter.instance import backup as work
-    from trustcenter.instance import notes
+    from trustcenter.instance.backups import backup as work
+    from trustcenter.instance.backups import notes
 
     os.umask(0o077)
     settings = config.load(directory)
@@ -132,7 +132,7 @@ def fsck(directory: Path, passphrase_file: Path | None, as_json: bool) -> None:
       trustcenter fsck /srv/trustcenter --json
     """
     from trustcenter import config
-    from trustcenter.instance import fsck as work
+    from trustcenter.instance.checking import fsck as work
 
     settings = config.load(directory)
     findings = work.run(settings, service_passphrase(settings, passphrase_file))

@@ -44,7 +44,7 @@ def migrate(
         --postgres-comparator "host=/run/postgresql dbname=comparator user=tc-comparator"
     """
     from trustcenter import config
-    from trustcenter.instance import migrate as moving
+    from trustcenter.instance.backups import migrate as moving
 
     settings = config.load(directory)
     confirm("The files of this instance will never open again.", "move", yes=yes)

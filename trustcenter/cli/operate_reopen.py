@@ -52,7 +52,7 @@ def reopen(
       trustcenter reopen /srv/trustcenter --sign bernd --personal-key bernd.key
     """
     from trustcenter import config
-    from trustcenter.instance import reopen as work
+    from trustcenter.instance.backups import reopen as work
 
     os.umask(0o077)
     if propose == (name is not None) or (name is None) != (key is None) or (epoch is not None and not propose):

@@ -17,8 +17,8 @@ from .operate import passphrase_source, service_passphrase, show_manifests
 from .options import json_option
 
 if TYPE_CHECKING:
-    from trustcenter.instance.rebuild import Rebuilt
-    from trustcenter.instance.restore import Restored
+    from trustcenter.instance.backups.rebuild import Rebuilt
+    from trustcenter.instance.backups.restore import Restored
 
 
 @click.command("restore")
@@ -68,8 +68,8 @@ def restore(
     """
     from keys.passphrase import read_passphrase
     from trustcenter import config
-    from trustcenter.instance import notes, rebuild, replaying
-    from trustcenter.instance import restore as work
+    from trustcenter.instance.backups import notes, rebuild, replaying
+    from trustcenter.instance.backups import restore as work
 
     os.umask(0o077)
     moment = rebuild.moment(until)

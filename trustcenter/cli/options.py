@@ -117,7 +117,7 @@ def call(path: Path | None, job: Callable[[TrustCenter], Coroutine[Any, Any, T]]
     """Run a job with a client and wait for its result."""
     found = connection(path)
     from trustcenter.client import TrustCenter
-    from trustcenter.client.audit_heads import beside
+    from trustcenter.client.logs.audit_heads import beside
 
     async def run() -> T:
         heads = beside(path) if path is not None and found.site is not None else None

@@ -83,7 +83,9 @@ def send(
     else:
         output.fields({"patients": done.records, "new or changed": done.sent, "rows sent": done.rows})
     if done.without_consent:
-        output.note(f"{done.without_consent} patients have no consent for this study, or were withdrawn, and were left out")
+        output.note(
+            f"{done.without_consent} patients have no consent for this study, or were withdrawn, and were left out"
+        )
     if not done.sent:
         output.note("the centre holds all of this already")
     warn(done.records, done.few_passes, {**found.warnings, **done.warnings})
@@ -118,9 +120,9 @@ def results(
     Example:
       trustcenter practice results trustcenter-herz export.bdt -o pseudonyms.csv
     """
-    from trustcenter.client import study_results
     from trustcenter.client.files import require_writable
     from trustcenter.client.practice import home, work
+    from trustcenter.client.study import study_results
 
     require_writable(target, sources=(export,), force=force)
     ids = reading.read(export).table.ids

@@ -62,7 +62,7 @@ def invite(
     """
     from trustcenter.client.files import require_writable
     from trustcenter.client.practice import home, work
-    from trustcenter.client.secret_pins import Pins, beside
+    from trustcenter.client.study.secret_pins import Pins, beside
     from trustcenter.messages.api.enrolment import EnrolmentCreate
 
     from .secret_input import recipient_key
@@ -118,7 +118,7 @@ def admit(
     """
     from keys.secretfiles import StudySecret
     from trustcenter.client.practice import work
-    from trustcenter.client.secret_pins import Pins, beside
+    from trustcenter.client.study.secret_pins import Pins, beside
 
     from .secret_input import recipient_key
 

@@ -72,7 +72,7 @@ def open_(
         --log-key 3f0a-…-91c2 -o joinmap.csv
     """
     from trustcenter.client.files import require_writable
-    from trustcenter.client.joinmap import open_join_map
+    from trustcenter.client.study.joinmap import open_join_map
 
     from .secret_input import recipient_key
 
@@ -119,9 +119,9 @@ def changes(
       trustcenter recipient changes changes.sealed --key registry.key --study sepsis --log-key 3f0a-…-91c2 \
         --map joinmap.csv --new-map joinmap-2.csv --codes codes.csv -o changes.csv
     """
-    from trustcenter.client import changes as work
-    from trustcenter.client.csvstream import write_csv
     from trustcenter.client.files import require_writable
+    from trustcenter.client.jobs.csvstream import write_csv
+    from trustcenter.client.study import changes as work
     from trustcenter.errors import UsageError_
 
     from .secret_input import recipient_key

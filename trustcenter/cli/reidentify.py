@@ -22,7 +22,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from trustcenter.client.sources import Selection
+    from trustcenter.client.jobs.sources import Selection
     from trustcenter.messages.api import Reidentification
 
 _ONE = (
@@ -210,7 +210,7 @@ def _selection(
     domain_for: tuple[str, ...],
     pseudonym_system: str | None,
 ) -> Selection:
-    from trustcenter.client.sources import Selection
+    from trustcenter.client.jobs.sources import Selection
 
     if fhir == (column is not None):
         raise UsageError_("this needs either --column or --fhir")

@@ -43,7 +43,7 @@ def card(directory: Path, passphrase_file: Path | None, url: str, by_hand: bool,
 
     from trustcenter import config
     from trustcenter.client.files import replacing, require_writable
-    from trustcenter.instance import cards
+    from trustcenter.instance.between import cards
 
     require_writable(target, force=force)
     settings = config.load(directory)
@@ -67,7 +67,7 @@ def pair(directory: Path, card_file: Path, fingerprint: str) -> None:
       trustcenter rooms pair /srv/registrar comparator.card --fingerprint 6f9c...
     """
     from trustcenter import config
-    from trustcenter.instance import cards
+    from trustcenter.instance.between import cards
 
     settings = config.load(directory)
     found = cards.read(card_file.read_bytes())
@@ -95,7 +95,7 @@ def divide(directory: Path, passphrase_file: Path | None, separation: str, yes: 
       trustcenter rooms divide /srv/trustcenter --separation operator
     """
     from trustcenter import config
-    from trustcenter.instance import dividing
+    from trustcenter.instance.between import dividing
 
     from .options import confirm
 

@@ -25,7 +25,7 @@ def export(target: Path, force: bool, as_json: bool, connect: Path | None) -> No
     Example:
       trustcenter rooms export -o monday.rooms --connect registrar-operator.toml
     """
-    from trustcenter.client import room_files
+    from trustcenter.client.study import room_files
 
     made = call(connect, lambda center: room_files.export(center, target, force=force))
     if as_json:
@@ -51,7 +51,7 @@ def carry_out(source: Path, target: Path, force: bool, as_json: bool, connect: P
     Example:
       trustcenter rooms carry-out monday.rooms -o monday.answer --connect comparator-operator.toml
     """
-    from trustcenter.client import room_files
+    from trustcenter.client.study import room_files
 
     with progress("comparing") as tick:
         done = call(connect, lambda center: room_files.carry_out(center, source, target, tick, force=force))
@@ -76,7 +76,7 @@ def bring(source: Path, as_json: bool, connect: Path | None) -> None:
     Example:
       trustcenter rooms import monday.answer --connect registrar-operator.toml
     """
-    from trustcenter.client import room_files
+    from trustcenter.client.study import room_files
 
     done = call(connect, lambda center: room_files.bring(center, source))
     if as_json:

@@ -111,7 +111,7 @@ def limit(
     Example:
       trustcenter site limit uk-nord --requests-per-second 50 --new-per-day 200000
     """
-    from trustcenter.client.access import Access
+    from trustcenter.client.parts.access import Access
     from trustcenter.messages.api import SiteLimits, SiteUsage
 
     given = (requests_per_second, new_per_day, records_per_day)

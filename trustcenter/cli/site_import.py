@@ -69,7 +69,7 @@ async def _missing(center: TrustCenter, sites: list[SiteCreate]) -> list[SiteCre
 
 
 def _rows(file: Path | None) -> list[tuple[str, ...]]:
-    from trustcenter.client.csvstream import read_columns
+    from trustcenter.client.jobs.csvstream import read_columns
 
     if file is not None:
         return read_columns(file, _COLUMNS)

@@ -35,7 +35,7 @@ def send(study: str, table: Path, as_json: bool, connect: Path | None) -> None:
       trustcenter linkage calibrate patients.csv --schema de-person/1 --id-column pid -o counts.json
       trustcenter study calibration send sepsis counts.json
     """
-    from trustcenter.client.offline_calibrate import read_shareable
+    from trustcenter.client.linking.offline_calibrate import read_shareable
 
     counts = read_shareable(table)
     _show(call(connect, lambda center: center.send_calibration(study, counts)), as_json)

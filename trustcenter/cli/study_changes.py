@@ -45,7 +45,7 @@ def changes(
       trustcenter study changes sepsis --recipient registry -o changes.sealed
       trustcenter study changes sepsis --recipient registry --acknowledge codes.csv
     """
-    from trustcenter.client import changes as work
+    from trustcenter.client.study import changes as work
     from trustcenter.messages.api import ChangeCode, ChangesAcknowledge
 
     if target is not None and codes is not None:

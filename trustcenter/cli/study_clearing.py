@@ -105,7 +105,7 @@ def _named(text: str) -> tuple[str, str]:
 def _list(study: str, target: Path | None, force: bool, as_json: bool, connect: Path | None) -> None:
     found = call(connect, lambda center: center.clearing(study))
     if target is not None:
-        from trustcenter.client.csvstream import write_csv
+        from trustcenter.client.jobs.csvstream import write_csv
 
         lines = [
             (

@@ -50,9 +50,9 @@ def questions(
       trustcenter study questions sepsis --input look.csv --id-column pid --site-key site.key --answers
     """
     from keys.secretfiles import SiteKey
-    from trustcenter.client import study_results as work
-    from trustcenter.client.csvstream import read_columns, read_ids, write_csv
     from trustcenter.client.files import require_writable
+    from trustcenter.client.jobs.csvstream import read_columns, read_ids, write_csv
+    from trustcenter.client.study import study_results as work
 
     if answers == (target is not None):
         raise UsageError_("give --output or --answers", code="usage")

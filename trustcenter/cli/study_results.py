@@ -67,9 +67,9 @@ def result(
       trustcenter study result sepsis --input patients.csv --id-column pid --site-key site.key --format fhir -o r.json
     """
     from keys.secretfiles import SiteKey
-    from trustcenter.client import study_results as work
-    from trustcenter.client.csvstream import read_ids
     from trustcenter.client.files import require_writable
+    from trustcenter.client.jobs.csvstream import read_ids
+    from trustcenter.client.study import study_results as work
 
     from .secret_input import recipient_key
 
@@ -111,8 +111,8 @@ def duplicates(
       trustcenter study duplicates sepsis pairs.csv --id-column pid --successor-column stays --site-key site.key
     """
     from keys.secretfiles import SiteKey
-    from trustcenter.client import study_results as work
-    from trustcenter.client.csvstream import read_columns
+    from trustcenter.client.jobs.csvstream import read_columns
+    from trustcenter.client.study import study_results as work
 
     key = SiteKey.load(site_key).material
     pairs = [(gone, stays) for gone, stays in read_columns(source, (id_column, successor_column))]

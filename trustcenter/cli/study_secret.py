@@ -38,7 +38,7 @@ def card(study: str, key_file: Path, passphrase_file: Path | None, as_json: bool
     Example:
       trustcenter study secret card sepsis --key uk-nord.key
     """
-    from trustcenter.client import secret_relay as work
+    from trustcenter.client.study import secret_relay as work
 
     from .secret_input import recipient_key
 
@@ -63,8 +63,8 @@ def pin(study: str, site: str, fingerprint: str, replace: bool, key_file: Path, 
     Example:
       trustcenter study secret pin sepsis uk-sued --fingerprint 4J2J-LU58-RLV8-7JVN-YHRA --key uk-nord.key
     """
-    from trustcenter.client import secret_relay as work
-    from trustcenter.client.secret_pins import Pins, beside
+    from trustcenter.client.study import secret_relay as work
+    from trustcenter.client.study.secret_pins import Pins, beside
 
     from .secret_input import require_file
 
@@ -100,8 +100,8 @@ def share(
       trustcenter study secret share sepsis --study-secret study.secret --key uk-nord.key
     """
     from keys.secretfiles import StudySecret
-    from trustcenter.client import secret_relay as work
-    from trustcenter.client.secret_pins import Pins, beside
+    from trustcenter.client.study import secret_relay as work
+    from trustcenter.client.study.secret_pins import Pins, beside
 
     from .secret_input import recipient_key
 
@@ -155,9 +155,9 @@ def fetch(
       trustcenter study secret fetch sepsis --lead uk-nord --key uk-sued.key -o study.secret
     """
     from keys.secretfiles import StudySecret
-    from trustcenter.client import secret_relay as work
     from trustcenter.client.files import require_writable
-    from trustcenter.client.secret_pins import Pins, beside
+    from trustcenter.client.study import secret_relay as work
+    from trustcenter.client.study.secret_pins import Pins, beside
 
     from .secret_input import recipient_key
 
@@ -191,8 +191,8 @@ def status(study: str, study_secret: Path | None, key_file: Path | None, as_json
       trustcenter study secret status sepsis --study-secret study.secret --key uk-nord.key
     """
     from keys.secretfiles import StudySecret
-    from trustcenter.client import secret_status as work
-    from trustcenter.client.secret_pins import Pins, beside
+    from trustcenter.client.study import secret_status as work
+    from trustcenter.client.study.secret_pins import Pins, beside
 
     from .secret_input import require_file
 

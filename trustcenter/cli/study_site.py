@@ -62,8 +62,8 @@ def register(
     from keys.secretfiles import SiteKey
     from trustcenter.client import TrustCenter
     from trustcenter.client import site as work
-    from trustcenter.client.csvstream import read_ids, write_csv
     from trustcenter.client.files import require_writable
+    from trustcenter.client.jobs.csvstream import read_ids, write_csv
 
     require_writable(target, sources=(source, site_key), force=force)
     key = SiteKey.load(site_key).material
@@ -80,7 +80,10 @@ def register(
     refused = len(ids) - len(rows)
     if as_json:
         output.data({"study": study, "records": len(rows), "without_consent": refused})
-    output.note(f"{len(rows)} records registered" + (f"; {refused} have no consent for this study, or were withdrawn" if refused else ""))
+    output.note(
+        f"{len(rows)} records registered"
+        + (f"; {refused} have no consent for this study, or were withdrawn" if refused else "")
+    )
 
 
 @click.command()
@@ -123,7 +126,7 @@ def upload(
     from linkage.tables import parse_mapping, read_csv
     from trustcenter.client import TrustCenter
     from trustcenter.client import site as work
-    from trustcenter.client.declaration import load_declaration
+    from trustcenter.client.study.declaration import load_declaration
 
     from .secret_input import linkage_secrets
 
@@ -161,7 +164,9 @@ def upload(
     for receipt in done.receipts:
         output.note(f"receipt {receipt.sequence}: {receipt.rows} rows, root {receipt.root[:16]}…, verified")
     if done.without_consent:
-        output.note(f"{done.without_consent} records have no consent for this study, or were withdrawn, and were left out")
+        output.note(
+            f"{done.without_consent} records have no consent for this study, or were withdrawn, and were left out"
+        )
     if not done.sent:
         output.note("the centre holds all of this already")
     warn(done.records, done.few_passes, done.warnings)

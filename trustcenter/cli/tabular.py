@@ -13,7 +13,7 @@ from . import output
 from .options import PATH, F
 
 if TYPE_CHECKING:
-    from trustcenter.client.outcome import ColumnResult
+    from trustcenter.client.jobs.outcome import ColumnResult
 
 ENCODINGS = ["auto", "utf-8", "utf-16", "latin-1", "cp1252"]
 

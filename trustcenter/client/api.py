@@ -6,23 +6,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from trustcenter.client.logs.audit_heads import HeadWatch
+from trustcenter.client.parts.audit import AuditOperations
+from trustcenter.client.parts.consent import ConsentOperations
+from trustcenter.client.parts.enrolment import EnrolmentOperations
+from trustcenter.client.parts.keys import KeyOperations
+from trustcenter.client.parts.operations import DomainOperations
+from trustcenter.client.parts.pseudonyms import PseudonymOperations
+from trustcenter.client.parts.reidentify_calls import ReidentifyOperations
+from trustcenter.client.parts.rows import RowOperations
+from trustcenter.client.parts.secret_calls import SecretOperations
+from trustcenter.client.parts.studying import StudyOperations
 from trustcenter.messages import api as m
 
 from .answers import quoted
-from .audit import AuditOperations
-from .audit_heads import HeadWatch
 from .coalesce import Coalescer
 from .connection import Connection
-from .consent import ConsentOperations
-from .enrolment import EnrolmentOperations
-from .keys import KeyOperations
-from .operations import DomainOperations
-from .pseudonyms import PseudonymOperations
-from .reidentify_calls import ReidentifyOperations
-from .rows import RowOperations
-from .secret_calls import SecretOperations
 from .settings import DEFAULT, Settings
-from .studying import StudyOperations
 from .transport import Transport
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .csvstream import CsvInput, open_input
-from .offline_run import OTHER_NAME, PAIRS
+from trustcenter.client.jobs.csvstream import CsvInput, open_input
+from trustcenter.client.linking.offline_run import OTHER_NAME, PAIRS
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from trustcenter.client.jobs.outcome import ColumnResult, RowsFailedError
+from trustcenter.client.jobs.sources import Selection, Source
 from trustcenter.errors import PolicyError, VerificationError
 from trustcenter.messages import reidentification as wire
 from trustcenter.messages.api import OriginalsAnswer, Reidentification, ReidentifyRequest
@@ -18,8 +20,6 @@ from trustcenter.messages.api import OriginalsAnswer, Reidentification, Reidenti
 from .api import TrustCenter
 from .errors import BadAnswerError, LocalFileError, RemoteError
 from .files import replacing, require_writable
-from .outcome import ColumnResult, RowsFailedError
-from .sources import Selection, Source
 
 CONTEXT = wire.CONTEXT
 _MOST: Final = 100_000  # different pseudonyms of a request

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from linkage.encode import Encoded, Secrets
     from linkage.schema import Schema
     from linkage.tables import Table
-
-    from .difference import Part
+    from trustcenter.client.study.difference import Part
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
@@ -172,7 +171,7 @@ async def upload(
         VerificationError: a receipt is not for what was sent.
         RemoteError: the service's refusal.
     """
-    from .difference import new_records, parts
+    from trustcenter.client.study.difference import new_records, parts
 
     receipt_key = await center.require_rooms(study)
     if len(table) < study.minimum_batch:

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from trustcenter.client.jobs.columnjob import Ask, Column, ColumnJob
+from trustcenter.client.jobs.outcome import ColumnResult, FailedRow, RowsFailedError
+from trustcenter.client.jobs.parquet import is_parquet
+from trustcenter.client.jobs.parquetjob import parquet_column
+from trustcenter.client.jobs.rowjob import run
 from trustcenter.messages.api import ItemError
 
 from .api import TrustCenter
-from .columnjob import Ask, Column, ColumnJob
 from .files import replacing, require_writable
 from .flow import Progress, same_version
-from .outcome import ColumnResult, FailedRow, RowsFailedError
-from .parquet import is_parquet
-from .parquetjob import parquet_column
-from .rowjob import run
 
 __all__ = [
     "ColumnJob",

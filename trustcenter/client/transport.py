@@ -26,10 +26,10 @@ import msgspec
 from yarl import URL
 
 import trustcenter
+from trustcenter.client.logs.audit_heads import ENTRY, HEAD, HeadWatch
 from trustcenter.errors import VerificationError
 from trustcenter.messages.api import Problem
 
-from .audit_heads import ENTRY, HEAD, HeadWatch
 from .connection import Connection
 from .errors import BadAnswerError, RemoteError, UnreachableError
 from .resolver import AbandonableResolver

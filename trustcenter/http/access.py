@@ -13,7 +13,7 @@ from trustcenter.auth import Operation, Principal
 from trustcenter.auth.certificates import fingerprint
 from trustcenter.auth.limiter import RateLimiter, network
 from trustcenter.errors import ForbiddenError, LimitError, RateLimitedError, UnauthorizedError, UnavailableError
-from trustcenter.instance import cards
+from trustcenter.instance.between import cards
 from trustcenter.instance.opened import Instance
 
 from .calls import PEER, Route

@@ -11,9 +11,9 @@ import msgspec
 
 from trustcenter.auth import Principal
 from trustcenter.errors import NotFoundError, UsageError_
-from trustcenter.instance.linking import Linking
+from trustcenter.instance.between.linking import Linking
+from trustcenter.instance.between.port import LocalComparator
 from trustcenter.instance.opened import Instance
-from trustcenter.instance.port import LocalComparator
 from trustcenter.instance.running import Rooms
 
 from .metrics import Metrics

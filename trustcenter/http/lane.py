@@ -24,7 +24,7 @@ from aiohttp.helpers import rfc822_formatted_time
 from trustcenter.auth import Principal
 from trustcenter.errors import UnavailableError
 from trustcenter.messages import api
-from trustcenter.registrar import singles
+from trustcenter.registrar.pseudonyms import singles
 
 from . import routes_site
 from .access import Access, bearer

@@ -9,7 +9,8 @@ from trustcenter.audit import AuditLog, Event, Selection
 from trustcenter.audit.extract import unknown_events
 from trustcenter.errors import NotFoundError, UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import cosignatures, held, linkage_disclosure, subject
+from trustcenter.registrar import cosignatures, held, subject
+from trustcenter.registrar.linking import linkage_disclosure
 from trustcenter.store import Connection, Database
 
 from .calls import APPROVER, AUDITOR, OPERATOR, SITE, Answer, Binary, Call, Lines, Route

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from trustcenter.errors import ConflictError, NotFoundError
-from trustcenter.instance import incoming, settling
-from trustcenter.instance.by_hand import folder
-from trustcenter.instance.by_hand_comparator import ComparatorFiles
-from trustcenter.instance.by_hand_registrar import RegistrarFiles
+from trustcenter.instance.between import incoming, settling
+from trustcenter.instance.between.by_hand import folder
+from trustcenter.instance.between.by_hand_comparator import ComparatorFiles
+from trustcenter.instance.between.by_hand_registrar import RegistrarFiles
 from trustcenter.messages import carried
 
 from .calls import OPERATOR, SITE, Answer, Binary, Call, Route

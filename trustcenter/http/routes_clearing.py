@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trustcenter.messages import api
-from trustcenter.registrar import clearing, clearing_questions
+from trustcenter.registrar.doubts import clearing, clearing_questions
 
 from .calls import SITE, STEWARD, Answer, Call, Route
 

@@ -6,7 +6,7 @@ import asyncio
 
 from trustcenter.messages import api, consent_fhir
 from trustcenter.messages.consent import ConsentItemError
-from trustcenter.registrar import consent, consent_answer
+from trustcenter.registrar.consents import consent, consent_answer
 
 from .calls import SITE, STEWARD, Answer, Call, Route
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from trustcenter.messages.api import enrolment as api
-from trustcenter.registrar import enrolment
-from trustcenter.registrar.enrolment_redeem import redeem
+from trustcenter.registrar.study import enrolment
+from trustcenter.registrar.study.enrolment_redeem import redeem
 
 from .calls import OPERATOR, PUBLIC, SITE, Answer, Call, Route
 

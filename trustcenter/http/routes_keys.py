@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from trustcenter.errors import UsageError_
 from trustcenter.instance import room_key_compromise, room_key_show, room_keys
 from trustcenter.messages import api
-from trustcenter.registrar import (
+from trustcenter.registrar import site_keys
+from trustcenter.registrar.rotating import (
     key_compromise,
     key_proposals,
     keycare,
@@ -15,10 +16,9 @@ from trustcenter.registrar import (
     rotation,
     rotation_end,
     rotation_map,
-    site_keys,
 )
-from trustcenter.registrar import rotation_show as shown
-from trustcenter.registrar import rotation_verify as verification
+from trustcenter.registrar.rotating import rotation_show as shown
+from trustcenter.registrar.rotating import rotation_verify as verification
 
 from .calls import APPROVER, OPERATOR, SITE, Answer, Call, Handler, Lines, Route
 

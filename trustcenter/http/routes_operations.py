@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from trustcenter.messages import api
-from trustcenter.registrar import closing, imports, operations, removal
+from trustcenter.registrar import closing
+from trustcenter.registrar.pseudonyms import imports, operations, removal
 
 from .calls import OPERATOR, SITE, Answer, Call, Form, Route
 

@@ -6,9 +6,10 @@ from keys import personal
 from trustcenter.audit import Event
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import release_rows, releases, studies
 from trustcenter.registrar.domain_create import create as create_domain
-from trustcenter.registrar.study_create import create as create_study
+from trustcenter.registrar.release import release_rows, releases
+from trustcenter.registrar.study import studies
+from trustcenter.registrar.study.study_create import create as create_study
 from trustcenter.store import Connection
 
 from .calls import APPROVER, AUDITOR, OPERATOR, SITE, Answer, Binary, Call, Route

@@ -8,8 +8,8 @@ from trustcenter.comparator import parameters, receipt_keys
 from trustcenter.errors import NotFoundError
 from trustcenter.instance import audit_key
 from trustcenter.messages.rooms import Params, RoomParameters
-from trustcenter.registrar import studies
-from trustcenter.registrar.keyring import INSTANCE
+from trustcenter.registrar.rotating.keyring import INSTANCE
+from trustcenter.registrar.study import studies
 from trustcenter.store import Connection
 
 from .calls import SITE, Answer, Call, Route

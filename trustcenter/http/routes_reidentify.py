@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trustcenter.messages import api
-from trustcenter.registrar import originals, reidentify
+from trustcenter.registrar.reversal import originals, reidentify
 
 from .calls import APPROVER, OPERATOR, SITE, Answer, Call, Route
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trustcenter.messages.api import secret_relay as api
-from trustcenter.registrar import sealed_results, secret_cards, secret_relay
+from trustcenter.registrar.study import sealed_results, secret_cards, secret_relay
 
 from .calls import OPERATOR, SITE, Answer, Call, Lines, Route
 

@@ -13,7 +13,9 @@ from trustcenter.errors import UsageError_
 from trustcenter.messages import api
 from trustcenter.messages.carried import Settlement
 from trustcenter.messages.receipts import Receipt
-from trustcenter.registrar import crossing, domains, operations, own_duplicates, records, records_read, translate
+from trustcenter.registrar import domains
+from trustcenter.registrar.pseudonyms import crossing, operations, translate
+from trustcenter.registrar.study import own_duplicates, records, records_read
 
 from . import row_forms
 from .calls import OPERATOR, SITE, Answer, Call, Form, Lines, Route

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from trustcenter.errors import UsageError_
 from trustcenter.messages import api
-from trustcenter.registrar import calibrations, change_feed, study_lead, study_versions
+from trustcenter.registrar.linking import calibrations
+from trustcenter.registrar.release import change_feed
+from trustcenter.registrar.study import study_lead, study_versions
 
 from .calls import OPERATOR, SITE, Answer, Call, Route
 

@@ -17,10 +17,11 @@ import trustcenter
 from keys.store import Passphrase
 from trustcenter.config import Config, require_safe_address
 from trustcenter.errors import ConfigError, TrustCenterError, UnavailableError
-from trustcenter.instance import cards, notes
+from trustcenter.instance.backups import notes
+from trustcenter.instance.between import cards
 from trustcenter.instance.opened import Instance
 from trustcenter.instance.opening import open_instance
-from trustcenter.registrar import rewriting
+from trustcenter.registrar.rotating import rewriting
 
 from .app import create_app
 from .lane import Lane

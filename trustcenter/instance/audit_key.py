@@ -8,7 +8,7 @@ from keys.ids import KeyId, Purpose
 from keys.store import KeyStore
 from trustcenter.audit.chain import NEXT_KEY
 from trustcenter.audit.note import parse_checkpoint, parse_note, parse_vkey
-from trustcenter.registrar.keyring import INSTANCE
+from trustcenter.registrar.rotating.keyring import INSTANCE
 from trustcenter.store import Connection
 
 

@@ -10,10 +10,9 @@ from trustcenter.clock import Clock
 from trustcenter.comparator import context as comparator_context
 from trustcenter.config import Config
 from trustcenter.errors import NotFoundError
+from trustcenter.instance.backups.continuous import Continuous
 from trustcenter.registrar import context as registrar_context
 from trustcenter.store import Database
-
-from .continuous import Continuous
 
 
 @dataclass(frozen=True)

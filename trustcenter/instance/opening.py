@@ -22,35 +22,25 @@ from trustcenter.comparator import receipt_keys as comparator_receipt_keys
 from trustcenter.comparator import schema as comparator_schema
 from trustcenter.config import Config
 from trustcenter.errors import ConflictError
-from trustcenter.registrar import (
-    carried,
-    closing,
-    closing_proposals,
-    consent_store,
-    cosignatures,
-    enrolment,
-    grants,
-    linkage_log,
-    pairs,
-    receipt_keys,
-    reidentify_schema,
-    removal,
-    rewriting,
-    rotation_schema,
-    rotation_verify,
-    runs,
-    secret_relay_schema,
-)
-from trustcenter.registrar import ledger as registrar_ledger
+from trustcenter.instance.backups.continuous import Continuous
+from trustcenter.registrar import closing, closing_proposals, cosignatures, grants
 from trustcenter.registrar import policy as registrar_policy
 from trustcenter.registrar import schema as registrar_schema
-from trustcenter.registrar.keyring import INSTANCE
+from trustcenter.registrar.consents import consent_store
+from trustcenter.registrar.linking import carried, linkage_log, pairs, receipt_keys, runs
+from trustcenter.registrar.linking import ledger as registrar_ledger
+from trustcenter.registrar.pseudonyms import removal
+from trustcenter.registrar.reversal import reidentify_schema
+from trustcenter.registrar.rotating import rewriting, rotation_schema, rotation_verify
+from trustcenter.registrar.rotating.keyring import INSTANCE
+from trustcenter.registrar.study import enrolment, secret_relay_schema
 from trustcenter.store import Database, Migration, Postgres
 from trustcenter.store.scrub import scrub
 
-from . import cards, fence, notes, places, replaying, room_key_record, room_keys
+from . import places, room_key_record, room_keys
 from . import room_opening as rooms
-from .continuous import Continuous
+from .backups import fence, notes, replaying
+from .between import cards
 from .opened import Instance as Instance
 from .parts import keys_path, require_file
 from .places import HEAD_NAME as HEAD_NAME

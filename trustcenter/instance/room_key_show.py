@@ -13,8 +13,8 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.comparator import receipt_keys
 from trustcenter.messages import api
-from trustcenter.registrar import keycare, rotation_record, rotation_show
 from trustcenter.registrar.context import Context as RegistrarContext
+from trustcenter.registrar.rotating import keycare, rotation_record, rotation_show
 from trustcenter.store import Connection
 
 from . import room_key_record as record

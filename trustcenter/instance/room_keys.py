@@ -26,8 +26,8 @@ from trustcenter.comparator import receipt_keys
 from trustcenter.comparator.context import Context as ComparatorContext
 from trustcenter.errors import ConflictError, NotFoundError, VerificationError
 from trustcenter.messages import api
-from trustcenter.registrar import receipt_keys as learnt
 from trustcenter.registrar.context import Context as RegistrarContext
+from trustcenter.registrar.linking import receipt_keys as learnt
 from trustcenter.store import Connection
 
 from . import room_key_record as record

@@ -14,9 +14,9 @@ from trustcenter.comparator import moving, receipt_keys
 from trustcenter.config import Config
 from trustcenter.errors import StaleDatabaseError, VerificationError
 from trustcenter.registrar import context as registrar_context
-from trustcenter.registrar import refs
 from trustcenter.registrar.head import OutsideHead
-from trustcenter.registrar.keyring import INSTANCE, KeyRing
+from trustcenter.registrar.rotating.keyring import INSTANCE, KeyRing
+from trustcenter.registrar.study import refs
 from trustcenter.store import Connection, Database
 from trustcenter.store.engine import Engine, Watch
 

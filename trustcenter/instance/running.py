@@ -9,16 +9,16 @@ import structlog
 
 from trustcenter.comparator import enrolment
 from trustcenter.errors import TrustCenterError
+from trustcenter.instance.between.by_hand import CarriedComparator
+from trustcenter.instance.between.by_hand_comparator import ComparatorFiles
+from trustcenter.instance.between.by_hand_registrar import RegistrarFiles
+from trustcenter.instance.between.comparing import Windows
+from trustcenter.instance.between.linking import Linking
+from trustcenter.instance.between.port import Comparator, LocalComparator
+from trustcenter.instance.between.remote import RemoteComparator
 
-from . import cards
-from .by_hand import CarriedComparator
-from .by_hand_comparator import ComparatorFiles
-from .by_hand_registrar import RegistrarFiles
-from .comparing import Windows
-from .linking import Linking
+from .between import cards
 from .opened import Instance
-from .port import Comparator, LocalComparator
-from .remote import RemoteComparator
 from .workers import Workers
 
 _HOUR_SECONDS: Final = 3600.0

@@ -21,7 +21,7 @@ from trustcenter.client.connection import Connection
 from trustcenter.clock import stamp, utc_now
 from trustcenter.errors import ConflictError
 from trustcenter.registrar.head import OutsideHead
-from trustcenter.registrar.keyring import INSTANCE, KeyRing
+from trustcenter.registrar.rotating.keyring import INSTANCE, KeyRing
 
 from . import places, tls
 from .opening import HEAD_NAME, make_log, open_store

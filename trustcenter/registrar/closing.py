@@ -18,12 +18,13 @@ from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, PolicyError
 from trustcenter.messages import api
+from trustcenter.registrar.rotating.keyring import domain_scope
 from trustcenter.store import Connection
 
-from . import consent_store, domains, policy
+from . import domains, policy
+from .consents import consent_store
 from .context import Context
 from .domains import DomainRow
-from .keyring import domain_scope
 
 
 def carry_out(context: Context, conn: Connection, who: str, request: str, name: str, days: int, **told: str) -> None:

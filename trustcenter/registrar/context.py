@@ -13,15 +13,15 @@ from trustcenter.audit import AuditLog, Event
 from trustcenter.auth import Directory
 from trustcenter.clock import Clock
 from trustcenter.config import Limits
+from trustcenter.registrar.pseudonyms.tagindex import TagIndex
+from trustcenter.registrar.rotating.keyring import KeyRing
 from trustcenter.store import Connection, Database
 
 from .head import OutsideHead
-from .keyring import KeyRing
-from .tagindex import TagIndex
 
 if TYPE_CHECKING:
-    from .rotation_verify import Check
-    from .singles import Singles
+    from trustcenter.registrar.pseudonyms.singles import Singles
+    from trustcenter.registrar.rotating.rotation_verify import Check
 
 
 @dataclass

@@ -19,12 +19,12 @@ from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError, UsageError_
 from trustcenter.messages import api
 from trustcenter.messages.consent import code_system
+from trustcenter.registrar.rotating.keyring import DOMAIN_PURPOSES, domain_scope
 from trustcenter.store import Connection, IntegrityError
 
 from . import policy as policies
 from .context import Context
 from .domains import describe, find
-from .keyring import DOMAIN_PURPOSES, domain_scope
 from .policy import Policy
 
 

@@ -14,11 +14,11 @@ from trustcenter.auth import Operation, Principal
 from trustcenter.auth.scopes import held, not_granted, unknown_domain
 from trustcenter.messages import api
 from trustcenter.messages.consent import codes
+from trustcenter.registrar.rotating.keyring import domain_scope
 from trustcenter.store import Connection
 
 from . import policy as policies
 from .context import Context
-from .keyring import domain_scope
 from .policy import Policy
 
 

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from trustcenter.store import Migration
 
-from . import (
-    calibrations,
-    clearing_questions,
-    clearing_tasks,
-    cosignatures,
-    issue_index,
-    letters,
-    own_duplicates,
-    refs,
-    release_changes,
-    retention,
-    retiring,
-    study_schema,
-    study_versions,
-    sweeping,
-    tally,
-)
+from . import cosignatures, letters, retention
+from .doubts import clearing_questions, clearing_tasks
+from .linking import calibrations, retiring, sweeping, tally
+from .pseudonyms import issue_index
+from .release import release_changes
+from .study import own_duplicates, refs, study_schema, study_versions
 
 MIGRATIONS = (
     *study_schema.MIGRATIONS,

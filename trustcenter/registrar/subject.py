@@ -16,10 +16,12 @@ from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
-from . import batches, issue_index, lookup, policy, refs
+from . import policy
 from .context import Context
 from .domains import DomainRow
 from .head import COUNTER_BITS
+from .pseudonyms import batches, issue_index, lookup
+from .study import refs
 
 
 async def report(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from trustcenter.client.rowjob import MOST_CHARS
+from trustcenter.client.jobs.rowjob import MOST_CHARS
 
 from . import rules
 from .leftovers import Leftovers

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trustcenter.client.api import TrustCenter
-from trustcenter.client.csvstream import open_input
 from trustcenter.client.errors import LocalFileError
 from trustcenter.client.flow import Progress, in_order, same_version
-from trustcenter.client.outcome import ColumnResult, FailedRow, RowsFailedError
-from trustcenter.client.resume import Digests, Resumable, State, check_input
-from trustcenter.client.rowjob import Files
+from trustcenter.client.jobs.csvstream import open_input
+from trustcenter.client.jobs.outcome import ColumnResult, FailedRow, RowsFailedError
+from trustcenter.client.jobs.resume import Digests, Resumable, State, check_input
+from trustcenter.client.jobs.rowjob import Files
 from trustcenter.messages.api import ItemError
 
 from . import rules

@@ -11,7 +11,7 @@ from typing import IO, Final
 import msgspec
 
 from trustcenter.client.errors import LocalFileError
-from trustcenter.client.outcome import FailedRow
+from trustcenter.client.jobs.outcome import FailedRow
 
 from .model import FhirRefusedError, FhirRules, Transformed
 

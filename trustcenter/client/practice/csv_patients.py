@@ -9,8 +9,8 @@ from typing import Final
 
 from linkage.errors import ColumnError, RowError, TableError
 from linkage.tables import place_columns
-from trustcenter.client import csvdialect
 from trustcenter.client.errors import LocalFileError
+from trustcenter.client.jobs import csvdialect
 
 from .xdt_patients import split_town
 

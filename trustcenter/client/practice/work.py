@@ -14,11 +14,11 @@ import msgspec
 from keys.cards import make_card
 from keys.hybrid import RecipientKey
 from keys.secretfiles import SiteKey, StudySecret
-from trustcenter.client import secret_relay, study_results
 from trustcenter.client import site as sites
 from trustcenter.client.api import TrustCenter
 from trustcenter.client.connection import Connection, RowsConnection
-from trustcenter.client.secret_pins import Pins, beside
+from trustcenter.client.study import secret_relay, study_results
+from trustcenter.client.study.secret_pins import Pins, beside
 from trustcenter.errors import ConflictError, NotFoundError
 from trustcenter.messages.api import enrolment as m
 

@@ -1,0 +1,1 @@
+"""Jobs over whole files: streamed, resumed after an interruption, never left half."""

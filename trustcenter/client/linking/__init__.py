@@ -1,0 +1,1 @@
+"""Linkage without a service: files in, pairs, persons and their evaluation out."""

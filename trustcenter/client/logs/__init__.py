@@ -1,0 +1,1 @@
+"""Exported logs: proofs, cosignatures, tables, and the report of a study."""

@@ -1,0 +1,1 @@
+"""The parts that `TrustCenter` is made of: one class a subject, one method an operation."""

@@ -1,0 +1,1 @@
+"""What `doctor` and `fsck` look at. Both only read."""

@@ -1,0 +1,280 @@
+"""Clearing: stewards decide doubtful pairs, blind to content and to each other.
+
+An answer names a reason of a list, never text: what could be written there would be content. A verdict joins or parts
+nobody at once: it holds from the next linkage run on, whose partition is a function of records and verdicts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from datetime import date
+from types import MappingProxyType
+from typing import Any, Final
+
+from trustcenter.audit import Event
+from trustcenter.auth import Principal
+from trustcenter.clock import stamp
+from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError_
+from trustcenter.messages import api
+from trustcenter.messages.words import SiteAnswer
+from trustcenter.registrar import domains
+from trustcenter.registrar.context import Context
+from trustcenter.registrar.linking import pairs
+from trustcenter.registrar.pseudonyms import lookup
+from trustcenter.registrar.study import studies, study_states
+from trustcenter.registrar.study.studies import StudyRow
+from trustcenter.store import Connection
+
+from . import clearing_questions
+from .clearing_states import TaskState, state_of
+
+_COLUMNS: Final = "id, domain_a, domain_b, origin, edges, level, rivals, state, postponed, created, unmet, asked"
+
+
+def _study(conn: Connection, name: str) -> StudyRow:
+    study = studies.find(conn, name)
+    study_states.require(study.state, study_states.Act.CLEAR)
+    if study.settings.clearing == "none":
+        raise PolicyError(
+            "this study has no clearing: doubtful pairs stay apart",
+            code="no_clearing",
+            hint="it was created with clearing: none",
+        )
+    return study
+
+
+def _describe(
+    row: tuple[Any, ...], sites: dict[int, str], answers: Mapping[str, list[SiteAnswer]] = MappingProxyType({})
+) -> api.ClearingTask:
+    task, domain_a, domain_b, origin, edges, level, rivals, state, postponed, created, unmet, asked = row
+    # To the next steward a task with a first answer looks like one without: that it is the second review would say
+    # that somebody has seen it, and a disagreement that they differed.
+    return api.ClearingTask(
+        task=task,
+        sites=sorted((sites[domain_a], sites[domain_b])),
+        origin=origin,
+        edges=edges,
+        level=None if level is None else round(level, 4),
+        rivals=rivals,
+        decided=state == TaskState.DECIDED,
+        postponed=postponed,
+        created=created,
+        unmet=bool(unmet),
+        asked=asked is not None,
+        site_answers=answers.get(task),
+    )
+
+
+def _sites(conn: Connection, study: str) -> dict[int, str]:
+    return dict(conn.execute("SELECT domain, site FROM participant WHERE study = ?", (study,)).fetchall())
+
+
+async def work_list(context: Context, caller: Principal, study_name: str) -> api.ClearingTasks:
+    """The tasks that wait for this steward: undecided, not postponed, not answered by them; in no order that tells."""
+
+    def query(conn: Connection) -> api.ClearingTasks:
+        _study(conn, study_name)
+        rows = conn.execute(
+            f"SELECT {_COLUMNS} FROM clearing_task t WHERE study = ? AND state <> 'decided'"  # noqa: S608 - constant
+            " AND (postponed IS NULL OR postponed <= ?)"
+            " AND NOT EXISTS (SELECT 1 FROM clearing_answer a WHERE a.task = t.id AND a.steward = ?) ORDER BY id",
+            (study_name, context.clock().date().isoformat(), caller.name),
+        ).fetchall()
+        sites, answers = _sites(conn, study_name), clearing_questions.answers(conn, study_name)
+        total, decided, disputed = conn.execute(
+            "SELECT count(*), coalesce(sum(CASE WHEN state = 'decided' THEN 1 ELSE 0 END), 0),"
+            " coalesce(sum(CASE WHEN state = 'disagreement' THEN 1 ELSE 0 END), 0)"
+            " FROM clearing_task WHERE study = ?",
+            (study_name,),
+        ).fetchone()
+        unmet = conn.execute(
+            f"SELECT {_COLUMNS} FROM clearing_task WHERE study = ? AND unmet = 1 ORDER BY id",  # noqa: S608 - constant
+            (study_name,),
+        ).fetchall()
+        return api.ClearingTasks(
+            unmet=[_describe(row, sites) for row in unmet],
+            tasks=[_describe(row, sites, answers) for row in rows],
+            total=int(total),
+            decided=int(decided),
+            disagreements=int(disputed),
+        )
+
+    return await context.db.read(query)
+
+
+def _task(conn: Connection, study: str, task: str) -> tuple[Any, ...]:
+    row = conn.execute(
+        f"SELECT {_COLUMNS} FROM clearing_task WHERE study = ? AND id = ?",  # noqa: S608 - constant
+        (study, task),
+    ).fetchone()
+    if row is None:
+        raise NotFoundError("this study has no such task", code="unknown_task", hint="trustcenter study clearing STUDY")
+    return tuple(row)
+
+
+async def answer(
+    context: Context, caller: Principal, request: str, study_name: str, task: str, body: api.ClearingAnswer
+) -> api.ClearingTask:
+    """Take a steward's answer. The same answer again is harmless.
+
+    Raises:
+        NotFoundError: no such study or task.
+        ConflictError: the task is decided, or the steward has answered otherwise.
+        PolicyError: the study has no clearing, or is in no state for it.
+    """
+
+    def effect(conn: Connection) -> api.ClearingTask:
+        study = _study(conn, study_name)
+        sites = _sites(conn, study_name)
+        row = _task(conn, study_name, task)
+        given = conn.execute(
+            "SELECT steward, answer FROM clearing_answer WHERE task = ? ORDER BY number", (task,)
+        ).fetchall()
+        mine = dict(given).get(caller.name)
+        if mine is not None:
+            if mine != body.answer:
+                raise ConflictError("you have answered this task otherwise", code="answered")
+            return _describe(row, sites)
+        if row[7] == TaskState.DECIDED:
+            raise ConflictError(
+                "this task is decided", code="task_decided", hint="ask for it to be split or paired again"
+            )
+        conn.execute(
+            "INSERT INTO clearing_answer VALUES (?,?,?,?,?,?)",
+            (task, caller.name, len(given) + 1, body.answer, body.reason, stamp(context.clock())),
+        )
+        mode = study.settings.clearing
+        state, verdict = state_of(mode, [*(word for _, word in given), body.answer])
+        conn.execute("UPDATE clearing_task SET state = ?, verdict = ? WHERE id = ?", (state.value, verdict, task))
+        context.audit(
+            conn,
+            Event.CLEARING_ANSWER,
+            caller.name,
+            request,
+            study=study_name,
+            task=task,
+            answer=body.answer,
+            reason=body.reason,
+            state=state.value,
+        )
+        return _describe(_task(conn, study_name, task), sites)
+
+    return await context.db.write(effect)
+
+
+async def postpone(
+    context: Context, caller: Principal, request: str, study_name: str, task: str, body: api.ClearingPostpone
+) -> api.ClearingTask:
+    """Hide a task until a day.
+
+    Raises:
+        NotFoundError, ConflictError, PolicyError: as `answer`. UsageError_: no day, or not a later one.
+    """
+    try:
+        later = date.fromisoformat(body.until) > context.clock().date()
+    except ValueError:
+        later = False
+    if not later:
+        raise UsageError_("until is not a day after today", where="until")
+
+    def effect(conn: Connection) -> api.ClearingTask:
+        _study(conn, study_name)
+        if _task(conn, study_name, task)[7] == TaskState.DECIDED:
+            raise ConflictError("this task is decided", code="task_decided")
+        conn.execute("UPDATE clearing_task SET postponed = ? WHERE id = ?", (body.until, task))
+        context.audit(
+            conn, Event.CLEARING_POSTPONE, caller.name, request, study=study_name, task=task, until=body.until
+        )
+        return _describe(_task(conn, study_name, task), _sites(conn, study_name))
+
+    return await context.db.write(effect)
+
+
+async def ask(
+    context: Context, caller: Principal, request: str, study_name: str, body: api.ClearingAsk
+) -> api.ClearingTask:
+    """Make a task of a pair that somebody names: to join it, or, where both are one person now, to split it.
+
+    A task that was decided is opened again, without its answers; one that is not stays as it is.
+
+    Raises:
+        NotFoundError: no such study, or a pseudonym that is none of its linked records.
+        UsageError_: twice one record, or two of one site (those are the site's to declare).
+        PolicyError: the study has no clearing, or is in no state for it.
+    """
+    if body.sites[0] == body.sites[1]:
+        raise UsageError_("a pair is of two sites", code="same_site", hint="a site declares its own duplicates")
+
+    def look(conn: Connection) -> list[domains.DomainRow]:
+        _study(conn, study_name)
+        found = []
+        for site in body.sites:
+            query = "SELECT domain FROM participant WHERE study = ? AND site = ?"
+            row = conn.execute(query, (study_name, site)).fetchone()
+            if row is None:
+                raise _unknown()
+            found.append(domains.by_id(conn, row[0]))
+        return found
+
+    pair = list(zip(await context.db.read(look), body.pseudonyms, strict=True))
+    asked = [(domain, await asyncio.to_thread(lookup.read, context, domain, [text])) for domain, text in pair]
+
+    def effect(conn: Connection) -> api.ClearingTask:
+        _study(conn, study_name)
+        records, persons = [], []
+        for domain, question in asked:
+            row = lookup.asked(context, conn, domain, question, caller.name, request).rows[0]
+            person = _person(conn, domain.id, row[0]) if row is not None else None
+            if row is None or person is None:
+                raise _unknown()
+            records.append((domain.id, row[0]))
+            persons.append(person)
+        (a, s), (b, t) = sorted(records)
+        origin = "split" if persons[0] == persons[1] else "pair"
+        edges, level = _evidence(conn, study_name, (a, s, b, t))
+        known = conn.execute(
+            "SELECT id, state FROM clearing_task WHERE study = ? AND domain_a = ? AND serial_a = ? AND domain_b = ?"
+            " AND serial_b = ?",
+            (study_name, a, s, b, t),
+        ).fetchone()
+        if known and known[1] != TaskState.DECIDED:  # as it is: who asks neither loses nor learns others' answers
+            return _describe(_task(conn, study_name, known[0]), _sites(conn, study_name))
+        task = known[0] if known else os.urandom(16).hex()
+        conn.execute("DELETE FROM clearing_answer WHERE task = ?", (task,))
+        if known:  # runs follow the verdict no more
+            pairs.touch(conn, a, [s])
+            pairs.touch(conn, b, [t])
+        conn.execute(
+            "INSERT INTO clearing_task (id, study, domain_a, serial_a, domain_b, serial_b, origin, edges, level,"
+            " rivals, state, created) VALUES (?,?,?,?,?,?,?,?,?,0,'open',?) ON CONFLICT (id) DO UPDATE"
+            " SET origin = excluded.origin, state = 'open', verdict = NULL, postponed = NULL, unmet = 0",
+            (task, study_name, a, s, b, t, origin, edges, level, stamp(context.clock())),
+        )
+        context.audit(conn, Event.CLEARING_ASK, caller.name, request, study=study_name, task=task, origin=origin)
+        return _describe(_task(conn, study_name, task), _sites(conn, study_name))
+
+    return await context.db.write(effect)
+
+
+def _unknown() -> NotFoundError:
+    return NotFoundError("one of the two is no linked record of this study", code="unknown_record")
+
+
+def _person(conn: Connection, domain: int, serial: int) -> bytes | None:
+    query = "SELECT person FROM record WHERE domain = ? AND serial = ? AND state = 'linked'"
+    row = conn.execute(query, (domain, serial)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def _evidence(conn: Connection, study: str, pair: tuple[int, int, int, int]) -> tuple[int, float | None]:
+    """Edges and mean level of a pair in the latest run; without a link none."""
+    row = conn.execute(
+        "SELECT l.edges, l.level FROM link l JOIN run r ON r.id = l.run WHERE r.study = ? AND r.state = 'applied'"
+        " AND ((l.domain_a = ? AND l.serial_a = ? AND l.domain_b = ? AND l.serial_b = ?)"
+        "  OR (l.domain_b = ? AND l.serial_b = ? AND l.domain_a = ? AND l.serial_a = ?))"
+        " ORDER BY r.window_number DESC LIMIT 1",
+        (study, *pair, *pair),
+    ).fetchone()
+    return (0, None) if row is None else (int(row[0]), float(row[1]))

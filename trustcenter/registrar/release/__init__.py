@@ -1,0 +1,1 @@
+"""The join map leaves: proposed, signed by two, sealed to its recipient; and what changes after it."""

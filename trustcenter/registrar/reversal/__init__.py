@@ -1,0 +1,1 @@
+"""Re-identification: tickets under dual control, and the originals that leave on one."""

@@ -1,0 +1,1 @@
+"""Studies: states and versions, members and their secrets, records and their refs."""
