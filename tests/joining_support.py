@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from test_service_study import SCHEMA, Source
+from sources_support import SCHEMA, Source
 
 from keys import hybrid
 from trustcenter.auth import Principal
@@ -17,8 +17,8 @@ from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
 from trustcenter.messages.receipts import Receipt
-from trustcenter.registrar.linking import runs
 from trustcenter.registrar.study import records, study_create
+from trustcenter.registrar.linking import runs
 
 OPERATOR = Principal("operator", "operator", "")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 from rules_support import OPERATOR, Files, Opened, rotate_room
-from test_service_study import SCHEMA, Source
+from sources_support import SCHEMA, Source
 
 from keys.kdf import CHEAP_FOR_TESTS
 from keys.store import KeyStore

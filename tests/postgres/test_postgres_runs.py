@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from access_support import Center, Reply
 from postgres_support import PostgresServer
-from test_service_study import Source, create_study, register, send_map, send_rows
+from sources_support import Source, create_study, register, send_map, send_rows
 from tests_support import launch
 
 from keys import hybrid

@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 from joining_support import OPERATOR, joining
-from test_service_study import Source
+from sources_support import Source
 from tests_support import make_instance
 
 from trustcenter import config
 from trustcenter.auth import Principal
-from trustcenter.instance.between.port import LocalComparator
 from trustcenter.instance.opening import open_instance
+from trustcenter.instance.between.port import LocalComparator
 from trustcenter.messages.rooms import WindowOrder, WindowState
 from trustcenter.registrar.linking import delivered, runs
 

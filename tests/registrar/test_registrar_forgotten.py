@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from joining_support import OPERATOR, Joining, joining
-from test_service_study import Source
+from sources_support import Source
 from tests_support import make_instance, postgres_options
 
 from trustcenter import config

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from joining_support import Joining, joining
 from rules_support import NORTH, SOUTH, Files, rotate_room
-from test_service_study import Source
+from sources_support import Source
 
 from keys.ids import Purpose
 from keys.store import KeyStore

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from joining_support import joining
 from rules_support import FORMAT, NORTH, SOUTH, Files, Opened
-from test_service_study import Source
+from sources_support import Source
 
 from trustcenter.clock import utc_now
 from trustcenter.instance.opening import open_instance

@@ -7,15 +7,15 @@ import os
 import pytest
 from joining_support import joining
 from rules_support import NORTH, OPERATOR, SOUTH, Files, Opened
-from test_service_study import Source
+from sources_support import Source
 
 from keys import hybrid
 from trustcenter.errors import PolicyError
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
-from trustcenter.registrar.domains import find
 from trustcenter.registrar.pseudonyms import issue
 from trustcenter.registrar.study import records, study_create
+from trustcenter.registrar.domains import find
 from trustcenter.store import Connection
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from raw_support import Raw
-from test_service_study import SCHEMA, STUDY_SECRET, people
+from sources_support import SCHEMA, STUDY_SECRET, people
 from tests_support import Live, launch, make_instance, postgres_options, run_cli
 
 from keys import hybrid

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from test_service_study import Source, register, send_map, send_rows
+from sources_support import Source, register, send_map, send_rows
 
 
 def make_study(world: Any, recipient_key: Any, name: str, sites=("north", "south"), **other: Any) -> Any:

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from apart_support import ROOMS, STUDY, Apart, running
 from raw_support import Raw
-from test_service_study import SCHEMA, Source
+from sources_support import SCHEMA, Source
 from tests_support import ON_POSTGRES, everything, run_cli, stored
 
 from keys.personal import PersonalKey

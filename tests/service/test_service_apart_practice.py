@@ -9,17 +9,17 @@ import msgspec
 import pytest
 from apart_support import ROOMS, STUDY, Apart, running
 from raw_support import Raw
-from test_service_study import people
+from sources_support import people
 from tests_support import everything, stored
 
 from keys.hybrid import RecipientKey
 from keys.secretfiles import StudySecret
 from linkage.tables import Table
 from trustcenter.client import RemoteError, TrustCenter
+from trustcenter.client.study import secret_relay
 from trustcenter.client.connection import Connection
 from trustcenter.client.practice import work
 from trustcenter.client.practice.home import Home
-from trustcenter.client.study import secret_relay
 from trustcenter.client.study.secret_pins import Pins
 from trustcenter.errors import TrustCenterError
 from trustcenter.messages.api.enrolment import EnrolmentCreate, Sponsor

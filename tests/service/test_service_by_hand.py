@@ -11,13 +11,13 @@ from typing import Any
 import placed_support
 import pytest
 from apart_support import STUDY, Apart, running
-from test_service_study import SCHEMA, Source
+from sources_support import SCHEMA, Source
 from tests_support import run_cli, stored
 
 from trustcenter import config
 from trustcenter.client import RemoteError, TrustCenter
-from trustcenter.client.connection import Connection
 from trustcenter.client.study import room_files
+from trustcenter.client.connection import Connection
 from trustcenter.errors import TrustCenterError
 from trustcenter.instance.between import cards
 from trustcenter.messages import api

@@ -8,8 +8,8 @@ import json
 from typing import Any
 
 import pytest
+from sources_support import Source
 from studies_support import bring, link, make_study, release
-from test_service_study import Source
 
 from keys import hybrid
 from trustcenter.client.connection import Connection

@@ -8,7 +8,7 @@ import time
 
 import placed_support
 import pytest
-from test_service_study import Source, register, send_map, send_rows
+from sources_support import Source, register, send_map, send_rows
 from tests_support import stored
 
 from keys import hybrid

@@ -73,7 +73,7 @@ def wait_for_end(pids: list[int], seconds: float = 30) -> None:
 
 
 def test_a_run_that_was_killed_is_taken_up_and_applied_once(world, live: Live) -> None:
-    from test_service_study import Source, create_study, register, send_map, send_rows
+    from sources_support import Source, create_study, register, send_map, send_rows
 
     from keys import hybrid
 

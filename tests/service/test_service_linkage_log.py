@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_service_study import CONTEXT as _RELEASE
-from test_service_study import Source, create_study, register, send_map, send_rows
+from sources_support import Source, create_study, register, send_map, send_rows
 from tests_support import ON_POSTGRES, run_cli, stored
 
 from keys import hybrid
 from keys.personal import PersonalKey
 from trustcenter.audit import fingerprint
 from trustcenter.client import Connection
+from trustcenter.registrar.release.releases import CONTEXT as _RELEASE
 
 CONTEXT = "trustcenter/linkage-disclosure/1"
 STUDY = "audited"

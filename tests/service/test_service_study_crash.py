@@ -13,8 +13,8 @@ import time
 from typing import Any
 
 import pytest
+from sources_support import Source
 from studies_support import bring, link, make_study, move
-from test_service_study import Source
 from test_service_study_states import held
 from tests_support import Live
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import placed_support
 import pytest
+from sources_support import SCHEMA, Source, open_upload, put, register, send_map
 from studies_support import bring, link, make_study, release
-from test_service_study import SCHEMA, Source, open_upload, put, register, send_map
 from tests_support import stored
 
 from keys import hybrid

@@ -8,8 +8,8 @@ import io
 import json
 
 import pytest
+from sources_support import Source, create_study, digest, open_upload, put, register, send_map, send_rows
 from studies_support import bring, link, make_study, release
-from test_service_study import Source, create_study, digest, open_upload, put, register, send_map, send_rows
 
 from keys import hybrid
 from trustcenter.registrar.release.releases import seal_info

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import placed_support
 import pytest
+from sources_support import Source, open_upload, put, register, send_map, send_rows
 from studies_support import bring, link, make_study, move, release
-from test_service_study import Source, open_upload, put, register, send_map, send_rows
 from tests_support import stored
 
 from keys import hybrid

@@ -9,9 +9,9 @@ import time
 from typing import Any
 
 import pytest
+from sources_support import Source, create_study, register, send_map, send_rows
 from test_service_crash import children, wait_for, wait_for_end
 from test_service_faults import failing
-from test_service_study import Source, create_study, register, send_map, send_rows
 from tests_support import ON_POSTGRES, Live
 
 from keys import hybrid
