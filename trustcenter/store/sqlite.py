@@ -20,6 +20,7 @@ from .migrations import Migration
 
 CHECKPOINT_CHANGES: Final = 2000  # row changes after which the WAL is copied back while nobody waits
 CHECKPOINT_CHANGES_BUSY: Final = 60_000  # and at the latest, even if somebody does
+WAL_BYTES_MAX: Final = 256 * 2**20  # beyond this it is copied back however few rows were changed
 WAL_PAGES_MAX: Final = 32_768  # 128 MiB: beyond this, wait briefly for readers so that the WAL can restart
 RESTART_WAIT_MS: Final = 250
 FORGET_SECONDS: Final = 60.0  # that pages of before an erasure may stay in the WAL while somebody always waits
@@ -107,13 +108,20 @@ class SqliteEngine(Engine):
         if self.forgetting and (overdue or not waiting):
             self._empty(conn)
         changes = conn.total_changes - self._changes
-        if changes < (CHECKPOINT_CHANGES_BUSY if waiting else CHECKPOINT_CHANGES):
+        if changes < (CHECKPOINT_CHANGES_BUSY if waiting else CHECKPOINT_CHANGES) and not self._long_log():
             return
         self._changes = conn.total_changes
         self.before_checkpoint()
         _, pages, _ = conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if pages > WAL_PAGES_MAX:
             self._wait_for(conn, "RESTART")
+
+    def _long_log(self) -> bool:
+        """Whether the WAL is long although few rows were changed: of packed tables a row has 70 KB."""
+        try:
+            return self.path.with_name(self.path.name + "-wal").stat().st_size > WAL_BYTES_MAX
+        except FileNotFoundError:
+            return False
 
     def _empty(self, conn: sqlite3.Connection) -> None:
         """Copy the WAL back and cut it to nothing; a reader that is in the way postpones it to the next commit."""
