@@ -126,6 +126,8 @@ def test_a_leaked_key_by_commands_two_people_hand_out_its_map(cli: Cli, places: 
     target = base / "leaked.sealed"
     denied = cli("keys", "rotation", "map", ident, "--party", party, "-o", target, *op)
     assert (denied.code, "[delivery_needs_approval]" in denied.err) == (4, True)
+    verified = cli("keys", "rotation", "verify", ident, *op)
+    assert f"keys propose deliver {ident} --party {party}" in verified.err
     made = cli("keys", "propose", "deliver", ident, "--party", party, "--json", *op).json
     (waiting,) = cli("keys", "proposals", "--json", *op).json  # where an id that was lost is found again
     assert (waiting["proposal"], waiting["kind"], waiting["party"]) == (made["proposal"], "deliver", party)

@@ -79,6 +79,11 @@ def _next(found: Any) -> str:
             return f"it goes on by itself; if it stands still, {on} resume {ident}"
         case "changed":
             return f"{on} verify {ident}"
+        case "verified" if silent is not None and found.approval_needed:
+            return (
+                f"trustcenter keys propose deliver {ident} --party {silent}, which an approver signs; then"
+                f" {on} map {ident} --party {silent} -o FILE; the party opens and acknowledges it"
+            )
         case "verified" if silent is not None:
             return f"{on} map {ident} --party {silent} -o FILE; the party opens and acknowledges it"
         case "verified":

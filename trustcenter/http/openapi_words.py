@@ -14,6 +14,7 @@ WORDS: Final[dict[str, str]] = {
     "allowed": "How many practices the sponsor may have enrolled at a time",
     "alphabet": "Name of an alphabet, or its characters",
     "api": "Versions of the paths that are served",
+    "approval_needed": "The old key leaked: each map leaves with two people only",
     "approved": "When the second person signed",
     "approved_by": "Who signed; null until then",
     "approvers": "Approvers whose signatures count; empty: all",

@@ -118,6 +118,7 @@ class Rotation(Message, frozen=True, kw_only=True):
     old_key_needed: bool = False  # of a lookup key: rows without an original here are found by it
     checked: Count | None = None  # a verification is under way: rows that it has looked at
     room: Room | None = None
+    approval_needed: bool = False  # its old key leaked: each map leaves with two people only
 
 
 class Rotations(Message, frozen=True, kw_only=True):
