@@ -55,6 +55,7 @@ def main() -> int:
     large = parser.add_argument_group("scale")
     windows = parser.add_argument_group("windows")
     windows.add_argument("--known", default="1e5", help="records in each site before")
+    windows.add_argument("--weights", help="store of a smaller study: in place of a first run, whose weights it lends")
     windows.add_argument("--fresh", default="2e4", help="new records, half of them in each of two windows")
     large.add_argument("--records", default="1e5", help="in each source")
     large.add_argument("--sites", type=int, default=2, help="also of windows")

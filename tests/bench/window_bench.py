@@ -6,6 +6,7 @@ worker processes. What others wait for meanwhile is measured by single requests 
 make bench ARGS="windows --known 1e5 --fresh 1e4"
 make bench ARGS="windows --known 1e5 --sites 30 --store /var/tmp/thirty"
 make bench ARGS="windows --known 1e6 --store /var/tmp/windows"     # 1 million in each of two sites; 9 GB of disk
+make bench ARGS="windows --known 5e6 --store /var/tmp/ten --weights /var/tmp/windows"     # see window_seed.py; 45 GB
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import time
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from bench_load import Load
 from bench_service import directory
 from numpy.typing import NDArray
 from scale_rows import simulate
+from window_seed import seed
 
 from keys import hybrid
 from linkage import load_schema
@@ -47,6 +49,10 @@ class Site:
     entries: NDArray[np.void]
     rows: NDArray[np.void]
 
+    def numbers(self, first: int, end: int) -> list[str]:
+        """Record numbers of some records."""
+        return [row.tobytes().hex() for row in self.entries["record_number"][first:end]]
+
     def parts(self, first: int, end: int) -> Iterator[tuple[NDArray[np.void], NDArray[np.void]]]:
         """Entries and their rows, upload by upload."""
         refs = np.ascontiguousarray(self.rows["ref"]).view(">u8").reshape(-1, 2)[:, 0]
@@ -57,70 +63,81 @@ class Site:
 
 
 def windows(options: Namespace) -> None:
-    """The figures. `options`: known and fresh (records), store (a directory that is kept)."""
+    """The figures. `options`: known and fresh (records), sites, store (a directory that is kept), weights."""
     known, fresh = int(float(options.known)), int(float(options.fresh))
     names = ["north", *(f"site-{number}" for number in range(2, options.sites + 1))]
-    with directory(options.store) as base, service(base) as running:
+    with directory(options.store) as base:
         folders = [base / name for name in names]
-        for name in names[1:]:
-            to = ("--connect", base / "center" / "operator.toml")
-            program("site", "add", name, *to)
-            program("site", "token", name, "-o", base / f"{name}.toml", *to)
-        simulate(SCHEMA, folders, known + fresh)
-        asyncio.run(_measure(running, base, folders, known, fresh))
+        with service(base) as running:
+            for name in names[1:]:
+                to = ("--connect", base / "center" / "operator.toml")
+                program("site", "add", name, *to)
+                program("site", "token", name, "-o", base / f"{name}.toml", *to)
+            simulate(SCHEMA, folders, known + fresh)
+            asyncio.run(_fill(running, base, folders, known))
+            if not options.weights:
+                asyncio.run(_windows(running, base, folders, known, fresh, first=True))
+        if options.weights:
+            seed(base, Path(options.weights))
+            with service(base) as running:
+                asyncio.run(_windows(running, base, folders, known, fresh, first=False))
 
 
-async def _measure(running: Service, base: Path, folders: list[Path], known: int, fresh: int) -> None:
-    staff = TrustCenter(Connection.load(base / "center" / "operator.toml"))
-    names = [folder.name for folder in folders]
+@asynccontextmanager
+async def _connected(base: Path, folders: list[Path]) -> AsyncIterator[tuple[TrustCenter, list[Site]]]:
+    """The operator, and the sites with what they send."""
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(staff)
-        callers = [
-            await stack.enter_async_context(TrustCenter(Connection.load(base / f"{name}.toml"))) for name in names
-        ]
+        staff = await stack.enter_async_context(TrustCenter(Connection.load(base / "center" / "operator.toml")))
+        sites = []
+        for folder in folders:
+            center = await stack.enter_async_context(TrustCenter(Connection.load(base / f"{folder.name}.toml")))
+            entries, rows = _table(folder / "map.tcmap", map_dtype(SCHEMA.P)), _table(folder / "rows.tcrows", ROW)
+            sites.append(Site(center, entries, rows))
+        await sites[0].center.pseudonymize("north", ["warm-up"])
+        yield staff, sites
+
+
+async def _fill(running: Service, base: Path, folders: list[Path], known: int) -> None:
+    """A study with the first records of all sites, and what their registration costs beside that of pseudonyms."""
+    async with _connected(base, folders) as (staff, sites):
         key = hybrid.RecipientKey.generate().public
         study = api.StudyCreate(
             name="bench",
             purpose="bench",
             permit="1",
             schema="de-person/1",
-            participants=[api.Participant(site=name) for name in names],
+            participants=[api.Participant(site=folder.name) for folder in folders],
             recipients=[api.Recipient(name="dms", public_key=key)],
         )
         await staff.create_study(study)
-        sites = [
-            Site(
-                center,
-                *(
-                    _table(folder / name, kind)
-                    for name, kind in (("map.tcmap", map_dtype(SCHEMA.P)), ("rows.tcrows", ROW))
-                ),
-            )
-            for center, folder in zip(callers, folders, strict=True)
-        ]
-        await callers[0].pseudonymize("north", ["warm-up"])
-        numbers = [[row.tobytes().hex() for row in site.entries["record_number"]] for site in sites]
         few = min(known, 200_000)
         with _timed(running, f"pseudonyms of {few:,} originals", few):
             for start in range(0, few, 10_000):
-                await callers[0].pseudonymize("north", [f"patient-{n}" for n in range(start, start + 10_000)])
-        with _timed(running, f"register {len(names) * known:,} record numbers", len(names) * known):
-            for site, own in zip(sites, numbers, strict=True):
+                await sites[0].center.pseudonymize("north", [f"patient-{n}" for n in range(start, start + 10_000)])
+        with _timed(running, f"register {len(sites) * known:,} record numbers", len(sites) * known):
+            for site in sites:
                 for start in range(0, known, 10_000):
-                    await site.center.register("bench", own[start : start + 10_000])
-        with _timed(running, f"upload {len(names) * known:,} records", len(names) * known):
+                    await site.center.register("bench", site.numbers(start, min(start + 10_000, known)))
+        with _timed(running, f"upload {len(sites) * known:,} records", len(sites) * known):
             for site in sites:
                 await _upload(site, 0, known)
-        await _window(running, staff, callers[0], f"first window, {len(names)} x {known:,}")
-        others = (len(names) - 1) * known
-        for round_ in range(2):
-            first = known + round_ * (fresh // 2)
-            end = first + fresh // 2
-            await sites[1].center.register("bench", numbers[1][first:end])
-            with _timed(running, f"upload {end - first:,} records", end - first):
-                await _upload(sites[1], first, end)
-            await _window(running, staff, callers[0], f"window of {end - first:,} against {others + first:,}")
-        await _window(running, staff, callers[0], "everything again", mode="full")
+
+
+async def _windows(running: Service, base: Path, folders: list[Path], known: int, fresh: int, *, first: bool) -> None:
+    """The first run, two windows of new records, and everything again; without the `first` run the windows only."""
+    async with _connected(base, folders) as (staff, sites):
+        caller = sites[0].center
+        if first:
+            await _window(running, staff, caller, f"first window, {len(sites)} x {known:,}")
+        for begin in (known, known + fresh // 2):
+            end = begin + fresh // 2
+            await sites[1].center.register("bench", sites[1].numbers(begin, end))
+            with _timed(running, f"upload {end - begin:,} records", end - begin):
+                await _upload(sites[1], begin, end)
+            title = f"window of {end - begin:,} against {(len(sites) - 1) * known + begin:,}"
+            await _window(running, staff, caller, title)
+        if first:
+            await _window(running, staff, caller, "everything again", mode="full")
 
 
 def _table(path: Path, kind: np.dtype[np.void]) -> NDArray[np.void]:
