@@ -114,11 +114,10 @@ def _say(result: object, as_json: bool) -> None:
     from linkage.match import MatchResult
 
     assert isinstance(result, MatchResult)
-    counts = {**result.counts, "persons": len(set(result.labels.tolist()))}
     if as_json:
-        output.data({"sources": result.names, "refused_declarations": result.refused, **counts})
+        output.data({"sources": result.names, "refused_declarations": result.refused, **result.counts})
     else:
-        output.fields({"sources": result.names, **counts})
+        output.fields({"sources": result.names, **result.counts})
     joined = sum(int((p["other_name"] & (p["class"] == Class.MATCH)).sum()) for p in result.decided.parts())
     if joined:
         output.note(
