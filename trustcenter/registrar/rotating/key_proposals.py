@@ -23,7 +23,7 @@ from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
 from trustcenter.store import Connection
 
-from . import key_due, rotation_end, rotation_map, rotation_record, rotation_show
+from . import key_due, rotation_end, rotation_record, rotation_show
 from .rotation_record import Rotation
 
 CONTEXT: Final = "trustcenter/key-proposal/1"
@@ -113,7 +113,7 @@ def _facts(context: Context, conn: Connection, body: api.KeyPropose) -> _Facts:
                 code="unknown_party",
                 hint=f"trustcenter keys rotation show {found.id} names the parties",
             )
-        if not rotation_map.needs_approval(context, conn, found):
+        if not rotation_show.needs_approval(context, conn, found):
             raise ConflictError(
                 "the map of a key that did not leak needs no approval",
                 code="approval_not_needed",

@@ -156,12 +156,6 @@ async def sealed(
     await context.db.write(lambda conn: delivered(context, conn, caller.name, request, domain, found, party, seen))
 
 
-def needs_approval(context: Context, conn: Connection, found: Rotation) -> bool:
-    """Whether the maps of a rotation leave under dual control only: the key that it led away from is compromised."""
-    key = KeyId(found.scope, found.purpose, found.from_version or found.to_version)
-    return rotation_show.version_of(context, conn, key).state is KeyState.COMPROMISED
-
-
 def _deliverable(
     context: Context, conn: Connection, caller: Principal, ident: str, party: str
 ) -> tuple[DomainRow, Rotation]:
@@ -183,7 +177,7 @@ def _deliverable(
     old = rotation_show.version_of(context, conn, KeyId(found.scope, found.purpose, found.from_version))
     if old.state is KeyState.DESTROYED:
         raise ConflictError("the old key is destroyed: there is no map any more", code="key_destroyed")
-    if needs_approval(context, conn, found) and not _approved(conn, ident, party):
+    if rotation_show.needs_approval(context, conn, found) and not _approved(conn, ident, party):
         raise PolicyError(
             "the old key is compromised: its map leaves under dual control only",
             code="delivery_needs_approval",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from keys.ids import KeyId, Purpose
+from keys.rotating import Shape, shape_of
+from keys.states import KeyState
 from trustcenter.auth import Principal
 from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
@@ -34,6 +36,14 @@ def by_scope(conn: Connection, scope: str) -> DomainRow:
     return domains.by_id(conn, row_id)
 
 
+def needs_approval(context: Context, conn: Connection, found: Rotation) -> bool:
+    """Whether the maps of a rotation leave under dual control only: the key that it led away from is compromised."""
+    if shape_of(found.purpose) is not Shape.FLIP or not found.from_version:
+        return False
+    key = KeyId(found.scope, found.purpose, found.from_version)
+    return version_of(context, conn, key).state is KeyState.COMPROMISED
+
+
 def describe(context: Context, conn: Connection, rotation: Rotation) -> api.Rotation:
     """What is shown of a rotation; the only place that says how far it is."""
     domain = by_scope(conn, rotation.scope)
@@ -52,6 +62,7 @@ def describe(context: Context, conn: Connection, rotation: Rotation) -> api.Rota
         started=rotation.started,
         since=rotation.since,
         map_mac=rotation.map_mac,
+        approval_needed=needs_approval(context, conn, rotation),
         old_key_needed=rotation.purpose is Purpose.LOOKUP and rotation.from_version in domain.lookup,
         parties=[
             api.RotationParty(
