@@ -25,8 +25,8 @@ from linkage.rows import EDGE
 from trustcenter.comparator import compare, pieces
 from trustcenter.messages.rooms import EDGE_BYTES, WindowOrder
 from trustcenter.registrar.linking import deciding, pairs, tally
-from trustcenter.registrar.study import studies
 from trustcenter.registrar.linking.reading import Setting
+from trustcenter.registrar.study import studies
 from trustcenter.store import snapshot
 
 STUDY = "bench"
@@ -71,6 +71,7 @@ def seed(base: Path, weights: Path) -> None:
             digest, setting = studies.parameters_hash(studies.find(conn, STUDY)), Setting.read(conn, STUDY)
         _compare(comparator, digest, work)
         conn = sqlite3.connect(place)
+        conn.execute("PRAGMA synchronous = OFF")
         parameters = _link(conn, setting, np.memmap(work / "edges", EDGE, "r"), parse_parameters(last.parameters))
         (count,) = conn.execute("SELECT count(*) FROM record_refs").fetchone()
         state = pairs.Standing(LINK, parameters.canonical(), deciding._basis(setting, digest), count)
@@ -149,6 +150,7 @@ def _persons(conn: sqlite3.Connection, known: Known, a: I64, b: I64, posterior: 
     persons[b] = persons[a]
     quality = np.full(count, np.nan)
     quality[a] = quality[b] = posterior
+    conn.execute("DROP INDEX record_person")  # made anew at the end, in its own order, as that of pairs below
     for start in range(0, count, _RECORDS):
         packed, some = persons[start : start + _RECORDS].tobytes(), quality[start : start + _RECORDS].tolist()
         conn.executemany(
@@ -159,6 +161,7 @@ def _persons(conn: sqlite3.Connection, known: Known, a: I64, b: I64, posterior: 
             ],
         )
         conn.commit()
+    conn.execute("CREATE INDEX record_person ON record (person) WHERE person IS NOT NULL")
 
 
 def _pairs(conn: sqlite3.Connection, known: Known, index: RefIndex, edges: NDArray[np.void]) -> None:
@@ -167,7 +170,7 @@ def _pairs(conn: sqlite3.Connection, known: Known, index: RefIndex, edges: NDArr
     for at in range(0, len(edges), _EDGES):
         one, other = (index.find(np.array(edges[side][at : at + _EDGES])) for side in ("lo", "hi"))
         first[at : at + _EDGES], second[at : at + _EDGES] = np.minimum(one, other), np.maximum(one, other)
-    conn.execute("DROP INDEX pair_other")  # made anew at the end, in its own order
+    conn.execute("DROP INDEX pair_other")
     for start in range(0, len(known.serials), _RECORDS):
         mine = np.flatnonzero((first >= start) & (first < start + _RECORDS))
         order = mine[np.lexsort((mine, second[mine], first[mine]))]
