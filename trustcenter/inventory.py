@@ -126,8 +126,7 @@ _KNOWN: Final[tuple[tuple[tuple[str, ...], tuple[str, str, str, str, str]], ...]
         ("Ed25519PrivateKey", "Ed25519PublicKey"),
         (
             "Ed25519",
-            "checkpoints, letters, handovers of audit and receipt keys, outside head, receipts;"
-            " people's approvals, cards",
+            "checkpoints, letters, handovers of audit and receipt keys, outside head, receipts; approvals, cards",
             "RFC 8032; small-order keys are refused",
             "",
             _SIGNS,
