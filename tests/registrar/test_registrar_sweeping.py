@@ -88,7 +88,7 @@ import asyncio, os, signal, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[4].split(":")
 import test_registrar_sweeping as t
-from trustcenter.registrar import study_moves
+from trustcenter.registrar.study import study_moves
 from trustcenter.store import Database
 t.sweeping.ROWS, t.sweeping.PAGES, t.sweeping.REFS = 25, 20, 300
 t.ahead._MANY_REFS = 10
