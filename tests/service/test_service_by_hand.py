@@ -16,8 +16,8 @@ from tests_support import run_cli, stored
 
 from trustcenter import config
 from trustcenter.client import RemoteError, TrustCenter
-from trustcenter.client.study import room_files
 from trustcenter.client.connection import Connection
+from trustcenter.client.study import room_files
 from trustcenter.errors import TrustCenterError
 from trustcenter.instance.between import cards
 from trustcenter.messages import api
@@ -136,8 +136,17 @@ async def test_other_files_are_refused_and_change_nothing(apart: Apart, tmp_path
     assert (step(apart, "registrar"), step(apart, "comparator")) == before
 
 
+async def need_a_study(apart: Apart) -> None:
+    """For a test that is run without those before it."""
+    with stored(apart.rooms["comparator"].dir, "comparator") as conn:
+        alone = conn.execute("SELECT 1 FROM study").fetchone() is None
+    if alone:
+        await test_a_whole_study_goes_by_hand(apart)
+
+
 @pytest.mark.soak
 async def test_a_window_that_was_followed_by_another_is_not_compared_again(apart: Apart, tmp_path: Path) -> None:
+    await need_a_study(apart)
     run = start(apart)
     out = apart.folder / "second.rooms"
     await work(apart, "registrar", "export", out)
@@ -202,10 +211,7 @@ async def test_a_correction_that_is_undone_before_the_files_come_loses_no_row(ap
 @pytest.mark.faults
 async def test_either_room_killed_while_it_takes_a_file_loses_and_repeats_nothing(apart: Apart, tmp_path: Path) -> None:
     out, back = tmp_path / "out", tmp_path / "back"
-    with stored(apart.rooms["comparator"].dir, "comparator") as conn:
-        alone = conn.execute("SELECT 1 FROM study").fetchone() is None
-    if alone:  # run without the tests before it
-        await test_a_whole_study_goes_by_hand(apart)
+    await need_a_study(apart)
     assert (await apart.upload("south", 400, 60)).sent == 60
     run = start(apart)
     await work(apart, "registrar", "export", out)
