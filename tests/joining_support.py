@@ -17,8 +17,8 @@ from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
 from trustcenter.messages.receipts import Receipt
-from trustcenter.registrar.study import records, study_create
 from trustcenter.registrar.linking import runs
+from trustcenter.registrar.study import records, study_create
 
 OPERATOR = Principal("operator", "operator", "")
 

@@ -24,11 +24,11 @@ from trustcenter.comparator import uploads
 from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
-from trustcenter.registrar.consents import consent_study
 from trustcenter.registrar import domains
+from trustcenter.registrar.consents import consent_study
+from trustcenter.registrar.linking import runs, tally
 from trustcenter.registrar.pseudonyms import issue, removal, rows
 from trustcenter.registrar.study import records
-from trustcenter.registrar.linking import runs, tally
 
 SITES = ("north", "south")
 BASE = 360  # records of each site in the first window: enough for weights that are frozen

@@ -21,12 +21,12 @@ from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.messages import api
 from trustcenter.messages.consent import code_system
 from trustcenter.messages.rooms import EdgesHeader, WindowOrder
-from trustcenter.registrar.linking import applying, deciding, runs
-from trustcenter.registrar.consents import consent, consent_study
 from trustcenter.registrar import domain_create
+from trustcenter.registrar.consents import consent, consent_study
+from trustcenter.registrar.consents.consent_days import last_day
+from trustcenter.registrar.linking import applying, deciding, runs
 from trustcenter.registrar.pseudonyms import operations
 from trustcenter.registrar.study import studies
-from trustcenter.registrar.consents.consent_days import last_day
 
 NORTH, SOUTH = Principal("north", "site", ""), Principal("south", "site", "")
 OPERATOR = Principal("operator", "operator", "")

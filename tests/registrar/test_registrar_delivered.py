@@ -14,8 +14,8 @@ from tests_support import make_instance
 
 from trustcenter import config
 from trustcenter.auth import Principal
-from trustcenter.instance.opening import open_instance
 from trustcenter.instance.between.port import LocalComparator
+from trustcenter.instance.opening import open_instance
 from trustcenter.messages.rooms import WindowOrder, WindowState
 from trustcenter.registrar.linking import delivered, runs
 

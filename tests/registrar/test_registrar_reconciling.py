@@ -16,12 +16,12 @@ from trustcenter import config
 from trustcenter.auth import Principal
 from trustcenter.client.errors import RemoteError
 from trustcenter.errors import VerificationError
-from trustcenter.instance.checking import fsck_rows
 from trustcenter.instance import places
 from trustcenter.instance.between import reconciling
-from trustcenter.instance.opening import open_instance
 from trustcenter.instance.between.port import LocalComparator
 from trustcenter.instance.between.remote import refusal
+from trustcenter.instance.checking import fsck_rows
+from trustcenter.instance.opening import open_instance
 from trustcenter.messages.api import Problem
 from trustcenter.messages.reconcile import ReconciledRefs, ReconciledStudy, ReconcileRefs, ReconcileStudy
 from trustcenter.messages.rooms import PeerState, Settle, Settled, Step, WindowState

@@ -13,9 +13,9 @@ from keys import hybrid
 from trustcenter.errors import PolicyError
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
+from trustcenter.registrar.domains import find
 from trustcenter.registrar.pseudonyms import issue
 from trustcenter.registrar.study import records, study_create
-from trustcenter.registrar.domains import find
 from trustcenter.store import Connection
 
 

@@ -16,10 +16,10 @@ from keys.hybrid import RecipientKey
 from keys.secretfiles import StudySecret
 from linkage.tables import Table
 from trustcenter.client import RemoteError, TrustCenter
-from trustcenter.client.study import secret_relay
 from trustcenter.client.connection import Connection
 from trustcenter.client.practice import work
 from trustcenter.client.practice.home import Home
+from trustcenter.client.study import secret_relay
 from trustcenter.client.study.secret_pins import Pins
 from trustcenter.errors import TrustCenterError
 from trustcenter.messages.api.enrolment import EnrolmentCreate, Sponsor
