@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from trustcenter.client.answers import quoted
 from trustcenter.client.calls import Calls
 from trustcenter.client.errors import LocalFileError
-from trustcenter.client.files import replacing, require_writable
+from trustcenter.client.files import replacing, require_writable, save
 from trustcenter.errors import VerificationError
 from trustcenter.messages import api as m
 
@@ -139,13 +139,7 @@ async def fetch_sealed_map(center: TrustCenter, ident: str, party: str, target: 
     Raises:
         LocalFileError: the output. RemoteError: no such rotation or party, no public key, no approval.
     """
-    require_writable(target, force=force)
-    size = 0
-    with replacing(target, force=force) as stream:
-        async for piece in center.rotation_map(ident, party):
-            stream.write(piece)
-            size += len(piece)
-    return size
+    return await save(center.rotation_map(ident, party), target, force=force)
 
 
 def open_map(
