@@ -10,14 +10,12 @@ entry that hands over, and what was prepared is taken up, not given up (ADR 0040
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 from keys.ids import INSTANCE, KeyId, Purpose
 from keys.rotating import Stage, Step
 from keys.states import KeyAction
-from keys.store import KeyStore
 from trustcenter.audit import Event
 from trustcenter.audit.note import fingerprint
 from trustcenter.auth import Principal
@@ -30,15 +28,16 @@ from trustcenter.registrar.context import Context as RegistrarContext
 from trustcenter.registrar.linking import receipt_keys as learnt
 from trustcenter.store import Connection
 
+from . import room_key_plan
 from . import room_key_record as record
-from .audit_key import current, signer
+from .audit_key import signer
 from .opened import Instance
+from .room_key_plan import BESIDE as BESIDE
+from .room_key_plan import Context as Context
 from .room_key_record import RoomRotation
 
 ROOMS: Final = ("registrar", "comparator")
-BESIDE: Final = {"registrar": Purpose.STATE, "comparator": Purpose.RECEIPT}
 HANDOVERS: Final = 2**31  # all of them
-Context = RegistrarContext | ComparatorContext
 
 
 def context_of(instance: Instance, room: str) -> Context:
@@ -66,66 +65,6 @@ async def room_of(instance: Instance, ident: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Versions of the log's key and of the one beside it, and how many key states or handovers follow."""
-
-    versions: tuple[int, int, int, int]
-    count: int
-    fingerprint: str
-
-
-def _plan(context: Context, conn: Connection) -> _Plan:
-    before, beside = current(context.keys, conn), _beside(context, conn)
-    purpose = _purpose(context)
-    versions = (
-        before,
-        _free(context.keys, Purpose.AUDIT, before),
-        beside,
-        _free(context.keys, purpose, beside),
-    )
-    return _Plan(versions, _count(context, conn), fingerprint(context.log.vkey))
-
-
-def _purpose(context: Context) -> Purpose:
-    return Purpose.STATE if isinstance(context, RegistrarContext) else Purpose.RECEIPT
-
-
-def _beside(context: Context, conn: Connection) -> int:
-    if isinstance(context, RegistrarContext):
-        return context.ring.vouching(conn)
-    return receipt_keys.current(context.keys, conn)
-
-
-def _count(context: Context, conn: Connection) -> int:
-    if isinstance(context, RegistrarContext):
-        return len(context.ring.versions(conn))
-    return receipt_keys.verify(context.keys, conn)
-
-
-def _free(keys: KeyStore, purpose: Purpose, before: int) -> int:
-    """The version after one; material that a crash or a restored database left behind is taken up."""
-    after = before + 1
-    while keys.known(KeyId(INSTANCE, purpose, after)) and not keys.has(KeyId(INSTANCE, purpose, after)):
-        after += 1
-    return after
-
-
-def _message(room: str, plan: _Plan, state: str, ident: str | None, now: str) -> api.RoomRotationPlan:
-    before, after, beside, following = plan.versions
-    return api.RoomRotationPlan(
-        room=room,  # type: ignore[arg-type]
-        purposes=["audit", BESIDE[room].value],
-        from_versions=[before, beside],
-        to_versions=[after, following],
-        checked=plan.count,
-        state=state,
-        rotation=ident,
-        from_fingerprint=plan.fingerprint,
-        to_fingerprint=now,
-    )
-
-
 async def rotate(
     instance: Instance, caller: Principal, request: str, room: str, body: api.RoomRotateRequest
 ) -> api.RoomRotationPlan:
@@ -139,9 +78,9 @@ async def rotate(
     """
     context = context_of(instance, room)
 
-    def plan(conn: Connection) -> _Plan:
+    def plan(conn: Connection) -> room_key_plan.Plan:
         record.require_none(conn)
-        found = _plan(context, conn)
+        found = room_key_plan.make(context, conn)
         if body.expected_version not in (None, found.versions[0]):
             raise ConflictError(
                 "the key in use is not the one that the plan was made for",
@@ -151,9 +90,9 @@ async def rotate(
         return found
 
     if body.dry_run:
-        return _message(room, await context.db.read(plan), "planned", None, "")
+        return room_key_plan.message(room, await context.db.read(plan), "planned", None, "")
 
-    def intent(conn: Connection) -> tuple[_Plan, RoomRotation]:
+    def intent(conn: Connection) -> tuple[room_key_plan.Plan, RoomRotation]:
         found = plan(conn)
         made = record.insert(conn, found.versions, caller.name, stamp(instance.gate.clock()))
         for key in _keys(context, made):
@@ -165,7 +104,7 @@ async def rotate(
 
     found, made = await context.db.write(intent)
     await resume(instance, caller, request, room, made.id)
-    return _message(room, found, "done", made.id, fingerprint(context.log.vkey))
+    return room_key_plan.message(room, found, "done", made.id, fingerprint(context.log.vkey))
 
 
 async def resume(instance: Instance, caller: Principal, request: str, room: str, ident: str) -> RoomRotation:
@@ -203,7 +142,11 @@ async def cut_over(instance: Instance, who: str, request: str, room: str, found:
         else:
             context.log.hand_over(conn, public, sign, {"who": "operator", "window": 0})
             receipt_keys.hand_over(context.keys, conn, now.beside_to)
-        told = {"purpose": _purpose(context).value, "from_version": now.beside_from, "to_version": now.beside_to}
+        told = {
+            "purpose": room_key_plan.purpose_of(context).value,
+            "from_version": now.beside_from,
+            "to_version": now.beside_to,
+        }
         tell(context, conn, Event.KEY_ROTATE, who, request, **told)
         record.step(conn, now, Step.CUT_OVER, stamp(instance.gate.clock()), size=size)
 
@@ -236,7 +179,7 @@ async def verify(instance: Instance, caller: Principal, request: str, room: str,
                 hint="keep key store and database as they are; trustcenter fsck names what is wrong",
             )
         context.log.checkpoint(conn)
-        return _count(context, conn)
+        return room_key_plan.count(context, conn)
 
     checked = await context.db.read(check)
     if isinstance(context, ComparatorContext) and instance.registrar_room is not None:
@@ -299,7 +242,7 @@ def find(conn: Connection, ident: str) -> RoomRotation:
 def _keys(context: Context, found: RoomRotation) -> list[KeyId]:
     return [
         KeyId(INSTANCE, Purpose.AUDIT, found.to_version),
-        KeyId(INSTANCE, _purpose(context), found.beside_to),
+        KeyId(INSTANCE, room_key_plan.purpose_of(context), found.beside_to),
     ]
 
 
