@@ -33,7 +33,7 @@ from trustcenter.registrar.pseudonyms import removal
 from trustcenter.registrar.reversal import reidentify_schema
 from trustcenter.registrar.rotating import rewriting, rotation_schema, rotation_verify
 from trustcenter.registrar.rotating.keyring import INSTANCE
-from trustcenter.registrar.study import enrolment, secret_relay_schema
+from trustcenter.registrar.study import enrolment_schema, secret_relay_schema
 from trustcenter.store import Database, Migration, Postgres
 from trustcenter.store.scrub import scrub
 
@@ -58,7 +58,7 @@ REGISTRAR_MIGRATIONS = (
     *consent_store.MIGRATIONS,
     fence.REGISTRAR_MIGRATION,
     *grants.MIGRATIONS,
-    *enrolment.MIGRATIONS,
+    *enrolment_schema.MIGRATIONS,
     *runs.MIGRATIONS,
     *pairs.MIGRATIONS,
     *linkage_log.MIGRATIONS,
