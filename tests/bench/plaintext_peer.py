@@ -6,10 +6,10 @@ All on our normalised values, with our passes, uncapped, as candidates:
   Where families live it tells households from strangers instead of people: among the candidates relatives are many
   more than matches.
 * `levels`: what somebody would do about that who knows Splink. Fields agree in levels, a missing value says nothing,
-  and the address is one comparison. How often strangers agree is counted on pairs of records drawn by chance; how often
-  matches do is estimated (EM) among candidates of one birth date, for the birth date itself among those of one name;
-  how many matches there are, over all pairs of records. Its own cut (1/2), and the best one in hindsight. Chosen among
-  eight ways on six synthetic cases that nothing is judged on.
+  and where families live the address is one comparison. How often strangers agree is counted on pairs of records drawn
+  by chance; how often matches do is estimated (EM) among candidates of one birth date, for the birth date itself among
+  those of one name; how many matches there are, over all pairs of records. Its own cut (1/2), and the best one in
+  hindsight. Chosen among eight ways on six synthetic cases that nothing is judged on.
 * `known`: the same with the weights counted from the truth and the best cut in hindsight: about what Fellegi-Sunter can
   reach with these levels. No bound: weights that are counted class by class need not put pairs into the best order.
 """
@@ -136,7 +136,7 @@ def ecm(case: Case) -> Quality:
 def levels(case: Case) -> tuple[Quality, Quality]:
     """Levels of agreement: with its own cut, and with the best one in hindsight."""
     vectors, sizes = compared(case)
-    kinds = [f.kind for f in case.schema.fields if f.kind not in _ADDRESS]  # the address comes last
+    kinds = [f.kind for f in case.schema.fields if not (_together(case.schema) and f.kind in _ADDRESS)]  # it comes last
     names, born = [kinds.index("given_name"), kinds.index("surname")], kinds.index("birth_date")
     chance = np.random.default_rng(1)
     drawn = replace(case, a=chance.integers(0, case.sizes[0], _CHANCE), b=chance.integers(0, case.sizes[1], _CHANCE))
@@ -167,14 +167,18 @@ def compared(case: Case) -> tuple[I64, list[int]]:
         level, size = _LEVELS.get(field.kind, (_equal, 2))
         columns.append(_column(case.left[field.name], case.right[field.name], case.a, case.b, level))
         sizes.append(size)
-    return _one_address(np.stack(columns, axis=1), sizes, [f.kind for f in case.schema.fields])
+    vectors, kinds = np.stack(columns, axis=1), [f.kind for f in case.schema.fields]
+    return _one_address(vectors, sizes, kinds) if _together(case.schema) else (vectors, sizes)
+
+
+def _together(schema: Schema) -> bool:
+    """Whether the address is one comparison: not in FEBRL, where nobody lives with anybody and each part errs alone."""
+    return schema.rules == "german/1" and any(f.kind == "street" for f in schema.fields)
 
 
 def _one_address(vectors: I64, sizes: list[int], kinds: Sequence[str]) -> tuple[I64, list[int]]:
     """Street, number, postcode and town as one comparison, since they are no evidence of their own each: 3 all agree,
     2 the street, 1 postcode or town, 0 else."""
-    if "street" not in kinds:
-        return vectors, sizes
     street, number, postcode, town = (vectors[:, kinds.index(kind)] for kind in _ADDRESS)
     near = (postcode == 2) | (town >= 2)
     level = np.select([(street >= 2) & (number != 0) & near, (street >= 2) & near, near], [3, 2, 1], 0)
