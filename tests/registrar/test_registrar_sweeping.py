@@ -111,9 +111,9 @@ asyncio.run(t.using(Path(sys.argv[1]), work))
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("what", ["renew", "close"])
+@pytest.mark.parametrize(("what", "writes"), [("renew", "8"), ("close", "2")])  # a long message takes 6
 async def test_cleaning_up_is_killed_between_chunks_and_taken_up(
-    tmp_path: Path, tables: dict[str, Table], what: str
+    tmp_path: Path, tables: dict[str, Table], what: str, writes: str
 ) -> None:
     folder = tmp_path / "instance"
     make_instance(folder)
@@ -121,7 +121,7 @@ async def test_cleaning_up_is_killed_between_chunks_and_taken_up(
     path = f"{Path(__file__).parent}:{Path(__file__).parent.parent}:{Path(__file__).parent.parent / 'service'}"
     kills = 0
     for number in range(1, 40):
-        arguments = [sys.executable, "-c", CHILD, str(folder), what if number == 1 else "go on", "2", path]
+        arguments = [sys.executable, "-c", CHILD, str(folder), what if number == 1 else "go on", writes, path]
         done = await asyncio.to_thread(subprocess.run, arguments, capture_output=True, check=False)
         if done.returncode == 0:
             break
