@@ -33,11 +33,12 @@ class Recipient(Message, frozen=True, kw_only=True):
 class StudySettings(Message, frozen=True, kw_only=True):
     """What a study settles for its version beside the encoding; frozen when it opens.
 
-    `lower` and `upper` are the posteriors between which a pair is doubtful. With `clearing` "none" doubtful pairs are
-    not joined and nobody is asked; "double" asks two stewards, each blind to the other. With `careful` pairs that look
-    like twins at one address, or like one person under another surname, are doubtful whatever their posterior; if it
-    is not said they are so where somebody clears, and the service answers with what it settled. With
-    `calibration` "sites" tables that sites counted on their own records are pooled with those that ship.
+    `lower` and `upper` are the posteriors between which a pair is doubtful. With `clearing` "none" nobody is asked,
+    and doubtful pairs stay as the run left them, joined above its cut; "double" asks two stewards, each blind to the
+    other. With `careful` pairs that look like twins at one address, or like one person under another surname, are
+    doubtful whatever their posterior; if it is not said they are so where somebody clears, and the service answers with
+    what it settled. With `calibration` "sites" tables that sites counted on their own records are pooled with those
+    that ship.
     `purge` says with which state rows, refs and edges go. `date_shift_days` is the greatest offset of a person's
     dates; 0: none are handed out.
     """

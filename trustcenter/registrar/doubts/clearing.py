@@ -38,7 +38,7 @@ def _study(conn: Connection, name: str) -> StudyRow:
     study_states.require(study.state, study_states.Act.CLEAR)
     if study.settings.clearing == "none":
         raise PolicyError(
-            "this study has no clearing: doubtful pairs stay apart",
+            "this study has no clearing: doubtful pairs stay as a run left them",
             code="no_clearing",
             hint="it was created with clearing: none",
         )

@@ -63,9 +63,18 @@ Record = tuple[int, int]  # domain row id, serial
 
 
 def take_over(
-    context: Context, conn: Connection, study: str, run: str, mode: str, looked_at: Set[Record] | None = None
+    context: Context,
+    conn: Connection,
+    study: str,
+    run: str,
+    mode: str,
+    upper: float,
+    looked_at: Set[Record] | None = None,
 ) -> int:
     """Make tasks of the doubtful pairs of a run that was just written; returns how many wait for an answer.
+
+    Doubtful are possible matches, and matches with a posterior up to the bound `upper`: these are joined until a
+    steward says otherwise (docs/spec/keyed-passes.md, section 9.3).
 
     Undecided tasks of earlier runs go where the pair is not doubtful any more; decided ones stay, and so do those of
     records that the run has not `looked_at` (None: it has looked at all).
@@ -73,14 +82,14 @@ def take_over(
     if mode == "none":
         return 0
     links = "SELECT domain_a, serial_a, domain_b, serial_b, edges, level FROM link WHERE run = ?"
-    possible = conn.execute(f"{links} AND class = 'possible'", (run,)).fetchall()
-    busy = dict.fromkeys({key for row in possible for key in (row[:2], row[2:4])}, 0)
+    doubtful = conn.execute(f"{links} AND (class = 'possible' OR posterior <= ?)", (run, upper)).fetchall()
+    busy = dict.fromkeys({key for row in doubtful for key in (row[:2], row[2:4])}, 0)
     for a, s, b, t, *_ in conn.execute(links, (run,)):  # of a first run there may be millions
         for key in ((a, s), (b, t)):
             if key in busy:
                 busy[key] += 1
     wanted = {
-        _pair((a, s), (b, t)): (edges, level, busy[a, s] + busy[b, t] - 2) for a, s, b, t, edges, level in possible
+        _pair((a, s), (b, t)): (edges, level, busy[a, s] + busy[b, t] - 2) for a, s, b, t, edges, level in doubtful
     }
     waiting = conn.execute(
         "SELECT id, domain_a, serial_a, domain_b, serial_b FROM clearing_task"

@@ -98,7 +98,8 @@ async def apply(
             _write_records(conn, decided)
             consent_study.unlink(conn, run.id, left_out, late)
         looked_at = None if decided.everything else {*map(tuple, decided.records.tolist()), *decided.left}
-        clearing_tasks.take_over(context, conn, run.study, run.id, study.settings.clearing, looked_at)
+        clearing = study.settings.clearing
+        clearing_tasks.take_over(context, conn, run.study, run.id, clearing, decided.bounds[1], looked_at)
         unmet = clearing_tasks.note_unmet(conn, run.study, decided.unmet, looked_at)
         release_changes.after_run(context, conn, run.study, None if looked_at is None else looked_at | left_out)
         counts = msgspec.structs.replace(decided.counts, unmet=unmet)
