@@ -6,9 +6,8 @@ content. `linkage.readers` reads the files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from linkage.errors import ColumnError, RowError, TableError
 
@@ -117,33 +116,6 @@ def default_mapping(header: Sequence[str]) -> dict[str, str]:
             raise ColumnError("two columns stand for one field", hint="map the field to one of them", where=name)
         mapping[name] = column
     return mapping
-
-
-def read_table(
-    path: str | Path,
-    *,
-    id_column: str,
-    mapping: Mapping[str, str] | None = None,
-    delimiter: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Table:
-    """Read a CSV, Parquet or NDJSON file whole; arguments and errors as `linkage.readers.read_chunks`.
-
-    Raises:
-        RowError: an id is empty or occurs twice.
-    """
-    from linkage.readers import read_chunks
-
-    ids: list[str] = []
-    columns: dict[str, list[str]] = {}
-    for chunk in read_chunks(path, id_column=id_column, mapping=mapping, delimiter=delimiter, progress=progress):
-        ids += chunk.ids
-        for name, values in chunk.columns.items():
-            columns.setdefault(name, []).extend(values)
-    return Table(ids, columns)
-
-
-read_csv = read_table  # the name from before other formats
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,9 @@ def _side_by_side(
     found: Matched, pair: tuple[int, int], tables: dict[str, str], id_column: str, schema_name: str | None
 ) -> SideBySide:
     from linkage.evaluate.fields import side_by_side
+    from linkage.readtable import read_table
     from linkage.schema import load
-    from linkage.tables import FURTHER, read_table
+    from linkage.tables import FURTHER
 
     schema = load(schema_name if schema_name is not None else found.run.schema)
     if schema.fingerprint != found.run.fingerprint:

@@ -178,8 +178,9 @@ def dedupe(
     """
     from linkage.dedupe import find
     from linkage.normalise import prepare
+    from linkage.readtable import read_table
     from linkage.schema import load
-    from linkage.tables import FURTHER, parse_mapping, read_table
+    from linkage.tables import FURTHER, parse_mapping
     from trustcenter.client.files import require_writable
     from trustcenter.client.linking.offline import require_directory
 

@@ -122,8 +122,9 @@ def upload(
         --study-secret study.secret --site-key site.key
     """
     from linkage.dedupe.listing import load_removed
+    from linkage.readtable import read_table
     from linkage.schema import load
-    from linkage.tables import parse_mapping, read_csv
+    from linkage.tables import parse_mapping
     from trustcenter.client import TrustCenter
     from trustcenter.client import site as work
     from trustcenter.client.study.declaration import load_declaration
@@ -146,7 +147,7 @@ def upload(
                 require_separation=require_separation,
                 deduplicated=not not_deduplicated,
             )
-            table = read_csv(source, id_column=id_column, mapping=chosen, delimiter=separator(delimiter))
+            table = read_table(source, id_column=id_column, mapping=chosen, delimiter=separator(delimiter))
             said = None
             if declaration is not None:
                 said = load_declaration(declaration, found, records=len(table), duplicates=duplicates)

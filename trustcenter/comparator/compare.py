@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import dataclass
 
 from trustcenter.audit import Event
 from trustcenter.errors import NotFoundError
@@ -21,6 +20,7 @@ from trustcenter.store import Connection, Migration
 
 from . import deliveries, placing
 from .context import Context
+from .frozen import Frozen
 from .pieces import Joined
 
 MIGRATIONS = (
@@ -36,37 +36,6 @@ MIGRATIONS = (
         """,
     ),
 )
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """What one window compares.
-
-    Attributes:
-        study: its name.
-        number: of the study in the store.
-        window: number of the window.
-        passes: P.
-        levels: bounds on differing bits.
-        caps: per pass, rows that one source may have in a block.
-        uploads: (number, source index) of everything live.
-        fresh: numbers of the uploads among them that no applied window compared.
-        sources: names.
-        rows: live rows per source.
-        fresh_rows: of the fresh uploads.
-    """
-
-    study: str
-    number: int
-    window: int
-    passes: int
-    levels: tuple[int, ...]
-    caps: tuple[int, ...]
-    uploads: tuple[tuple[int, int], ...]
-    fresh: frozenset[int]
-    sources: tuple[str, ...]
-    rows: tuple[int, ...]
-    fresh_rows: int
 
 
 def require_study(conn: Connection, study: str) -> None:

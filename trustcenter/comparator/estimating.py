@@ -13,7 +13,7 @@ from trustcenter.store import Connection, Location, snapshot
 from trustcenter.store.packed import Keys
 
 from . import placing
-from .compare import Frozen
+from .frozen import Frozen
 from .pieces import looks_up
 
 _SAMPLE: Final = 2_000  # rows whose blocks are counted

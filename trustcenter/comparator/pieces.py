@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,7 @@ from trustcenter.store import Connection, Location, snapshot
 from trustcenter.store.packed import PARTS, Keys
 
 from . import placing
-
-if TYPE_CHECKING:
-    from .compare import Frozen
+from .frozen import Frozen
 
 U8 = NDArray[np.uint8]
 

@@ -6,7 +6,7 @@ import pytest
 
 from linkage.errors import ColumnError, LinkageError, RowError, TableError
 from linkage.readers import read_chunks
-from linkage.tables import read_table
+from linkage.readtable import read_table
 
 SECRET = "Geheimrätin"
 ROWS = [

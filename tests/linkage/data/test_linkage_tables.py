@@ -3,7 +3,8 @@
 import pytest
 
 from linkage.errors import ColumnError, EncodingError, LinkageError, RowError, TableError
-from linkage.tables import FIELDS, Table, parse_mapping, read_csv
+from linkage.readtable import read_table
+from linkage.tables import FIELDS, Table, parse_mapping
 
 SECRET = "Geheimrätin"
 
@@ -24,21 +25,21 @@ def write(tmp_path):
 def test_separators_byte_order_marks_and_line_ends(write, delimiter, bom, end):
     rows = [["ID", "Nachname", "PLZ", "Diagnose"], ["1", "Müller", "01067", "x"], ["2", "Groß", "", "y"]]
     path = write(bom + end.join(delimiter.join(r) for r in rows) + end)
-    table = read_csv(path, id_column="ID")
+    table = read_table(path, id_column="ID")
     assert table.ids == ["1", "2"]
     assert table.columns == {"surname": ["Müller", "Groß"], "postcode": ["01067", ""]}
 
 
 def test_quotations_hold_separators_and_line_breaks(write):
-    table = read_csv(write('id,street\n1,"Q7, 24"\n2,"a\nb"\n3,"say ""x"""\n'), id_column="id")
+    table = read_table(write('id,street\n1,"Q7, 24"\n2,"a\nb"\n3,"say ""x"""\n'), id_column="id")
     assert table.columns["street"] == ["Q7, 24", "a\nb", 'say "x"']
 
 
 def test_usual_names_are_recognised(write):
     german = "pid;Vorname;NACHNAME;Geburtsdatum;Geschlecht;Straße;Haus-Nr;PLZ;Ort\n" + ";".join("123456789") + "\n"
-    assert list(read_csv(write(german), id_column="pid").columns) == [f for f in FIELDS if f != "insured_number"]
+    assert list(read_table(write(german), id_column="pid").columns) == [f for f in FIELDS if f != "insured_number"]
     febrl = "rec_id,given_name,surname,street_number,address_1,suburb,postcode,state,date_of_birth\na,b,c,d,e,f,g,h,i\n"
-    table = read_csv(write(febrl), id_column="rec_id")
+    table = read_table(write(febrl), id_column="rec_id")
     assert {k: v[0] for k, v in table.columns.items()} == {
         "given_name": "b",
         "surname": "c",
@@ -53,7 +54,7 @@ def test_usual_names_are_recognised(write):
 def test_a_mapping_of_ones_own(write):
     mapping = parse_mapping(["surname=FAMNAME", "town=Wohnort=Ort"])
     assert mapping == {"surname": "FAMNAME", "town": "Wohnort=Ort"}
-    table = read_csv(write("id,FAMNAME,name,Wohnort=Ort\n1,a,b,c\n"), id_column="id", mapping=mapping)
+    table = read_table(write("id,FAMNAME,name,Wohnort=Ort\n1,a,b,c\n"), id_column="id", mapping=mapping)
     assert table.columns == {"surname": ["a"], "town": ["c"]}
 
 
@@ -87,7 +88,7 @@ BAD = {
 def test_refused_by_place_not_by_content(write, why):
     content, error, where = BAD[why]
     with pytest.raises(error) as e:
-        read_csv(write(content), id_column="id")
+        read_table(write(content), id_column="id")
     if where is not None:
         assert e.value.where == where
     assert SECRET not in e.value.message + e.value.hint + e.value.where
@@ -95,7 +96,7 @@ def test_refused_by_place_not_by_content(write, why):
 
 def test_a_column_that_is_not_there_lists_our_fields_only(write):
     with pytest.raises(ColumnError) as e:
-        read_csv(write(f"id,{SECRET}\n1,a\n"), id_column="id", mapping={"surname": "NAME"})
+        read_table(write(f"id,{SECRET}\n1,a\n"), id_column="id", mapping={"surname": "NAME"})
     assert e.value.where == "surname"
     assert all(f in e.value.hint for f in FIELDS)
     assert "2 columns" in e.value.message
@@ -103,14 +104,14 @@ def test_a_column_that_is_not_there_lists_our_fields_only(write):
 
 def test_no_file(tmp_path):
     with pytest.raises(TableError):
-        read_csv(tmp_path / "none.csv", id_column="id")
+        read_table(tmp_path / "none.csv", id_column="id")
 
 
 def test_a_given_delimiter_is_obeyed(write):
     path = write("id;a,b,c,surname\n")
     with pytest.raises(LinkageError):
-        read_csv(path, id_column="id", delimiter=":")
-    assert len(read_csv(write("id|surname\n1|a;b;c;d\n"), id_column="id", delimiter="|")) == 1
+        read_table(path, id_column="id", delimiter=":")
+    assert len(read_table(write("id|surname\n1|a;b;c;d\n"), id_column="id", delimiter="|")) == 1
 
 
 def test_table_refuses_columns_of_different_length():

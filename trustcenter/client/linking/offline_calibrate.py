@@ -133,7 +133,8 @@ def _own(
     from linkage.corrupt import corrupted, halves
     from linkage.decide.sharing import shareable
     from linkage.normalise import prepare
-    from linkage.tables import parse_mapping, read_table
+    from linkage.readtable import read_table
+    from linkage.tables import parse_mapping
 
     if id_column is None:
         raise UsageError_("the column of the ids is missing", code="usage", hint="--id-column")
