@@ -5,7 +5,7 @@ import pytest
 from linkage import Secrets, load_schema
 from trustcenter.cli import progress
 from trustcenter.client import offline_pairs
-from trustcenter.client.linking.offline import encode_source
+from trustcenter.client.linking.offline import encode_source, match_directories
 
 FIELDS = ("--schema", "de-person/1", "--id-column", "id")
 
@@ -71,3 +71,20 @@ def test_an_encoding_that_is_stopped_leaves_nothing(joined, stage):
             progress=stop,
         )
     assert sorted(joined.iterdir()) == before
+
+
+@pytest.mark.parametrize("stage", ["map", "edges", "decide", "cluster", "write"])
+def test_a_match_that_is_stopped_leaves_what_was_there(joined, stage):
+    def stop(now, done, total):
+        if now == stage:
+            raise KeyboardInterrupt
+
+    there = joined / f"there-{stage}"
+    there.mkdir()
+    (there / "pairs.csv").write_text("of an earlier match")
+    before = sorted(joined.iterdir())
+    for target, force in ((joined / "stopped", False), (there, True)):
+        with pytest.raises(KeyboardInterrupt):
+            match_directories([joined / "north", joined / "south"], target, force=force, progress=stop)
+    assert sorted(joined.iterdir()) == before
+    assert [file.read_text() for file in there.iterdir()] == ["of an earlier match"]

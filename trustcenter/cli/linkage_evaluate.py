@@ -66,7 +66,7 @@ def evaluate(
       trustcenter linkage evaluate joined/ --labels pairs.csv --report report.html
     """
     from trustcenter.client.files import replacing, require_writable
-    from trustcenter.client.linking.offline import require_directory
+    from trustcenter.client.linking.folders import require_directory
     from trustcenter.client.linking.offline_evaluate import Matched, evaluate_directory
 
     if truth is not None and labels is not None:
@@ -99,7 +99,7 @@ def _write_charts(found: Evaluation, target: Path, form: Literal["svg", "png"], 
     from linkage.charts import save
     from linkage.evaluate.figures import figures
     from trustcenter.client.files import replacing
-    from trustcenter.client.linking.offline import new_directory
+    from trustcenter.client.linking.folders import new_directory
 
     drawn = {name: save(chart, form) for name, chart in figures(found).items()}
     new_directory(target, force=force)

@@ -182,7 +182,7 @@ def dedupe(
     from linkage.schema import load
     from linkage.tables import FURTHER, parse_mapping
     from trustcenter.client.files import require_writable
-    from trustcenter.client.linking.offline import require_directory
+    from trustcenter.client.linking.folders import require_directory
 
     if listing is None and target is None:
         raise UsageError_(
@@ -247,7 +247,7 @@ def _finish(
 ) -> int:
     from linkage.dedupe.listing import encode_removed, read_list, settle
     from trustcenter.client.files import replacing
-    from trustcenter.client.linking.offline import new_directory
+    from trustcenter.client.linking.folders import new_directory
 
     decided = read_list(confirmed) if confirmed is not None else []
     removed, declaration = settle(schema, table, found, decided, accept=accept)

@@ -73,7 +73,7 @@ def synth(
       trustcenter linkage synth demo/ --site north=5000 --site practice=300:practice --overlap 0.2 --seed 7
     """
     from linkage.synth import SiteSpec, SynthConfig, generate, write_csv
-    from trustcenter.client.linking.offline import new_directory
+    from trustcenter.client.linking.folders import new_directory
 
     specs = []
     for text in sites or ("north=1000", "south=1000"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trustcenter.client.errors import LocalFileError
 from trustcenter.client.files import replacing
 from trustcenter.errors import ConflictError, UsageError_
 
 from .comparing import Machines, compared, compared_elsewhere
+from .folders import filling, require_directory
 from .offline_calibrate import read_densities
 from .offline_records import Records, read_ids_of
 from .offline_run import read_parameters, write_outcome, write_run
@@ -40,31 +39,6 @@ ROWS: Final = "rows.tcrows"
 MAP: Final = "map.tcmap"
 IDS: Final = "ids.csv"
 Progress = Callable[[str, int, int], None]
-
-
-def require_directory(path: Path, *, force: bool = False) -> None:
-    """Check an output directory before any work starts.
-
-    Raises:
-        LocalFileError: it is there and not empty (without `force`), is a file, or its parent is missing.
-    """
-    if path.exists() and not path.is_dir():
-        raise LocalFileError("the output is a file, not a directory", code="output_exists")
-    if path.is_dir() and any(path.iterdir()) and not force:
-        raise LocalFileError(
-            "the output directory is not empty", code="output_exists", hint="name a new one, or overwrite with --force"
-        )
-    if not path.parent.is_dir():
-        raise LocalFileError(
-            "the directory of the output does not exist", code="no_directory", hint="create it, then try again"
-        )
-
-
-def new_directory(path: Path, *, force: bool = False) -> None:
-    """Make an output directory, mode 0700; raises as `require_directory`."""
-    require_directory(path, force=force)
-    if not path.is_dir():
-        path.mkdir(mode=0o700)
 
 
 @dataclass
@@ -133,25 +107,18 @@ def encode_source(
         "fingerprint": schema.fingerprint,
         "passes": schema.P,
     }
-    was_there = target.is_dir()
-    new_directory(target, force=force)
-    try:
-        with replacing(target / IDS, force=force) as stream:
-            text = io.TextIOWrapper(stream, "utf-8", newline="", write_through=True)
-            writer = csv.writer(text, lineterminator="\n")
-            writer.writerow(("id", "record_number"))
+    with filling(target, force=force) as folder, replacing(folder / IDS) as stream:
+        text = io.TextIOWrapper(stream, "utf-8", newline="", write_through=True)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("id", "record_number"))
 
-            def each(ids: Sequence[str], numbers: NDArray[np.uint8]) -> None:
-                writer.writerows(zip(ids, (bytes(number).hex() for number in numbers), strict=True))
+        def each(ids: Sequence[str], numbers: NDArray[np.uint8]) -> None:
+            writer.writerows(zip(ids, (bytes(number).hex() for number in numbers), strict=True))
 
-            made = encode_pieces(
-                schema, read(), secrets, target / ROWS, target / MAP, header, each=each, progress=tick("encode")
-            )
-            text.detach()
-    except BaseException:
-        if not was_there:
-            shutil.rmtree(target, ignore_errors=True)
-        raise
+        made = encode_pieces(
+            schema, read(), secrets, folder / ROWS, folder / MAP, header, each=each, progress=tick("encode")
+        )
+        text.detach()
     names = [p.name for p in schema.passes]
     return EncodedSource(
         name,
@@ -236,12 +203,10 @@ def match_directories(
         result = match(sources, known, counted, careful=careful, parameters=frozen, edges=found, progress=progress)
     numbers = [one.record_numbers for one in sources]
     ids = [read_ids_of(directory / IDS, own) for directory, own in zip(directories, numbers, strict=True)]
-    new_directory(target, force=force)
     written = None if progress is None else partial(progress, "write")
-    write_outcome(
-        target, Records(result.names, numbers, ids), result.decided, result.labels, force=force, progress=written
-    )
-    write_run(target, result, known, [s.deduplicated for s in sources], force=force)
+    with filling(target, force=force) as folder:
+        write_outcome(folder, Records(result.names, numbers, ids), result.decided, result.labels, progress=written)
+        write_run(folder, result, known, [s.deduplicated for s in sources])
     return result
 
 

@@ -14,7 +14,7 @@ from trustcenter.client.errors import LocalFileError
 from trustcenter.client.jobs.csvstream import read_columns, write_csv
 from trustcenter.errors import UsageError_
 
-from .offline import new_directory, require_directory
+from .folders import filling, require_directory
 from .offline_evaluate import Matched
 from .offline_run import PARAMETERS, PERSONS, read_parameters, read_run, save_parameters, save_run, write_outcome
 
@@ -96,9 +96,6 @@ def cluster_directory(
     events, last = None, max(persons, default=0)
     if previous is not None:
         persons, events, last = _succeed(found.records, persons, previous)
-    new_directory(target, force=force)
-    written = None if progress is None else partial(progress, "write")
-    write_outcome(target, found.records, pairs, persons, force=force, progress=written)
     counts = {
         **found.run.counts,
         "matches": int((decision.cls == 2).sum()),
@@ -110,11 +107,14 @@ def cluster_directory(
     }
     parameters = msgspec.structs.replace(frozen, cut=limit)
     run = msgspec.structs.replace(found.run, cut=limit, counts=counts, parameters_sha256=parameters.sha256)
-    save_run(target, run, force=force)
-    save_parameters(target, parameters, force=force)
-    if events is not None:
-        rows = ((e.kind.value, e.person, " ".join(map(str, e.into)), e.records) for e in events)
-        write_csv(target / EVENTS, ("event", "person", "into", "records"), rows, force=force)
+    written = None if progress is None else partial(progress, "write")
+    with filling(target, force=force) as folder:
+        write_outcome(folder, found.records, pairs, persons, progress=written)
+        save_run(folder, run)
+        save_parameters(folder, parameters)
+        if events is not None:
+            rows = ((e.kind.value, e.person, " ".join(map(str, e.into)), e.records) for e in events)
+            write_csv(folder / EVENTS, ("event", "person", "into", "records"), rows)
     return Clustered(len(set(persons)), len(said), len(clusters.unmet), len(clusters.refused), events)
 
 

@@ -105,7 +105,6 @@ def write_outcome(
     pairs: NDArray[np.void] | PairTable,
     persons: Sequence[int] | NDArray[np.int32],
     *,
-    force: bool,
     progress: Progress | None = None,
 ) -> None:
     """Write `persons.csv` and `pairs.csv`.
@@ -115,7 +114,6 @@ def write_outcome(
         records: (source, record number, id or "") of each record.
         pairs: PAIR, of which some are asked for at a time.
         persons: number of each record's person.
-        force: overwrite.
         progress: called with (pairs written, pairs); may raise to cancel.
     """
     from linkage.decide import Class
@@ -125,9 +123,8 @@ def write_outcome(
         target / PERSONS,
         ("source", "record_number", "id", "person"),
         ((*record, person) for record, person in zip(records, persons, strict=True)),
-        force=force,
     )
-    write_csv(target / PAIRS, _PAIR_COLUMNS, _lines(records, pairs, persons, words, progress), force=force)
+    write_csv(target / PAIRS, _PAIR_COLUMNS, _lines(records, pairs, persons, words, progress))
 
 
 def _lines(
@@ -156,7 +153,7 @@ def _lines(
             progress(start + len(part), len(pairs))
 
 
-def write_run(target: Path, result: MatchResult, schema: Schema, deduplicated: list[bool], *, force: bool) -> None:
+def write_run(target: Path, result: MatchResult, schema: Schema, deduplicated: list[bool]) -> None:
     """Write `run.json` and `parameters.json`: no id, no record number."""
     names = result.names
     run = Run(
@@ -191,13 +188,13 @@ def write_run(target: Path, result: MatchResult, schema: Schema, deduplicated: l
         ],
         counts=result.counts,
     )
-    save_run(target, run, force=force)
-    save_parameters(target, result.parameters, force=force)
+    save_run(target, run)
+    save_parameters(target, result.parameters)
 
 
-def save_run(target: Path, run: Run, *, force: bool) -> None:
+def save_run(target: Path, run: Run) -> None:
     """Write `run.json`."""
-    with replacing(target / RUN, force=force) as file:
+    with replacing(target / RUN) as file:
         file.write(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
 
 
@@ -244,9 +241,9 @@ def projected(run: Run) -> list[Projected]:
     return found
 
 
-def save_parameters(target: Path, parameters: Parameters, *, force: bool) -> None:
+def save_parameters(target: Path, parameters: Parameters) -> None:
     """Write `parameters.json`."""
-    with replacing(target / PARAMETERS, force=force) as file:
+    with replacing(target / PARAMETERS) as file:
         file.write(parameters.canonical())
 
 
