@@ -18,7 +18,7 @@ from .report import Story
 
 STUDY = "herz-1"
 RECIPIENT = "dms"
-SCHEMA = "de-person/1"
+SCHEMA = "de-person/3"
 Command = tuple[str | Path, ...]
 
 
