@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from trustcenter.errors import StoreTransactionError, StoreUnavailableError
-from trustcenter.store import Connection, Database, Location, sqlite
+from trustcenter.store import Connection, Database, Location
 
 
 def _insert(word: str):
@@ -353,36 +352,3 @@ def test_many_threads_with_the_sync_face(place: Location, items) -> None:
         thread.join()
     assert len(db.read_sync(_words)) == 300
     db.close_sync()
-
-
-async def test_a_long_wal_is_copied_back_while_others_wait(tmp_path: Path, items, monkeypatch) -> None:
-    monkeypatch.setattr(sqlite, "WAL_BYTES_MAX", 2**20)
-    db = await Database.open(tmp_path / "a.db", items)
-    await db.write(_insert("one"))
-    body, log = bytes(2**18), tmp_path / "a.db-wal"
-
-    def add(conn: Connection) -> None:
-        conn.execute("INSERT INTO note VALUES (1, ?)", (body,))
-
-    for _ in range(40):  # 20 MB in 80 rows, and the next operation waits already
-        await asyncio.gather(db.write(add, large=True), db.write(add, large=True))
-    assert log.stat().st_size < 5 * 2**20
-    await db.close()
-
-
-async def test_the_wal_is_copied_back_while_running(tmp_path: Path, items) -> None:
-    db = await Database.open(tmp_path / "a.db", items)
-    before = (tmp_path / "a.db").stat().st_size
-    for start in range(0, 6000, 1000):
-        await db.write(
-            lambda c, s=start: c.executemany(
-                "INSERT INTO item (word) VALUES (?)", ((os.urandom(8).hex(),) for _ in range(1000))
-            )
-        )
-    await db.write(_insert("x"))
-    for _ in range(50):
-        if (tmp_path / "a.db").stat().st_size > before:
-            break
-        await asyncio.sleep(0.02)
-    assert (tmp_path / "a.db").stat().st_size > before
-    await db.close()

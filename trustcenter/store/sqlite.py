@@ -38,6 +38,7 @@ class SqliteEngine(Engine):
         self._lock: FileLock | None = None
         self._emptied = time.monotonic()
         self._changes = 0  # of the writing connection at the last checkpoint
+        self._kept = 0  # bytes of the WAL that a reader kept it from cutting at the last checkpoint
 
     def prepare(self, migrations: Sequence[Migration], application: str, *, exclusive: bool) -> Session:
         """As the base says; the file is created with mode 0600."""
@@ -113,15 +114,22 @@ class SqliteEngine(Engine):
         self._changes = conn.total_changes
         self.before_checkpoint()
         _, pages, _ = conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if pages > WAL_PAGES_MAX:
-            self._wait_for(conn, "RESTART")
+        cut = pages <= WAL_PAGES_MAX or self._wait_for(conn, "RESTART")
+        self._kept = 0 if cut else self._log_bytes()
 
     def _long_log(self) -> bool:
-        """Whether the WAL is long although few rows were changed: of packed tables a row has 70 KB."""
+        """Whether the WAL has become long although few rows were changed: of packed tables a row has 70 KB.
+
+        While a long read keeps it from being cut, only what has been added since counts: else all who write would wait
+        for the reader at each commit.
+        """
+        return self._log_bytes() - self._kept > WAL_BYTES_MAX
+
+    def _log_bytes(self) -> int:
         try:
-            return self.path.with_name(self.path.name + "-wal").stat().st_size > WAL_BYTES_MAX
+            return self.path.with_name(self.path.name + "-wal").stat().st_size
         except FileNotFoundError:
-            return False
+            return 0
 
     def _empty(self, conn: sqlite3.Connection) -> None:
         """Copy the WAL back and cut it to nothing; a reader that is in the way postpones it to the next commit."""
