@@ -31,7 +31,7 @@ async def using(folder: Path, work: Callable[[Instance, Rooms], Any]) -> Any:
             await rooms.stop()
 
 
-async def fill(opened: Instance, rooms: Rooms, tables: dict[str, Table], *, link: bool) -> None:
+async def fill(opened: Instance, rooms: Rooms, tables: dict[str, Table], *, link: bool) -> Study:
     def add(conn: Connection) -> None:
         for name in SITES:
             opened.registrar.directory.add_site(conn, name, "diz", name)
@@ -43,6 +43,7 @@ async def fill(opened: Instance, rooms: Rooms, tables: dict[str, Table], *, link
         await study.send(name, range(RECORDS))
     if link:
         await study.link()
+    return study
 
 
 async def complaints(opened: Instance) -> list[str]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import placed_support
 import pytest
@@ -17,6 +18,7 @@ from windows_support import tables
 
 from linkage.tables import Table
 from trustcenter.comparator import ahead
+from trustcenter.instance.between.carrying import Carrying
 from trustcenter.instance.opening import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
@@ -81,6 +83,36 @@ async def test_a_version_that_is_over_is_cleaned_up_from_where_it_was_left(
 
     await using(tmp_path / "instance", first)
     await using(tmp_path / "instance", second)
+
+
+async def test_a_run_that_reads_while_a_version_is_cleaned_up_counts_nothing_of_it(
+    tmp_path: Path, tables: dict[str, Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_instance(tmp_path / "instance")
+
+    async def work(opened: Instance, rooms: Rooms) -> None:
+        study = await fill(opened, rooms, tables, link=False)
+        until = opened.registrar.clock().date().isoformat()
+        both = api.StudyRenew(version=2, reason="member_removed", linkable_until=until)
+        await study_versions.renew(opened.registrar, OPERATOR, "req", "heart", both)
+        fetch = Carrying._fetch
+
+        async def late(*args: Any) -> None:
+            """Its last day is over once the run is begun, and the refs are not cleaned up when it decides."""
+            await fetch(*args)
+            query = "UPDATE study_version SET linkable_until = '2020-01-01' WHERE version = 1"
+            await opened.registrar.db.write(lambda conn: conn.execute(query).rowcount)
+            assert await study_versions.end_all_due(opened.registrar) == 1
+
+        monkeypatch.setattr(Carrying, "_fetch", late)
+        done = await study.link()
+        held, links, _ = await counts(opened)
+        assert (held > 0, done.linked_persons, links) == (True, 0, 0)
+        await cleaned(opened, rooms)
+        assert (await counts(opened))[0] == 0
+        assert await complaints(opened) == []
+
+    await using(tmp_path / "instance", work)
 
 
 CHILD = """

@@ -164,9 +164,12 @@ class Reader:
             held.qualities.append(quality)
 
     def _refs(self, domain: int, rows: Iterable[tuple[int, int, bytes]]) -> None:
-        """Groups of P refs, one after the other; of records that were read."""
+        """Groups of P refs, one after the other; of records that were read.
+
+        Those of a version that is over may still be there, or some of them: it can end while a run is under way.
+        """
         held = self.records
-        rows = iter(rows)
+        rows = (row for row in rows if row[1] in self.setting.versions)
         while part := list(islice(rows, _GROUPS)):
             held.refs += b"".join(row[2] for row in part)
             for serial, version, _ in part:
