@@ -14,7 +14,8 @@ import pytest
 
 from linkage.rows import ROW
 from trustcenter.errors import UsageError_
-from trustcenter.http.row_forms import JSON, NDJSON, PACKED, PARQUET, packed
+from trustcenter.http.row_forms import JSON, NDJSON, PACKED, PARQUET, packed, packed_apart
+from trustcenter.instance.workers import Workers
 
 MOST = 65 * 100
 WIDTHS = {"ref": 16, "token": 16, "filter": 32}
@@ -93,3 +94,49 @@ def test_columns_that_are_more_or_fewer_or_empty_are_refused() -> None:
         pq.write_table(wrong, out, compression="NONE", use_dictionary=False)
         with pytest.raises(UsageError_):
             packed(out.getvalue(), PARQUET, MOST)
+
+
+def nulls(count: int) -> bytes:
+    """So many rows in a few bytes."""
+    kinds = {"ref": pa.binary(16), "pass": pa.uint8(), "token": pa.binary(16), "filter": pa.binary(32)}
+    table = pa.table({name: pa.array([None] * count, kind) for name, kind in kinds.items()})
+    out = io.BytesIO()
+    pq.write_table(table, out, compression="NONE", use_dictionary=False, write_statistics=False, store_schema=False)
+    return out.getvalue()
+
+
+def varint(number: int) -> bytes:
+    """As a footer has it: zigzag, 7 bits a byte."""
+    left, made = number * 2, b""
+    while left > 127:
+        left, made = left >> 7, made + bytes([left & 127 | 128])
+    return made + bytes([left])
+
+
+def test_a_file_that_says_less_than_its_row_groups_hold_is_refused_before_it_is_read() -> None:
+    whole = nulls(100_000)
+    length = int.from_bytes(whole[-8:-4], "little")
+    said, small = b"\x16" + varint(100_000), b"\x16" + varint(1)
+    footer = whole[-8 - length : -8].replace(said, small, 1)  # of the file; row groups say theirs as before
+    lies = whole[: -8 - length] + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    about = pq.ParquetFile(io.BytesIO(lies)).metadata
+    assert (about.num_rows, about.row_group(0).num_rows) == (1, 100_000)
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(UsageError_):
+        packed(lies, PARQUET, MOST)
+    assert pa.default_memory_pool().max_memory() == before
+
+
+async def test_a_file_that_ends_the_process_that_reads_it_ends_no_other() -> None:
+    at = PLAIN.rindex(b"\x15\x02\x18\x05token")  # may be null, in the footer; its statistics are of such a column
+    fatal = PLAIN[:at] + b"\x15\x14" + PLAIN[at + 2 :]
+    readers = Workers(1)
+    try:
+        with pytest.raises(UsageError_) as caught:
+            await packed_apart(readers, fatal, PARQUET, MOST)
+        assert caught.value.code == "bad_chunk_form"
+        assert await packed_apart(readers, PLAIN, PARQUET, MOST) == MADE.tobytes()
+        with pytest.raises(UsageError_):
+            await packed_apart(readers, PLAIN[:-9], PARQUET, MOST)
+    finally:
+        await readers.stop()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from joining_support import Joining, joining
 from rules_support import NORTH, SOUTH, Files, rotate_room
 from sources_support import Source
 
-from keys.ids import Purpose
+from keys.ids import INSTANCE, KeyId, Purpose
 from keys.store import KeyStore
 from trustcenter.comparator import receipt_keys as theirs
 from trustcenter.errors import ConflictError, VerificationError
@@ -124,6 +126,28 @@ async def test_a_handover_that_nobody_signed_or_that_leads_elsewhere_is_refused(
 
 def _signed(receipt: Receipt, signature: bytes) -> Receipt:
     return msgspec.structs.replace(receipt, signature=base64.b64encode(signature).decode())
+
+
+async def test_a_comparator_whose_keys_lead_round_in_a_circle_is_refused(files: Files) -> None:
+    """Once learnt, a circle would have the registrar look for the newest key for ever."""
+    async with open_instance(files.config, files.passphrase) as instance, joining(instance) as study:
+        await begun(study)
+        keys = instance.comparator.keys
+        keys.add([KeyId(INSTANCE, Purpose.RECEIPT, version) for version in (2, 3)])
+
+        def by(version: int) -> Callable[[bytes], bytes]:
+            return lambda message: keys.sign(INSTANCE, Purpose.RECEIPT, version, message)
+
+        def over(before: int, after: int) -> KeyHandover:
+            return KeyHandover.sign(key_of(instance, before), by(before), key_of(instance, after), by(after))
+
+        good = await study.receipt(NORTH, source(1, 0))
+        for path in ((1, 2, 2), (1, 2, 3, 2)):
+            round_ = msgspec.structs.replace(good, handovers=[over(*step) for step in pairwise(path)])
+            with pytest.raises(VerificationError) as refused:
+                await study.map(NORTH, source(1, 0), _signed(round_, by(path[-1])(round_.signed_bytes())))
+            assert refused.value.code == "bad_receipt"
+        await study.map(NORTH, source(1, 0), good)
 
 
 async def test_an_old_key_is_believed_for_thirty_days_only(files: Files) -> None:

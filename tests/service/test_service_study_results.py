@@ -122,6 +122,8 @@ def test_a_chunk_may_come_in_any_form_and_is_the_same_chunk(world, recipient_key
     assert (wrong.status, wrong.json["code"]) == (400, "bad_chunk_form")
     assert send(0, told, "application/json").status == 200
     assert put(world, "north", study, upload, 0, first).status == 200  # the same rows again, packed
+    unsaid = put(world, "north", study, upload, 0, first, headers={"Content-Digest": digest(first)["Content-Digest"]})
+    assert unsaid.status == 200  # packed is what bytes are of which nothing is said
     other = send(0, lines, "application/x-ndjson")
     assert (other.status, other.json["code"]) == (409, "chunk_exists")
     damaged = put(

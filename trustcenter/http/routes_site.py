@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import re
@@ -111,9 +110,9 @@ async def upload_chunk(call: Call) -> Answer:
         )
     room, digest, body = call.instance.comparator, base64.b64decode(match.group(1)), call.body
     form = call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if form != row_forms.PACKED:
+    if form in row_forms.FORMS and form != row_forms.PACKED:  # packed without the header, too
         chunks.require_digest(body, digest)
-        body = await asyncio.to_thread(row_forms.packed, body, form, room.limits.chunk_bytes)
+        body = await row_forms.packed_apart(call.rooms.readers, body, form, room.limits.chunk_bytes)
         digest = hashlib.sha256(body).digest()  # the same rows in another form are the same chunk
     return await uploads.put_chunk(
         room,

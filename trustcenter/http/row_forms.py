@@ -2,11 +2,14 @@
 
 Each becomes the same packed rows (docs/spec/rows-file.md), and only those are checked, kept and compared. What a form
 would make of few bytes is bounded before it is made.
+
+Parquet is read in a process of its own: over some damaged files pyarrow ends the process that reads them.
 """
 
 from __future__ import annotations
 
-import io
+import asyncio
+import resource
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,7 +17,8 @@ import msgspec
 import numpy as np
 
 from linkage.rows import ROW
-from trustcenter.errors import UsageError_
+from trustcenter.errors import InternalError, UsageError_
+from trustcenter.instance.workers import Workers
 
 PACKED: Final = "application/octet-stream"
 JSON: Final = "application/json"
@@ -22,6 +26,11 @@ NDJSON: Final = "application/x-ndjson"
 PARQUET: Final = "application/vnd.apache.parquet"
 _WIDTHS: Final = {name: ROW[name].itemsize for name in ("ref", "token", "filter")}
 _COLUMNS: Final = ("ref", "pass", "token", "filter")
+_HINT: Final = (
+    "columns ref, token (16 bytes), filter (32 bytes), pass (uint8), no nulls, not compressed, no dictionaries"
+)
+_MEMORY: Final = 4 * 2**30  # bytes of address space of the process that reads Parquet, most of it never used
+_SECONDS: Final = 60.0  # that it may take for a chunk, its start included
 
 
 class _Packed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +59,24 @@ def packed(body: bytes, form: str, most: int) -> bytes:
         UsageError_: it is not of this form.
     """
     return FORMS[form](body, most)
+
+
+async def packed_apart(readers: Workers, body: bytes, form: str, most: int) -> bytes:
+    """As `packed`, without holding anybody up; Parquet in a process of its own, whose end refuses the chunk only."""
+    if form != PARQUET:
+        return await asyncio.to_thread(packed, body, form, most)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await readers.compute(_bounded_parquet, body, most)
+    except (InternalError, TimeoutError):
+        raise _refused(_HINT) from None
+
+
+def _bounded_parquet(body: bytes, most: int) -> bytes:
+    """`_parquet` in a process that does nothing else."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no rows on the disk when it ends
+    return _parquet(body, most)
 
 
 def _json(body: bytes, most: int) -> bytes:
@@ -81,26 +108,37 @@ def _parquet(body: bytes, most: int) -> bytes:
             "this service does not read Parquet", code="no_pyarrow", hint="send rows packed, as JSON or as NDJSON"
         ) from None
     wanted = {"pass": pa.uint8(), **{name: pa.binary(width) for name, width in _WIDTHS.items()}}
-    hint = "columns ref, token (16 bytes), filter (32 bytes), pass (uint8), no nulls, not compressed, no dictionaries"
     try:
-        file = pq.ParquetFile(io.BytesIO(body))
+        file = pq.ParquetFile(pa.BufferReader(body))
         schema, about = file.schema_arrow, file.metadata
-        plain = {name: schema.field(name).type for name in schema.names} == wanted and all(
-            _plain(about.row_group(group).column(place))
-            for group in range(about.num_row_groups)
-            for place in range(about.num_columns)
-        )
-        if not plain or about.num_rows * ROW.itemsize > most:
-            raise _refused(hint)
+        named = len(schema) == len(wanted) and {name: schema.field(name).type for name in schema.names} == wanted
+        if not named or not _bounded(about, most // ROW.itemsize):
+            raise _refused(_HINT)
         table = file.read(columns=list(_COLUMNS), use_threads=False).combine_chunks()
-    except (pa.ArrowException, OSError, KeyError):
-        raise _refused(hint) from None
+    except (pa.ArrowException, OSError, LookupError, ValueError):
+        raise _refused(_HINT) from None
     if any(column.null_count for column in table.columns):
-        raise _refused(hint)
+        raise _refused(_HINT)
     rows = np.zeros(table.num_rows, ROW)
     for name in _COLUMNS:
         rows[name] = _values(table.column(name), _WIDTHS.get(name))
     return rows.tobytes()
+
+
+def _bounded(about: Any, most: int) -> bool:
+    """Whether a file has no more rows than it may, by what is read and not by what it says of itself as a whole.
+
+    A row group of nulls has any number of rows in a few bytes.
+    """
+    rows = 0
+    for group in map(about.row_group, range(about.num_row_groups)):
+        rows += group.num_rows
+        if not 0 < group.num_rows <= most or rows > most:
+            return False
+        for column in map(group.column, range(group.num_columns)):
+            if not _plain(column) or column.num_values != group.num_rows:
+                return False
+    return bool(rows == about.num_rows)
 
 
 def _plain(column: Any) -> bool:

@@ -33,6 +33,7 @@ class Rooms:
         self._instance = instance
         self._forgetting: asyncio.Task[None] | None = None
         self._workers = Workers(config.workers)
+        self.readers = Workers(1)  # for forms of rows whose reading may end the process
         self._windows: Windows | None = None
         self._remote: RemoteComparator | None = None
         self.local: LocalComparator | None = None
@@ -85,3 +86,4 @@ class Rooms:
         if self._remote is not None:
             await self._remote.stop()
         await self._workers.stop()
+        await self.readers.stop()

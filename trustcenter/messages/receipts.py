@@ -86,13 +86,13 @@ class Receipt(Message, frozen=True, kw_only=True, omit_defaults=True):
         """The receipt keys that this receipt tells of, oldest first; the last of them signed it. [] if never rotated.
 
         Raises:
-            VerificationError: a handover does not hold, or does not follow the one before.
+            VerificationError: a handover does not hold, does not follow the one before, or leads back.
         """
         found: list[str] = [one.before for one in self.handovers[:1]]
         if len(self.handovers) > HANDOVERS_MAX:
             raise _bad()
         for one in self.handovers:
-            if one.before != found[-1]:
+            if one.before != found[-1] or one.after in found:
                 raise _bad()
             one.verify()
             found.append(one.after)
