@@ -7,6 +7,7 @@ whether that file is there and whole; so it may be run again at any time.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -249,11 +250,12 @@ def mapped_edges(work: Path, plan: Plan, chunk: str) -> NDArray[np.void]:
         PlanError: it is not done, or damaged.
     """
     report = report_of(work, plan, chunk)
-    path = part(work, chunk)
-    begin = path.stat().st_size - report.n * EDGE.itemsize
-    if begin < 0 or sha256_of(path, skip=begin) != report.sha256:
+    with part(work, chunk).open("rb") as file:
+        begin = os.fstat(file.fileno()).st_size - report.n * EDGE.itemsize
+        table = mapped(file, EDGE, begin, report.n if begin >= 0 else 0)
+    if begin < 0 or hashlib.sha256(table.view(np.uint8).data).hexdigest() != report.sha256:
         raise PlanError("a chunk is missing or damaged", hint="run the comparison again; it goes on", where=chunk)
-    return mapped(path, EDGE, begin, report.n)
+    return table
 
 
 def edges_of(work: Path, plan: Plan, chunk: str) -> tuple[Report, NDArray[np.void]]:

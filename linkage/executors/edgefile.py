@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.errors import RowsFileDamagedError, RowsFileError
-from linkage.executors.files import LINE, mapped, new, sha256_of
+from linkage.executors.files import LINE, mapped, new
 from linkage.rows import EDGE
 
 MAGIC = b"TCEDGE1\n"
@@ -79,9 +79,9 @@ def read_edges(path: Path) -> tuple[EdgesHeader, NDArray[np.void]]:
             raise RowsFileDamagedError("the header is not valid") from None
         begin = file.tell()
         whole = os.fstat(file.fileno()).st_size == begin + header.n * EDGE.itemsize
-    if not whole or sha256_of(path, skip=begin) != header.sha256:
+        table = mapped(file, EDGE, begin, header.n if whole else 0)
+    if not whole or hashlib.sha256(table.view(np.uint8).data).hexdigest() != header.sha256:
         raise RowsFileDamagedError("the file was cut or changed", hint="transfer or make it again")
-    table = mapped(path, EDGE, begin, header.n)
     if not ascend(table.view(np.uint8)):
         raise RowsFileDamagedError("the edges are not sorted")
     return header, table

@@ -68,12 +68,15 @@ def read_head(path: Path, magic: bytes, kind: type[T]) -> tuple[T, int] | None:
     return None if header is None else (header, begin)
 
 
-def mapped(path: Path, kind: np.dtype[np.void], begin: int, n: int) -> NDArray[np.void]:
-    """(n,) of a file's content, read where it is used; what is written into it stays in this process."""
+def mapped(file: IO[bytes], kind: np.dtype[np.void], begin: int, n: int) -> NDArray[np.void]:
+    """(n,) of an open file's content, read where it is used; what is written into it stays in this process.
+
+    It stays what it is if the file is closed, or another one takes its name.
+    """
     if not n:
         return np.empty(0, kind)
     # Copy on write and not read-only: compiled loops take what can be written.
-    return np.asarray(np.memmap(path, kind, "c", begin, (n,)))
+    return np.asarray(np.memmap(file, kind, "c", begin, (n,)))
 
 
 def _head_of(data: bytes | bytearray, magic: bytes, kind: type[T]) -> tuple[T | None, int]:

@@ -198,6 +198,7 @@ def test_the_program_writes_the_page_and_none_of_a_broken_log(bundle: tuple[Path
     ended = run_cli(*map(str, arguments), "-o", target)
     assert ended.returncode == 0, ended.stderr
     assert "1 reasons fit" in ended.stderr
+    assert "wrote the page" in ended.stderr
     assert "Trennung der Räume" in read(target.read_text()).heads
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 1

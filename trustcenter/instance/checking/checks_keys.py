@@ -14,7 +14,7 @@ from trustcenter.messages import api
 from trustcenter.registrar.rotating import keycare, rotation_record, rotation_show
 from trustcenter.store import Connection
 
-from .finding import Finding
+from .finding import Finding, counted
 
 
 def schedules(config: Config, stores: Mapping[str, KeyStore]) -> Iterator[Finding]:
@@ -39,7 +39,7 @@ def receipts(config: Config, stores: Mapping[str, KeyStore]) -> Iterator[Finding
     if "comparator" in stores:
         with room_snapshot(config, "comparator") as conn:
             count = receipt_keys.verify(stores["comparator"], conn) if room_key_record.there(conn) else 0
-        yield Finding("receipt keys", "ok", f"{count} handovers lead to the key in use")
+        yield Finding("receipt keys", "ok", f"{counted(count, 'handover')} to the key in use")
 
 
 def _command(one: api.KeyDue) -> str:

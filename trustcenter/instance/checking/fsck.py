@@ -26,6 +26,7 @@ from trustcenter.registrar.rotating.keyring import KeyRing
 from trustcenter.store import Connection
 
 from .checks import Finding
+from .finding import counted
 from .fsck_entries import blobs, forgotten, idempotency, strings, tag_index
 from .fsck_rows import comparator_rows, records, rooms
 from .fsck_serials import counters, domain_rows, ranges
@@ -143,7 +144,7 @@ def _log(conn: Connection, room: str, head: OutsideHead | None, told: list[Entry
     log = recompute_log(conn, room, (head.log_size,) if head else (), told)
     if head is not None and head.log_root and log.roots.get(head.log_size) != head.log_root:
         yield Finding("", "fail", "the log does not extend the head kept outside", "trustcenter reopen DIR --propose")
-    yield Finding("", "ok", f"{log.size:,} entries give the recorded root")
+    yield Finding("", "ok", f"{counted(log.size, 'entry')}, root as recorded")
 
 
 def _head(conn: Connection, head: OutsideHead) -> Iterator[Finding]:
@@ -171,7 +172,7 @@ def _keys(conn: Connection, keys: KeyStore) -> Iterator[Finding]:
 
 def _receipt_keys(conn: Connection, keys: KeyStore) -> Iterator[Finding]:
     count = receipt_keys.verify(keys, conn) if room_key_record.there(conn) else 0
-    yield Finding("", "ok", f"{count} handovers lead to the key in use")
+    yield Finding("", "ok", f"{counted(count, 'handover')} to the key in use")
 
 
 def _comparator(conn: Connection, other: Connection, keys: KeyStore) -> Iterator[Finding]:
