@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import placed_support
 import pytest
 from joining_support import joining
 from sources_support import SCHEMA, Source
@@ -15,6 +16,7 @@ from tests_support import make_instance
 from trustcenter import config
 from trustcenter.auth import Principal
 from trustcenter.client.errors import RemoteError
+from trustcenter.comparator import ahead
 from trustcenter.errors import VerificationError
 from trustcenter.instance import places
 from trustcenter.instance.between import reconciling
@@ -25,6 +27,9 @@ from trustcenter.instance.opening import open_instance
 from trustcenter.messages.api import Problem
 from trustcenter.messages.reconcile import ReconciledRefs, ReconciledStudy, ReconcileRefs, ReconcileStudy
 from trustcenter.messages.rooms import PeerState, Settle, Settled, Step, WindowState
+from trustcenter.registrar.linking import ledger
+from trustcenter.registrar.study import refs
+from trustcenter.store import Connection
 
 NORTH, SOUTH = Principal("north", "site", ""), Principal("south", "site", "")
 MINIMUM = 50  # records in an upload, unless a study says otherwise
@@ -68,7 +73,7 @@ async def test_a_comparator_that_claims_one_lost_row_learns_no_record(tmp_path: 
         honest = study.linking._comparator
         assert isinstance(honest, LocalComparator)
         liar = Liar(instance.comparator, honest._windows, instance.id, "none")
-        refs = source.encoded.refs
+        encoded = source.encoded.refs
 
         async def told() -> set[bytes]:
             """The refs that it is told to retire."""
@@ -98,7 +103,7 @@ async def test_a_comparator_that_claims_one_lost_row_learns_no_record(tmp_path: 
                 await job
             assert caught.value.code == "number_too_far"
         liar.ahead = 0
-        one = [ref.tobytes() for ref in refs[7]]
+        one = [ref.tobytes() for ref in encoded[7]]
         liar.lost = (one[0],)
         retired = await told()
         assert set(one[1:]) < retired
@@ -123,7 +128,57 @@ async def test_a_comparator_that_claims_one_lost_row_learns_no_record(tmp_path: 
         query += " (SELECT 1 FROM record_refs f WHERE f.domain = record.domain AND f.serial = record.serial)"
         dormant = await registrar.db.read(lambda conn: conn.execute(query).fetchone()[0])
         assert dormant >= MINIMUM
+        query += " AND EXISTS (SELECT 1 FROM touched t WHERE t.domain = record.domain AND t.serial = record.serial)"
+        assert await registrar.db.read(lambda conn: conn.execute(query).fetchone()[0]) == dormant
         found = await registrar.db.read(lambda conn: list(fsck_rows.records(conn)))
+        assert {finding.state for finding in found} == {"ok"}, found
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_a_map_that_comes_again_after_its_rows_were_dropped_is_not_taken_for_mapped(
+    tmp_path: Path, live: bool
+) -> None:
+    """The registrar was restored to before the map; its acceptance had been carried out, or was cut off in it."""
+    make_instance(tmp_path / "instance")
+    loaded = config.load(tmp_path / "instance")
+    passphrase = loaded.path(loaded.files.passphrase or "").read_bytes().removesuffix(b"\n")
+    source = Source("heart", 1, 0, 60)
+    async with open_instance(loaded, passphrase) as instance, joining(instance) as study:
+        registrar, room = instance.registrar, instance.comparator
+        for name in ("north", "south"):
+            await registrar.db.write(lambda conn, name=name: registrar.directory.add_site(conn, name, "diz", name))  # type: ignore[misc]
+        await study.create(["north", "south"])
+        await study.register(NORTH, source)
+        receipt = await study.receipt(NORTH, source)
+        step = await registrar.db.read(ledger.step)
+
+        def restored(conn: Connection) -> None:
+            for domain in refs.domains_of(conn, "heart"):
+                refs.purge(conn, domain)
+            conn.execute("DELETE FROM map")
+            conn.execute("UPDATE record SET state = 'unlinked'")
+            ledger.set_step(conn, step)
+
+        async def rows() -> int:
+            return await room.db.read(lambda conn: placed_support.rows_of(conn, "heart"))
+
+        async def held() -> int:
+            return await registrar.db.read(lambda conn: refs.held(conn, refs.domains_of(conn, "heart")))
+
+        if live:
+            await study.map(NORTH, source, receipt)
+            await registrar.db.write(restored)
+        else:
+            await ahead.place(room, "heart", [receipt.upload])
+        assert await rows() == 60 * PASSES
+        assert study.linking._comparator is not None
+        await reconciling.reconcile(registrar, study.linking._comparator)
+        assert await rows() == 0
+        await study.map(NORTH, source, receipt)
+        assert (await held(), await rows()) == (0, 0), "no refs are held of rows that are not there"
+        await study.upload(NORTH, source)
+        assert (await held(), await rows()) == (60 * PASSES, 60 * PASSES)
+        found = await room.db.read(lambda conn: list(fsck_rows.comparator_rows(conn)))
         assert {finding.state for finding in found} == {"ok"}, found
 
 

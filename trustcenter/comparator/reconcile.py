@@ -87,8 +87,24 @@ async def rejoin(context: Context, message: Rejoin) -> None:
             conn.execute("DELETE FROM lost_upload WHERE study = ?", (name,))
             conn.execute("DELETE FROM study WHERE number = ?", (number,))
             context.audit(conn, Event.ROWS_PURGE, "registrar", window, study=name, rows=rows)
+        _forget_unmapped(context, conn)
         before = ledger.step(conn)
         ledger.set_step(conn, message.step)
         context.audit(conn, Event.ROOMS_RECONCILE, "registrar", 0, from_step=before.number, to_step=message.step.number)
 
     await context.db.write(effect, large=True)
+
+
+def _forget_unmapped(context: Context, conn: Connection) -> None:
+    """Forget uploads whose rows were dropped because the registrar has no map of them any more.
+
+    Should the map come again, it must find no upload without rows: it is answered as that of rows that are lost.
+    """
+    uploads = conn.execute(
+        "SELECT u.number, u.id, u.source, u.study, s.window_number FROM upload u JOIN study s ON s.name = u.study"
+        " WHERE (u.state = 'live' AND u.held = 0) OR (u.state = 'staged' AND EXISTS"
+        " (SELECT 1 FROM arrived a WHERE a.upload = u.number AND length(a.body) = 0))"
+    ).fetchall()
+    for number, upload, source, study, window in uploads:
+        placing.drop(conn, number)
+        context.audit(conn, Event.UPLOAD_EXPIRE, source, window, study=study, upload=upload)

@@ -213,6 +213,8 @@ def _settle(conn: Connection, study: str, missing: bytes, window: int) -> int:
     )
     for domain in named:
         pairs.note_departure(conn, domain)
+        # Those that are linked have edges whose refs are gone now.
+        pairs.touch(conn, domain, pairs.mapped(conn, domain, [serial for at, serial in records if at == domain]))
     for start in range(0, len(rest), PAGE_REFS):
         part = sorted(rest[start : start + PAGE_REFS])
         outbox.put(conn, "retire", Retire(study=study, refs=b"".join(part)))
