@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from joining_support import joining
 from rules_support import OPERATOR, Files, Opened, rotate_room
 
 from keys.ids import KeyId, Purpose
@@ -19,8 +20,10 @@ from trustcenter.instance import rekey, room_key_compromise, room_key_record, ro
 from trustcenter.instance.checking import checks, checks_keys
 from trustcenter.instance.opening import Instance, open_instance
 from trustcenter.messages import api
+from trustcenter.messages.rooms import Step
 from trustcenter.registrar.linking import receipt_keys
 from trustcenter.store import Connection, IntegrityError
+from trustcenter.store.steps import set_step, step
 
 ROOMS = ("registrar", "comparator")
 both = pytest.mark.parametrize("room", ROOMS)
@@ -226,6 +229,48 @@ async def test_leaked_keys_of_a_room_are_exchanged_at_once_and_marked(files: Fil
     async with opened(files) as instance:
         assert await Opened(instance.registrar).issue("plain", ["a"])
     assert files.failures() == []
+
+
+@both
+async def test_a_rotation_that_was_under_way_when_keys_leaked_is_ended_and_both_its_versions_are_marked(
+    files: Files, monkeypatch: pytest.MonkeyPatch, room: str
+) -> None:
+    async def die(*_: Any) -> None:
+        raise Killed
+
+    async with opened(files) as instance:
+        with monkeypatch.context() as patched:
+            patched.setattr(room_keys, "cut_over", die)
+            with pytest.raises(Killed):
+                await rotate_room(instance, room)
+        body = api.RoomKeyCompromise(reason="backup disk stolen")
+        report = await room_key_compromise.compromise(instance, OPERATOR, "req", room, body)
+        assert (report.version, report.replaced_by) == (2, 3)
+        context = getattr(instance, room)
+        leaves = await context.db.read(lambda conn: conn.execute("SELECT leaf FROM audit_entry").fetchall())
+        marked = [entry["data"] for entry in map(json.loads, (leaf for (leaf,) in leaves)) if _compromise(entry)]
+        beside = room_keys.BESIDE[room].value
+        assert {(data["purpose"], data["version"]) for data in marked} == {
+            (purpose, version) for purpose in ("audit", beside) for version in (1, 2)
+        }
+    assert files.failures() == []
+
+
+async def test_rooms_of_one_process_that_were_reconciled_know_the_newest_receipt_key(files: Files) -> None:
+    """And not the first one only, which may be the one that leaked."""
+    async with opened(files) as instance, joining(instance) as study:
+        await rotate_room(instance, "comparator")
+        registrar, comparator = instance.registrar, instance.comparator
+
+        async def known() -> list[str]:
+            return [key for key, _ in await registrar.db.read(lambda conn: receipt_keys.known(registrar, conn))]
+
+        before = await known()
+        assert len(before) == 2
+        await comparator.db.write(lambda conn: set_step(conn, Step(7, "07" * 32)))  # of another moment
+        await study.create(["north", "south"])  # which is told to it
+        assert await registrar.db.read(step) == await comparator.db.read(step)
+        assert await known() == before
 
 
 def _compromise(entry: dict[str, Any]) -> bool:

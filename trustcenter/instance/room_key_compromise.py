@@ -32,11 +32,14 @@ async def compromise(
     if body.dry_run:
         plan = await room_keys.rotate(instance, caller, request, room, api.RoomRotateRequest(dry_run=True))
         return _report(context, room, body, until, plan)
+    beside = room_keys.BESIDE[room]
+    leaked: list[tuple[Purpose, int]] = []
     for one in await context.db.read(record.listed):
         if one.open:
             await room_keys.resume(instance, caller, request, room, one.id)
+            leaked += [(Purpose.AUDIT, one.from_version), (beside, one.beside_from)]
     plan = await room_keys.rotate(instance, caller, request, room, api.RoomRotateRequest())
-    leaked = list(zip(map(Purpose, plan.purposes), plan.from_versions, strict=True))
+    leaked += zip(map(Purpose, plan.purposes), plan.from_versions, strict=True)
 
     def effect(conn: Connection) -> None:
         for purpose, version in leaked:
@@ -98,7 +101,11 @@ _ALWAYS = [
     "hold the log against heads from before the leak: trustcenter audit verify --help",
     "did the whole key store leak? trustcenter keys list names every key in it: rotate each, then keys rekey",
 ]
+_NEW_CARD = (
+    "a registrar that is apart: show it a new card (trustcenter rooms card; there rooms pair, and restart); then it"
+    " takes no receipt under the old key, and until then whoever has that key may lead it to a key of their own"
+)
 _NEXT_STEPS = {
     "registrar": ["compare the states of keys with the log: trustcenter keys list, trustcenter audit report", *_ALWAYS],
-    "comparator": _ALWAYS,
+    "comparator": [_NEW_CARD, *_ALWAYS],
 }

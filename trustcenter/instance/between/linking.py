@@ -16,6 +16,7 @@ import structlog
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, TrustCenterError
+from trustcenter.instance import room_keys
 from trustcenter.instance.opened import Instance
 from trustcenter.instance.workers import Workers
 from trustcenter.messages import api
@@ -107,6 +108,8 @@ class Linking:
                 if error.code != "rooms_out_of_step":
                     raise
             await reconciling.reconcile(registrar, self._comparator)
+            if (beside := self._instance.comparator_room) is not None:  # the registrar began with the first key again
+                await room_keys.teach(registrar, beside, "service", "")
             await telling.carry_over(registrar, self._comparator)
 
     async def _clean_up(self) -> None:
