@@ -88,3 +88,14 @@ def test_a_match_that_is_stopped_leaves_what_was_there(joined, stage):
             match_directories([joined / "north", joined / "south"], target, force=force, progress=stop)
     assert sorted(joined.iterdir()) == before
     assert [file.read_text() for file in there.iterdir()] == ["of an earlier match"]
+
+
+def test_a_match_in_the_place_of_another_leaves_nothing_of_it(cli, joined):
+    there = joined / "again"
+    there.mkdir()
+    for name in ("pairs.csv", "explained.csv", "events.csv"):
+        (there / name).write_text("of an earlier match")
+    sources = (joined / "north", joined / "south")
+    assert cli("linkage", "match", *sources, "-o", there).code != 0
+    assert cli("linkage", "match", *sources, "-o", there, "--force").code == 0
+    assert {file.name for file in there.iterdir()} == {"pairs.csv", "persons.csv", "run.json", "parameters.json"}

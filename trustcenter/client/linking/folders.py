@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,18 +36,25 @@ def new_directory(path: Path, *, force: bool = False) -> None:
 
 
 @contextmanager
-def filling(path: Path, *, force: bool = False) -> Iterator[Path]:
+def filling(path: Path, *, force: bool = False, stale: Sequence[str] = ()) -> Iterator[Path]:
     """A directory for files that take their places in `path` only when the block ends without an exception.
 
     Whoever is stopped meanwhile leaves what was there before; raises as `require_directory`.
+
+    Args:
+        path: of the output.
+        force: whether files there are overwritten.
+        stale: names of files that would not fit the new ones: they go, if none of that name was made.
     """
     require_directory(path, force=force)
     beside = path if path.is_dir() else path.parent
-    with tempfile.TemporaryDirectory(dir=beside, prefix=f".{path.name}-") as name:
-        yield Path(name)
+    with tempfile.TemporaryDirectory(dir=beside, prefix=f".{path.name}-") as temporary:
+        yield Path(temporary)
         new_directory(path, force=True)
-        made = sorted(Path(name).iterdir())
+        made = sorted(Path(temporary).iterdir())
         if not force and any((path / file.name).exists() for file in made):
             raise LocalFileError("the output was created by somebody else meanwhile", code="output_exists")
+        for name in stale:
+            (path / name).unlink(missing_ok=True)
         for file in made:
             file.replace(path / file.name)

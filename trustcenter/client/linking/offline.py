@@ -23,7 +23,7 @@ from .comparing import Machines, compared, compared_elsewhere
 from .folders import filling, require_directory
 from .offline_calibrate import read_densities
 from .offline_records import Records, read_ids_of
-from .offline_run import read_parameters, write_outcome, write_run
+from .offline_run import OF_ONE, read_parameters, write_outcome, write_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -204,7 +204,7 @@ def match_directories(
     numbers = [one.record_numbers for one in sources]
     ids = [read_ids_of(directory / IDS, own) for directory, own in zip(directories, numbers, strict=True)]
     written = None if progress is None else partial(progress, "write")
-    with filling(target, force=force) as folder:
+    with filling(target, force=force, stale=OF_ONE) as folder:
         write_outcome(folder, Records(result.names, numbers, ids), result.decided, result.labels, progress=written)
         write_run(folder, result, known, [s.deduplicated for s in sources])
     return result

@@ -16,7 +16,17 @@ from trustcenter.errors import UsageError_
 
 from .folders import filling, require_directory
 from .offline_evaluate import Matched
-from .offline_run import PARAMETERS, PERSONS, read_parameters, read_run, save_parameters, save_run, write_outcome
+from .offline_run import (
+    EVENTS,
+    OF_ONE,
+    PARAMETERS,
+    PERSONS,
+    read_parameters,
+    read_run,
+    save_parameters,
+    save_run,
+    write_outcome,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +35,6 @@ if TYPE_CHECKING:
     from linkage.cluster import Event
     from linkage.decide import Decision
 
-EVENTS: Final = "events.csv"
 LAST: Final = "last_person"  # in the counts of the run
 
 
@@ -108,7 +117,7 @@ def cluster_directory(
     parameters = msgspec.structs.replace(frozen, cut=limit)
     run = msgspec.structs.replace(found.run, cut=limit, counts=counts, parameters_sha256=parameters.sha256)
     written = None if progress is None else partial(progress, "write")
-    with filling(target, force=force) as folder:
+    with filling(target, force=force, stale=OF_ONE) as folder:
         write_outcome(folder, found.records, pairs, persons, progress=written)
         save_run(folder, run)
         save_parameters(folder, parameters)

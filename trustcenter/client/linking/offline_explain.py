@@ -10,11 +10,11 @@ from typing import Final
 from trustcenter.client.jobs.csvstream import write_csv
 
 from .offline_evaluate import Matched
+from .offline_run import EXPLAINED
 
 Progress = Callable[[str, int, int], None]
 
 _EVERY: Final = 1000  # pairs between two reports of progress
-EXPLAINED: Final = "explained.csv"
 _EXPLAINED_COLUMNS: Final = (
     *("source_a", "record_a", "id_a", "source_b", "record_b", "id_b", "class", "joined", "reason"),
     *("edges", "mean_level", "posterior", "bits_before", "bits_edges", "bits_closeness"),
