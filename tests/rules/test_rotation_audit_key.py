@@ -13,7 +13,7 @@ from rules_support import OPERATOR, Files, Opened, rotate_room
 from keys.ids import KeyId, Purpose
 from keys.personal import PersonalKey
 from trustcenter.audit import Event, fingerprint, parse_vkey, verify_bundle
-from trustcenter.errors import BundleError, LogForkedError, StaleDatabaseError, VerificationError
+from trustcenter.errors import BundleError, LogForkedError, StaleDatabaseError, UnavailableError, VerificationError
 from trustcenter.instance import audit_key, places
 from trustcenter.instance.backups import reopen
 from trustcenter.instance.checking import checks
@@ -149,8 +149,9 @@ async def test_without_the_material_of_the_new_key_nothing_is_signed(files: File
         public = stranger.public_key().public_bytes_raw()
         await context.db.write(lambda conn: context.log.hand_over(conn, public, stranger.sign, {"who": "olga"}))
         await context.db.write(lambda conn: context.log.append(conn, Event.LOG_CHECKPOINT, {"who": "clara"}))
-        with pytest.raises(VerificationError):
+        with pytest.raises(UnavailableError) as caught:
             await checkpoint(instance, "registrar")
+        assert caught.value.code == "log_key_missing"
 
 
 @pytest.mark.parametrize("room", ["registrar", "comparator"])

@@ -143,7 +143,7 @@ _VICTIM = textwrap.dedent(
     sys.path[:0] = [{tests!r}]
     from rules_support import OPERATOR, Files
     from trustcenter.messages import api
-    from trustcenter.registrar import reindexing, rewriting, rotation, rotation_verify
+    from trustcenter.registrar.rotating import reindexing, rewriting, rotation, rotation_verify
 
     reindexing.TOGETHER = 16
     step, purpose = int(sys.argv[2]), sys.argv[3]
@@ -305,7 +305,7 @@ _CHUNKS = textwrap.dedent(
     from pathlib import Path
     sys.path[:0] = [{tests!r}]
     from rules_support import Files
-    from trustcenter.registrar import rewriting
+    from trustcenter.registrar.rotating import rewriting
 
     async def main():
         rewriting.CHUNK = 10

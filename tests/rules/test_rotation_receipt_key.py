@@ -150,6 +150,18 @@ async def test_a_comparator_whose_keys_lead_round_in_a_circle_is_refused(files: 
         await study.map(NORTH, source(1, 0), good)
 
 
+async def test_a_handover_that_went_from_the_table_is_missed_when_the_keys_are_rotated_again(files: Files) -> None:
+    async with open_instance(files.config, files.passphrase) as instance:
+        for _ in range(3):
+            await rotate_room(instance, "comparator")
+        context = instance.comparator
+        drop = "DELETE FROM receipt_handover WHERE version = 3"
+        await context.db.write(lambda conn: conn.execute(drop).rowcount)
+        with pytest.raises(VerificationError) as refused:
+            await context.db.read(lambda conn: theirs.verify(context.keys, conn))
+        assert refused.value.code == "bad_handover"
+
+
 async def test_an_old_key_is_believed_for_thirty_days_only(files: Files) -> None:
     now = [datetime.now(UTC)]
     async with open_instance(files.config, files.passphrase, lambda: now[0]) as instance, joining(instance) as study:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joining_support import joining
 from rules_support import OPERATOR, Files, Opened, rotate_room
 
@@ -15,7 +16,7 @@ from keys.ids import KeyId, Purpose
 from keys.kdf import CHEAP_FOR_TESTS
 from keys.rotating import Stage
 from keys.store import KeyStore
-from trustcenter.errors import ConflictError, NotFoundError
+from trustcenter.errors import ConflictError, NotFoundError, VerificationError
 from trustcenter.instance import rekey, room_key_compromise, room_key_record, room_key_show, room_keys
 from trustcenter.instance.checking import checks, checks_keys
 from trustcenter.instance.opening import Instance, open_instance
@@ -108,6 +109,30 @@ async def test_a_rotation_that_was_cut_is_shown_refuses_a_second_and_is_taken_up
         assert (await rotate_room(instance, room)).from_versions == [2, 2]
     assert [one.state for one in _rotations(files)] == ["ok"]
     assert files.failures() == []
+
+
+@both
+async def test_a_log_that_went_to_another_key_meanwhile_is_not_verified(
+    files: Files, monkeypatch: pytest.MonkeyPatch, room: str
+) -> None:
+    async def die(*_: Any) -> None:
+        raise Killed
+
+    async with opened(files) as instance:
+        with monkeypatch.context() as patched:
+            patched.setattr(room_keys, "verify", die)
+            with pytest.raises(Killed):
+                await rotate_room(instance, room)
+        context = getattr(instance, room)
+        stranger = Ed25519PrivateKey.generate()
+        public = stranger.public_key().public_bytes_raw()
+        fields = {"who": "olga"} if room == "registrar" else {"window": 0}
+        await context.db.write(lambda conn: context.log.hand_over(conn, public, stranger.sign, fields))
+        (found,) = await listed(instance, room)
+        with pytest.raises(VerificationError) as refused:
+            await room_keys.verify(instance, OPERATOR, "req", room, found.id)
+        assert refused.value.code == "rotation_broken"
+        assert (await listed(instance, room))[0].stage is Stage.CHANGED
 
 
 def _rotations(files: Files) -> list[Any]:

@@ -27,7 +27,8 @@ CRASH = """
     from pathlib import Path
     from rules_support import Files
     from trustcenter.audit import Event
-    from trustcenter.registrar import issue, head
+    from trustcenter.registrar import head
+    from trustcenter.registrar.pseudonyms import issue
 
     async def main():
         async with Files(Path(sys.argv[1])).open() as center:

@@ -1,5 +1,6 @@
 """A source in pieces, read once, leaves the bytes of the source in memory."""
 
+import itertools
 import json
 
 import numpy as np
@@ -114,9 +115,9 @@ def test_the_spool_holds_no_value(tmp_path, table, secrets):
     """While it is there: neither a name nor an id stands in any of its files."""
     columns, ids = table
     columns = {k: v[:300] for k, v in columns.items() if k in SCHEMA.columns}
-    found, named = [], set()
+    found, named, told = [], set(), itertools.count()
 
-    def look(*_):
+    def look():
         found.extend(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         named.update(path.name[:6] for path in tmp_path.rglob("*") if path.is_file())
 
@@ -127,7 +128,11 @@ def test_the_spool_holds_no_value(tmp_path, table, secrets):
             yield piece
             look()
 
-    encode_pieces(SCHEMA, pieces(), secrets("a"), tmp_path / "rows", tmp_path / "map", header, progress=look)
+    def now_and_then(*_):  # it is told of each of the 256 files
+        if next(told) % 32 == 0:
+            look()
+
+    encode_pieces(SCHEMA, pieces(), secrets("a"), tmp_path / "rows", tmp_path / "map", header, progress=now_and_then)
     assert {"blocks", "record", "rows-0"} <= named
     assert sum(map(len, found)) > 300 * SCHEMA.P * 65
     words = {v for column in (columns["surname"], columns["town"], columns["birth_date"]) for v in column if len(v) > 6}
