@@ -69,6 +69,7 @@ PLAIN = parquet(MADE)
         (NDJSON, lines(MADE, token="")),
         (NDJSON, lines(MADE, token=None)),
         (NDJSON, lines(MADE) + b"\n\n"),
+        (NDJSON, lines(rows(102))),
         *((NDJSON, lines(MADE, **{"pass": number})) for number in (256, -1, 1.5, "1")),
         (PARQUET, b"PAR1"),
         (PARQUET, PLAIN[:-9]),

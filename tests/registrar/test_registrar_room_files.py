@@ -13,7 +13,7 @@ import pytest
 from keys._guard import Secret
 from keys.cards import make_card
 from keys.hybrid import RecipientKey
-from trustcenter.errors import VerificationError
+from trustcenter.errors import TrustCenterError, VerificationError
 from trustcenter.instance.between import by_hand_comparator, room_files, settling
 from trustcenter.messages import carried, reconcile
 from trustcenter.messages.carried import CarriedMessage, RoomAnswers, RoomOrders, SettleAnswer, SettleOrder
@@ -107,3 +107,24 @@ def test_settlements_are_signed_as_in_the_vectors() -> None:
             end(reader).verify(context, said.signed_bytes() + b"\n", vector["signature"])
         with pytest.raises(VerificationError):
             end(OTHER[reader]).verify(context, said.signed_bytes(), vector["signature"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "more", "code"),
+    [
+        ("forget", "{}", 0, "unknown_message"),
+        ("retire", '{"study":1}', 0, "bad_message"),
+        ("retire", '{"study":"heart","refs":""}', 2**40, "damaged_room_file"),
+    ],
+)
+def test_a_file_of_a_registrar_whose_messages_are_not_known_here_is_refused_before_anything_is_done(
+    tmp_path: Path, kind: str, payload: str, more: int, code: str
+) -> None:
+    """Signed by the paired room all the same: of another version, or one that lies."""
+    orders = msgspec.convert(next(one for one in VECTORS["orders"]["parts"])["json"], type=RoomOrders)
+    told = msgspec.structs.replace(orders, messages=1 + more)
+    parts = (room_files.part(told), room_files.part(CarriedMessage(kind=kind, payload=payload)))
+    room_files.write(tmp_path / "file", end("registrar"), parts)
+    with pytest.raises(TrustCenterError) as caught:
+        by_hand_comparator._look_through(tmp_path / "file", end("comparator"))
+    assert caught.value.code == code

@@ -37,7 +37,7 @@ async def carry_out(context: Context, envelope: Envelope) -> Told:
         UsageError_: it is none that is known here.
         ConflictError: it is not the next one: one of the rooms was restored.
     """
-    message = _message(envelope)
+    message = read(envelope.kind, envelope.payload)
     if isinstance(message, Accept):
         await ahead.place(context, message.study, [message.upload])
     elif isinstance(message, StudyPhase) and message.purge:
@@ -68,17 +68,17 @@ async def carry_out(context: Context, envelope: Envelope) -> Told:
     return told
 
 
-def _message(envelope: Envelope) -> RoomMessage:
-    """What an envelope holds.
+def read(kind: str, payload: str) -> RoomMessage:
+    """What an envelope holds, or a part of a file.
 
     Raises:
         UsageError_: no message of a kind that is known here, which a registrar of another version could send.
     """
     hint = "both rooms run the same version of the program"
-    if envelope.kind not in KINDS:
+    if kind not in KINDS:
         raise UsageError_("there is no message of this kind", code="unknown_message", hint=hint, where="kind")
     try:
-        return msgspec.json.decode(envelope.payload, type=KINDS[envelope.kind])
+        return msgspec.json.decode(payload, type=KINDS[kind])
     except msgspec.MsgspecError:
         raise UsageError_(
             "this is not a message of the kind that it says", code="bad_message", hint=hint, where="payload"

@@ -30,7 +30,7 @@ _HINT: Final = (
     "columns ref, token (16 bytes), filter (32 bytes), pass (uint8), no nulls, not compressed, no dictionaries"
 )
 _MEMORY: Final = 4 * 2**30  # bytes of address space of the process that reads Parquet, most of it never used
-_SECONDS: Final = 60.0  # that it may take for a chunk, its start included
+_SECONDS: Final = 60.0  # that it may take for a chunk, with its start and the chunks before it
 
 
 class _Packed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,7 +68,9 @@ async def packed_apart(readers: Workers, body: bytes, form: str, most: int) -> b
     try:
         async with asyncio.timeout(_SECONDS):
             return await readers.compute(_bounded_parquet, body, most)
-    except (InternalError, TimeoutError):
+    except TimeoutError:
+        raise _refused("it took too long to read: send smaller chunks, or packed rows") from None
+    except InternalError:
         raise _refused(_HINT) from None
 
 
@@ -87,6 +89,8 @@ def _json(body: bytes, most: int) -> bytes:
 
 
 def _lines(body: bytes, most: int) -> bytes:
+    if body.count(b"\n") * ROW.itemsize > most:  # a row takes many times its bytes while it is read
+        raise _refused(f"a chunk has at most {most // ROW.itemsize} rows")
     made = []
     for place, line in enumerate(body.splitlines(), 1):
         try:

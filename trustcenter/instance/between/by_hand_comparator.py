@@ -30,7 +30,7 @@ from trustcenter.messages.carried import (
     StudyLeft,
 )
 from trustcenter.messages.reconcile import ReconciledStudy, ReconcileRefs
-from trustcenter.messages.rooms import KINDS, Envelope, Step, StudyPhase, WindowEstimate, WindowOrder
+from trustcenter.messages.rooms import Envelope, Step, StudyPhase, WindowEstimate, WindowOrder
 from trustcenter.store import Connection
 
 from . import room_files
@@ -206,7 +206,7 @@ def _look_through(path: Path, end: room_files.End) -> _Looked:
         for _ in range(orders.messages):
             message = read.part(CarriedMessage)
             steps.append(steps[-1].after(message.kind, message.payload))
-            told = msgspec.json.decode(message.payload, type=KINDS[message.kind])
+            told = instructions.read(message.kind, message.payload)
             if isinstance(told, StudyPhase) and told.purge:
                 purged.add(told.study)
     return _Looked(orders, steps, sorted(purged))
