@@ -9,7 +9,6 @@ Parquet is read in a process of its own: over some damaged files pyarrow ends th
 from __future__ import annotations
 
 import asyncio
-import resource
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -76,6 +75,8 @@ async def packed_apart(readers: Workers, body: bytes, form: str, most: int) -> b
 
 def _bounded_parquet(body: bytes, most: int) -> bytes:
     """`_parquet` in a process that does nothing else."""
+    import resource  # where there are processes of a service
+
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no rows on the disk when it ends
     return _parquet(body, most)
