@@ -74,7 +74,7 @@ def encode_pieces(
         pieces: (ids, normalised columns) of some records each; gone through once.
         secrets: study secret and site key.
         rows_file: where to; the spool is made beside it.
-        map_file: where to.
+        map_file: where to, on the same file system.
         header: study, version, source, fingerprint, passes.
         each: called with the ids and the record numbers of every piece.
         progress: called with (steps done, steps) from when all records have been read; may raise to cancel. A step is
@@ -118,8 +118,11 @@ def encode_pieces(
                 if progress is not None:
                     progress(n + (steps - n) * number // _BUCKETS, steps)
 
-        write_row_parts(rows_file, sorted_rows(), n * schema.P, header)
-        write_map_parts(map_file, _each_once(to_map.sorted()), n, header)
+        # Both are whole before either takes its name: rows do not stand beside the map of an earlier encoding.
+        write_row_parts(place / "rows", sorted_rows(), n * schema.P, header)
+        write_map_parts(place / "map", _each_once(to_map.sorted()), n, header)
+        (place / "rows").replace(rows_file)
+        (place / "map").replace(map_file)
     return Sizes(n, few, missing, capped)
 
 
