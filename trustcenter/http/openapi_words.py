@@ -155,7 +155,7 @@ WORDS: Final[dict[str, str]] = {
     "payload": "JSON of the message of this kind",
     "persons": "Persons of the study",
     "phase": "Whether the study takes rows, and whether its rows are to go",
-    "possible": "Pairs that are doubtful",
+    "possible": "Doubtful pairs that are not joined",
     "postponed": "Day on which the task is shown again; null: it was not postponed",
     "practices": "How many practices the site may have enrolled; 0 takes that back",
     "prefix": "Characters before each pseudonym",
