@@ -7,6 +7,7 @@ of all processes come one after the other, and what one reads in its transaction
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ from .pgsession import PostgresSession
 VERSION_MIN: Final = 150_000  # PostgreSQL 15
 _FAMILY: Final = 0x5443  # "TC": first half of our advisory locks, beside which the room or a name stands
 _OPEN, _WRITE = 1, 2
+_LEFT: Final = 2.0  # seconds: the server lets go of a lock a moment after its process has ended
 _LOCAL: Final = ("", "localhost", "127.0.0.1", "::1")
 # Settings that safety depends on: a server that acknowledges before the disk did loses acknowledged pseudonyms.
 _REQUIRED: Final = (("fsync", ("on",)), ("full_page_writes", ("on",)), ("synchronous_commit", ("on", "remote_apply")))
@@ -207,7 +209,11 @@ class PostgresEngine(Engine):
     @staticmethod
     def _take(conn: PostgresSession, exclusive: bool) -> None:
         call = "pg_try_advisory_lock" if exclusive else "pg_try_advisory_lock_shared"
-        if not conn.execute(f"SELECT {call}(?, ?)", (_FAMILY, _OPEN)).fetchone()[0]:
+        last = time.monotonic() + _LEFT
+        while not conn.execute(f"SELECT {call}(?, ?)", (_FAMILY, _OPEN)).fetchone()[0]:
+            if time.monotonic() < last:
+                time.sleep(0.05)
+                continue
             raise AlreadyRunningError(
                 "another process has this database open",
                 hint="stop the running service first, or talk to it instead of to its database",
