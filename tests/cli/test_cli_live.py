@@ -455,8 +455,8 @@ def test_duplicate_ids_are_named_by_row(cli: Cli, world: World, tmp_path: Path) 
 def test_an_upload_that_stopped_before_its_map_is_simply_given_again(cli: Cli, world: World, tmp_path: Path) -> None:
     from keys.secretfiles import SiteKey, StudySecret
     from linkage.encode import Secrets
+    from linkage.readtable import read_table
     from linkage.schema import load
-    from linkage.tables import read_csv
     from trustcenter.client import Connection, TrustCenter
     from trustcenter.client import site as work
 
@@ -475,7 +475,7 @@ def test_an_upload_that_stopped_before_its_map_is_simply_given_again(cli: Cli, w
     async def job() -> None:
         async with Killed(Connection.load(world.base / "north.toml")) as center:
             study = await center.study("broken-off")
-            table = read_csv(world.patients("north"), id_column="id")
+            table = read_table(world.patients("north"), id_column="id")
             with pytest.raises(KeyError):
                 await work.upload(center, study, load(study.schema), table, secrets)
 

@@ -97,12 +97,12 @@ def test_bad_files_are_named_by_place(content: bytes, code: str, where: str) -> 
     assert (caught.value.code, caught.value.where) == (code, where)
 
 
-def test_ids_are_those_of_linkage_tables(tmp_path: Path) -> None:
-    from linkage.tables import read_csv
+def test_ids_are_those_of_linkage(tmp_path: Path) -> None:
+    from linkage.readtable import read_table
 
     path = tmp_path / "p.csv"
     path.write_text("PID;surname\n 4711 ;A\n4712;B\n\n", encoding="utf-8")
-    assert read_ids(path, "pid") == read_csv(path, id_column="pid").ids == ["4711", "4712"]
+    assert read_ids(path, "pid") == read_table(path, id_column="pid").ids == ["4711", "4712"]
 
 
 def test_columns_are_read_in_the_order_asked_for(tmp_path: Path) -> None:
