@@ -27,11 +27,25 @@ from trustcenter.store import Connection, IntegrityError
 from trustcenter.store.steps import set_step, step
 
 ROOMS = ("registrar", "comparator")
+CUT = {"prepared": (room_keys, "cut_over"), "material": (room_keys.record, "step"), "changed": (room_keys, "verify")}
 both = pytest.mark.parametrize("room", ROOMS)
 
 
 def opened(files: Files, clock: Any = lambda: datetime.now(UTC)) -> Any:
     return open_instance(files.config, files.passphrase, clock)
+
+
+async def cut(instance: Instance, monkeypatch: pytest.MonkeyPatch, room: str, stage: str) -> None:
+    """Begin a rotation that ends before the step which would leave this stage."""
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    module, name = CUT[stage]
+    with monkeypatch.context() as patched:
+        patched.setattr(module, name, die)
+        with pytest.raises(Killed):
+            await rotate_room(instance, room)
 
 
 async def listed(instance: Instance, room: str) -> list[room_key_record.RoomRotation]:
@@ -75,22 +89,8 @@ async def test_a_plan_changes_nothing_and_the_rotation_runs_to_its_end(files: Fi
 async def test_a_rotation_that_was_cut_is_shown_refuses_a_second_and_is_taken_up(
     files: Files, monkeypatch: pytest.MonkeyPatch, room: str, stage: str
 ) -> None:
-    async def die(*_: Any) -> None:
-        raise Killed
-
-    def die_at_once(*_: Any, **__: Any) -> None:
-        raise Killed
-
     async with opened(files) as instance:
-        with monkeypatch.context() as patched:
-            if stage == "changed":
-                patched.setattr(room_keys, "verify", die)
-            elif stage == "prepared":
-                patched.setattr(room_keys, "cut_over", die)
-            else:
-                patched.setattr(room_keys.record, "step", die_at_once)
-            with pytest.raises(Killed):
-                await rotate_room(instance, room)
+        await cut(instance, monkeypatch, room, stage)
     (finding,) = _rotations(files)
     assert (finding.state, room in finding.text) == ("warn", True)
     async with opened(files) as instance:
@@ -115,14 +115,8 @@ async def test_a_rotation_that_was_cut_is_shown_refuses_a_second_and_is_taken_up
 async def test_a_log_that_went_to_another_key_meanwhile_is_not_verified(
     files: Files, monkeypatch: pytest.MonkeyPatch, room: str
 ) -> None:
-    async def die(*_: Any) -> None:
-        raise Killed
-
     async with opened(files) as instance:
-        with monkeypatch.context() as patched:
-            patched.setattr(room_keys, "verify", die)
-            with pytest.raises(Killed):
-                await rotate_room(instance, room)
+        await cut(instance, monkeypatch, room, "changed")
         context = getattr(instance, room)
         stranger = Ed25519PrivateKey.generate()
         public = stranger.public_key().public_bytes_raw()
@@ -260,14 +254,8 @@ async def test_leaked_keys_of_a_room_are_exchanged_at_once_and_marked(files: Fil
 async def test_a_rotation_that_was_under_way_when_keys_leaked_is_ended_and_both_its_versions_are_marked(
     files: Files, monkeypatch: pytest.MonkeyPatch, room: str
 ) -> None:
-    async def die(*_: Any) -> None:
-        raise Killed
-
     async with opened(files) as instance:
-        with monkeypatch.context() as patched:
-            patched.setattr(room_keys, "cut_over", die)
-            with pytest.raises(Killed):
-                await rotate_room(instance, room)
+        await cut(instance, monkeypatch, room, "prepared")
         body = api.RoomKeyCompromise(reason="backup disk stolen")
         report = await room_key_compromise.compromise(instance, OPERATOR, "req", room, body)
         assert (report.version, report.replaced_by) == (2, 3)
