@@ -91,7 +91,9 @@ def test_a_spool_that_somebody_changes(tmp_path, table, secrets):
     def pieces():
         yield from in_pieces(SCHEMA, columns, ids, [100, 100])
         (spool,) = tmp_path.glob(".encode-*/records")
-        spool.write_bytes(spool.read_bytes()[:-1] + b"x")
+        bits = bytearray(spool.read_bytes())
+        bits[-1] ^= 1
+        spool.write_bytes(bits)
 
     refused(tmp_path, pieces(), secrets, "spool was cut or changed")
 

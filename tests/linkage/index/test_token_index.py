@@ -293,7 +293,9 @@ def test_refused(tmp_path, index, schema):
         index.load([tmp_path / "x"])
     state = index.manifest
     broken = file_of(tmp_path, schema, "broken", make_rows("broken", 50))
-    broken.write_bytes(broken.read_bytes()[:-1] + b"\0")
+    bits = bytearray(broken.read_bytes())
+    bits[-1] ^= 1
+    broken.write_bytes(bits)
     with pytest.raises(RowsFileDamagedError):
         index.load([broken])
     assert index.manifest == state
