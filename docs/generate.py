@@ -118,9 +118,9 @@ def errors_page() -> str:
 
 def http_page() -> str:
     """The page of HTTP operations, from the table that dispatches."""
-    from trustcenter.http import routes_peer
-    from trustcenter.http.openapi import REFUSALS, TAGS, tag
-    from trustcenter.http.routes import ROUTES
+    from trustcenter.http.openapi.document import REFUSALS, TAGS, tag
+    from trustcenter.http.routes import peer
+    from trustcenter.http.routes.table import ROUTES
 
     lines = [
         "# The HTTP interface, version 1",
@@ -165,7 +165,7 @@ def http_page() -> str:
             "| operation | who | takes | gives | what |",
             "|---|---|---|---|---|",
         ]
-        for route in (*ROUTES, *routes_peer.ROUTES):
+        for route in (*ROUTES, *peer.ROUTES):
             if tag(route) != name:
                 continue
             takes = route.takes if isinstance(route.takes, str) else getattr(route.takes, "__name__", "")

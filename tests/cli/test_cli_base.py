@@ -62,7 +62,7 @@ def test_every_command_explains_itself(name: str, command: click.Command, cli: C
 def test_the_table_says_what_the_commands_say() -> None:
     context = click.Context(main)
     for name, (home, short) in main.commands_at.items():
-        if not home.startswith("trustcenter.cli.local:"):
+        if not home.startswith("trustcenter.cli.operate.local:"):
             command = main.get_command(context, name)
             assert command is not None
             assert (command.help or "").split("\n")[0] == short

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trustcenter.cli.linkage_machines import resumable
+from trustcenter.cli.linkage.machines import resumable
 from trustcenter.client.linking.comparing import Machines
 
 Cli = Callable[..., Any]

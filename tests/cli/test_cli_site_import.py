@@ -24,7 +24,7 @@ def names(done: Any) -> list[str]:
 
 
 def test_the_template_has_four_consortia_and_six_hubs() -> None:
-    from trustcenter.cli.site_import import _rows, _site
+    from trustcenter.cli.members.site_import import _rows, _site
 
     rows = _rows(None)
     counts = Counter(row[3] for row in rows)

@@ -18,7 +18,7 @@ def guarded(name, scope=None, *rest, **more):
     return original(name, scope, *rest, **more)
 
 builtins.__import__ = guarded
-import trustcenter.cli.practice_own
+import trustcenter.cli.practice.own
 import trustcenter.client.practice.home
 import trustcenter.client.practice.work
 import trustcenter.client.study.study_results

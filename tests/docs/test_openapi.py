@@ -10,11 +10,11 @@ import pytest
 from openapi_spec_validator import validate
 
 from trustcenter.http.calls import Route
-from trustcenter.http.openapi import document
-from trustcenter.http.openapi_fields import FIELDS
-from trustcenter.http.openapi_words import WORDS
-from trustcenter.http.rooms import routes_of
-from trustcenter.http.routes import ROUTES
+from trustcenter.http.openapi.document import document
+from trustcenter.http.openapi.fields import FIELDS
+from trustcenter.http.openapi.words import WORDS
+from trustcenter.http.routes.rooms import routes_of
+from trustcenter.http.routes.table import ROUTES
 
 DOCUMENT = msgspec.json.decode(document(ROUTES))
 OPERATIONS = [pytest.param(route, id=route.name) for route in ROUTES]

@@ -7,7 +7,7 @@ import re
 import pytest
 from tests_support import stored
 
-from trustcenter.http.routes import ROUTES
+from trustcenter.http.routes.table import ROUTES
 
 ROLE_OF = {
     "operator": "operator",

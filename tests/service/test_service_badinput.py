@@ -19,7 +19,7 @@ from access_support import Center
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trustcenter.http.routes import ROUTES
+from trustcenter.http.routes.table import ROUTES
 
 SETTINGS = """
 [limits]

@@ -15,72 +15,78 @@ from .base import LazyGroup
 
 _COMMANDS = {
     "Try it": {
-        "demo": ("trustcenter.cli.local:demo", "Run the whole job with synthetic sites."),
+        "demo": ("trustcenter.cli.operate.local:demo", "Run the whole job with synthetic sites."),
     },
     "Run an instance, on its machine": {
-        "init": ("trustcenter.cli.local:init", "Create an instance in a new directory."),
-        "serve": ("trustcenter.cli.local:serve", "Run the service."),
-        "doctor": ("trustcenter.cli.local:doctor", "Check an instance and say what to mend."),
-        "fsck": ("trustcenter.cli.operate:fsck", "Check that everything stored fits together."),
-        "backup": ("trustcenter.cli.operate:backup", "Back up one part of an instance, while it runs."),
-        "restore": ("trustcenter.cli.operate_restore:restore", "Put backups in place, or test them."),
-        "reopen": ("trustcenter.cli.operate_reopen:reopen", "Let an older database serve again; two people sign."),
-        "migrate": ("trustcenter.cli.operate_migrate:migrate", "Move an instance from its files to PostgreSQL."),
+        "init": ("trustcenter.cli.operate.local:init", "Create an instance in a new directory."),
+        "serve": ("trustcenter.cli.operate.local:serve", "Run the service."),
+        "doctor": ("trustcenter.cli.operate.local:doctor", "Check an instance and say what to mend."),
+        "fsck": ("trustcenter.cli.operate.backup:fsck", "Check that everything stored fits together."),
+        "backup": ("trustcenter.cli.operate.backup:backup", "Back up one part of an instance, while it runs."),
+        "restore": ("trustcenter.cli.operate.restore:restore", "Put backups in place, or test them."),
+        "reopen": ("trustcenter.cli.operate.reopen:reopen", "Let an older database serve again; two people sign."),
+        "migrate": ("trustcenter.cli.operate.migrate:migrate", "Move an instance from its files to PostgreSQL."),
         "rooms": (
-            "trustcenter.cli.rooms:rooms",
+            "trustcenter.cli.operate.rooms:rooms",
             "Registrar and comparator apart: pair them, and connect sites to both.",
         ),
-        "operator-token": ("trustcenter.cli.recovery:operator_token", "Let an operator in again."),
+        "operator-token": ("trustcenter.cli.operate.recovery:operator_token", "Let an operator in again."),
         "renew-certificate": (
-            "trustcenter.cli.recovery:renew_certificate",
+            "trustcenter.cli.operate.recovery:renew_certificate",
             "Make a new server certificate, where `init` made the old one.",
         ),
     },
     "Sites, people, domains, keys": {
-        "site": ("trustcenter.cli.site:site", "Participating institutions and their tokens."),
-        "staff": ("trustcenter.cli.staff:staff", "People at the trust center and their personal keys."),
-        "domain": ("trustcenter.cli.domain:domain", "Pseudonym domains."),
-        "keys": ("trustcenter.cli.keys:keys", "Key versions and their rotation."),
+        "site": ("trustcenter.cli.members.site:site", "Participating institutions and their tokens."),
+        "staff": ("trustcenter.cli.members.staff:staff", "People at the trust center and their personal keys."),
+        "domain": ("trustcenter.cli.pseudonyms.domain:domain", "Pseudonym domains."),
+        "keys": ("trustcenter.cli.keys.group:keys", "Key versions and their rotation."),
     },
     "Pseudonyms, at a site": {
         "pseudonymize": (
-            "trustcenter.cli.columns:pseudonymize",
+            "trustcenter.cli.pseudonyms.columns:pseudonymize",
             "Replace identifiers in CSV, Parquet or FHIR files by pseudonyms.",
         ),
         "translate": (
-            "trustcenter.cli.columns:translate",
+            "trustcenter.cli.pseudonyms.columns:translate",
             "Bring pseudonyms to the current key version, or into another domain.",
         ),
         "validate": (
-            "trustcenter.cli.bulk:validate",
+            "trustcenter.cli.pseudonyms.bulk:validate",
             "Say of every pseudonym whether it is live: ok, wrong_check_characters or unknown_pseudonym.",
         ),
         "additional": (
-            "trustcenter.cli.bulk:additional",
+            "trustcenter.cli.pseudonyms.bulk:additional",
             "Make further pseudonyms of originals, in a domain that has several per original.",
         ),
-        "import": ("trustcenter.cli.bulk:import_", "Take over pairs of original and pseudonym from another system."),
+        "import": (
+            "trustcenter.cli.pseudonyms.bulk:import_",
+            "Take over pairs of original and pseudonym from another system.",
+        ),
         "anonymise": (
-            "trustcenter.cli.bulk:anonymise",
+            "trustcenter.cli.pseudonyms.bulk:anonymise",
             "Drop the way back from pseudonyms to their originals, for ever.",
         ),
-        "delete": ("trustcenter.cli.bulk:delete", "Erase pseudonyms of a domain that allows it, for ever."),
-        "reidentify": ("trustcenter.cli.reidentify:reidentify", "Originals of pseudonyms, under dual control."),
+        "delete": ("trustcenter.cli.pseudonyms.bulk:delete", "Erase pseudonyms of a domain that allows it, for ever."),
+        "reidentify": (
+            "trustcenter.cli.pseudonyms.reidentify:reidentify",
+            "Originals of pseudonyms, under dual control.",
+        ),
         "consent": ("trustcenter.cli.consent:consent", "Consent: policies, what sites send, and whether it is there."),
-        "subject": ("trustcenter.cli.subject:subject", "What the centre holds and did about one pseudonym."),
-        "pseudonym": ("trustcenter.cli.pseudonym:pseudonym", "Check pseudonyms offline."),
+        "subject": ("trustcenter.cli.pseudonyms.subject:subject", "What the centre holds and did about one pseudonym."),
+        "pseudonym": ("trustcenter.cli.pseudonyms.check:pseudonym", "Check pseudonyms offline."),
     },
     "Studies and linkage": {
-        "study": ("trustcenter.cli.study:study", "Studies: set up, register, upload, link, release."),
+        "study": ("trustcenter.cli.study.group:study", "Studies: set up, register, upload, link, release."),
         "practice": (
-            "trustcenter.cli.practice:practice",
+            "trustcenter.cli.practice.group:practice",
             "Practices and rescue services in a study, without a server.",
         ),
         "recipient": ("trustcenter.cli.recipient:recipient", "For data recipients: keys and sealed join maps."),
-        "linkage": ("trustcenter.cli.linkage:linkage", "Record linkage without a service."),
+        "linkage": ("trustcenter.cli.linkage.group:linkage", "Record linkage without a service."),
     },
     "Audit": {
-        "audit": ("trustcenter.cli.audit:audit", "Export the audit log, and verify it offline."),
+        "audit": ("trustcenter.cli.audit.group:audit", "Export the audit log, and verify it offline."),
     },
 }
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp import web
 
+from trustcenter.http.routes.rooms import routes_of
 from trustcenter.instance.opened import Instance
 from trustcenter.instance.running import Rooms
 
@@ -14,7 +15,6 @@ from .access import Access
 from .heads import HEADS, Heads
 from .metrics import METRICS, Metrics
 from .middleware import ACCESS, INSTANCE, ROOMS, bind, envelope
-from .rooms import routes_of
 
 
 def create_app(instance: Instance) -> web.Application:

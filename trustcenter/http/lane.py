@@ -26,13 +26,13 @@ from trustcenter.errors import UnavailableError
 from trustcenter.messages import api
 from trustcenter.registrar.pseudonyms import singles
 
-from . import routes_site
 from .access import Access, bearer
 from .heads import HEADS
 from .logs import RequestLine, write_request
 from .metrics import METRICS
 from .middleware import ACCESS, INSTANCE, request_ids
 from .problems import problem
+from .routes import site as site_routes
 
 if TYPE_CHECKING:
     import asyncio
@@ -45,7 +45,7 @@ _START: Final = re.compile(rb"POST /v1/domains/([a-z0-9.-]{1,200})/pseudonyms HT
 _HEADER: Final = re.compile(rb"([A-Za-z-]+):[ ]?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 _LENGTH: Final = re.compile(rb"[1-9][0-9]{0,3}")
 _STOPPING: Final = UnavailableError("the service is stopping", code="stopping", hint="send the request again")
-_ROUTE: Final = next(route for route in routes_site.ROUTES if route.name == "pseudonymize")
+_ROUTE: Final = next(route for route in site_routes.ROUTES if route.name == "pseudonymize")
 
 _decoder = msgspec.json.Decoder(api.PseudonymRequest)
 _encoder = msgspec.json.Encoder()

@@ -1,0 +1,1 @@
+"""`trustcenter keys`: key versions, their rotation, and what to do when one leaks."""

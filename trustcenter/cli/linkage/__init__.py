@@ -1,0 +1,1 @@
+"""`trustcenter linkage`: record linkage without a service, a connection or an account."""

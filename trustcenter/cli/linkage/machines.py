@@ -1,0 +1,56 @@
+"""Options that say where a comparison runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from trustcenter.cli import output
+from trustcenter.cli.options import PATH
+
+if TYPE_CHECKING:
+    from trustcenter.client.linking.comparing import Machines
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def machine_options(command: F) -> F:
+    """`--workers`, `--dask` and `--work`, handed to the command as `machines`."""
+
+    @click.option(
+        "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes of the comparison."
+    )
+    @click.option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Compare on the Dask cluster of this scheduler; its workers must see the same files.",
+    )
+    @click.option(
+        "--work",
+        type=PATH,
+        metavar="DIR",
+        help="Keep the comparison's files here, and go on with what is there. They need the care of the rows files.",
+    )
+    @wraps(command)
+    def wrapped(*args: Any, workers: int, dask: str | None, work: Path | None, **kwargs: Any) -> Any:
+        from trustcenter.client.linking.comparing import Machines
+
+        return command(*args, machines=Machines(workers, dask, work), **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+@contextmanager
+def resumable(machines: Machines) -> Iterator[None]:
+    """Tell whoever interrupts a comparison how it goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if machines.work is not None:
+            output.note("what was compared is kept (--work): the same command goes on from there")
+        raise

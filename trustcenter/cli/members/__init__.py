@@ -1,0 +1,1 @@
+"""Who takes part: `trustcenter site` and `trustcenter staff`, their tokens and certificates."""

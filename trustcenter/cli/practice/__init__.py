@@ -1,0 +1,1 @@
+"""`trustcenter practice`: a practice in a study, from a workstation, through a site that sponsors it."""

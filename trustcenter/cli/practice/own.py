@@ -1,0 +1,133 @@
+"""`trustcenter practice enrol|show|send|results`: what runs on the practice's workstation, Windows included."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from trustcenter.cli import output
+from trustcenter.cli.linkage.source import warn
+from trustcenter.cli.options import PATH, call, force_option, json_option, output_option, separation_option
+from trustcenter.cli.progress import progress
+
+from .export import Reading, export_options
+
+
+@click.command()
+@click.argument("invitation", type=PATH)
+@click.argument("folder", type=PATH)
+def enrol(invitation: Path, folder: Path) -> None:
+    """Redeem an INVITATION; keys and access are kept in FOLDER (practice).
+
+    Prints the fingerprint of the practice's card: say it to the sponsoring site over the telephone.
+
+    Example:
+      trustcenter practice enrol praxis.invitation trustcenter-herz
+    """
+    from trustcenter.client.practice import home, work
+
+    fingerprint = asyncio.run(work.enrol(home.load_invitation(invitation), home.Home(folder)))
+    click.echo(fingerprint)
+    output.note("say this fingerprint to your sponsoring site, then delete the invitation")
+    output.note("keep a copy of site.key in a safe place: without it your patients would be registered anew")
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+def show(folder: Path) -> None:
+    """Print the fingerprint of the practice's own card (practice)."""
+    from trustcenter.client.practice import home, work
+
+    click.echo(work.card_fingerprint(home.Home(folder)))
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.argument("export", metavar="EXPORT", type=PATH)
+@export_options
+@separation_option
+@json_option
+def send(
+    folder: Path,
+    export: Path,
+    reading: Reading,
+    require_separation: str,
+    as_json: bool,
+) -> None:
+    """Read an EXPORT, encode it here, register its patients and send their rows (practice).
+
+    Names and birth dates never leave this computer and are written nowhere. The study secret is fetched, sealed, for
+    this run only. Only what the centre does not hold yet is sent; interrupted, the command is simply given again.
+
+    Example:
+      trustcenter practice send trustcenter-herz export.bdt
+    """
+    from trustcenter.client.practice import home, work
+
+    found = reading.read(export)
+    place = home.Home(folder)
+    with progress("sending") as tick:
+        done = call(
+            place.connection,
+            lambda center: work.send(
+                center,
+                place,
+                found.table,
+                lambda _, at, total: tick(at, total),
+                require_separation=require_separation,
+            ),
+        )
+    if as_json:
+        output.data(done)
+    else:
+        output.fields({"patients": done.records, "new or changed": done.sent, "rows sent": done.rows})
+    if done.without_consent:
+        output.note(
+            f"{done.without_consent} patients have no consent for this study, or were withdrawn, and were left out"
+        )
+    if not done.sent:
+        output.note("the centre holds all of this already")
+    warn(done.records, done.few_passes, {**found.warnings, **done.warnings})
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.argument("export", metavar="EXPORT", type=PATH)
+@export_options
+@click.option(
+    "--as",
+    "written",
+    type=click.Choice(["csv", "ndjson", "parquet", "fhir"]),
+    default="csv",
+    show_default=True,
+    help="How the output is written.",
+)
+@output_option("The own patient numbers and their study pseudonyms.")
+@force_option
+def results(
+    folder: Path,
+    export: Path,
+    reading: Reading,
+    written: str,
+    target: Path,
+    force: bool,
+) -> None:
+    """Fetch the study pseudonyms of the patients of an EXPORT (practice).
+
+    The output names patients by the practice's own numbers: it is the only file that does.
+
+    Example:
+      trustcenter practice results trustcenter-herz export.bdt -o pseudonyms.csv
+    """
+    from trustcenter.client.files import require_writable
+    from trustcenter.client.practice import home, work
+    from trustcenter.client.study import study_results
+
+    require_writable(target, sources=(export,), force=force)
+    ids = reading.read(export).table.ids
+    place = home.Home(folder)
+    rows = call(place.connection, lambda center: work.results(center, place, ids))
+    study_results.write(target, written, "id", rows, place.membership().study, force=force)  # type: ignore[arg-type]
+    output.note(f"{len(rows)} patients; {len(ids) - len(rows)} are not registered")

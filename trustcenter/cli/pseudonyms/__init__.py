@@ -1,0 +1,1 @@
+"""Pseudonyms at a site: whole files and single ones, their domains, re-identification, answers for a person."""
