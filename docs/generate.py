@@ -23,7 +23,7 @@ def error_codes() -> dict[str, tuple[str, str]]:
     trees = [ast.parse(path.read_text(encoding="utf-8")) for p in PACKAGES for path in sorted((ROOT / p).rglob("*.py"))]
     for tree in trees:
         for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and node.name.rstrip("_").endswith("Error"):
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
                 classes[node.name] = node
 
     def attribute(name: str, wanted: str) -> str | None:

@@ -1,7 +1,7 @@
 """The service's error tree, and the one place that turns any error of ours into a status or an exit code.
 
     TrustCenterError
-     ├─ UsageError_               the request or command is wrong
+     ├─ UsageError                the request or command is wrong
      │   └─ ConfigError           the configuration is missing or wrong
      ├─ NotFoundError             also for what the caller may not see
      ├─ ConflictError             the state does not allow it now
@@ -56,14 +56,14 @@ class TrustCenterError(Exception):
         self.where = where
 
 
-class UsageError_(TrustCenterError):  # noqa: N801 - the underscore keeps it apart from click.UsageError
+class UsageError(TrustCenterError):
     """The request or command is wrong as it stands."""
 
     code = "usage_error"
     kind = "usage"
 
 
-class ConfigError(UsageError_):
+class ConfigError(UsageError):
     """The configuration of the instance is missing or wrong."""
 
     code = "configuration_error"

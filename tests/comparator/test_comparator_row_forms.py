@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from linkage.rows import ROW
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 from trustcenter.http.row_forms import JSON, NDJSON, PACKED, PARQUET, packed, packed_apart
 from trustcenter.instance.workers import Workers
 
@@ -81,7 +81,7 @@ PLAIN = parquet(MADE)
     ],
 )
 def test_what_is_not_of_its_form_is_refused(form: str, body: bytes) -> None:
-    with pytest.raises(UsageError_) as caught:
+    with pytest.raises(UsageError) as caught:
         packed(body, form, MOST)
     assert caught.value.code == "bad_chunk_form"
 
@@ -93,7 +93,7 @@ def test_columns_that_are_more_or_fewer_or_empty_are_refused() -> None:
     for wrong in (more, table.drop_columns(["token"]), nulls):
         out = io.BytesIO()
         pq.write_table(wrong, out, compression="NONE", use_dictionary=False)
-        with pytest.raises(UsageError_):
+        with pytest.raises(UsageError):
             packed(out.getvalue(), PARQUET, MOST)
 
 
@@ -123,7 +123,7 @@ def test_a_file_that_says_less_than_its_row_groups_hold_is_refused_before_it_is_
     about = pq.ParquetFile(io.BytesIO(lies)).metadata
     assert (about.num_rows, about.row_group(0).num_rows) == (1, 100_000)
     before = pa.default_memory_pool().max_memory()
-    with pytest.raises(UsageError_):
+    with pytest.raises(UsageError):
         packed(lies, PARQUET, MOST)
     assert pa.default_memory_pool().max_memory() == before
 
@@ -133,11 +133,11 @@ async def test_a_file_that_ends_the_process_that_reads_it_ends_no_other() -> Non
     fatal = PLAIN[:at] + b"\x15\x14" + PLAIN[at + 2 :]
     readers = Workers(1)
     try:
-        with pytest.raises(UsageError_) as caught:
+        with pytest.raises(UsageError) as caught:
             await packed_apart(readers, fatal, PARQUET, MOST)
         assert caught.value.code == "bad_chunk_form"
         assert await packed_apart(readers, PLAIN, PARQUET, MOST) == MADE.tobytes()
-        with pytest.raises(UsageError_):
+        with pytest.raises(UsageError):
             await packed_apart(readers, PLAIN[:-9], PARQUET, MOST)
     finally:
         await readers.stop()

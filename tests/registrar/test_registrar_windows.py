@@ -10,7 +10,7 @@ from joining_support import OPERATOR
 from windows_support import BASE, REST, SITES, Study, instance, tables
 
 from linkage.tables import Table
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 from trustcenter.instance.checking import fsck_rows
 from trustcenter.instance.checking.checks import Finding
 from trustcenter.instance.opening import Instance
@@ -104,7 +104,7 @@ async def test_a_dry_run_and_a_cancelled_one_change_nothing(
     assert (plan.everything, plan.fresh_rows) == (False, len(REST) * 15)
     assert 100 < plan.comparisons < 5000
     assert (await study.linking.plan(OPERATOR, "lungs", "full")).fresh_rows == (2 * BASE + len(REST)) * 15
-    with pytest.raises(UsageError_):
+    with pytest.raises(UsageError):
         await study.linking.plan(OPERATOR, "lungs", "half")
 
     before = await study.persons()

@@ -9,7 +9,7 @@ import pytest
 from rules_support import Files
 
 from keys.personal import PersonalKey
-from trustcenter.errors import PolicyError, StaleDatabaseError, TrustCenterError, UsageError_, VerificationError
+from trustcenter.errors import PolicyError, StaleDatabaseError, TrustCenterError, UsageError, VerificationError
 from trustcenter.instance.backups import reopen
 
 
@@ -84,10 +84,10 @@ async def test_with_the_head_lost_the_operator_states_an_epoch(files: Files, tmp
         async with files.open():
             pass
     assert gone.value.code == "head_missing"
-    with pytest.raises(UsageError_) as needed:
+    with pytest.raises(UsageError) as needed:
         reopen.propose(files.config, files.passphrase)
     assert needed.value.code == "epoch_needed"
-    with pytest.raises(UsageError_) as used:
+    with pytest.raises(UsageError) as used:
         reopen.propose(files.config, files.passphrase, 0)
     assert used.value.code == "epoch_used"
     with pytest.raises(TrustCenterError) as much:

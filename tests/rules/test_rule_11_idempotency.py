@@ -7,7 +7,7 @@ import hashlib
 import pytest
 from rules_support import FORMAT, Files, Opened
 
-from trustcenter.errors import ConflictError, UsageError_
+from trustcenter.errors import ConflictError, UsageError
 from trustcenter.messages import api
 from trustcenter.registrar.pseudonyms import lookup
 
@@ -82,7 +82,7 @@ async def test_the_same_key_with_another_body_is_a_conflict(files: Files, origin
         assert caught.value.code == "idempotency_key_reused"
         assert "a" not in caught.value.where
         assert len(await center.rows("several")) == 2
-        with pytest.raises(UsageError_):
+        with pytest.raises(UsageError):
             await center.additional("several", "", ["a"], 2)
 
 

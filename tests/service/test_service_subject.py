@@ -15,7 +15,7 @@ from trustcenter.client import TrustCenter
 from trustcenter.client.logs.audit_export import export_log
 from trustcenter.client.logs.audit_findings import collect
 from trustcenter.client.logs.audit_report import page
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 
 def make(world, name: str, **options: object) -> list[str]:
@@ -84,7 +84,7 @@ async def test_an_auditors_archive_holds_the_reasons_and_the_report_shows_them(w
     assert [leaf["who"] for leaf in leaves(world).values() if leaf["data"].get("part") == "statements"] == ["clara"]
     assert world["operator"]("GET", "/v1/statements").status == 403
     async with TrustCenter(connection(world, "clara")) as center:
-        with pytest.raises(UsageError_) as caught:
+        with pytest.raises(UsageError) as caught:
             await export_log(center, "registrar", tmp_path / "log.ndjson", statements=True)
     assert caught.value.code == "archive_only"
 

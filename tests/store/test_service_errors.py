@@ -34,7 +34,7 @@ def test_codes_are_unique_words_and_kinds_are_known() -> None:
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
-        (errors.UsageError_("x"), 400, 1),
+        (errors.UsageError("x"), 400, 1),
         (errors.UnauthorizedError("x"), 401, 4),
         (errors.ForbiddenError("x"), 403, 4),
         (errors.PolicyError("x"), 403, 4),

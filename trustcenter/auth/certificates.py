@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, NotFoundError, UsageError_
+from trustcenter.errors import ConflictError, NotFoundError, UsageError
 from trustcenter.store import Connection, IntegrityError, Migration
 
 E = TypeVar("E", bound=x509.ExtensionType)
@@ -59,7 +59,7 @@ def parse(pem: str, now: datetime) -> tuple[bytes, str]:
     """(fingerprint, end of validity) of the one certificate in `pem`.
 
     Raises:
-        UsageError_: not exactly one certificate, one of an authority, not for clients, or over.
+        UsageError: not exactly one certificate, one of an authority, not for clients, or over.
     """
     try:
         found = x509.load_pem_x509_certificates(pem.encode())
@@ -69,21 +69,21 @@ def parse(pem: str, now: datetime) -> tuple[bytes, str]:
         authority = _extension(certificate, x509.BasicConstraints)
         usage = _extension(certificate, x509.ExtendedKeyUsage)
     except (ValueError, x509.DuplicateExtension):
-        raise UsageError_(
+        raise UsageError(
             "this is not exactly one certificate in PEM",
             code="bad_certificate",
             hint="give the client's own certificate, without its key and without the authority",
         ) from None
     if authority is not None and authority.ca:
-        raise UsageError_(
+        raise UsageError(
             "this is the certificate of an authority, not of a client",
             code="bad_certificate",
             hint="the authority goes into server.client_ca",
         )
     if usage is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
-        raise UsageError_("this certificate is not made for clients (extended key usage)", code="bad_certificate")
+        raise UsageError("this certificate is not made for clients (extended key usage)", code="bad_certificate")
     if certificate.not_valid_after_utc <= now:
-        raise UsageError_("this certificate has expired", code="bad_certificate")
+        raise UsageError("this certificate has expired", code="bad_certificate")
     return fingerprint(certificate.public_bytes(Encoding.DER)), stamp(certificate.not_valid_after_utc)
 
 

@@ -218,7 +218,7 @@ class Directory:
         """Bind a certificate to a site or person.
 
         Raises:
-            NotFoundError: nobody of this name. UsageError_: no usable certificate. ConflictError: bound already.
+            NotFoundError: nobody of this name. UsageError: no usable certificate. ConflictError: bound already.
         """
         self.require(conn, owner)
         now = self._clock()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from trustcenter.errors import PolicyError, UsageError_
+from trustcenter.errors import PolicyError, UsageError
 
 from . import output
 
@@ -100,10 +100,10 @@ def connection(path: Path | None) -> Connection:
     """Read the connection file.
 
     Raises:
-        UsageError_: none was named. ConnectionFileError: it is not usable.
+        UsageError: none was named. ConnectionFileError: it is not usable.
     """
     if path is None:
-        raise UsageError_(
+        raise UsageError(
             "no connection file",
             code="no_connection",
             hint="give --connect FILE or set TRUSTCENTER_CONNECT; `trustcenter init` writes the operator's",
@@ -158,12 +158,12 @@ def confirm(question: str, word: str, *, yes: bool) -> None:
     """Let a person type a word before something that cannot be taken back.
 
     Raises:
-        UsageError_: nobody can be asked. PolicyError: another word was typed.
+        UsageError: nobody can be asked. PolicyError: another word was typed.
     """
     if yes:
         return
     if not output.interactive():
-        raise UsageError_("this needs a confirmation", code="not_confirmed", hint="repeat with --yes")
+        raise UsageError("this needs a confirmation", code="not_confirmed", hint="repeat with --yes")
     if click.prompt(f"{question} Type {word} to go on", default="", show_default=False, err=True) != word:
         raise PolicyError("not confirmed; nothing was changed", code="not_confirmed")
 
@@ -172,7 +172,7 @@ def text_or_file(value: str, prefix: str) -> str:
     """A public key given as text or as the path of a file that holds it.
 
     Raises:
-        UsageError_: neither.
+        UsageError: neither.
     """
     text = value.strip()
     if not text.startswith(prefix):
@@ -181,7 +181,7 @@ def text_or_file(value: str, prefix: str) -> str:
         except (OSError, ValueError):
             text = ""
     if not text.startswith(prefix):
-        raise UsageError_(
+        raise UsageError(
             "this is not a public key and not a file with one", code="bad_public_key", hint=f"it starts with {prefix}"
         )
     return text

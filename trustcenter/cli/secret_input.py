@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from trustcenter.client.files import require_writable
-from trustcenter.errors import ConflictError, UsageError_
+from trustcenter.errors import ConflictError, UsageError
 
 from . import output
 
@@ -43,10 +43,10 @@ def require_file(path: Path) -> None:
     """Refuse a key file that is not there, where it is needed for its name only.
 
     Raises:
-        UsageError_: there is none.
+        UsageError: there is none.
     """
     if not path.is_file():
-        raise UsageError_(
+        raise UsageError(
             "the key file does not exist",
             code="no_key_file",
             hint="what was compared is kept beside it: name the same file as before",
@@ -58,13 +58,13 @@ def new_passphrase(path: Path | None, *, bare: bool) -> bytes | None:
     """The passphrase of a new key: from a file, or twice from the terminal; None where none is wanted.
 
     Raises:
-        KeysError: the file, or the two differ. UsageError_: nobody can be asked.
+        KeysError: the file, or the two differ. UsageError: nobody can be asked.
     """
     from keys.passphrase import read_passphrase
 
     if bare:
         if path is not None:
-            raise UsageError_("--no-passphrase and --passphrase-file exclude each other", code="usage")
+            raise UsageError("--no-passphrase and --passphrase-file exclude each other", code="usage")
         return None
     if path is None:
         _require_terminal("give --passphrase-file FILE, or --no-passphrase to rely on file permissions alone")
@@ -86,7 +86,7 @@ def _open(load: Callable[[Path, bytes | None], K], path: Path, passphrase_file: 
 
 def _require_terminal(hint: str) -> None:
     if not output.interactive():
-        raise UsageError_("the key needs a passphrase", code="passphrase_needed", hint=hint)
+        raise UsageError("the key needs a passphrase", code="passphrase_needed", hint=hint)
 
 
 def new_personal_key(target: Path, passphrase_file: Path | None, *, bare: bool) -> PersonalKey:

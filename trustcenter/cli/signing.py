@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trustcenter.errors import PolicyError, UsageError_
+from trustcenter.errors import PolicyError, UsageError
 
 from . import output
 
@@ -32,12 +32,12 @@ def show(statement: str, *, yes: bool) -> None:
     """Show what is to be signed, line by line and without control characters, and ask.
 
     Raises:
-        UsageError_: nobody can be asked. PolicyError: the person declines.
+        UsageError: nobody can be asked. PolicyError: the person declines.
     """
     for line in statement.rstrip("\n").split("\n"):
         output.note(f"  {output.plain(line)}")
     if not yes:
         if not output.interactive():
-            raise UsageError_("signing needs a confirmation", code="not_confirmed", hint="repeat with --yes")
+            raise UsageError("signing needs a confirmation", code="not_confirmed", hint="repeat with --yes")
         if not click.confirm("Sign this statement?", err=True):
             raise PolicyError("not signed", code="not_confirmed")

@@ -4,7 +4,7 @@ TrustCenterError
  ├─ RemoteError               the service answered with a problem; code and kind are the service's
  ├─ UnreachableError          no answer
  ├─ BadAnswerError            an answer that the interface does not allow
- └─ UsageError_
+ └─ UsageError
      ├─ ItemRefusedError      the service refused one value of a batch
      ├─ ConnectionFileError   the connection file
      └─ LocalFileError        an input or output file
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trustcenter.errors import InternalError, TrustCenterError, UnavailableError, UsageError_
+from trustcenter.errors import InternalError, TrustCenterError, UnavailableError, UsageError
 from trustcenter.messages.api import ItemError, Problem
 
 _KIND_OF_STATUS: Final = {
@@ -70,7 +70,7 @@ class BadAnswerError(InternalError):
     code = "unexpected_answer"
 
 
-class ItemRefusedError(UsageError_):
+class ItemRefusedError(UsageError):
     """One value of a batch cannot be served; `code` and `hint` are the service's for it."""
 
     code = "item_refused"
@@ -83,13 +83,13 @@ class ItemRefusedError(UsageError_):
         return cls("the service refused this value", code=item.code, hint=item.hint)
 
 
-class ConnectionFileError(UsageError_):
+class ConnectionFileError(UsageError):
     """The connection file is missing, readable by others, or wrong."""
 
     code = "connection_file"
 
 
-class LocalFileError(UsageError_):
+class LocalFileError(UsageError):
     """An input cannot be read, or an output must not be written."""
 
     code = "local_file"

@@ -10,7 +10,7 @@ import json
 import msgspec
 
 from trustcenter.audit import Event
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 from trustcenter.messages.rooms import (
     KINDS,
     Accept,
@@ -34,7 +34,7 @@ async def carry_out(context: Context, envelope: Envelope) -> Told:
     """Carry out a message of the registrar. One that comes again is only answered again.
 
     Raises:
-        UsageError_: it is none that is known here.
+        UsageError: it is none that is known here.
         ConflictError: it is not the next one: one of the rooms was restored.
     """
     message = read(envelope.kind, envelope.payload)
@@ -72,15 +72,15 @@ def read(kind: str, payload: str) -> RoomMessage:
     """What an envelope holds, or a part of a file.
 
     Raises:
-        UsageError_: no message of a kind that is known here, which a registrar of another version could send.
+        UsageError: no message of a kind that is known here, which a registrar of another version could send.
     """
     hint = "both rooms run the same version of the program"
     if kind not in KINDS:
-        raise UsageError_("there is no message of this kind", code="unknown_message", hint=hint, where="kind")
+        raise UsageError("there is no message of this kind", code="unknown_message", hint=hint, where="kind")
     try:
         return msgspec.json.decode(payload, type=KINDS[kind])
     except msgspec.MsgspecError:
-        raise UsageError_(
+        raise UsageError(
             "this is not a message of the kind that it says", code="bad_message", hint=hint, where="payload"
         ) from None
 

@@ -17,7 +17,7 @@ import msgspec
 
 from trustcenter.audit import Event
 from trustcenter.audit.refs_root import refs_root
-from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyError, UsageError_
+from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyError, UsageError
 from trustcenter.messages import api
 from trustcenter.messages.receipts import Receipt
 from trustcenter.store import Connection
@@ -133,7 +133,7 @@ async def put_chunk(
 
     Raises:
         NotFoundError: no such upload of the source.
-        UsageError_: damaged, unsorted, or rows that the study's encoding cannot have made.
+        UsageError: damaged, unsorted, or rows that the study's encoding cannot have made.
         ConflictError: the upload is complete, or the chunk was sent with other bytes.
         LimitError: larger than a chunk may be.
     """
@@ -149,7 +149,7 @@ async def put_chunk(
     def effect(conn: Connection) -> api.ChunkStored:
         upload = _upload(conn, study_name, source, upload_id)
         if not 0 <= index < upload.chunks:
-            raise UsageError_("there is no chunk of this number", code="unknown_chunk", where="chunk")
+            raise UsageError("there is no chunk of this number", code="unknown_chunk", where="chunk")
         known = conn.execute(
             "SELECT sha256 FROM arrived WHERE upload = ? AND chunk = ?", (upload.number, index)
         ).fetchone()

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from trustcenter.config import Limits
-from trustcenter.errors import LimitError, UsageError_
+from trustcenter.errors import LimitError, UsageError
 
 from . import lines, row_forms
 from .calls import FHIR_TYPES, Route
@@ -23,18 +23,18 @@ async def read(request: web.Request, route: Route, limits: Limits) -> Any:
     """The request body, bounded in size and time, decoded to the route's type.
 
     Raises:
-        UsageError_: compressed, of another type, malformed, or with fields that do not fit.
+        UsageError: compressed, of another type, malformed, or with fields that do not fit.
         LimitError: too large or too slow.
     """
     if route.takes is None:
         return None
     if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise UsageError_("compressed bodies are not accepted", code="compressed_body", hint="send it plain")
+        raise UsageError("compressed bodies are not accepted", code="compressed_body", hint="send it plain")
     kinds = _CONTENT_TYPES[route.takes] if isinstance(route.takes, str) else _JSON
     if route.form is not None:
         kinds = (*kinds, lines.CONTENT_TYPE)
     if request.content_type not in kinds:
-        raise UsageError_(
+        raise UsageError(
             "the body has another content type", code="wrong_content_type", hint=f"send {' or '.join(kinds)}"
         )
     if request.content_length is not None and request.content_length > limits.body_bytes:
@@ -58,7 +58,7 @@ async def _decode(body: bytes, type_: type[msgspec.Struct]) -> Any:
     """JSON to a message.
 
     Raises:
-        UsageError_: names the path of the field, never its value.
+        UsageError: names the path of the field, never its value.
     """
     try:
         if len(body) <= _DECODE_INLINE:
@@ -66,11 +66,11 @@ async def _decode(body: bytes, type_: type[msgspec.Struct]) -> Any:
         return await asyncio.to_thread(msgspec.json.decode, body, type=type_)
     except msgspec.ValidationError as error:
         path = str(error).rpartition(" - at `")[2].rstrip("`") if " - at `" in str(error) else "$"
-        raise UsageError_(
+        raise UsageError(
             "the body does not fit: a field is missing, unknown or of the wrong form",
             code="invalid_body",
             hint="compare it with /openapi.json",
             where=path if path.startswith("$") else "$",
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise UsageError_("the body is not JSON in UTF-8", code="malformed_json", hint="send valid JSON") from None
+        raise UsageError("the body is not JSON in UTF-8", code="malformed_json", hint="send valid JSON") from None

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from trustcenter.auth import Principal
-from trustcenter.errors import NotFoundError, UsageError_
+from trustcenter.errors import NotFoundError, UsageError
 from trustcenter.instance.between.linking import Linking
 from trustcenter.instance.between.port import LocalComparator
 from trustcenter.instance.opened import Instance
@@ -69,7 +69,7 @@ class Call:
     def integer(self, name: str, text: str | None, low: int, high: int) -> int:
         """A whole number from path or query, within bounds."""
         if text is None or not re.fullmatch("[0-9]{1,16}", text) or not low <= int(text) <= high:
-            raise UsageError_("a whole number within bounds is needed", code="invalid_parameter", where=name)
+            raise UsageError("a whole number within bounds is needed", code="invalid_parameter", where=name)
         return int(text)
 
 

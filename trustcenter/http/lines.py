@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from trustcenter.errors import LimitError, TrustCenterError, UsageError_
+from trustcenter.errors import LimitError, TrustCenterError, UsageError
 from trustcenter.messages.api import ItemError
 
 from .calls import Call, Form, Handler, Lines
@@ -29,7 +29,7 @@ async def parse(body: bytes, limit: int) -> list[str]:
 
     Raises:
         LimitError: too many; known before they are decoded.
-        UsageError_: a line is not a JSON string.
+        UsageError: a line is not a JSON string.
     """
     if body.count(b"\n") > limit:
         raise LimitError(
@@ -38,7 +38,7 @@ async def parse(body: bytes, limit: int) -> list[str]:
     try:
         return await asyncio.to_thread(_decoder.decode_lines, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise UsageError_(
+        raise UsageError(
             "a line is not a JSON string", code="malformed_line", hint='one item a line, as in "12345"'
         ) from None
 
@@ -47,16 +47,16 @@ def request(type_: type[msgspec.Struct], form: Form, items: list[str], query: An
     """The message that a part amounts to, its other fields taken from the query.
 
     Raises:
-        UsageError_: a parameter is unknown or does not fit.
+        UsageError: a parameter is unknown or does not fit.
     """
     known = {field.encode_name for field in msgspec.structs.fields(type_)} - {form.asked}
     if not known.issuperset(query):
-        raise UsageError_("a parameter of the query is unknown", code="invalid_parameter", where="query")
+        raise UsageError("a parameter of the query is unknown", code="invalid_parameter", where="query")
     try:
         return msgspec.convert({form.asked: items, **query}, type_, strict=False)
     except msgspec.ValidationError as error:
         path = str(error).rpartition(" - at `$.")[2].rstrip("`") if " - at `$." in str(error) else "query"
-        raise UsageError_("a parameter does not fit", code="invalid_parameter", where=path.split("[")[0]) from None
+        raise UsageError("a parameter does not fit", code="invalid_parameter", where=path.split("[")[0]) from None
 
 
 def answer(call: Call, handler: Handler, type_: type[msgspec.Struct], form: Form, items: list[str]) -> Lines:

@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from trustcenter.auth.limiter import seconds
-from trustcenter.errors import InternalError, LimitError, NotFoundError, UsageError_, http_status
+from trustcenter.errors import InternalError, LimitError, NotFoundError, UsageError, http_status
 from trustcenter.messages.api import Problem
 
 _encoder = msgspec.json.Encoder()
@@ -74,15 +74,15 @@ def response(error: Exception, request_id: str) -> tuple[web.Response, str]:
     return answer, str(getattr(error, "code", "internal_error"))
 
 
-def _translate(error: web.HTTPException) -> NotFoundError | LimitError | UsageError_:
+def _translate(error: web.HTTPException) -> NotFoundError | LimitError | UsageError:
     # aiohttp's own: unknown route, wrong method, body over the limit.
     if error.status == 413:
         return LimitError("the request body is too large", code="body_too_large", hint="send smaller batches")
     if error.status == 405:
-        return UsageError_("this method is not offered here", code="method_not_allowed", hint="see /openapi.json")
+        return UsageError("this method is not offered here", code="method_not_allowed", hint="see /openapi.json")
     if error.status == 404:
         return NotFoundError("there is nothing at this path", code="unknown_path", hint="see /openapi.json")
-    return UsageError_("the request is not acceptable", code="bad_request")
+    return UsageError("the request is not acceptable", code="bad_request")
 
 
 def log_unexpected(error: Exception, request_id: str) -> None:

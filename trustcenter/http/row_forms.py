@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from linkage.rows import ROW
-from trustcenter.errors import InternalError, UsageError_
+from trustcenter.errors import InternalError, UsageError
 from trustcenter.instance.workers import Workers
 
 PACKED: Final = "application/octet-stream"
@@ -55,7 +55,7 @@ def packed(body: bytes, form: str, most: int) -> bytes:
         most: bytes of packed rows that a chunk may have.
 
     Raises:
-        UsageError_: it is not of this form.
+        UsageError: it is not of this form.
     """
     return FORMS[form](body, most)
 
@@ -109,7 +109,7 @@ def _parquet(body: bytes, most: int) -> bytes:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise UsageError_(
+        raise UsageError(
             "this service does not read Parquet", code="no_pyarrow", hint="send rows packed, as JSON or as NDJSON"
         ) from None
     wanted = {"pass": pa.uint8(), **{name: pa.binary(width) for name, width in _WIDTHS.items()}}
@@ -159,8 +159,8 @@ def _values(column: Any, width: int | None) -> Any:
     return np.frombuffer(data, np.uint8).reshape(-1, width)
 
 
-def _refused(hint: str, where: str = "") -> UsageError_:
-    return UsageError_("the chunk is not of the form that was announced", code="bad_chunk_form", hint=hint, where=where)
+def _refused(hint: str, where: str = "") -> UsageError:
+    return UsageError("the chunk is not of the form that was announced", code="bad_chunk_form", hint=hint, where=where)
 
 
 FORMS: Final[dict[str, Callable[[bytes, int], bytes]]] = {

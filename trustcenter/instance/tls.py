@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from trustcenter.clock import utc_now
 from trustcenter.config import Config
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 CA_DAYS = 3650
 SERVER_DAYS = 397  # the longest that common TLS clients accept
@@ -58,11 +58,11 @@ def renew(config: Config, names: tuple[str, ...] = (), *, new_authority: bool = 
         The moment up to which the certificate is good.
 
     Raises:
-        UsageError_: the instance uses a certificate that is not its own, or its authority is lost.
+        UsageError: the instance uses a certificate that is not its own, or its authority is lost.
     """
     directory = config.path(_DIRECTORY)
     if config.server.certificate != f"{_DIRECTORY}/server.pem" or config.server.key != f"{_DIRECTORY}/server.key":
-        raise UsageError_(
+        raise UsageError(
             "config.toml names a certificate that this instance did not make",
             code="foreign_certificate",
             hint="have the authority that signed it sign a new one: docs/how-to/certificates.md",
@@ -98,7 +98,7 @@ def _read_authority(directory: Path) -> tuple[x509.Certificate, ec.EllipticCurve
     except (OSError, ValueError):
         ca, key = None, None
     if ca is None or not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != ca.public_key():
-        raise UsageError_(
+        raise UsageError(
             "the instance's own authority is lost or damaged (tls/ca.pem, tls/ca.key)",
             code="no_authority",
             hint="--new-authority makes another one; every client then needs it in its connection file",

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from trustcenter.errors import InternalError, UsageError_
+from trustcenter.errors import InternalError, UsageError
 
 SYSTEM: Final = "urn:oid:2.16.840.1.113883.3.1937.777.24.5.3"
 _ROOT: Final = SYSTEM.removeprefix("urn:oid:") + "."
@@ -31,7 +31,7 @@ class CodeSystemError(InternalError):
     code = "consent_code_system"
 
 
-class ConsentItemError(UsageError_):
+class ConsentItemError(UsageError):
     """One consent document cannot be taken."""
 
     code = "invalid_consent"

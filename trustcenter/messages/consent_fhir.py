@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 from . import api
 from .consent import SYSTEM, ConsentItemError, keepable
@@ -137,14 +137,14 @@ def resources(body: bytes, *, lines: bool) -> list[bytes]:
     """The resources of a Bundle, of NDJSON, or a resource alone, each still as JSON.
 
     Raises:
-        UsageError_: it is not JSON, or neither.
+        UsageError: it is not JSON, or neither.
     """
     if lines:
         return [line for line in body.split(b"\n") if line.strip()]
     try:
         found = _kind.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise UsageError_(
+        raise UsageError(
             "the body is not a FHIR resource in JSON",
             code="malformed_json",
             hint="send a Bundle, a Consent, or NDJSON as application/fhir+ndjson",

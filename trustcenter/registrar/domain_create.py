@@ -16,7 +16,7 @@ from keys.states import KeyState
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, NotFoundError, UsageError_
+from trustcenter.errors import ConflictError, NotFoundError, UsageError
 from trustcenter.messages import api
 from trustcenter.messages.consent import code_system
 from trustcenter.registrar.rotating.keyring import DOMAIN_PURPOSES, domain_scope
@@ -47,7 +47,7 @@ async def create(context: Context, caller: Principal, request: str, body: api.Do
     Raises:
         NotFoundError: no such site, or no such parent domain of that site.
         ConflictError: the name is taken, or the parent is closed.
-        UsageError_: suite and format do not fit together.
+        UsageError: suite and format do not fit together.
     """
     chosen = _chosen(body)
     new = NewDomain(body.name, new_uuid(), "site", site=body.site, policy=chosen)
@@ -87,10 +87,10 @@ def _chosen(body: api.DomainCreate) -> Policy:
     """The policy that was asked for, the parent still missing.
 
     Raises:
-        UsageError_, InvalidFormatError: suite and format do not fit together, or the format cannot be.
+        UsageError, InvalidFormatError: suite and format do not fit together, or the format cannot be.
     """
     if (body.suite is api.Suite.DRAWN) != (body.format is not None):
-        raise UsageError_(
+        raise UsageError(
             "suite drawn needs a format, and suite computed has its own",
             code="format_and_suite",
             hint="give suite drawn and a format, or neither",
@@ -114,11 +114,11 @@ def required_policies(names: Sequence[str]) -> tuple[int, ...]:
     """Numbers of the consent policies that a domain or study shall require.
 
     Raises:
-        UsageError_: one is not in the code system.
+        UsageError: one is not in the code system.
     """
     found = [code_system().find(name) for name in names]
     if None in found:
-        raise UsageError_(
+        raise UsageError(
             "a required policy is not in the code system",
             code="unknown_policy",
             hint="trustcenter consent policies lists them",

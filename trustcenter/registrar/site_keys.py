@@ -6,7 +6,7 @@ from keys import hybrid
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, NotFoundError, UsageError_
+from trustcenter.errors import ConflictError, NotFoundError, UsageError
 from trustcenter.messages import api
 from trustcenter.store import Connection
 
@@ -21,11 +21,11 @@ async def set_site_key(
     Raises:
         NotFoundError: no such site.
         InvalidPublicKeyError: not a recipient's public key.
-        UsageError_: the fingerprint that was compared is another.
+        UsageError: the fingerprint that was compared is another.
     """
     fingerprint = hybrid.fingerprint(body.public_key)
     if body.fingerprint != fingerprint:
-        raise UsageError_(
+        raise UsageError(
             "the fingerprint is not that of this key",
             code="wrong_fingerprint",
             hint="the site reads its own aloud: the centre is the key directory, and could be wrong",

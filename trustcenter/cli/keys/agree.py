@@ -8,7 +8,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import approval_options, call, connect_option, json_option
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 from .options import PROPOSAL
 
@@ -30,7 +30,7 @@ def propose(kind: str, rotation: str, party: str | None, as_json: bool, connect:
     from trustcenter.messages.api import KeyPropose
 
     if (kind == "deliver") != (party is not None):
-        raise UsageError_(
+        raise UsageError(
             "deliver names the party that gets the map, finalize names none",
             code="party_needed",
             hint=f"trustcenter keys rotation show {output.plain(rotation)} names the parties",

@@ -8,7 +8,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, call, confirm, connect_option, force_option, json_option
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 from .options import PURPOSES, ROOMS, dry_run_option, version_option, yes_option
 from .rotate import target as require_target
@@ -57,7 +57,7 @@ def compromise(
 
     require_target(domain, room)
     if (domain is not None) == (version is None) or (room is not None and purpose is not None):
-        raise UsageError_(
+        raise UsageError(
             "of a domain a version is named, of a room neither version nor purpose",
             code="bad_purpose",
             hint="trustcenter keys list shows the versions",

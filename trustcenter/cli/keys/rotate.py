@@ -8,7 +8,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import call, confirm, connect_option, json_option
-from trustcenter.errors import ConflictError, UsageError_
+from trustcenter.errors import ConflictError, UsageError
 
 from .options import DUE, PLAN, PURPOSES, ROOM_PLAN, ROOM_PURPOSES, ROOMS, yes_option
 
@@ -66,7 +66,7 @@ def rotate(
     allowed = PURPOSES if domain is not None else ROOM_PURPOSES
     purpose = purpose or allowed[0]
     if purpose not in allowed:
-        raise UsageError_(
+        raise UsageError(
             "there is no such key here",
             code="bad_purpose",
             hint=f"of a domain: {', '.join(PURPOSES)}; of a room: {', '.join(ROOM_PURPOSES)}",
@@ -82,10 +82,10 @@ def target(domain: str | None, room: str | None) -> None:
     """A domain or a room, one of them.
 
     Raises:
-        UsageError_: none, or both.
+        UsageError: none, or both.
     """
     if (domain is None) == (room is None):
-        raise UsageError_(
+        raise UsageError(
             "name a domain, or a room with --room",
             code="domain_or_room",
             hint="trustcenter keys list shows both",
@@ -177,5 +177,5 @@ def _room(
 def _days(text: str) -> int:
     number = text.removesuffix("d")
     if not text.endswith("d") or not number.isascii() or not number.isdigit() or int(number) > 3650:
-        raise UsageError_("a schedule is a number of days", code="bad_schedule", hint="--every 365d, at most 3650d")
+        raise UsageError("a schedule is a number of days", code="bad_schedule", hint="--every 365d, at most 3650d")
     return int(number)

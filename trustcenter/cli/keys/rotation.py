@@ -21,7 +21,7 @@ from trustcenter.cli.options import (
     passphrase_option,
 )
 from trustcenter.cli.progress import progress
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 from .options import dry_run_option, yes_option
 
@@ -213,7 +213,7 @@ def open_map(
 def acknowledge(ident: str, sha256: str, party: str | None, as_json: bool, connect: Path | None) -> None:
     """Say that the map has arrived and copies are translated (site; an operator for a recipient)."""
     if not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise UsageError_(
+        raise UsageError(
             "this is not a SHA-256", code="bad_sha256", hint="64 hex digits, as open-map printed them", where="--sha256"
         )
     _shown(call(connect, lambda center: center.acknowledge_map(ident, sha256, party)), as_json=as_json)

@@ -12,7 +12,7 @@ import click
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, json_option
 from trustcenter.cli.progress import stages
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 if TYPE_CHECKING:
     from linkage.evaluate.explain import Explanation, Rival
@@ -62,12 +62,12 @@ def explain(
 
     tables = dict(item.partition("=")[::2] for item in plaintext)
     if plaintext and (set(tables) != {source_a, source_b} or not all(tables.values()) or id_column is None):
-        raise UsageError_("--plaintext is given for both sources, with --id-column", code="usage")
+        raise UsageError("--plaintext is given for both sources, with --id-column", code="usage")
     with stages() as tick:
         found = Matched(matched, partial(tick, "read"))
     a, b = found.record(source_a, id_a), found.record(source_b, id_b)
     if a == b:
-        raise UsageError_("the two records are one", code="usage")
+        raise UsageError("the two records are one", code="usage")
     told = found.explainer().explain(a, b)
     side = None
     if plaintext:
@@ -92,13 +92,13 @@ def _side_by_side(
 
     schema = load(schema_name if schema_name is not None else found.run.schema)
     if schema.fingerprint != found.run.fingerprint:
-        raise UsageError_("the outcome was made under another schema", code="wrong_fingerprint")
+        raise UsageError("the outcome was made under another schema", code="wrong_fingerprint")
     values = []
     for record in pair:
         source, _, one = found.records[record]
         table = read_table(Path(tables[source]), id_column=id_column)
         if one not in table.ids:
-            raise UsageError_("the table does not have the record", code="no_such_record", hint="is it the right file?")
+            raise UsageError("the table does not have the record", code="no_such_record", hint="is it the right file?")
         at = table.ids.index(one)
         chosen = table.select([*(f.name for f in schema.fields), *FURTHER])
         values.append({name: column[at] for name, column in chosen.items()})

@@ -8,7 +8,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, json_option
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 from .calibrate import calibrate
 from .chunks import chunk, plan
@@ -146,9 +146,9 @@ def secret(study: str | None, version: int, own: bool, shown: Path | None, targe
     from keys.secretfiles import SiteKey, StudySecret
 
     if (study is not None) + own + (shown is not None) != 1:
-        raise UsageError_("give one of --study, --site-key and --show", code="usage")
+        raise UsageError("give one of --study, --site-key and --show", code="usage")
     if (shown is None) != (target is not None):
-        raise UsageError_("--output goes with --study and --site-key, and they need it", code="usage")
+        raise UsageError("--output goes with --study and --site-key, and they need it", code="usage")
     if own:
         assert target is not None
         SiteKey.generate().save(target)

@@ -11,7 +11,7 @@ import click
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, force_option, json_option, output_option
 from trustcenter.cli.progress import progress
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 if TYPE_CHECKING:
     from linkage.index import Window
@@ -50,7 +50,7 @@ def build(folder: Path, files: tuple[Path, ...], schema_name: str, as_json: bool
     head, _ = open_rows(files[0])
     schema = load(schema_name)
     if head.fingerprint != schema.fingerprint:
-        raise UsageError_("the rows file was encoded under another schema", code="wrong_fingerprint")
+        raise UsageError("the rows file was encoded under another schema", code="wrong_fingerprint")
     made = TokenIndex.create(folder, head.study, head.version, schema)
     try:
         with progress("building") as tick:
@@ -173,23 +173,23 @@ def _window(folder: Path, files: tuple[Path, ...], retire: Path | None) -> Windo
     from linkage.rows import read_rows
 
     if not files and retire is None:
-        raise UsageError_("give rows files, or refs to retire", code="usage")
+        raise UsageError("give rows files, or refs to retire", code="usage")
     state = TokenIndex(folder).manifest
     rows = {}
     for path in files:
         head, table = read_rows(path)
         if (head.study, head.version, head.fingerprint) != (state.study, state.version, state.fingerprint):
-            raise UsageError_("a rows file is not of the index's study, version and schema", code="mixed_sources")
+            raise UsageError("a rows file is not of the index's study, version and schema", code="mixed_sources")
         if head.source in rows:
-            raise UsageError_("two rows files are of one source", code="mixed_sources")
+            raise UsageError("two rows files are of one source", code="mixed_sources")
         rows[head.source] = table
     refs = np.empty((0, 16), np.uint8)
     if retire is not None:
         try:
             text = bytes.fromhex("".join(retire.read_text(encoding="ascii").split()))
         except (OSError, ValueError):
-            raise UsageError_("the list of refs cannot be read, or is not hexadecimal", code="bad_refs") from None
+            raise UsageError("the list of refs cannot be read, or is not hexadecimal", code="bad_refs") from None
         if len(text) % 16:
-            raise UsageError_("a ref has not 32 hexadecimal digits", code="bad_refs")
+            raise UsageError("a ref has not 32 hexadecimal digits", code="bad_refs")
         refs = np.frombuffer(text, np.uint8).reshape(-1, 16)
     return Window(rows, refs)

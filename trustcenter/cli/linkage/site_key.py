@@ -16,7 +16,7 @@ from trustcenter.cli.options import (
     passphrase_option,
     text_or_file,
 )
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 
 @click.group("site-key")
@@ -83,7 +83,7 @@ def recover(
 
     require_writable(target, sources=(sealed, recovery))
     if fingerprint is None and not output.interactive():
-        raise UsageError_(
+        raise UsageError(
             "a recovered site key is compared with the fingerprint that was noted when it was sealed",
             code="fingerprint_needed",
             hint="--fingerprint TEXT",

@@ -10,7 +10,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, F, call, connect_option, connection, force_option, json_option
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 if TYPE_CHECKING:
     from trustcenter.messages.api import Token
@@ -89,10 +89,10 @@ def token(
     from trustcenter.messages.api import Operation
 
     if (only_domain or only_operation) and (listing or revoke is not None):
-        raise UsageError_("--only-domain and --only-operation go with a new token")
+        raise UsageError("--only-domain and --only-operation go with a new token")
     if revoke is not None:
         if listing or target is not None:
-            raise UsageError_("--revoke goes alone")
+            raise UsageError("--revoke goes alone")
         call(connect, lambda center: Access(center).revoke_token(kind, name, revoke))
         output.note("revoked")
         return
@@ -142,7 +142,7 @@ def certificate(
     from trustcenter.client.parts.access import Access
 
     if (file is not None) + listing + (revoke is not None) != 1:
-        raise UsageError_("give a certificate file, or --list, or --revoke FINGERPRINT")
+        raise UsageError("give a certificate file, or --list, or --revoke FINGERPRINT")
     columns = ("fingerprint", "created", "expires", "revoked")
     if revoke is not None:
         call(connect, lambda center: Access(center).revoke_certificate(kind, name, revoke))
@@ -163,9 +163,9 @@ def _read(path: Path) -> str:
             content = stream.read(_PEM_BYTES + 1)
         text = content.decode("ascii")
     except (OSError, ValueError):
-        raise UsageError_("the certificate file cannot be read as PEM", code="bad_certificate_file") from None
+        raise UsageError("the certificate file cannot be read as PEM", code="bad_certificate_file") from None
     if "PRIVATE KEY" in text or len(content) > _PEM_BYTES:
-        raise UsageError_(
+        raise UsageError(
             "this file holds more than a certificate",
             code="bad_certificate_file",
             hint="give the certificate alone; a private key never leaves its owner",

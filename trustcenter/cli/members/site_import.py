@@ -10,7 +10,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, call, connect_option, json_option
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 if TYPE_CHECKING:
     from trustcenter.client import TrustCenter
@@ -78,7 +78,7 @@ def _rows(file: Path | None) -> list[tuple[str, ...]]:
 
 def _require_known(option: str, given: tuple[str, ...], known: set[str]) -> None:
     if set(given) - known:
-        raise UsageError_("the file has no row of this name", code="usage", where=option)
+        raise UsageError("the file has no row of this name", code="usage", where=option)
 
 
 def _site(row: tuple[str, ...], position: int) -> SiteCreate:
@@ -90,7 +90,7 @@ def _site(row: tuple[str, ...], position: int) -> SiteCreate:
     try:
         return msgspec.convert({"name": name, "kind": kind, "title": title or name}, SiteCreate)
     except msgspec.ValidationError:
-        raise UsageError_(
+        raise UsageError(
             "a row is no institution: a name of small letters, digits and hyphens, a kind, a title",
             code="bad_site",
             where=f"row {position + 1}",

@@ -11,7 +11,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, force_option, json_option
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 from .options import DIRECTORY, PASSPHRASE, service_passphrase
 
@@ -91,7 +91,7 @@ def _authority(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii")
     except (OSError, ValueError):
-        raise UsageError_(
+        raise UsageError(
             "the authority for the connection file cannot be read",
             code="no_authority",
             hint="name the PEM file of the authority that signed the server's certificate: --ca FILE",

@@ -12,7 +12,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import json_option
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 from .backup import show_manifests
 from .options import passphrase_source, service_passphrase
@@ -84,14 +84,14 @@ def restore(
             output.hint("without --passphrase-file the sealed key store was not opened")
         return
     if len(paths) < 2 and (newer is None or not paths):
-        raise UsageError_("name the backups, then the instance's directory", code="usage", hint="or use --test")
+        raise UsageError("name the backups, then the instance's directory", code="usage", hint="or use --test")
     *sources, directory = paths
     settings = config.load(directory) if (directory / "config.toml").exists() else None
     source = passphrase_source(settings, passphrase_file)
     passphrase = read_passphrase(source, prompt=False) if source else None
     beside = directory.absolute().parent
     if not beside.is_dir():
-        raise UsageError_("the directory that DIR would lie in does not exist", code="no_directory")
+        raise UsageError("the directory that DIR would lie in does not exist", code="no_directory")
     if sources:
         with rebuild.ordinary(sources, moment, beside) as found:
             done = work.install(_files(found), directory, passphrase)

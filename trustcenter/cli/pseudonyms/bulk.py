@@ -20,7 +20,7 @@ from trustcenter.cli.options import (
     separator,
 )
 from trustcenter.cli.progress import progress
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 from . import tabular
 
@@ -81,7 +81,7 @@ def import_(system: str | None, original: str | None, pseudonym: str | None, dry
 
     usual = EXPORTS.get(system or "")
     if usual is None and (original is None or pseudonym is None):
-        raise UsageError_("import needs --original and --pseudonym, or --from")
+        raise UsageError("import needs --original and --pseudonym, or --from")
     pairs = Pairs(original or (usual.original if usual else ""), pseudonym or (usual.pseudonym if usual else ""))
     _listed("importing", lambda c, d, f, t: import_file(c, d, f, pairs, dry_run=dry_run, progress=t), **options)
 
@@ -208,7 +208,7 @@ def _listed(label: str, work: Job, **options: Any) -> None:
     result = _run(label, work, options)
     _say(result, options["as_json"], f"{result.rows} rows: {_counts(result)}")
     if result.failures and options["skip_failed"] is None:
-        raise UsageError_(
+        raise UsageError(
             f"{result.failures} of {result.rows} rows were refused",
             code=_REFUSED,
             hint="the output has every row's outcome; --skip-failed FILE sets the refused ones aside",

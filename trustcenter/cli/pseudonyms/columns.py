@@ -11,7 +11,7 @@ import click
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, F, call, connect_option, force_option, json_option, output_option, separator
 from trustcenter.cli.progress import progress
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 from . import tabular
 
@@ -74,12 +74,12 @@ def pseudonymize(
       trustcenter pseudonymize patients.ndjson --fhir --domain uk-nord -o out.ndjson
     """
     if identifier_system and not fhir:
-        raise UsageError_("--identifier-system goes with --fhir")
+        raise UsageError("--identifier-system goes with --fhir")
     if fhir:
         from trustcenter.client.fhir.job import pseudonymize_fhir
 
         if existing:
-            raise UsageError_("--existing does not go with --fhir")
+            raise UsageError("--existing does not go with --fhir")
         _fhir(connect, as_json, pseudonymize_fhir, systems=frozenset(identifier_system), **options)
         return
     from trustcenter.client.tables import pseudonymize_column
@@ -126,20 +126,20 @@ def translate(
       trustcenter translate lab.csv --column psn --domain uk-nord --into-domain uk-nord-study7 --create -o study7.csv
     """
     if create and into_domain is None:
-        raise UsageError_("--create goes with --into-domain")
+        raise UsageError("--create goes with --into-domain")
     if whole:
         others = {k: v for k, v in options.items() if k not in ("domain", "target", "force", "encoding")}
         if from_version is None or source is not None or fhir or into_domain is not None or any(others.values()):
-            raise UsageError_("--all goes with --from-version, --domain and --output only")
+            raise UsageError("--all goes with --from-version, --domain and --output only")
         _whole(connect, as_json, options["domain"], from_version, options["target"], options["force"])
         return
     if source is None or from_version is not None:
-        raise UsageError_("translate needs INPUT and --column, or --all and --from-version")
+        raise UsageError("translate needs INPUT and --column, or --all and --from-version")
     if fhir:
         from trustcenter.client.fhir.job import translate_fhir
 
         if into_domain is not None:
-            raise UsageError_("--into-domain does not go with --fhir")
+            raise UsageError("--into-domain does not go with --fhir")
         _fhir(connect, as_json, translate_fhir, systems=frozenset(), source=source, **options)
         return
     from trustcenter.client.tables import crossing, translate_column
@@ -180,7 +180,7 @@ def _fhir(
     from trustcenter.client.fhir.job import FhirJob
 
     if others.pop("encoding") != "auto" or any(others.values()):
-        raise UsageError_("--fhir goes without --column, --into, --delimiter, --encoding, --coarsen and --date-format")
+        raise UsageError("--fhir goes without --column, --into, --delimiter, --encoding, --coarsen and --date-format")
     domains = tabular.pairs(domain_for, "--domain-for", "TYPE=DOMAIN")
     job = FhirJob(source, target, domain, domains, systems, pseudonym_system, force, skip_failed, resume, report)
     result = _run(connect, lambda center, tick: work(center, job, tick), "line")
@@ -214,9 +214,9 @@ def _table(
     from trustcenter.client.tables import ColumnJob
 
     if domain_for or pseudonym_system:
-        raise UsageError_("--domain-for and --pseudonym-system go with --fhir")
+        raise UsageError("--domain-for and --pseudonym-system go with --fhir")
     if column is None:
-        raise UsageError_("this needs --column, or --fhir for FHIR resources")
+        raise UsageError("this needs --column, or --fhir for FHIR resources")
     job = ColumnJob(
         source,
         target,

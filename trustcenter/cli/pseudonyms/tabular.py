@@ -9,7 +9,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, F
-from trustcenter.errors import TrustCenterError, UsageError_
+from trustcenter.errors import TrustCenterError, UsageError
 
 if TYPE_CHECKING:
     from trustcenter.client.jobs.outcome import ColumnResult
@@ -72,13 +72,13 @@ def pairs(given: tuple[str, ...], option: str, form: str) -> dict[str, str]:
     """NAME=VALUE, once for each name; the name may have an equals sign.
 
     Raises:
-        UsageError_: it has another form, or a name comes twice.
+        UsageError: it has another form, or a name comes twice.
     """
     found: dict[str, str] = {}
     for text in given:
         name, _, value = text.rpartition("=")
         if not name or not value or name in found:
-            raise UsageError_(f"{option} is {form}, once for each")
+            raise UsageError(f"{option} is {form}, once for each")
         found[name] = value
     return found
 

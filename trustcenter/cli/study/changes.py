@@ -8,7 +8,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, call, connect_option, force_option, json_option
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 _COLUMNS = ("number", "created", "merged", "moved", "withdrawn", "acknowledge", "acknowledged")
 
@@ -48,7 +48,7 @@ def changes(
     from trustcenter.messages.api import ChangeCode, ChangesAcknowledge
 
     if target is not None and codes is not None:
-        raise UsageError_("give --output or --acknowledge", code="usage")
+        raise UsageError("give --output or --acknowledge", code="usage")
     if codes is not None:
         said = [ChangeCode(number=number, code=code) for number, code in work.read_codes(codes)]
         call(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trustcenter.client.files import replacing
-from trustcenter.errors import ConflictError, UsageError_
+from trustcenter.errors import ConflictError, UsageError
 
 from .comparing import Machines, compared, compared_elsewhere
 from .folders import filling, require_directory
@@ -184,9 +184,7 @@ def match_directories(
 
     sources = list(each(source, range(len(directories)), cores()))
     if unknown := set(not_deduplicated) - {h.source for h in headers}:
-        raise UsageError_(
-            f"{len(unknown)} of the sources that are not deduplicated are not here", code="unknown_source"
-        )
+        raise UsageError(f"{len(unknown)} of the sources that are not deduplicated are not here", code="unknown_source")
     known = schema or _schema_of(headers[0].fingerprint)
     if known.fingerprint != headers[0].fingerprint:
         raise ConflictError("the sources were encoded under another schema", code="wrong_fingerprint")
@@ -242,7 +240,7 @@ def _schema_of(fingerprint: str) -> Schema:
     for name in shipped():
         if (schema := load(name)).fingerprint == fingerprint:
             return schema
-    raise UsageError_(
+    raise UsageError(
         "the sources were encoded under a schema that is not a shipped one",
         code="unknown_schema",
         hint="give its file with --schema",

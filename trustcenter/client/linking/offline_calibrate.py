@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trustcenter.client.errors import LocalFileError
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 if TYPE_CHECKING:
     from linkage.decide import Counts, Densities
@@ -55,7 +55,7 @@ def calibrate_source(
     `progress` is called with (stage, done, total): read, encode, compare. It may raise to cancel; nothing is written.
 
     Raises:
-        UsageError_: neither a source nor tables, a source without id column, or fewer than 200 records.
+        UsageError: neither a source nor tables, a source without id column, or fewer than 200 records.
         LinkageError: the source, the schema, or tables of other passes. LocalFileError: a file.
     """
     from linkage.decide.densities import parse, shipped_counts
@@ -63,7 +63,7 @@ def calibrate_source(
     from linkage.schema import load
 
     if source is None and not pooled and not with_shipped:
-        raise UsageError_("there is nothing to count or to pool", code="usage", hint="give INPUT or --pool")
+        raise UsageError("there is nothing to count or to pool", code="usage", hint="give INPUT or --pool")
     if target.exists() and not force:
         raise LocalFileError("the output exists already", code="output_exists", hint="overwrite with --force")
     schema = load(schema_name)
@@ -89,7 +89,7 @@ def read_densities(path: Path, schema: Schema) -> Densities:
     """The densities of a file of counts, to decide with.
 
     Raises:
-        UsageError_: counted with other passes. LinkageError, LocalFileError: the file.
+        UsageError: counted with other passes. LinkageError, LocalFileError: the file.
     """
     from linkage.decide.densities import parse, smooth
 
@@ -116,7 +116,7 @@ def read_shareable(path: Path) -> bytes:
 
 def _same_passes(counts: Counts, schema: Schema) -> None:
     if (counts.profile, counts.passes) != (schema.profile, schema.P):
-        raise UsageError_("the tables are of other passes than the schema", code="other_passes")
+        raise UsageError("the tables are of other passes than the schema", code="other_passes")
 
 
 def _own(
@@ -137,7 +137,7 @@ def _own(
     from linkage.tables import parse_mapping
 
     if id_column is None:
-        raise UsageError_("the column of the ids is missing", code="usage", hint="--id-column")
+        raise UsageError("the column of the ids is missing", code="usage", hint="--id-column")
     table = read_table(
         source,
         id_column=id_column,
@@ -146,7 +146,7 @@ def _own(
         progress=None if progress is None else partial(progress, "read"),
     )
     if len(table) < _FEWEST:
-        raise UsageError_(
+        raise UsageError(
             f"the source has fewer than {_FEWEST} records",
             code="too_few_records",
             hint="the densities that ship are better than counts of so few",

@@ -12,7 +12,7 @@ import msgspec
 
 from trustcenter.client.errors import LocalFileError
 from trustcenter.client.jobs.csvstream import read_columns, write_csv
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 from .folders import filling, require_directory
 from .offline_evaluate import Matched
@@ -79,7 +79,7 @@ def cluster_directory(
         progress: called with (stage, done, total), the stages read and write; may raise to cancel.
 
     Raises:
-        UsageError_: a decision that does not fit. LinkageError: contradictory ones. LocalFileError: a file.
+        UsageError: a decision that does not fit. LinkageError: contradictory ones. LocalFileError: a file.
     """
     import numpy as np
 
@@ -172,7 +172,7 @@ def _succeed(
         raise LocalFileError("persons.csv is not one of a match", code="bad_run", hint="match again") from None
     now = [(source, number) for source, number, _ in records]
     if not set(now) & before.keys():
-        raise UsageError_(
+        raise UsageError(
             "the outcome before has none of these records", code="mixed_sources", hint="are the site keys the same?"
         )
     groups: dict[int, list[tuple[str, str]]] = {}

@@ -12,7 +12,7 @@ import msgspec
 from trustcenter.client.errors import LocalFileError
 from trustcenter.client.jobs.csvstream import read_columns, write_csv
 from trustcenter.client.offline_pairs import read_pairs
-from trustcenter.errors import ConflictError, UsageError_
+from trustcenter.errors import ConflictError, UsageError
 
 from .offline import MAP, ROWS
 from .offline_run import PARAMETERS, PERSONS, Run, estimated, projected, read_parameters, read_run
@@ -89,12 +89,12 @@ class Matched:
         """Number of a record by its id or record number.
 
         Raises:
-            UsageError_: there is none.
+            UsageError: there is none.
         """
         for i, (own, number, known) in enumerate(self.records):
             if own == source and one and one in (known, number):
                 return i
-        raise UsageError_(
+        raise UsageError(
             "the outcome has no such record", code="no_such_record", hint="give the source, then an id or record number"
         )
 
@@ -102,10 +102,10 @@ class Matched:
         """Number of the true person of each record, from a table of (site, id, person).
 
         Raises:
-            UsageError_: the outcome carries no ids, or the truth lacks records.
+            UsageError: the outcome carries no ids, or the truth lacks records.
         """
         if any(not one for *_, one in self.records):
-            raise UsageError_(
+            raise UsageError(
                 "the outcome carries no ids",
                 code="no_ids",
                 hint="match again with the ids.csv of every source in place",
@@ -113,7 +113,7 @@ class Matched:
         known = {(site, one): person for site, one, person in read_columns(truth, ("site", "id", "person"))}
         lacking = sum((source, one) not in known for source, _, one in self.records)
         if lacking:
-            raise UsageError_(f"{lacking} of {len(self.records)} records are not in the truth", code="truth_incomplete")
+            raise UsageError(f"{lacking} of {len(self.records)} records are not in the truth", code="truth_incomplete")
         people = {person: i for i, person in enumerate(dict.fromkeys(known.values()))}
         return [people[known[source, one]] for source, _, one in self.records]
 
@@ -121,7 +121,7 @@ class Matched:
         """Positions of labelled pairs and whether they are one person.
 
         Raises:
-            UsageError_: a decision is another word, or a pair is not one of the outcome; with the row.
+            UsageError: a decision is another word, or a pair is not one of the outcome; with the row.
         """
         from linkage.spreadsheet import unguarded
 
@@ -131,18 +131,18 @@ class Matched:
         for number, (word, *ends) in enumerate(read_columns(path, wanted), start=1):
             said = word.strip().lower()
             if said not in ("", SAME, DIFFERENT):
-                raise UsageError_(
+                raise UsageError(
                     f"a decision is {SAME}, {DIFFERENT} or nothing", code="bad_label", where=f"row {number}"
                 )
             source_a, a, source_b, b = map(unguarded, ends)
             first, second = self._place.get((source_a, a), -1), self._place.get((source_b, b), -1)
             at = place.get((min(first, second), max(first, second)))
             if at is None:
-                raise UsageError_("the pair is not one of this outcome", code="bad_label", where=f"row {number}")
+                raise UsageError("the pair is not one of this outcome", code="bad_label", where=f"row {number}")
             if said:
                 found.append((at, said == SAME))
         if not found:
-            raise UsageError_("nothing is labelled yet", code="no_labels", hint="write same or different")
+            raise UsageError("nothing is labelled yet", code="no_labels", hint="write same or different")
         return found
 
     def sheet(self, path: Path, size: int, *, force: bool = False) -> int:
@@ -192,7 +192,7 @@ def evaluate_directory(
         encoded: the directories that were matched, for what each pass does.
 
     Raises:
-        UsageError_, ConflictError, LocalFileError: what does not fit. LinkageError: a damaged file.
+        UsageError, ConflictError, LocalFileError: what does not fit. LinkageError: a damaged file.
     """
     from linkage.evaluate import evaluate
 

@@ -13,7 +13,7 @@ import msgspec
 
 from trustcenter.client.api import TrustCenter
 from trustcenter.client.files import replacing, require_writable
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 from trustcenter.messages import api
 
 from .audit_tables import TABLES
@@ -43,14 +43,14 @@ def moment(text: str | None) -> str:
     """A time as entries have it, of a day or a moment in ISO 8601; UTC where no zone is named; "" for none.
 
     Raises:
-        UsageError_: it is not one.
+        UsageError: it is not one.
     """
     if not text:
         return ""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError_("this is not a time", code="bad_time", hint="2026-11-01 or 2026-11-01T08:00:00Z") from None
+        raise UsageError("this is not a time", code="bad_time", hint="2026-11-01 or 2026-11-01T08:00:00Z") from None
     found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     return found.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -82,7 +82,7 @@ async def export_log(
     """
     require_writable(target, force=force)
     if statements and form != "archive":
-        raise UsageError_("statements go into an archive only", code="archive_only", hint="name the output FILE.zip")
+        raise UsageError("statements go into an archive only", code="archive_only", hint="name the output FILE.zip")
     if form == "bundle":
         pieces = center.audit_export(room) if wanted is None else center.audit_extract(room, wanted)
         with replacing(target, force=force) as stream:
@@ -116,7 +116,7 @@ def convert(source: Path, target: Path, form: str, *, fingerprint: str | None = 
     from trustcenter.audit import verify_bundle
 
     if form not in TABLES:
-        raise UsageError_("this is no format of a table", code="unknown_format", hint=", ".join(TABLES))
+        raise UsageError("this is no format of a table", code="unknown_format", hint=", ".join(TABLES))
     require_writable(target, sources=(source,), force=force)
     with opened(source) as stream, replacing(target, force=force) as out:
         origin, _ = claims(stream)

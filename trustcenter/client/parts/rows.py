@@ -10,7 +10,7 @@ import msgspec
 
 from trustcenter.client.answers import decoded, quoted
 from trustcenter.client.calls import Calls
-from trustcenter.errors import PolicyError, UsageError_, VerificationError
+from trustcenter.errors import PolicyError, UsageError, VerificationError
 from trustcenter.messages import api as m
 from trustcenter.messages.carried import Settlement
 from trustcenter.messages.receipts import Receipt
@@ -37,7 +37,7 @@ class RowOperations(Calls):
             The comparator's public key, which signs its receipts.
 
         Raises:
-            UsageError_: the rooms are apart, and the connection has one address only.
+            UsageError: the rooms are apart, and the connection has one address only.
             PolicyError: what answers as the comparator is not one of that separation, or is the registrar itself.
             VerificationError: the rooms say different things, or a signature does not hold.
         """
@@ -73,7 +73,7 @@ class RowOperations(Calls):
     async def _require_apart(self, separation: str) -> None:
         if self.connection.comparator is None:
             if separation != "none":
-                raise UsageError_(
+                raise UsageError(
                     "the rooms of this service are apart, and the connection file has one address only",
                     code="comparator_needed",
                     hint="trustcenter rooms connect joins the files of both rooms",

@@ -11,7 +11,7 @@ from keys.cards import Card
 from keys.hybrid import RecipientKey
 from keys.secretfiles import StudySecret
 from trustcenter.client.api import TrustCenter
-from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError_, VerificationError
+from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError, VerificationError
 from trustcenter.messages.api import secret_relay as m
 
 from . import secret_checks
@@ -22,10 +22,10 @@ def own_name(center: TrustCenter) -> str:
     """The calling site.
 
     Raises:
-        UsageError_: a member of staff has no card.
+        UsageError: a member of staff has no card.
     """
     if center.connection.site is None:
-        raise UsageError_("only a site has a card", code="usage", hint="use the site's connection file")
+        raise UsageError("only a site has a card", code="usage", hint="use the site's connection file")
     return center.connection.site
 
 

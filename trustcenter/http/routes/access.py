@@ -11,7 +11,7 @@ from trustcenter.auth import Owner, Scope, quotas
 from trustcenter.auth.certificates import Bound, bound
 from trustcenter.auth.scopes import ALL
 from trustcenter.clock import stamp
-from trustcenter.errors import NotFoundError, UsageError_
+from trustcenter.errors import NotFoundError, UsageError
 from trustcenter.http.calls import OPERATOR, SITE, Answer, Call, Handler, Route
 from trustcenter.messages import api
 from trustcenter.registrar import grants
@@ -36,7 +36,7 @@ def token_create(kind: Literal["site", "staff"]) -> Handler:
     async def handle(call: Call) -> Answer:
         context, owner = call.instance.gate, _owner(call, kind)
         if kind == "staff" and (call.body.domains, call.body.operations) != (None, None):
-            raise UsageError_("only a site's token can serve for a part", code="scope_of_staff", where="$.operations")
+            raise UsageError("only a site's token can serve for a part", code="scope_of_staff", where="$.operations")
 
         def effect(conn: Connection) -> api.Token:
             scope = Scope.of(call.body.domains, call.body.operations)

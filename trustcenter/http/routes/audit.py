@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from trustcenter.audit import AuditLog, Event, Selection
 from trustcenter.audit.extract import unknown_events
-from trustcenter.errors import NotFoundError, UsageError_
+from trustcenter.errors import NotFoundError, UsageError
 from trustcenter.http.calls import APPROVER, AUDITOR, OPERATOR, SITE, Answer, Binary, Call, Lines, Route
 from trustcenter.messages import api
 from trustcenter.registrar import cosignatures, held, subject
@@ -109,9 +109,9 @@ async def extract(call: Call) -> Answer:
         since=body.since, until=body.until, site=body.site, study=body.study, events=tuple(body.events)
     )
     if unknown_events(selection):
-        raise UsageError_("there is no such event", code="unknown_event", hint="docs/spec/audit-log.md, section 4")
+        raise UsageError("there is no such event", code="unknown_event", hint="docs/spec/audit-log.md, section 4")
     if (body.since or body.until) and log.room != "registrar":
-        raise UsageError_(
+        raise UsageError(
             "the comparator's entries carry windows and no time",
             code="no_time_in_this_room",
             hint="choose by study or event",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 from trustcenter.http.calls import APPROVER, OPERATOR, SITE, Answer, Call, Handler, Lines, Route
 from trustcenter.instance import room_key_compromise, room_key_show, room_keys
 from trustcenter.messages import api
@@ -85,11 +85,11 @@ def _dry_run(call: Call) -> bool:
     """Whether a step is only tried.
 
     Raises:
-        UsageError_: neither true nor false.
+        UsageError: neither true nor false.
     """
     said = call.query.get("dry_run", "false")
     if said not in ("true", "false"):
-        raise UsageError_("true or false is needed", code="invalid_parameter", where="dry_run")
+        raise UsageError("true or false is needed", code="invalid_parameter", where="dry_run")
     return said == "true"
 
 
@@ -121,7 +121,7 @@ async def _end(call: Call, step: Callable[..., Awaitable[object]]) -> Answer:
 async def rotation_map_sealed(call: Call) -> Answer:
     party = call.query.get("party") or (f"site:{call.principal.name}" if call.principal.is_site else "")
     if not party:
-        raise UsageError_(
+        raise UsageError(
             "name the party", code="invalid_parameter", hint="site:NAME or recipient:STUDY/NAME", where="party"
         )
     return Lines(

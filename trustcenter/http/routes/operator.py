@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keys import personal
 from trustcenter.audit import Event
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 from trustcenter.http.calls import APPROVER, AUDITOR, OPERATOR, SITE, Answer, Binary, Call, Route
 from trustcenter.messages import api
 from trustcenter.registrar.domain_create import create as create_domain
@@ -40,7 +40,7 @@ async def site_list(call: Call) -> Answer:
 async def staff_add(call: Call) -> Answer:
     context, body = call.instance.gate, call.body
     if body.role is api.StaffRole.APPROVER and body.public_key is None:
-        raise UsageError_(
+        raise UsageError(
             "an approver needs a personal key",
             code="public_key_needed",
             hint="they make it themselves with: trustcenter staff keygen",

@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 
 from trustcenter.comparator import chunks, uploads
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 from trustcenter.http import row_forms
 from trustcenter.http.calls import OPERATOR, SITE, Answer, Call, Form, Lines, Route
 from trustcenter.messages import api
@@ -101,7 +101,7 @@ async def upload_settle(call: Call) -> Answer:
 async def upload_chunk(call: Call) -> Answer:
     match = _DIGEST.fullmatch(call.headers.get("Content-Digest", ""))
     if match is None:
-        raise UsageError_(
+        raise UsageError(
             "every chunk carries its digest",
             code="digest_needed",
             hint="Content-Digest: sha-256=:BASE64: (RFC 9530)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 from trustcenter.http.calls import OPERATOR, SITE, Answer, Call, Route
 from trustcenter.messages import api
 from trustcenter.registrar.linking import calibrations
@@ -48,7 +48,7 @@ async def calibration_drop(call: Call) -> Answer:
 async def changes(call: Call) -> Answer:
     recipient = call.query.get("recipient")
     if recipient is None:
-        raise UsageError_("name the recipient", code="recipient_needed", hint="?recipient=NAME", where="recipient")
+        raise UsageError("name the recipient", code="recipient_needed", hint="?recipient=NAME", where="recipient")
     after = call.integer("since", call.query.get("since", "0"), 0, 2**53)
     context, study = call.instance.registrar, call.segment("study")
     return await change_feed.since(context, call.principal, call.request_id, study, recipient, after)

@@ -15,7 +15,7 @@ import msgspec
 
 from trustcenter.client.files import replacing
 from trustcenter.clock import stamp
-from trustcenter.errors import NotFoundError, UsageError_, VerificationError
+from trustcenter.errors import NotFoundError, UsageError, VerificationError
 
 from . import chain as chains
 from . import chain_notes
@@ -46,7 +46,7 @@ def moment(text: str) -> str | None:
     """A moment as --to has it: RFC 3339 with its offset from UTC, as a stamp; None for the latest.
 
     Raises:
-        UsageError_: it is neither.
+        UsageError: it is neither.
     """
     if text == LATEST:
         return None
@@ -55,7 +55,7 @@ def moment(text: str) -> str | None:
     except ValueError:
         parsed = datetime(1, 1, 1)  # noqa: DTZ001 - refused below for want of an offset
     if parsed.tzinfo is None:
-        raise UsageError_(
+        raise UsageError(
             "this is not a moment",
             code="not_a_moment",
             hint="write latest, or date and time with an offset: 2026-11-24T15:30:00Z",

@@ -27,7 +27,7 @@ from trustcenter.errors import (
     NotFoundError,
     PolicyError,
     StaleDatabaseError,
-    UsageError_,
+    UsageError,
     VerificationError,
 )
 from trustcenter.instance import audit_key, places
@@ -96,20 +96,20 @@ def propose(config: Config, passphrase: bytes, epoch: int | None = None, *, cloc
 
     Raises:
         AlreadyRunningError: the service runs.
-        UsageError_: the head is lost and no epoch was given, or one that is in use.
+        UsageError: the head is lost and no epoch was given, or one that is in use.
         VerificationError: the key store does not belong to the database.
     """
     with _stopped(config, passphrase, clock) as state:
         known = max(state.epoch, state.head.epoch if state.head else 0)
         if state.head is None and epoch is None:
-            raise UsageError_(
+            raise UsageError(
                 "the outside head is lost, so the new epoch must be stated",
                 code="epoch_needed",
                 hint="give --epoch, above any in your notes and in the origins of checkpoints that sites hold",
             )
         chosen = known + 1 if epoch is None else epoch
         if chosen <= known:
-            raise UsageError_("this epoch was in use already", code="epoch_used", hint=f"at least {known + 1}")
+            raise UsageError("this epoch was in use already", code="epoch_used", hint=f"at least {known + 1}")
         if chosen > EPOCH_MAX:
             raise LimitError("an epoch is at most 4095", code="epoch_exhausted")
         nonce, time = secrets.token_hex(16), stamp(clock())

@@ -19,7 +19,7 @@ from trustcenter.errors import (
     ConflictError,
     NotFoundError,
     StoreUnavailableError,
-    UsageError_,
+    UsageError,
     VerificationError,
 )
 from trustcenter.instance import places
@@ -134,13 +134,13 @@ def install(paths: Sequence[Path], directory: Path, passphrase: bytes | None) ->
 
     Raises:
         AlreadyRunningError: the service runs.
-        UsageError_: one part twice.
+        UsageError: one part twice.
         ConflictError: the directory holds something else.
         VerificationError: a backup is damaged, or of another instance. Nothing was exchanged.
     """
     manifests = [container.read(path) for path in paths]
     if len({(m.room, m.part) for m in manifests}) != len(manifests):
-        raise UsageError_("two backups of the same part were named", code="part_twice", hint="name each part once")
+        raise UsageError("two backups of the same part were named", code="part_twice", hint="name each part once")
     if len({m.instance for m in manifests}) > 1:
         raise _foreign()
     config = _config(paths[0], directory)

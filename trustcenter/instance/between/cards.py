@@ -23,7 +23,7 @@ from trustcenter.audit import fingerprint
 from trustcenter.client.files import replacing
 from trustcenter.comparator import receipt_keys
 from trustcenter.config import Config
-from trustcenter.errors import ConfigError, ConflictError, UsageError_, VerificationError
+from trustcenter.errors import ConfigError, ConflictError, UsageError, VerificationError
 from trustcenter.instance import room_key_record
 from trustcenter.instance.audit_key import current
 from trustcenter.instance.parts import keys_path, room_snapshot
@@ -49,7 +49,7 @@ def peer(config: Config) -> RoomCard | None:
         return read(path(config).read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, UsageError_):
+    except (OSError, UsageError):
         raise ConfigError(
             "the card of the other room cannot be read", hint="trustcenter rooms pair DIR CARD", where="files.peer"
         ) from None
@@ -65,12 +65,12 @@ def read(content: bytes) -> RoomCard:
     """A card from its bytes.
 
     Raises:
-        UsageError_: it is none.
+        UsageError: it is none.
     """
     try:
         return msgspec.json.decode(content, type=RoomCard)
     except msgspec.MsgspecError:
-        raise UsageError_(
+        raise UsageError(
             "this is not the card of a room", code="bad_card", hint="trustcenter rooms card DIR makes one"
         ) from None
 
@@ -85,12 +85,12 @@ def make(config: Config, passphrase: bytes, url: str = "", *, by_hand: bool = Fa
         by_hand: the registrar does not reach it: files are carried.
 
     Raises:
-        UsageError_: a url that is not https. ConflictError: both rooms are here.
+        UsageError: a url that is not https. ConflictError: both rooms are here.
         ConfigError: no certificate. KeysError: the key store does not open.
     """
     room = config.room
     if url and not url.startswith("https://"):
-        raise UsageError_(
+        raise UsageError(
             "the registrar reaches the comparator over https only, also on one machine",
             code="bad_url",
             hint="the two know each other by their certificates, which http does not show",

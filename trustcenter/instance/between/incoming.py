@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from trustcenter.errors import NotFoundError, UsageError_
+from trustcenter.errors import NotFoundError, UsageError
 
 from . import room_files
 
@@ -24,10 +24,10 @@ async def put(folder: Path, file: str, part: int, content: bytes) -> None:
         content: at most `PART_BYTES`; all parts but the last are as long.
 
     Raises:
-        UsageError_: a part that is too long.
+        UsageError: a part that is too long.
     """
     if len(content) > PART_BYTES:
-        raise UsageError_("a part of a file is at most 8 MiB", code="part_too_large", where="part")
+        raise UsageError("a part of a file is at most 8 MiB", code="part_too_large", where="part")
     path = folder / f"{file}.incoming"
 
     def write() -> None:

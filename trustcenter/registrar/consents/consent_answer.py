@@ -10,7 +10,7 @@ from typing import Final
 from trustcenter.audit import Event
 from trustcenter.auth import Operation, Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import LimitError, PolicyError, UsageError_
+from trustcenter.errors import LimitError, PolicyError, UsageError
 from trustcenter.messages import api
 from trustcenter.messages.consent import CodeSystem, code_system
 from trustcenter.registrar import policy
@@ -35,7 +35,7 @@ async def query(
     Raises:
         NotFoundError: no such domain, or not the caller's.
         PolicyError: the domain requires no consent, or is a study's and was asked by original.
-        UsageError_: not exactly one of originals and pseudonyms.
+        UsageError: not exactly one of originals and pseudonyms.
         LimitError, ConflictError: too many items; the domain is gone.
     """
     asked = _one(body.originals, body.pseudonyms, body.policies)
@@ -54,7 +54,7 @@ async def query_study(
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
-        PolicyError, UsageError_, LimitError, ConflictError: as `query`.
+        PolicyError, UsageError, LimitError, ConflictError: as `query`.
     """
     asked = _one(body.record_numbers, body.pseudonyms, body.policies)
     name = await context.db.read(
@@ -66,7 +66,7 @@ async def query_study(
 
 def _one(originals: Sequence[str] | None, pseudonyms: Sequence[str] | None, policies: str) -> Sequence[str]:
     if (originals is None) == (pseudonyms is None):
-        raise UsageError_("name either pseudonyms or originals", code="one_selection", where="$")
+        raise UsageError("name either pseudonyms or originals", code="one_selection", where="$")
     asked = originals if originals is not None else pseudonyms or []
     if policies == "all" and len(asked) > ALL_ITEMS:
         raise LimitError(

@@ -16,7 +16,7 @@ from typing import Any, Final
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError_
+from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError
 from trustcenter.messages import api
 from trustcenter.messages.words import SiteAnswer
 from trustcenter.registrar import domains
@@ -170,14 +170,14 @@ async def postpone(
     """Hide a task until a day.
 
     Raises:
-        NotFoundError, ConflictError, PolicyError: as `answer`. UsageError_: no day, or not a later one.
+        NotFoundError, ConflictError, PolicyError: as `answer`. UsageError: no day, or not a later one.
     """
     try:
         later = date.fromisoformat(body.until) > context.clock().date()
     except ValueError:
         later = False
     if not later:
-        raise UsageError_("until is not a day after today", where="until")
+        raise UsageError("until is not a day after today", where="until")
 
     def effect(conn: Connection) -> api.ClearingTask:
         _study(conn, study_name)
@@ -201,11 +201,11 @@ async def ask(
 
     Raises:
         NotFoundError: no such study, or a pseudonym that is none of its linked records.
-        UsageError_: twice one record, or two of one site (those are the site's to declare).
+        UsageError: twice one record, or two of one site (those are the site's to declare).
         PolicyError: the study has no clearing, or is in no state for it.
     """
     if body.sites[0] == body.sites[1]:
-        raise UsageError_("a pair is of two sites", code="same_site", hint="a site declares its own duplicates")
+        raise UsageError("a pair is of two sites", code="same_site", hint="a site declares its own duplicates")
 
     def look(conn: Connection) -> list[domains.DomainRow]:
         _study(conn, study_name)

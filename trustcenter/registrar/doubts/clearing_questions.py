@@ -16,7 +16,7 @@ from typing import Final
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError_
+from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError
 from trustcenter.messages import api
 from trustcenter.messages.words import SiteAnswer
 from trustcenter.registrar.context import Context
@@ -166,7 +166,7 @@ async def reply(
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
-        UsageError_: a record that was not asked about. ConflictError: one that was answered otherwise.
+        UsageError: a record that was not asked about. ConflictError: one that was answered otherwise.
     """
 
     def effect(conn: Connection) -> api.SiteReplied:
@@ -184,7 +184,7 @@ async def reply(
                 question = "SELECT answer FROM clearing_question WHERE domain = ? AND serial = ?"
                 row = conn.execute(question, (domain.id, known[tag][0])).fetchone()
             if row is None:
-                raise UsageError_("nobody asked about this record", code="not_asked", where=where)
+                raise UsageError("nobody asked about this record", code="not_asked", where=where)
             if row[0] not in (None, said.answer):
                 raise ConflictError("this record was answered otherwise", code="answered", where=where)
             new += row[0] is None

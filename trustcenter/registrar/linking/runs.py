@@ -19,7 +19,7 @@ import msgspec
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, NotFoundError, UsageError_
+from trustcenter.errors import ConflictError, NotFoundError, UsageError
 from trustcenter.messages import api
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.study import studies, study_states
@@ -92,11 +92,11 @@ def require_mode(mode: str) -> None:
     """Check the mode of a run.
 
     Raises:
-        UsageError_: there is no such mode.
+        UsageError: there is no such mode.
     """
     if mode not in MODES:
         hint = "one of " + ", ".join(MODES)
-        raise UsageError_("a run is of no such mode", code="unknown_mode", hint=hint, where="mode")
+        raise UsageError("a run is of no such mode", code="unknown_mode", hint=hint, where="mode")
 
 
 async def create(context: Context, caller: Principal, request: str, study_name: str, mode: str = "window") -> RunRow:
@@ -111,7 +111,7 @@ async def create(context: Context, caller: Principal, request: str, study_name: 
 
     Raises:
         NotFoundError: no such study.
-        UsageError_: no such mode.
+        UsageError: no such mode.
         ConflictError: a run of this study is under way, or fewer than two sites have mapped records.
     """
     require_mode(mode)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from trustcenter.auth import Operation, Principal
-from trustcenter.errors import LimitError, PolicyError, UsageError_
+from trustcenter.errors import LimitError, PolicyError, UsageError
 from trustcenter.messages import api
 from trustcenter.registrar import domains, policy
 from trustcenter.registrar.context import Context
@@ -167,12 +167,12 @@ def serials_of(
         place: says of a position where it stands.
 
     Raises:
-        UsageError_: one was never registered.
+        UsageError: one was never registered.
     """
     known = context.tags.find(conn, domain.id, tags).rows
     for position, tag in enumerate(tags):
         if tag not in known:
-            raise UsageError_(
+            raise UsageError(
                 f"{what} names a record that was never registered",
                 code="unregistered_record",
                 hint="register the record numbers first: trustcenter study register",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, UsageError_
+from trustcenter.errors import ConflictError, UsageError
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
 from trustcenter.store import Connection, select_in
@@ -41,10 +41,10 @@ def marks(context: Context, domain: DomainRow, key: str, body: bytes) -> list[Ma
     """MACs under the instance's state key: under every version of it that is there, newest first.
 
     Raises:
-        UsageError_: there is no usable key.
+        UsageError: there is no usable key.
     """
     if not _KEY.fullmatch(key):
-        raise UsageError_(
+        raise UsageError(
             "this request needs an idempotency key, or a repetition would make more pseudonyms",
             code="idempotency_key_needed",
             hint="send Idempotency-Key: 1 to 200 visible ASCII characters, another one for each new request",

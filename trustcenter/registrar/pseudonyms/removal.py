@@ -15,7 +15,7 @@ from typing import Final, Literal
 from trustcenter.audit import Event
 from trustcenter.auth import Operation, Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 from trustcenter.messages import api
 from trustcenter.registrar import domains, policy
 from trustcenter.registrar.context import Context
@@ -39,7 +39,7 @@ async def anonymise(
 
     Raises:
         NotFoundError: no such domain, or not the caller's.
-        LimitError, ConflictError, UsageError_: too many items; the domain is gone; not exactly one selection.
+        LimitError, ConflictError, UsageError: too many items; the domain is gone; not exactly one selection.
     """
     return await _remove(context, caller, request, domain_name, body, "anonymised")
 
@@ -51,7 +51,7 @@ async def delete(
 
     Raises:
         PolicyError: the domain does not allow it.
-        NotFoundError, LimitError, ConflictError, UsageError_: as `anonymise`.
+        NotFoundError, LimitError, ConflictError, UsageError: as `anonymise`.
     """
     return await _remove(context, caller, request, domain_name, body, "deleted")
 
@@ -60,7 +60,7 @@ async def _remove(
     context: Context, caller: Principal, request: str, domain_name: str, body: api.Selection, kind: Kind
 ) -> api.RemovalAnswer:
     if (body.pseudonyms is None) == (body.originals is None):
-        raise UsageError_("name either pseudonyms or originals", code="one_selection", where="$")
+        raise UsageError("name either pseudonyms or originals", code="one_selection", where="$")
     asked = body.pseudonyms if body.pseudonyms is not None else body.originals or []
     domain = await batches.own_domain(context, caller, domain_name, len(asked), Operation.REMOVE)
     if kind == "deleted":

@@ -11,7 +11,7 @@ from trustcenter.audit import Event
 from trustcenter.auth import Operation
 from trustcenter.auth.scopes import Scope
 from trustcenter.clock import stamp
-from trustcenter.errors import PolicyError, UsageError_
+from trustcenter.errors import PolicyError, UsageError
 from trustcenter.messages.api import enrolment as api
 from trustcenter.registrar import domain_create
 from trustcenter.registrar import policy as policies
@@ -29,12 +29,12 @@ async def redeem(context: Context, request: str, body: api.EnrolmentRedeem) -> a
 
     Raises:
         PolicyError: no code that is valid now, or the study takes no data any more.
-        UsageError_: not a card, or another site's.
+        UsageError: not a card, or another site's.
     """
     try:
         card = cards.parse_card(body.card)
     except KeysError:
-        raise UsageError_("the card cannot be read", code="bad_card", where="card") from None
+        raise UsageError("the card cannot be read", code="bad_card", where="card") from None
 
     def check(conn: Connection) -> Row:
         row = conn.execute(
@@ -45,7 +45,7 @@ async def redeem(context: Context, request: str, body: api.EnrolmentRedeem) -> a
             raise _invalid()
         found = Row(*row)
         if found.site != card.name:
-            raise UsageError_("a site publishes a card of its own name only", code="bad_card", where="card")
+            raise UsageError("a site publishes a card of its own name only", code="bad_card", where="card")
         studies.require_open(context, studies.find(conn, found.study))
         query = "SELECT 1 FROM participant WHERE study = ? AND site = ? AND left_with IS NULL"
         if conn.execute(query, (found.study, found.sponsor)).fetchone() is None:

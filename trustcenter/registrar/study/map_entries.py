@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 
 NUMBER_BYTES = 16
 REF_BYTES = 16
@@ -20,18 +20,18 @@ def require_strictly_sorted(numbers: Sequence[bytes]) -> None:
     """Refuse record numbers that repeat, or that say something of the order of a file.
 
     Raises:
-        UsageError_: they do.
+        UsageError: they do.
     """
     for position in range(1, len(numbers)):
         if numbers[position - 1] == numbers[position]:
-            raise UsageError_(
+            raise UsageError(
                 "a record number occurs twice in one upload",
                 code="duplicate_record_number",
                 hint="one person is one record of a source: deduplicate at the site first",
                 where=f"record {position + 1}",
             )
         if numbers[position - 1] > numbers[position]:
-            raise UsageError_(
+            raise UsageError(
                 "record numbers must be sorted",
                 code="not_sorted",
                 hint="sort them before sending: file order would tie them to hospital ids",
@@ -52,11 +52,11 @@ def parse_entries(packed: bytes, passes: int) -> Entries:
     """Unpack the entries of a map.
 
     Raises:
-        UsageError_: wrong length, unsorted or repeated record numbers or refs, unknown flags.
+        UsageError: wrong length, unsorted or repeated record numbers or refs, unknown flags.
     """
     width = _HEADER + passes * REF_BYTES
     if len(packed) == 0 or len(packed) % width:
-        raise UsageError_(
+        raise UsageError(
             "the map's length does not fit the number of passes of this study",
             code="malformed_map",
             hint="every record has exactly one ref per pass; make the map with trustcenter study upload",
@@ -66,7 +66,7 @@ def parse_entries(packed: bytes, passes: int) -> Entries:
     require_strictly_sorted(numbers)
     flags = table[:, NUMBER_BYTES]
     if bool((flags > DECOY).any()):
-        raise UsageError_(
+        raise UsageError(
             "the map has an unknown flag",
             code="malformed_map",
             where=f"record {int((flags > 1).argmax()) + 1}",

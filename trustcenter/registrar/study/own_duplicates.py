@@ -13,7 +13,7 @@ from typing import Final
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, LimitError, UsageError_
+from trustcenter.errors import ConflictError, LimitError, UsageError
 from trustcenter.messages import api
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
@@ -51,7 +51,7 @@ async def declare(
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
-        UsageError_: a record that was never registered, twice, or its own successor.
+        UsageError: a record that was never registered, twice, or its own successor.
         ConflictError: a record that has another successor already.
         LimitError: more than a batch.
     """
@@ -101,7 +101,7 @@ def _new(pairs: Sequence[tuple[int, int]], known: Mapping[int, int]) -> dict[int
     for position, (serial, successor) in enumerate(pairs):
         where = f"duplicate {position + 1}"
         if serial in wanted:
-            raise UsageError_("a record is declared a duplicate twice", code="duplicate_twice", where=where)
+            raise UsageError("a record is declared a duplicate twice", code="duplicate_twice", where=where)
         wanted[serial] = successor
     every = {**known, **wanted}
     new = {}
@@ -111,7 +111,7 @@ def _new(pairs: Sequence[tuple[int, int]], known: Mapping[int, int]) -> dict[int
             end, steps = every[end], steps + 1
         where = f"duplicate {position + 1}"
         if end in every:
-            raise UsageError_(
+            raise UsageError(
                 "duplicates follow each other in a circle",
                 code="duplicate_circle",
                 hint="one of them stays",

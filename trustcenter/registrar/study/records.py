@@ -16,7 +16,7 @@ import numpy as np
 from trustcenter.audit import Event
 from trustcenter.audit.refs_root import refs_root
 from trustcenter.auth import Principal
-from trustcenter.errors import ConflictError, LimitError, UsageError_
+from trustcenter.errors import ConflictError, LimitError, UsageError
 from trustcenter.messages import api
 from trustcenter.messages.receipts import Receipt
 from trustcenter.messages.rooms import Accept, Retire
@@ -41,7 +41,7 @@ async def register(
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
-        UsageError_: not sorted, or a number twice.
+        UsageError: not sorted, or a number twice.
         LimitError: more than a batch.
     """
     if len(body.record_numbers) > context.limits.batch_items:
@@ -107,7 +107,7 @@ async def accept_map(
 
     Raises:
         NotFoundError: no such study, or the caller does not take part.
-        UsageError_: malformed map, repeated ref, unregistered record.
+        UsageError: malformed map, repeated ref, unregistered record.
         ConflictError: the refs are not those of the receipt, or belong to another record.
         VerificationError: the receipt is not the comparator's.
     """
@@ -135,7 +135,7 @@ async def accept_map(
     digest = hashlib.sha256(body.entries).digest()
     keys = await asyncio.to_thread(Keys.of, entries.refs.reshape(-1, REF_BYTES))
     if len(keys.first) * REF_BYTES != entries.refs.size:
-        raise UsageError_("a ref occurs twice in the map", code="repeated_ref", hint="the map was refused whole")
+        raise UsageError("a ref occurs twice in the map", code="repeated_ref", hint="the map was refused whole")
 
     def claimed(conn: Connection) -> tuple[int, refs.Held]:
         return _maps(conn, study, caller), refs.claimed(conn, study.name, caller.name, keys)

@@ -8,7 +8,7 @@ from keys.errors import KeysError
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import UsageError_
+from trustcenter.errors import UsageError
 from trustcenter.messages.api import secret_relay as api
 from trustcenter.registrar.context import Context
 from trustcenter.store import Connection
@@ -43,14 +43,14 @@ async def set_card(context: Context, caller: Principal, request: str, name: str,
     Raises:
         NotFoundError: no such study, or the caller does not take part.
         PolicyError: the caller was removed, or the study is over.
-        UsageError_: not a card that signs itself, or another member's.
+        UsageError: not a card that signs itself, or another member's.
     """
     try:
         card = cards.parse_card(body.card)
     except KeysError:
-        raise UsageError_("the card cannot be read", code="bad_card", where="card") from None
+        raise UsageError("the card cannot be read", code="bad_card", where="card") from None
     if card.name != caller.name:
-        raise UsageError_("a site publishes a card of its own name only", code="bad_card", where="card")
+        raise UsageError("a site publishes a card of its own name only", code="bad_card", where="card")
 
     def effect(conn: Connection) -> api.MemberCard:
         require_agreeing(conn, name, caller)

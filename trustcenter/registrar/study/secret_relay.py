@@ -14,7 +14,7 @@ from keys.errors import KeysError
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, UsageError_
+from trustcenter.errors import ConflictError, UsageError
 from trustcenter.messages.api import secret_relay as api
 from trustcenter.registrar.context import Context
 from trustcenter.store import Connection
@@ -32,18 +32,18 @@ async def put_share(
     Raises:
         NotFoundError: no such study, or the caller does not take part.
         PolicyError: the caller was removed, or is not the one to share (`study_lead`), or the study is over.
-        UsageError_: not a share of the caller's for this study's members, or not signed with its published card.
+        UsageError: not a share of the caller's for this study's members, or not signed with its published card.
         ConflictError: of another version, of another secret than the version has, or not newer than the one before.
     """
     try:
         share = shares.parse_share(body.statement.encode())
     except KeysError:
-        raise UsageError_("the share cannot be read", code="bad_share", where="statement") from None
+        raise UsageError("the share cannot be read", code="bad_share", where="statement") from None
     sealed = {envelope.member: _sealed(envelope) for envelope in body.envelopes}
     if (share.study, share.sender.name) != (name, caller.name) or len(sealed) != len(body.envelopes):
-        raise UsageError_("the share is not the caller's for this study", code="bad_share", where="statement")
+        raise UsageError("the share is not the caller's for this study", code="bad_share", where="statement")
     if sorted(sealed) != [party.name for party in share.members]:
-        raise UsageError_("the share and its sealed messages name different members", code="bad_share")
+        raise UsageError("the share and its sealed messages name different members", code="bad_share")
 
     def effect(conn: Connection) -> api.ShareState:
         study = secret_cards.require_agreeing(conn, name, caller)
@@ -91,7 +91,7 @@ def _sealed(envelope: api.Envelope) -> bytes:
     except ValueError:
         sealed = b""
     if not sealed.startswith(hybrid.MAGIC):
-        raise UsageError_("this is not a sealed message", code="not_sealed", where="sealed")
+        raise UsageError("this is not a sealed message", code="not_sealed", where="sealed")
     return sealed
 
 
@@ -108,7 +108,7 @@ def _check_members(conn: Connection, share: shares.Share, body: api.SecretShare)
     try:
         shares.verify_share(body.statement.encode(), body.signature, card)
     except KeysError:
-        raise UsageError_(
+        raise UsageError(
             "the share is not signed with the key of the published card",
             code="bad_share",
             hint="publish the card of this key: trustcenter study secret card",

@@ -6,7 +6,7 @@ from datetime import date
 
 import msgspec
 
-from trustcenter.errors import ConflictError, NotFoundError, UsageError_
+from trustcenter.errors import ConflictError, NotFoundError, UsageError
 from trustcenter.messages import api
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.linking import runs
@@ -19,14 +19,14 @@ def settings(wanted: api.StudySettings) -> api.StudySettings:
     Twins and changed surnames go to stewards where there are any (docs/adr/0044).
 
     Raises:
-        UsageError_: they do, or a day is none of the calendar.
+        UsageError: they do, or a day is none of the calendar.
     """
     day("valid_from", wanted.valid_from)
     day("retain_until", wanted.retain_until)
     if wanted.lower >= wanted.upper:
-        raise UsageError_("the lower bound of doubtful pairs is not below the upper one", where="settings.lower")
+        raise UsageError("the lower bound of doubtful pairs is not below the upper one", where="settings.lower")
     if wanted.approvers and len(set(wanted.approvers)) < wanted.approvals:
-        raise UsageError_("fewer approvers are named than have to approve", where="settings.approvers")
+        raise UsageError("fewer approvers are named than have to approve", where="settings.approvers")
     careful = wanted.clearing != "none" if wanted.careful is None else wanted.careful
     return msgspec.structs.replace(wanted, careful=careful)
 
@@ -35,14 +35,14 @@ def day(name: str, text: str | None) -> None:
     """Refuse what is no day of the calendar.
 
     Raises:
-        UsageError_: it is none.
+        UsageError: it is none.
     """
     if text is None:
         return
     try:
         date.fromisoformat(text)
     except ValueError:
-        raise UsageError_(f"{name} is not a day of the calendar", where=name) from None
+        raise UsageError(f"{name} is not a day of the calendar", where=name) from None
 
 
 def approvers(context: Context, conn: Connection, names: list[str]) -> None:

@@ -15,7 +15,7 @@ from linkage import schema as schemas
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, UsageError_
+from trustcenter.errors import ConflictError, UsageError
 from trustcenter.messages import api
 from trustcenter.registrar import domain_create
 from trustcenter.registrar import policy as policies
@@ -32,14 +32,14 @@ def _check(body: api.StudyCreate) -> None:
     recipients = [recipient.name for recipient in body.recipients]
     for what, names in (("participant", sites), ("recipient", recipients)):
         if len(set(names)) != len(names):
-            raise UsageError_(f"a {what} is named twice", code=f"duplicate_{what}", where=f"{what}s")
+            raise UsageError(f"a {what} is named twice", code=f"duplicate_{what}", where=f"{what}s")
     if body.lead is not None and body.lead not in sites:
-        raise UsageError_("the lead site takes part in the study", code="unknown_participant", where="lead")
+        raise UsageError("the lead site takes part in the study", code="unknown_participant", where="lead")
     for position, recipient in enumerate(body.recipients):
         try:
             hybrid.fingerprint(recipient.public_key)
         except KeysError:
-            raise UsageError_(
+            raise UsageError(
                 "a recipient's public key cannot be read",
                 code="bad_public_key",
                 hint="paste the whole line that trustcenter recipient keygen printed",
@@ -52,14 +52,14 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
     """Create a study with a fresh domain per participant and per recipient.
 
     Raises:
-        UsageError_: a name twice, an unreadable recipient key, an unknown schema.
+        UsageError: a name twice, an unreadable recipient key, an unknown schema.
         NotFoundError: a participant is no site of this instance.
         ConflictError: the name is taken.
     """
     _check(body)
     settings = study_checks.settings(body.settings)
     if body.schema not in schemas.shipped():  # never a path: the name comes over the wire
-        raise UsageError_(
+        raise UsageError(
             "there is no shipped schema of this name",
             code="unknown_schema",
             hint="trustcenter linkage schema lists them",

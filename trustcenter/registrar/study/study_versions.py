@@ -16,7 +16,7 @@ import msgspec
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, NotFoundError, UsageError_
+from trustcenter.errors import ConflictError, NotFoundError, UsageError
 from trustcenter.messages import api
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.linking import sweeping
@@ -65,7 +65,7 @@ async def renew(context: Context, caller: Principal, request: str, name: str, bo
         NotFoundError: no such study; a site to remove takes no part.
         ConflictError: another version is next; a linkage run is under way; fewer than two sites would be left.
         PolicyError: the study is in no state for it.
-        UsageError_: a day or bounds that cannot be.
+        UsageError: a day or bounds that cannot be.
     """
     wanted = None if body.settings is None else study_checks.settings(body.settings)
     until = None if body.linkable_until is None else _day(body.linkable_until)
@@ -124,7 +124,7 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise UsageError_("linkable_until is not a day of the calendar", where="linkable_until") from None
+        raise UsageError("linkable_until is not a day of the calendar", where="linkable_until") from None
 
 
 def _remove(conn: Connection, study: StudyRow, sites: list[str]) -> None:
