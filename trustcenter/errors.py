@@ -2,6 +2,7 @@
 
     TrustCenterError
      ├─ UsageError                the request or command is wrong
+     │   ├─ CommandLineError      what was typed does not go together
      │   └─ ConfigError           the configuration is missing or wrong
      ├─ NotFoundError             also for what the caller may not see
      ├─ ConflictError             the state does not allow it now
@@ -61,6 +62,12 @@ class UsageError(TrustCenterError):
 
     code = "usage_error"
     kind = "usage"
+
+
+class CommandLineError(UsageError):
+    """Options and arguments of a command do not go together, or one is missing or not of its form."""
+
+    code = "usage"
 
 
 class ConfigError(UsageError):

@@ -151,4 +151,4 @@ def test_a_missing_domain_is_named_first(cli: Cli, site: Any, tmp_path: Path, co
 
 def test_an_import_needs_to_know_its_columns(cli: Cli, tmp_path: Path) -> None:
     done = cli("import", tmp_path / "in", "--original", "a", "--domain", "d", "-o", tmp_path / "out")
-    assert (done.code, "[usage_error]" in done.err) == (1, True)
+    assert (done.code, "[usage]" in done.err) == (1, True)

@@ -125,7 +125,7 @@ def test_a_refused_line_is_named_without_its_values(cli: Cli, site: Any, tmp_pat
 def test_options_that_do_not_go_together(cli: Cli, tmp_path: Path, options: list[str]) -> None:
     done = cli("pseudonymize", tmp_path / "in", "--domain", "d", "-o", tmp_path / "out", *options)
     assert done.code == 1
-    assert "[usage_error]" in done.err
+    assert "[usage]" in done.err
 
 
 def test_a_missing_domain_of_a_type_is_named_first(cli: Cli, site: Any, tmp_path: Path) -> None:

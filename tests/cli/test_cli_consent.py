@@ -235,10 +235,10 @@ def test_a_study_by_record_numbers(cli: Cli, places: Places, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (("send", "c.csv", "--column", "pid"), "usage_error"),
-        (("send", "c.csv", "--domain", "research"), "usage_error"),
-        (("send", "c.csv", "--column", "pid", "--fhir", "--domain", "research"), "usage_error"),
-        (("send", "c.csv", "--column", "pid", "--study", "sepsis"), "usage_error"),
+        (("send", "c.csv", "--column", "pid"), "usage"),
+        (("send", "c.csv", "--domain", "research"), "usage"),
+        (("send", "c.csv", "--column", "pid", "--fhir", "--domain", "research"), "usage"),
+        (("send", "c.csv", "--column", "pid", "--study", "sepsis"), "usage"),
         (("send", "c.csv", "--column", "Max", "--domain", "research"), "unknown_column"),
         (("send", "missing.csv", "--column", "pid", "--domain", "research"), "no_input"),
         (("send", "empty.csv", "--column", "pid", "--domain", "research"), "empty_file"),

@@ -150,4 +150,4 @@ def test_a_missing_domain_is_named_before_work_starts(cli: Cli, who: Any, lab: P
 )
 def test_what_does_not_go_together(cli: Cli, who: Any, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = cli("translate", *arguments, "--domain", "lab", "-o", tmp_path / "x.csv", *who["north"])
-    assert (done.code, "[usage_error]" in done.err) == (1, True), done.err
+    assert (done.code, "[usage]" in done.err) == (1, True), done.err

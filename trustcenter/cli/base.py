@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from trustcenter.errors import exit_code
+from trustcenter.errors import CommandLineError, exit_code
 
 from . import output
 
@@ -136,23 +136,23 @@ def _usage(error: click.ClickException) -> int:
     hint = f"{ctx.command_path} --help" if ctx is not None else "trustcenter --help"
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message() + "\n", err=True)
-        output.error("a command is missing", code="usage")
+        output.error("a command is missing", code=CommandLineError.code)
         return 1
     if isinstance(error, (click.exceptions.NoSuchCommand, click.NoSuchOption)):
         what = "option" if isinstance(error, click.NoSuchOption) else "command"
         if error.possibilities:
             hint = f"did you mean {' or '.join(error.possibilities)}? see {hint}"
-        output.error(f"no such {what}", code="usage", hint=hint)
+        output.error(f"no such {what}", code=CommandLineError.code, hint=hint)
     elif isinstance(error, click.MissingParameter):
-        output.error(f"missing {_name(error)}", code="usage", hint=hint)
+        output.error(f"missing {_name(error)}", code=CommandLineError.code, hint=hint)
     elif isinstance(error, click.BadParameter):
-        output.error(f"invalid value for {_name(error)}", code="usage", hint=_expected(error) or hint)
+        output.error(f"invalid value for {_name(error)}", code=CommandLineError.code, hint=_expected(error) or hint)
     elif "unexpected extra argument" in error.message:
-        output.error("too many arguments", code="usage", hint=hint)
+        output.error("too many arguments", code=CommandLineError.code, hint=hint)
     elif isinstance(error, click.BadOptionUsage):
-        output.error(f"the option {error.option_name} is not complete", code="usage", hint=hint)
+        output.error(f"the option {error.option_name} is not complete", code=CommandLineError.code, hint=hint)
     else:
-        output.error("the command line is not valid", code="usage", hint=hint)
+        output.error("the command line is not valid", code=CommandLineError.code, hint=hint)
     return 1
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 from . import output
 from .options import PATH, F, call, connect_option, force_option, json_option, output_option, separator
@@ -121,7 +121,7 @@ def send(
 
     chosen = _whose(**whose)
     if fhir == (column is not None):
-        raise UsageError("consent send needs --column for CSV, or --fhir for FHIR resources")
+        raise CommandLineError("consent send needs --column for CSV, or --fhir for FHIR resources")
     with progress("sending") as tick:
         if column is None:
             done = call(connect, lambda center: send_fhir(center, chosen, source, patient, tick))
@@ -238,10 +238,12 @@ def _whose(domain: str | None, study: str | None, site_key: Path | None, *, by_p
     from trustcenter.client.jobs.consentfile import Whose
 
     if (domain is None) == (study is None):
-        raise UsageError("name either a domain or a study", hint="--domain DOMAIN, or --study STUDY with --site-key")
+        raise CommandLineError(
+            "name either a domain or a study", hint="--domain DOMAIN, or --study STUDY with --site-key"
+        )
     needs_key = study is not None and not by_pseudonym
     if (site_key is not None) != needs_key:
-        raise UsageError("the site key goes with --study, and only where ids have to become record numbers")
+        raise CommandLineError("the site key goes with --study, and only where ids have to become record numbers")
     key = None
     if site_key is not None:
         from keys.secretfiles import SiteKey

@@ -122,12 +122,12 @@ def changes(
     from trustcenter.client.files import require_writable
     from trustcenter.client.jobs.csvstream import write_csv
     from trustcenter.client.study import changes as work
-    from trustcenter.errors import UsageError
+    from trustcenter.errors import CommandLineError
 
     from .secret_input import recipient_key
 
     if (join_map is None) != (new_map is None):
-        raise UsageError("--map goes with --new-map", code="usage")
+        raise CommandLineError("--map goes with --new-map")
     sources = (source, key_file, *([join_map] if join_map is not None else []))
     for place in (target, new_map, codes):
         if place is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from trustcenter.client.files import require_writable
-from trustcenter.errors import ConflictError, UsageError
+from trustcenter.errors import CommandLineError, ConflictError, UsageError
 
 from . import output
 
@@ -64,7 +64,7 @@ def new_passphrase(path: Path | None, *, bare: bool) -> bytes | None:
 
     if bare:
         if path is not None:
-            raise UsageError("--no-passphrase and --passphrase-file exclude each other", code="usage")
+            raise CommandLineError("--no-passphrase and --passphrase-file exclude each other")
         return None
     if path is None:
         _require_terminal("give --passphrase-file FILE, or --no-passphrase to rely on file permissions alone")

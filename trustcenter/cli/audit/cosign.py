@@ -43,13 +43,15 @@ def demanded(witnesses: tuple[str, ...], quorum: int | None) -> Witnesses:
     """
     from trustcenter.audit import Witnesses
     from trustcenter.audit.cosign import parse_witness
-    from trustcenter.errors import UsageError
+    from trustcenter.errors import CommandLineError, UsageError
 
     keys: list[Key] = [parse_witness(text_or_file(text, "trustcenter/")) for text in witnesses]
     if len({key.name for key in keys}) < len(keys):
         raise UsageError("a witness is named twice", code="witness_twice", hint="one --witness for each site")
     if quorum is not None and quorum > len(keys):
-        raise UsageError("the quorum is larger than the number of witnesses", hint="give a --witness for each site")
+        raise CommandLineError(
+            "the quorum is larger than the number of witnesses", hint="give a --witness for each site"
+        )
     return Witnesses(tuple(keys), len(keys) if quorum is None else quorum)
 
 

@@ -9,7 +9,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import approval_options, call, connect_option, json_option
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 if TYPE_CHECKING:
     from trustcenter.messages.api import RetentionRules
@@ -35,7 +35,7 @@ def retention(event: str | None, years: int | None, as_json: bool, connect: Path
       trustcenter audit retention site:pseudonym:reidentify --years 10
     """
     if (event is None) != (years is None):
-        raise UsageError("an event and its years go together", hint="trustcenter audit retention EVENT --years N")
+        raise CommandLineError("an event and its years go together", hint="trustcenter audit retention EVENT --years N")
     if event is None or years is None:
         found = call(connect, lambda center: center.retention())
     else:

@@ -10,7 +10,7 @@ import click
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, force_option, json_option
 from trustcenter.cli.progress import progress
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 
 @click.command()
@@ -38,7 +38,7 @@ def plan(
     from trustcenter.client.files import require_writable
 
     if bool(files) != (schema_name is not None):
-        raise UsageError("rows files and --schema go together", code="usage")
+        raise CommandLineError("rows files and --schema go together")
     made = make(work, files, load_schema(schema_name)) if schema_name is not None else load(work)
     state = status(work)
     figures: dict[str, object] = {
@@ -74,7 +74,7 @@ def chunk(work: Path, kind: Literal["cut", "join"], task: int, tasks: int, as_js
     from linkage.executors import load, run_chunk
 
     if task >= tasks:
-        raise UsageError("tasks are numbered from 0", code="usage")
+        raise CommandLineError("tasks are numbered from 0")
     made = load(work)
     mine = (made.cuts if kind == "cut" else made.joins)[task::tasks]
     with progress("cutting" if kind == "cut" else "comparing") as tick:

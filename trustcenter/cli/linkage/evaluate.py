@@ -11,7 +11,7 @@ import click
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, force_option, json_option
 from trustcenter.cli.progress import stages
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 if TYPE_CHECKING:
     from linkage.evaluate import Evaluation, Rates
@@ -69,9 +69,9 @@ def evaluate(
     from trustcenter.client.linking.offline_evaluate import Matched, evaluate_directory
 
     if truth is not None and labels is not None:
-        raise UsageError("give a truth or labels, not both", code="usage")
+        raise CommandLineError("give a truth or labels, not both")
     if png and charts is None:
-        raise UsageError("--png goes with --charts", code="usage")
+        raise CommandLineError("--png goes with --charts")
     for target in (report, sheet):
         if target is not None:
             require_writable(target, sources=tuple(p for p in (truth, labels) if p is not None), force=force)

@@ -12,7 +12,7 @@ import click
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, json_option
 from trustcenter.cli.progress import stages
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError, UsageError
 
 if TYPE_CHECKING:
     from linkage.evaluate.explain import Explanation, Rival
@@ -62,12 +62,12 @@ def explain(
 
     tables = dict(item.partition("=")[::2] for item in plaintext)
     if plaintext and (set(tables) != {source_a, source_b} or not all(tables.values()) or id_column is None):
-        raise UsageError("--plaintext is given for both sources, with --id-column", code="usage")
+        raise CommandLineError("--plaintext is given for both sources, with --id-column")
     with stages() as tick:
         found = Matched(matched, partial(tick, "read"))
     a, b = found.record(source_a, id_a), found.record(source_b, id_b)
     if a == b:
-        raise UsageError("the two records are one", code="usage")
+        raise CommandLineError("the two records are one")
     told = found.explainer().explain(a, b)
     side = None
     if plaintext:

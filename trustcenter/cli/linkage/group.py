@@ -8,7 +8,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, json_option
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 from .calibrate import calibrate
 from .chunks import chunk, plan
@@ -146,9 +146,9 @@ def secret(study: str | None, version: int, own: bool, shown: Path | None, targe
     from keys.secretfiles import SiteKey, StudySecret
 
     if (study is not None) + own + (shown is not None) != 1:
-        raise UsageError("give one of --study, --site-key and --show", code="usage")
+        raise CommandLineError("give one of --study, --site-key and --show")
     if (shown is None) != (target is not None):
-        raise UsageError("--output goes with --study and --site-key, and they need it", code="usage")
+        raise CommandLineError("--output goes with --study and --site-key, and they need it")
     if own:
         assert target is not None
         SiteKey.generate().save(target)

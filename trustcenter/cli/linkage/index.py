@@ -11,7 +11,7 @@ import click
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, force_option, json_option, output_option
 from trustcenter.cli.progress import progress
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError, UsageError
 
 if TYPE_CHECKING:
     from linkage.index import Window
@@ -173,7 +173,7 @@ def _window(folder: Path, files: tuple[Path, ...], retire: Path | None) -> Windo
     from linkage.rows import read_rows
 
     if not files and retire is None:
-        raise UsageError("give rows files, or refs to retire", code="usage")
+        raise CommandLineError("give rows files, or refs to retire")
     state = TokenIndex(folder).manifest
     rows = {}
     for path in files:

@@ -11,7 +11,7 @@ import click
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, force_option, json_option, output_option
 from trustcenter.cli.progress import stages
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 from .machines import machine_options, resumable
 
@@ -76,11 +76,11 @@ def match(
     from trustcenter.client.linking.offline import match_directories
 
     if edges and machines != Machines():
-        raise UsageError("with --edges nothing is compared: without --workers, --dask and --work", code="usage")
+        raise CommandLineError("with --edges nothing is compared: without --workers, --dask and --work")
     if len(directories) < 2:
-        raise UsageError("matching needs at least two directories", code="usage")
+        raise CommandLineError("matching needs at least two directories")
     if parameters is not None and (densities is not None or careful):
-        raise UsageError("--parameters stands in place of --densities and --careful", code="usage")
+        raise CommandLineError("--parameters stands in place of --densities and --careful")
     schema = None
     if schema_name is not None:
         from linkage.schema import load

@@ -11,7 +11,7 @@ import click
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, F, force_option, json_option, mapping_option, separator
 from trustcenter.cli.progress import stages
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 if TYPE_CHECKING:
     from linkage.check import Report
@@ -184,13 +184,10 @@ def dedupe(
     from trustcenter.client.linking.folders import require_directory
 
     if listing is None and target is None:
-        raise UsageError(
-            "say what is to be written", code="usage", hint="--list FILE first; then --confirmed FILE -o DIR"
-        )
+        raise CommandLineError("say what is to be written", hint="--list FILE first; then --confirmed FILE -o DIR")
     if (target is not None) != (confirmed is not None or accept_matches):
-        raise UsageError(
+        raise CommandLineError(
             "--output goes with --confirmed or --accept-matches, and they need it",
-            code="usage",
             hint="for the list of pairs: --list FILE",
         )
     if listing is not None:

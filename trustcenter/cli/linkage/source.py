@@ -9,7 +9,7 @@ import click
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, F, force_option, json_option, mapping_option, output_option, separator
 from trustcenter.cli.progress import stages
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 _PROFILES = ["none", "light", "moderate", "heavy"]
 _SHARE = click.FloatRange(0, 1)
@@ -79,7 +79,7 @@ def synth(
         name, _, size = text.partition("=")
         size, _, kind = size.partition(":")
         if not size.isascii() or not size.isdigit() or len(size) > 8 or kind not in ("", *_KINDS):
-            raise UsageError("a site is given as NAME=SIZE or NAME=SIZE:KIND", code="usage", where="--site")
+            raise CommandLineError("a site is given as NAME=SIZE or NAME=SIZE:KIND", where="--site")
         specs.append(SiteSpec(name, int(size), kind or "hospital"))  # type: ignore[arg-type]
     config = SynthConfig(
         seed,

@@ -10,7 +10,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, F, call, connect_option, connection, force_option, json_option
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError, UsageError
 
 if TYPE_CHECKING:
     from trustcenter.messages.api import Token
@@ -89,10 +89,10 @@ def token(
     from trustcenter.messages.api import Operation
 
     if (only_domain or only_operation) and (listing or revoke is not None):
-        raise UsageError("--only-domain and --only-operation go with a new token")
+        raise CommandLineError("--only-domain and --only-operation go with a new token")
     if revoke is not None:
         if listing or target is not None:
-            raise UsageError("--revoke goes alone")
+            raise CommandLineError("--revoke goes alone")
         call(connect, lambda center: Access(center).revoke_token(kind, name, revoke))
         output.note("revoked")
         return
@@ -142,7 +142,7 @@ def certificate(
     from trustcenter.client.parts.access import Access
 
     if (file is not None) + listing + (revoke is not None) != 1:
-        raise UsageError("give a certificate file, or --list, or --revoke FINGERPRINT")
+        raise CommandLineError("give a certificate file, or --list, or --revoke FINGERPRINT")
     columns = ("fingerprint", "created", "expires", "revoked")
     if revoke is not None:
         call(connect, lambda center: Access(center).revoke_certificate(kind, name, revoke))

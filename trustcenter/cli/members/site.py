@@ -9,7 +9,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import OPERATIONS, call, connect_option, json_option, text_or_file
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 from . import access
 from .site_import import import_
@@ -117,7 +117,7 @@ def limit(
 
     given = (requests_per_second, new_per_day, records_per_day)
     if reset and any(value is not None for value in given):
-        raise UsageError("--default goes alone")
+        raise CommandLineError("--default goes alone")
 
     async def job(center: TrustCenter) -> SiteUsage:
         calls = Access(center)

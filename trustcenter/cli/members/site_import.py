@@ -10,7 +10,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, call, connect_option, json_option
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError, UsageError
 
 if TYPE_CHECKING:
     from trustcenter.client import TrustCenter
@@ -78,7 +78,7 @@ def _rows(file: Path | None) -> list[tuple[str, ...]]:
 
 def _require_known(option: str, given: tuple[str, ...], known: set[str]) -> None:
     if set(given) - known:
-        raise UsageError("the file has no row of this name", code="usage", where=option)
+        raise CommandLineError("the file has no row of this name", where=option)
 
 
 def _site(row: tuple[str, ...], position: int) -> SiteCreate:

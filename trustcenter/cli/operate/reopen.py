@@ -9,7 +9,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, json_option
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 from .options import DIRECTORY, PASSPHRASE, service_passphrase
 
@@ -56,7 +56,7 @@ def reopen(
 
     os.umask(0o077)
     if propose == (name is not None) or (name is None) != (key is None) or (epoch is not None and not propose):
-        raise UsageError("give either --propose, or --sign NAME with --personal-key FILE", code="usage")
+        raise CommandLineError("give either --propose, or --sign NAME with --personal-key FILE")
     settings = config.load(directory)
     if propose:
         made = work.propose(settings, service_passphrase(settings, passphrase_file), epoch)

@@ -12,7 +12,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import json_option
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError, UsageError
 
 from .backup import show_manifests
 from .options import passphrase_source, service_passphrase
@@ -84,7 +84,7 @@ def restore(
             output.hint("without --passphrase-file the sealed key store was not opened")
         return
     if len(paths) < 2 and (newer is None or not paths):
-        raise UsageError("name the backups, then the instance's directory", code="usage", hint="or use --test")
+        raise CommandLineError("name the backups, then the instance's directory", hint="or use --test")
     *sources, directory = paths
     settings = config.load(directory) if (directory / "config.toml").exists() else None
     source = passphrase_source(settings, passphrase_file)

@@ -20,7 +20,7 @@ from trustcenter.cli.options import (
     separator,
 )
 from trustcenter.cli.progress import progress
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError, UsageError
 
 from . import tabular
 
@@ -81,7 +81,7 @@ def import_(system: str | None, original: str | None, pseudonym: str | None, dry
 
     usual = EXPORTS.get(system or "")
     if usual is None and (original is None or pseudonym is None):
-        raise UsageError("import needs --original and --pseudonym, or --from")
+        raise CommandLineError("import needs --original and --pseudonym, or --from")
     pairs = Pairs(original or (usual.original if usual else ""), pseudonym or (usual.pseudonym if usual else ""))
     _listed("importing", lambda c, d, f, t: import_file(c, d, f, pairs, dry_run=dry_run, progress=t), **options)
 

@@ -11,7 +11,7 @@ import click
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, F, call, connect_option, force_option, json_option, output_option, separator
 from trustcenter.cli.progress import progress
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 from . import tabular
 
@@ -74,12 +74,12 @@ def pseudonymize(
       trustcenter pseudonymize patients.ndjson --fhir --domain uk-nord -o out.ndjson
     """
     if identifier_system and not fhir:
-        raise UsageError("--identifier-system goes with --fhir")
+        raise CommandLineError("--identifier-system goes with --fhir")
     if fhir:
         from trustcenter.client.fhir.job import pseudonymize_fhir
 
         if existing:
-            raise UsageError("--existing does not go with --fhir")
+            raise CommandLineError("--existing does not go with --fhir")
         _fhir(connect, as_json, pseudonymize_fhir, systems=frozenset(identifier_system), **options)
         return
     from trustcenter.client.tables import pseudonymize_column
@@ -126,20 +126,20 @@ def translate(
       trustcenter translate lab.csv --column psn --domain uk-nord --into-domain uk-nord-study7 --create -o study7.csv
     """
     if create and into_domain is None:
-        raise UsageError("--create goes with --into-domain")
+        raise CommandLineError("--create goes with --into-domain")
     if whole:
         others = {k: v for k, v in options.items() if k not in ("domain", "target", "force", "encoding")}
         if from_version is None or source is not None or fhir or into_domain is not None or any(others.values()):
-            raise UsageError("--all goes with --from-version, --domain and --output only")
+            raise CommandLineError("--all goes with --from-version, --domain and --output only")
         _whole(connect, as_json, options["domain"], from_version, options["target"], options["force"])
         return
     if source is None or from_version is not None:
-        raise UsageError("translate needs INPUT and --column, or --all and --from-version")
+        raise CommandLineError("translate needs INPUT and --column, or --all and --from-version")
     if fhir:
         from trustcenter.client.fhir.job import translate_fhir
 
         if into_domain is not None:
-            raise UsageError("--into-domain does not go with --fhir")
+            raise CommandLineError("--into-domain does not go with --fhir")
         _fhir(connect, as_json, translate_fhir, systems=frozenset(), source=source, **options)
         return
     from trustcenter.client.tables import crossing, translate_column
@@ -180,7 +180,9 @@ def _fhir(
     from trustcenter.client.fhir.job import FhirJob
 
     if others.pop("encoding") != "auto" or any(others.values()):
-        raise UsageError("--fhir goes without --column, --into, --delimiter, --encoding, --coarsen and --date-format")
+        raise CommandLineError(
+            "--fhir goes without --column, --into, --delimiter, --encoding, --coarsen and --date-format"
+        )
     domains = tabular.pairs(domain_for, "--domain-for", "TYPE=DOMAIN")
     job = FhirJob(source, target, domain, domains, systems, pseudonym_system, force, skip_failed, resume, report)
     result = _run(connect, lambda center, tick: work(center, job, tick), "line")
@@ -214,9 +216,9 @@ def _table(
     from trustcenter.client.tables import ColumnJob
 
     if domain_for or pseudonym_system:
-        raise UsageError("--domain-for and --pseudonym-system go with --fhir")
+        raise CommandLineError("--domain-for and --pseudonym-system go with --fhir")
     if column is None:
-        raise UsageError("this needs --column, or --fhir for FHIR resources")
+        raise CommandLineError("this needs --column, or --fhir for FHIR resources")
     job = ColumnJob(
         source,
         target,

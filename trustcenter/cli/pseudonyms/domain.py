@@ -8,7 +8,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import OPERATIONS, approval_options, call, confirm, connect_option, json_option
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError, UsageError
 
 _COLUMNS = ("name", "kind", "site", "study", "suite", "key_version", "pseudonyms", "state")
 # The format is an object: it is in the JSON only.
@@ -152,7 +152,7 @@ def grant(name: str, site: str, operation: tuple[str, ...], nothing: bool, as_js
     from trustcenter.messages.api import Operation
 
     if nothing == bool(operation):
-        raise UsageError("give --operation, or --none to take everything back")
+        raise CommandLineError("give --operation, or --none to take everything back")
     wanted = [Operation(word) for word in operation]
     found = call(connect, lambda center: Access(center).set_grants(name, site, wanted))
     output.items(found, _GRANTS, as_json=as_json, empty="nobody else may do anything here")

@@ -18,7 +18,7 @@ from trustcenter.cli.options import (
     output_option,
     separator,
 )
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 from . import tabular
 
@@ -213,11 +213,11 @@ def _selection(
     from trustcenter.client.jobs.sources import Selection
 
     if fhir == (column is not None):
-        raise UsageError("this needs either --column or --fhir")
+        raise CommandLineError("this needs either --column or --fhir")
     if fhir and (into is not None or delimiter is not None or encoding != "auto"):
-        raise UsageError("--fhir goes without --into, --delimiter and --encoding")
+        raise CommandLineError("--fhir goes without --into, --delimiter and --encoding")
     if not fhir and (domain_for or pseudonym_system):
-        raise UsageError("--domain-for and --pseudonym-system go with --fhir")
+        raise CommandLineError("--domain-for and --pseudonym-system go with --fhir")
     domains = tabular.pairs(domain_for, "--domain-for", "TYPE=DOMAIN")
     return Selection(source, column, into, separator(delimiter), encoding, domains, pseudonym_system)
 

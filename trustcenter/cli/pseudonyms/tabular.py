@@ -9,7 +9,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, F
-from trustcenter.errors import TrustCenterError, UsageError
+from trustcenter.errors import CommandLineError, TrustCenterError
 
 if TYPE_CHECKING:
     from trustcenter.client.jobs.outcome import ColumnResult
@@ -78,7 +78,7 @@ def pairs(given: tuple[str, ...], option: str, form: str) -> dict[str, str]:
     for text in given:
         name, _, value = text.rpartition("=")
         if not name or not value or name in found:
-            raise UsageError(f"{option} is {form}, once for each")
+            raise CommandLineError(f"{option} is {form}, once for each")
         found[name] = value
     return found
 

@@ -8,7 +8,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, call, connect_option, force_option, json_option
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 _COLUMNS = ("number", "created", "merged", "moved", "withdrawn", "acknowledge", "acknowledged")
 
@@ -48,7 +48,7 @@ def changes(
     from trustcenter.messages.api import ChangeCode, ChangesAcknowledge
 
     if target is not None and codes is not None:
-        raise UsageError("give --output or --acknowledge", code="usage")
+        raise CommandLineError("give --output or --acknowledge")
     if codes is not None:
         said = [ChangeCode(number=number, code=code) for number, code in work.read_codes(codes)]
         call(

@@ -9,7 +9,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, call, connect_option, force_option, json_option
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 from trustcenter.messages.words import ClearingReason
 
 if TYPE_CHECKING:
@@ -67,12 +67,10 @@ def clearing(
 
     wanted = (answer is not None, postpone is not None, pair is not None, bool(ask_sites), target is not None)
     if sum(wanted) > 1 or (task is not None) != (answer is not None or postpone is not None):
-        raise UsageError(
-            "give --task with --answer or --postpone, or --pair, --ask-sites or --output, or none", code="usage"
-        )
+        raise CommandLineError("give --task with --answer or --postpone, or --pair, --ask-sites or --output, or none")
     if (answer is None) != (reason is None):
         reasons = f"--reason is one of: {', '.join(get_args(ClearingReason))}"
-        raise UsageError("--answer goes with --reason", code="usage", hint=reasons)
+        raise CommandLineError("--answer goes with --reason", hint=reasons)
     if task is not None and answer is not None and reason is not None:
         said = ClearingAnswer(answer=answer, reason=reason)
         done = call(connect, lambda center: center.answer_clearing(study, task, said))
@@ -97,7 +95,7 @@ def clearing(
 def _named(text: str) -> tuple[str, str]:
     site, found, pseudonym = text.partition("=")
     if not found:
-        raise UsageError("a record is given as SITE=PSEUDONYM", code="usage", where="--pair")
+        raise CommandLineError("a record is given as SITE=PSEUDONYM", where="--pair")
     return site, pseudonym
 
 

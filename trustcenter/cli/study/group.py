@@ -9,7 +9,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import call, confirm, connect_option, json_option, text_or_file
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 from .calibration import calibration
 from .changes import changes
@@ -138,7 +138,7 @@ def create(
     from trustcenter.messages.api import Participant, Recipient, StudyCreate, StudySettings
 
     if set(not_deduplicated) - set(sites):
-        raise UsageError("--not-deduplicated names a site that does not take part", code="usage")
+        raise CommandLineError("--not-deduplicated names a site that does not take part")
     wanted = StudyCreate(
         name=name,
         purpose=purpose,
@@ -172,7 +172,7 @@ def create(
 def _recipient(text: str) -> tuple[str, str]:
     name, found, key = text.partition("=")
     if not found:
-        raise UsageError("a recipient is given as NAME=KEY or NAME=FILE", code="usage", where="--recipient")
+        raise CommandLineError("a recipient is given as NAME=KEY or NAME=FILE", where="--recipient")
     return name, text_or_file(key, "tc-recipient-1:")
 
 

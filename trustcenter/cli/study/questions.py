@@ -9,7 +9,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, call, connect_option, force_option, json_option, separator
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 from trustcenter.messages.words import SiteAnswer
 
 from .site import own_records
@@ -55,7 +55,7 @@ def questions(
     from trustcenter.client.study import study_results as work
 
     if answers == (target is not None):
-        raise UsageError("give --output or --answers", code="usage")
+        raise CommandLineError("give --output or --answers")
     key = SiteKey.load(site_key).material
     if target is not None:
         require_writable(target, sources=(source, site_key), force=force)
@@ -79,5 +79,5 @@ def _checked(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, SiteAnswer]]:
     words = get_args(SiteAnswer)
     for position, (_, answer) in enumerate(rows):
         if answer not in words:
-            raise UsageError(f"an answer is one of: {', '.join(words)}", code="usage", where=f"row {position + 1}")
+            raise CommandLineError(f"an answer is one of: {', '.join(words)}", where=f"row {position + 1}")
     return [(one, cast("SiteAnswer", answer)) for one, answer in rows]

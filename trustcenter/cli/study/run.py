@@ -10,7 +10,7 @@ import click
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, call, connect_option, force_option, json_option, passphrase_option
 from trustcenter.cli.progress import progress
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError
 
 if TYPE_CHECKING:
     from trustcenter.messages.api import Release, Run
@@ -188,12 +188,11 @@ def release(
     """
     asked = sum((recipient is not None, approve, fetch))
     if asked > 1 or (asked == 1 and (recipient is None) == (release_id is None)):
-        raise UsageError(
+        raise CommandLineError(
             "give --recipient, or --release with at most one of --approve and --fetch, or none of them to list",
-            code="usage",
         )
     if approve != (personal_key is not None) or fetch != (target is not None):
-        raise UsageError("--approve goes with --personal-key, --fetch with --output", code="usage")
+        raise CommandLineError("--approve goes with --personal-key, --fetch with --output")
     if recipient is not None:
         made = call(connect, lambda center: center.propose_release(study, recipient))
         _show(made, as_json)

@@ -14,6 +14,7 @@ from typing import Final, Literal
 from trustcenter.client.api import TrustCenter
 from trustcenter.client.errors import LocalFileError
 from trustcenter.client.parts.consent import from_fhir
+from trustcenter.errors import CommandLineError
 from trustcenter.messages.api import ConsentItem, ConsentProvision, ItemError
 from trustcenter.messages.consent import ConsentItemError
 
@@ -56,7 +57,7 @@ class Whose:
 
         assert self.study is not None
         if self.site_key is None:
-            raise LocalFileError("records of a study are named with the site key", code="usage", hint="give --site-key")
+            raise CommandLineError("records of a study are named with the site key", hint="give --site-key")
         usable = [one or "\0" for one in ids]
         found = [bytes(row).hex() for row in record_numbers(self.site_key, self.study, usable)]
         return [number if one else "" for one, number in zip(ids, found, strict=True)]

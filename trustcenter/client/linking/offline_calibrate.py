@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trustcenter.client.errors import LocalFileError
-from trustcenter.errors import UsageError
+from trustcenter.errors import CommandLineError, UsageError
 
 if TYPE_CHECKING:
     from linkage.decide import Counts, Densities
@@ -63,7 +63,7 @@ def calibrate_source(
     from linkage.schema import load
 
     if source is None and not pooled and not with_shipped:
-        raise UsageError("there is nothing to count or to pool", code="usage", hint="give INPUT or --pool")
+        raise CommandLineError("there is nothing to count or to pool", hint="give INPUT or --pool")
     if target.exists() and not force:
         raise LocalFileError("the output exists already", code="output_exists", hint="overwrite with --force")
     schema = load(schema_name)
@@ -137,7 +137,7 @@ def _own(
     from linkage.tables import parse_mapping
 
     if id_column is None:
-        raise UsageError("the column of the ids is missing", code="usage", hint="--id-column")
+        raise CommandLineError("the column of the ids is missing", hint="--id-column")
     table = read_table(
         source,
         id_column=id_column,

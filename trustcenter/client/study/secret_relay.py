@@ -11,7 +11,13 @@ from keys.cards import Card
 from keys.hybrid import RecipientKey
 from keys.secretfiles import StudySecret
 from trustcenter.client.api import TrustCenter
-from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError, VerificationError
+from trustcenter.errors import (
+    CommandLineError,
+    ConflictError,
+    NotFoundError,
+    PolicyError,
+    VerificationError,
+)
 from trustcenter.messages.api import secret_relay as m
 
 from . import secret_checks
@@ -25,7 +31,7 @@ def own_name(center: TrustCenter) -> str:
         UsageError: a member of staff has no card.
     """
     if center.connection.site is None:
-        raise UsageError("only a site has a card", code="usage", hint="use the site's connection file")
+        raise CommandLineError("only a site has a card", hint="use the site's connection file")
     return center.connection.site
 
 
