@@ -25,7 +25,7 @@ from bench_small import Waits, small
 from keys.hybrid import RecipientKey
 from trustcenter.client import TrustCenter
 from trustcenter.client.connection import Connection
-from trustcenter.client.parts.keys import fetch_sealed_map, open_map
+from trustcenter.client.keys import fetch_sealed_map, open_map
 from trustcenter.messages import api
 
 DOMAIN, PARTY = "north", "site:north"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from keys.ids import KeyId
 from keys.store import KeyStore
@@ -13,15 +13,32 @@ from trustcenter.audit import AuditLog, Event
 from trustcenter.auth import Directory
 from trustcenter.clock import Clock
 from trustcenter.config import Limits
+from trustcenter.messages import api
 from trustcenter.registrar.pseudonyms.tagindex import TagIndex
 from trustcenter.registrar.rotating.keyring import KeyRing
 from trustcenter.store import Connection, Database
 
 from .head import OutsideHead
 
-if TYPE_CHECKING:
-    from trustcenter.registrar.pseudonyms.singles import Singles
-    from trustcenter.registrar.rotating.rotation_verify import Check
+
+class Gathering(Protocol):
+    """Small requests that are issued together (`pseudonyms/singles.py`), as others see them."""
+
+    def busy(self) -> bool:
+        """Whether small requests have arrived lately, who would wait behind a long transaction."""
+
+
+@dataclass
+class Check:
+    """A verification of a rotation that runs.
+
+    Attributes:
+        job: ends with the rotation as it is then, or with what is wrong.
+        looked: rows so far.
+    """
+
+    job: asyncio.Task[api.Rotation]
+    looked: int = 0
 
 
 @dataclass
@@ -43,7 +60,7 @@ class Context:
     separation: str
     comparator_key: bytes  # Ed25519 public key that signs the comparator's receipts
     tags: TagIndex = field(default_factory=TagIndex)
-    singles: Singles | None = None  # made at the first small request
+    singles: Gathering | None = None  # made at the first small request
     jobs: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # rotations that rewrite, by id
     checks: dict[str, Check] = field(default_factory=dict)  # verifications under way, by id of the rotation
     cleaning: asyncio.Lock = field(default_factory=asyncio.Lock)  # held by whoever cleans up in chunks

@@ -67,7 +67,7 @@ def approve(
     """Sign a proposal; it is carried out at once (approver). What is signed is shown first."""
     from trustcenter.cli.secret_input import personal_key
     from trustcenter.cli.signing import signer
-    from trustcenter.client.parts import keys as jobs
+    from trustcenter.client import keys as jobs
 
     sign = signer(personal_key(key, key_passphrase_file), jobs.CONTEXT, yes=yes)
     done = call(connect, lambda center: jobs.approve(center, proposal, sign))

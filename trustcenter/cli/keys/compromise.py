@@ -52,7 +52,7 @@ def compromise(
       trustcenter keys compromise --room registrar --reason "backup disk stolen" --report r.md
     """
     from trustcenter.client.files import replacing, require_writable
-    from trustcenter.client.parts.keys import report_text
+    from trustcenter.client.keys import report_text
     from trustcenter.messages.api.keys import KeyCompromise, RoomKeyCompromise
 
     require_target(domain, room)

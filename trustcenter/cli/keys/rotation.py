@@ -171,7 +171,7 @@ def map_(ident: str, party: str, target: Path, force: bool, connect: Path | None
     Example:
       trustcenter keys rotation map 0f3c5a… --party site:uk-nord -o map.sealed
     """
-    from trustcenter.client.parts.keys import fetch_sealed_map
+    from trustcenter.client.keys import fetch_sealed_map
 
     size = call(connect, lambda center: fetch_sealed_map(center, ident, party, target, force=force))
     output.note(f"{size:,} bytes; next: trustcenter keys rotation open-map, where the party's key is")
@@ -198,7 +198,7 @@ def open_map(
 ) -> None:
     """Open a sealed map, and print the SHA-256 that acknowledges it. Works without a service."""
     from trustcenter.cli.secret_input import recipient_key
-    from trustcenter.client.parts import keys as jobs
+    from trustcenter.client import keys as jobs
 
     found = jobs.open_map(sealed, recipient_key(key_file, passphrase_file), ident, party, target, force=force)
     output.item(found, ("rotation", "party", "pairs", "sha256"), as_json=as_json)

@@ -15,12 +15,13 @@ import msgspec
 
 from trustcenter.client.errors import BadAnswerError, LocalFileError, RemoteError, UnreachableError
 from trustcenter.client.files import replacing
-from trustcenter.client.parts.audit import AuditOperations
 from trustcenter.config import SEPARATIONS
 from trustcenter.errors import VerificationError
 
 if TYPE_CHECKING:
     from trustcenter.audit import Checkpoint
+
+    from .audit_proofs import Asked
 
 HEAD: Final = "Trust-Log-Head"
 ENTRY: Final = "Trust-Log-Entry"
@@ -79,7 +80,7 @@ class HeadWatch:
         if self._newest is None or size > self._newest[0]:
             self._newest = size, text
 
-    async def settle(self, center: AuditOperations) -> None:
+    async def settle(self, center: Asked) -> None:
         """Hold the session's newest head, and the one kept before, against the log as it is now; keep that.
 
         A service that cannot be asked any more leaves everything as it was: the next session asks again.

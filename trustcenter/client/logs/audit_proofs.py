@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from trustcenter.audit.chain import KeyChain, open_chain
 from trustcenter.audit.note import Checkpoint, check_fingerprint, parse_checkpoint, parse_note, parse_vkey
 from trustcenter.audit.tree import verify_consistency, verify_inclusion
-from trustcenter.client.parts.audit import AuditOperations
 from trustcenter.errors import LogForkedError, VerificationError
 from trustcenter.messages import api
 
 
-async def prove(center: AuditOperations, room: str, index: int, fingerprint: str | None = None) -> api.InclusionProof:
+class Asked(Protocol):
+    """Who can be asked about the logs: a `TrustCenter`."""
+
+    async def audit_checkpoint(self, room: str) -> str:
+        """The signed head of a room's log."""
+
+    async def inclusion(self, room: str, index: int, size: int) -> api.InclusionProof:
+        """The proof that entry `index` is in the log of `size` entries."""
+
+    async def consistency(self, room: str, old: int, new: int) -> api.ConsistencyProof:
+        """The proof that the log of `new` entries extends that of `old`."""
+
+
+async def prove(center: Asked, room: str, index: int, fingerprint: str | None = None) -> api.InclusionProof:
     """The proof that an entry is in the log as it is now.
 
     Args:
@@ -33,7 +47,7 @@ async def prove(center: AuditOperations, room: str, index: int, fingerprint: str
     return found
 
 
-async def extends(center: AuditOperations, room: str, old: str, new: str, fingerprint: str | None = None) -> Checkpoint:
+async def extends(center: Asked, room: str, old: str, new: str, fingerprint: str | None = None) -> Checkpoint:
     """Check that the log of one signed head extends that of an earlier one; returns the later.
 
     Args:

@@ -139,7 +139,7 @@ def told(asked: Ask) -> api.PseudonymAnswer | None:
 
 def of(context: Context) -> Singles:
     """The one collector of a registrar."""
-    if context.singles is None:
+    if not isinstance(context.singles, Singles):
         context.singles = Singles(context)
     return context.singles
 

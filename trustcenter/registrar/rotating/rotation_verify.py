@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -17,7 +16,7 @@ from trustcenter.auth import Principal
 from trustcenter.errors import VerificationError
 from trustcenter.messages import api
 from trustcenter.registrar import turns
-from trustcenter.registrar.context import Context
+from trustcenter.registrar.context import Check, Context
 from trustcenter.registrar.domains import DomainRow
 from trustcenter.store import Connection
 
@@ -26,19 +25,6 @@ from .rotation_record import Rotation
 
 CHUNK: Final = 4_000  # pairs between two turns of others
 PATIENCE_SECONDS: Final = 5.0  # that an answer waits for the end; a large domain takes minutes
-
-
-@dataclass
-class Check:
-    """A verification that runs.
-
-    Attributes:
-        job: ends with the rotation as it is then, or with what is wrong.
-        looked: rows so far.
-    """
-
-    job: asyncio.Task[api.Rotation]
-    looked: int = 0
 
 
 async def ask(context: Context, caller: Principal, request: str, ident: str) -> api.Rotation:
