@@ -25,7 +25,7 @@ from trustcenter.messages import api
 from trustcenter.registrar import domain_create, domains
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
-from trustcenter.registrar.pseudonyms import imports, issue, operations, removal, rows, translate
+from trustcenter.registrar.pseudonyms import imports, layout, operations, removal, rows, translate
 from trustcenter.registrar.rotating import rotation, rotation_end, rotation_map, rotation_show, rotation_verify
 from trustcenter.store import Connection
 
@@ -147,7 +147,7 @@ class Opened:
     async def forge(self, name: str, version: int, serial: int, nonce: bytes) -> str:
         """The pseudonym of any row under any version, made with the keys of both stores."""
         domain = await self.domain(name)
-        return issue.format_rows(self.context, domain, version, *rows.columns([(serial, nonce)]))[0]
+        return layout.format_rows(self.context, domain, version, *rows.columns([(serial, nonce)]))[0]
 
     def active(self, conn: Connection, domain: DomainRow) -> int:
         return self.context.ring.active(conn, domain.scope, Purpose.PSEUDONYM).version

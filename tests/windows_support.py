@@ -27,7 +27,7 @@ from trustcenter.messages import api
 from trustcenter.registrar import domains
 from trustcenter.registrar.consents import consent_study
 from trustcenter.registrar.linking import runs, tally
-from trustcenter.registrar.pseudonyms import issue, removal, rows
+from trustcenter.registrar.pseudonyms import layout, removal, rows
 from trustcenter.registrar.study import records
 
 SITES = ("north", "south")
@@ -143,7 +143,7 @@ class Study(Joining):
             query = "SELECT domain FROM participant WHERE study = ? AND site = ?"
             (row_id,) = conn.execute(query, (self.name, name)).fetchone()  # type: ignore[attr-defined]
             domain = domains.by_id(conn, row_id)  # type: ignore[arg-type]
-            tags = context.keys.tags(domain.uuid, issue.LOOKUP_VERSION, list(numbers))
+            tags = context.keys.tags(domain.uuid, layout.LOOKUP_VERSION, list(numbers))
             known = context.tags.find(conn, row_id, tags).rows  # type: ignore[arg-type]
             return [(row_id, known[tag][0]) for tag in tags]
 

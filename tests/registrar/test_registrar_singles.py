@@ -10,7 +10,7 @@ from trustcenter.audit import merkle_root
 from trustcenter.errors import NotFoundError, QuotaExceededError
 from trustcenter.registrar import domains
 from trustcenter.registrar.pseudonyms import singles
-from trustcenter.registrar.pseudonyms.issue import row_id
+from trustcenter.registrar.pseudonyms.layout import row_id
 
 
 async def test_requests_that_meet_get_their_own_answers_and_entries(house: Any) -> None:

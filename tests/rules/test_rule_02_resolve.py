@@ -13,7 +13,7 @@ from keys.ids import Purpose
 from keys.states import KeyAction
 from trustcenter.errors import NotFoundError
 from trustcenter.messages import api
-from trustcenter.registrar.pseudonyms import drawn
+from trustcenter.registrar.pseudonyms import layout
 from trustcenter.registrar.reversal import reidentify
 from trustcenter.store import Connection
 
@@ -136,7 +136,7 @@ async def test_two_hits_are_ambiguous_and_never_the_first(files: Files) -> None:
         mine, other, clean = await center.issue("plain", ["a", "b", "c"])
         (row_mine, *_) = await center.rows("plain")
         domain = await center.domain("plain")
-        (tag,) = drawn.tags(center.context, domain, [other])
+        (tag,) = layout.string_tags(center.context, domain, [other])
 
         def effect(conn: Connection) -> None:
             conn.execute("INSERT INTO stored_string VALUES (?,?,?,?,?)", (domain.id, tag, row_mine[0], b"\0" * 40, 0))

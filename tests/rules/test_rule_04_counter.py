@@ -10,7 +10,7 @@ from rules_support import Files
 
 from trustcenter.errors import LimitError, TrustCenterError
 from trustcenter.instance.opening import REGISTRAR_MIGRATIONS
-from trustcenter.registrar.pseudonyms import issue
+from trustcenter.registrar.pseudonyms import counting
 from trustcenter.store import Connection
 
 
@@ -31,7 +31,7 @@ async def test_the_greatest_serial_is_never_used_again(files: Files) -> None:
         # Rows that disappear altogether, as no operation of ours makes them: the counter still goes on.
         await center.context.db.write(lambda conn: conn.execute("DELETE FROM entry"))
         domain = await center.domain("plain")
-        serial = await center.context.db.write(lambda conn: issue.take_serials(center.context, conn, domain, 1))
+        serial = await center.context.db.write(lambda conn: counting.take_serials(center.context, conn, domain, 1))
         assert serial == 5
 
 
@@ -41,7 +41,7 @@ async def test_a_range_comes_and_goes_with_its_transaction(files: Files) -> None
         domain = await center.domain("plain")
 
         def fails(conn: Connection) -> None:
-            issue.take_serials(center.context, conn, domain, 1000)
+            counting.take_serials(center.context, conn, domain, 1000)
             assert conn.execute("SELECT next FROM counter").fetchone() == (1002,)
             raise TrustCenterError("given up")
 

@@ -19,7 +19,7 @@ from keys.personal import verify_ed25519
 from keys.store import KeyStore
 from trustcenter.errors import StaleDatabaseError, StoreUnavailableError, VerificationError
 from trustcenter.registrar.head import RESERVE, OutsideHead
-from trustcenter.registrar.pseudonyms import issue
+from trustcenter.registrar.pseudonyms import counting
 from trustcenter.store import Connection
 
 CRASH = """
@@ -28,7 +28,7 @@ CRASH = """
     from rules_support import Files
     from trustcenter.audit import Event
     from trustcenter.registrar import head
-    from trustcenter.registrar.pseudonyms import issue
+    from trustcenter.registrar.pseudonyms import counting
 
     async def main():
         async with Files(Path(sys.argv[1])).open() as center:
@@ -47,7 +47,7 @@ CRASH = """
             center.context.audit(conn, Event.PSEUDONYM_VALIDATE, "north", "", domain="plain", count=1, unresolved=0)
             both.wait(5)  # so that the second one shares the transaction
         def second(conn):
-            issue.take_serials(center.context, conn, domain, 1)
+            counting.take_serials(center.context, conn, domain, 1)
         tasks = [asyncio.create_task(center.context.db.write(first))]
         await asyncio.sleep(0)
         tasks.append(asyncio.create_task(center.context.db.write(second)))
@@ -116,7 +116,7 @@ async def test_it_is_fsynced_before_a_reserved_range_is_used(files: Files, monke
         monkeypatch.setattr(Path, "replace", replace)
 
         def effect(conn: Connection) -> None:
-            issue.take_serials(center.context, conn, domain, 5)
+            counting.take_serials(center.context, conn, domain, 5)
             # The range was handed to us; by now the head on disk covers it, file and directory entry.
             assert synced == ["head.new", "head.new -> head.json", "registrar-keys"]
             assert files.head_facts()["reserved"][domain.uuid] >= 6
@@ -132,7 +132,7 @@ async def test_one_reservation_serves_a_million(files: Files, monkeypatch) -> No
         monkeypatch.setattr(OutsideHead, "save", lambda self: (saved.append(1), real(self))[1])
 
         def take(count: int) -> int:
-            return center.context.db.write_sync(lambda conn: issue.take_serials(center.context, conn, domain, count))
+            return center.context.db.write_sync(lambda conn: counting.take_serials(center.context, conn, domain, count))
 
         await asyncio.to_thread(take, 1)
         assert len(saved) == 1

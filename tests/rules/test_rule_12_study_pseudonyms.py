@@ -14,7 +14,7 @@ from trustcenter.errors import PolicyError
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.registrar.domains import find
-from trustcenter.registrar.pseudonyms import issue
+from trustcenter.registrar.pseudonyms import layout
 from trustcenter.registrar.study import records, study_create
 from trustcenter.store import Connection
 
@@ -55,7 +55,7 @@ async def test_they_stand_for_the_record_number_in_the_domain_of_study_and_site(
             ).fetchall()
 
         found = await center.context.db.read(rows)
-        originals = issue.unseal_rows(center.context, domain, found)
+        originals = layout.unseal_rows(center.context, domain, found)
         assert sorted(originals) == sorted(bytes.fromhex(number) for number in numbers)  # and of nobody's surrogate
         made = {
             original.hex(): await center.forge(north, 1, serial, nonce)

@@ -22,7 +22,7 @@ from trustcenter.messages import api
 from trustcenter.messages import reidentification as wire
 from trustcenter.registrar import closing, domain_create, domains
 from trustcenter.registrar.context import Context
-from trustcenter.registrar.pseudonyms import issue
+from trustcenter.registrar.pseudonyms import issue, layout
 from trustcenter.registrar.reversal import originals, reidentify
 from trustcenter.registrar.reversal.tickets import TicketNeededError
 
@@ -48,11 +48,11 @@ class House:
         context = self.context
         domain = await context.db.read(lambda conn: domains.find(conn, "north", SITE))
         encoded = [value.encode() for value in values]
-        tags = context.keys.tags(domain.uuid, issue.LOOKUP_VERSION, encoded)
+        tags = context.keys.tags(domain.uuid, layout.LOOKUP_VERSION, encoded)
         made = await context.db.write(
             lambda conn: issue.create_or_get(context, conn, domain, encoded, tags, "north", "r")
         )
-        return issue.format_rows(context, domain, made.version, made.serials, made.nonces)
+        return layout.format_rows(context, domain, made.version, made.serials, made.nonces)
 
     async def ask(self, values: list[str], **more: Any) -> api.Reidentification:
         body = api.ReidentifyRequest(pseudonyms=values, reason="why", **more)

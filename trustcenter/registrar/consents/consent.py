@@ -23,7 +23,7 @@ from trustcenter.messages.consent import ConsentItemError, code_system
 from trustcenter.registrar import policy
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
-from trustcenter.registrar.pseudonyms import batches, issue, removal, rows, tagging
+from trustcenter.registrar.pseudonyms import batches, layout, removal, rows, tagging
 from trustcenter.registrar.pseudonyms.batches import Batch
 from trustcenter.registrar.release import release_changes
 from trustcenter.registrar.study import studies
@@ -171,7 +171,7 @@ async def tagged(context: Context, domain: DomainRow, texts: Sequence[str]) -> B
         return await batches.prepare(context, domain, texts)
     good = [at for at, text in enumerate(texts) if _NUMBER.fullmatch(text)]
     values = [bytes.fromhex(texts[at]) for at in good]
-    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, values)
+    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, layout.LOOKUP_VERSION, values)
     bad = sorted(set(range(len(texts))) - set(good))
     return Batch(
         good,

@@ -21,7 +21,7 @@ from trustcenter.messages import api
 from trustcenter.messages.words import SiteAnswer
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
-from trustcenter.registrar.pseudonyms import issue
+from trustcenter.registrar.pseudonyms import layout
 from trustcenter.registrar.study import studies, study_states
 from trustcenter.store import Connection, Migration, select_in
 
@@ -155,7 +155,7 @@ async def questions(context: Context, caller: Principal, study_name: str) -> api
         return domain, rows
 
     domain, rows = await context.db.read(query)
-    numbers = issue.unseal_rows(context, domain, rows)
+    numbers = layout.unseal_rows(context, domain, rows)
     return api.SiteQuestions(record_numbers=sorted(number.hex() for number in numbers))
 
 
@@ -174,7 +174,7 @@ async def reply(
         study_states.require(study.state, study_states.Act.CLEAR)
         domain = studies.participation(conn, study, caller)
         numbers = [bytes.fromhex(said.record_number) for said in body.replies]
-        tags = context.keys.tags(domain.uuid, issue.LOOKUP_VERSION, numbers)
+        tags = context.keys.tags(domain.uuid, layout.LOOKUP_VERSION, numbers)
         known = context.tags.find(conn, domain.id, tags).rows
         new = 0
         for position, (said, tag) in enumerate(zip(body.replies, tags, strict=True)):

@@ -14,7 +14,7 @@ from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
 from trustcenter.store import Connection
 
-from . import issue, lookup, tagging
+from . import issue, layout, lookup, tagging
 from .resolving import Found
 
 _PARENT_LABEL = b"\0parent\0"  # an original is printable: none begins like this
@@ -149,7 +149,7 @@ async def _parents(
         else:
             kept.append(place)
             values.append(text.encode())
-            keyed.append(head + issue.row_id(*row))
+            keyed.append(head + layout.row_id(*row))
     return kept, values, keyed, errors
 
 

@@ -16,16 +16,9 @@ from trustcenter.registrar.domains import DomainRow
 from trustcenter.registrar.rotating import retagging
 from trustcenter.store import Connection, select_in
 
-from . import issue, sealing, tagging
+from . import layout, sealing, tagging
 
-_LABEL: Final = b"\0string\0"  # an original is printable: none begins like this
 _ATTEMPTS: Final = 64
-
-
-def tags(context: Context, domain: DomainRow, texts: Sequence[str], version: int | None = None) -> list[bytes]:
-    """Keyed tag of each string, 16 bytes, under the newest version or another one of the lookup key."""
-    values = [_LABEL + text.encode("utf-8", "surrogatepass") for text in texts]
-    return context.keys.tags(domain.uuid, version or domain.lookup[0], values)
 
 
 def settle(
@@ -35,9 +28,9 @@ def settle(
     versions = tagging.in_use(conn, domain.id)
     if versions == domain.lookup and len(versions) == 1:
         return list(known)
-    newest = tags(context, domain, texts, versions[0])
+    newest = layout.string_tags(context, domain, texts, versions[0])
     for older in versions[1:]:
-        before = tags(context, domain, texts, older)
+        before = layout.string_tags(context, domain, texts, older)
         retagging.move_strings(context, conn, domain, dict(zip(before, newest, strict=True)))
     return newest
 
@@ -64,19 +57,21 @@ def store(
     if not entries:
         return []
     given = [text for text in texts if text is not None]
-    taken = dict(zip(settle(context, conn, domain, given, tags(context, domain, given)), given, strict=True))
+    taken = dict(
+        zip(settle(context, conn, domain, given, layout.string_tags(context, domain, given)), given, strict=True)
+    )
     assert len(taken) == len(given), "the caller refuses a string that comes twice"
     fresh = _draw(context, conn, domain, len(texts) - len(given), set(taken))
     by_text = {text: tag for tag, text in taken.items()}
     supply = iter(fresh)
     chosen = [next(supply) if text is None else (by_text[text], text, 0) for text in texts]
-    ids = [issue.row_id(*entry) for entry in entries]
+    ids = [layout.row_id(*entry) for entry in entries]
     sealed = context.keys.seal(
         domain.uuid,
         sealing.version(context, conn, domain),
         [ident + b"\2" for ident in ids],
         [text.encode() for _, text, _ in chosen],
-        aads(domain, ids, [tag for tag, _, _ in chosen]),
+        layout.string_aads(domain, ids, [tag for tag, _, _ in chosen]),
     )
     conn.executemany(
         "INSERT INTO stored_string (domain, tag, serial, sealed, attempt) VALUES (?,?,?,?,?)",
@@ -106,7 +101,9 @@ def _draw(
     found: list[tuple[bytes, str, int]] = []
     for attempt in range(1, _ATTEMPTS + 1):
         texts = drawn.draw(form, count - len(found))
-        candidates = list(zip(settle(context, conn, domain, texts, tags(context, domain, texts)), texts, strict=True))
+        candidates = list(
+            zip(settle(context, conn, domain, texts, layout.string_tags(context, domain, texts)), texts, strict=True)
+        )
         used_tags = taken | _used(conn, domain.id, [tag for tag, _ in candidates])
         for tag, text in candidates:
             if tag not in used_tags:
@@ -157,18 +154,12 @@ def unseal(
     Raises:
         SealError: a row was changed outside the service.
     """
-    ids = [issue.row_id(*entry) for entry in entries]
+    ids = [layout.row_id(*entry) for entry in entries]
     texts = sealing.unseal(
         context,
         domain,
         [ident + b"\2" for ident in ids],
         [box for _, box in stored],
-        aads(domain, ids, [tag for tag, _ in stored]),
+        layout.string_aads(domain, ids, [tag for tag, _ in stored]),
     )
     return [text.decode() for text in texts]
-
-
-def aads(domain: DomainRow, ids: Sequence[bytes], string_tags: Sequence[bytes]) -> list[bytes]:
-    """What the sealed strings of entries are bound to."""
-    head = b"trustcenter/string/1\0" + bytes.fromhex(domain.uuid)
-    return [head + ident + tag for ident, tag in zip(ids, string_tags, strict=True)]

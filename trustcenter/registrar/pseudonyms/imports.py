@@ -25,7 +25,7 @@ from trustcenter.registrar.domains import DomainRow
 from trustcenter.registrar.policy import COMPUTED
 from trustcenter.store import Connection
 
-from . import batches, drawn, removal, rows
+from . import batches, drawn, layout, removal, rows
 from .resolving import resolve
 from .rows import New, Row
 
@@ -63,7 +63,9 @@ async def import_pairs(
     texts = [pairs[place].pseudonym for place in prepared.good]
     limit = context.limits.original_chars
     usable = [0 < len(text) <= limit and text.isprintable() for text in texts]
-    tagged, parsed = await asyncio.to_thread(lambda: (drawn.tags(context, domain, texts), computed.parse(texts)))
+    tagged, parsed = await asyncio.to_thread(
+        lambda: (layout.string_tags(context, domain, texts), computed.parse(texts))
+    )
 
     def effect(conn: Connection) -> _Plan:
         policy.require_open(conn, domain.id)

@@ -15,24 +15,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from keys import computed
 from keys.ids import Purpose
 from keys.states import KeyState
 from trustcenter.auth import Principal, quotas
-from trustcenter.errors import LimitError, QuotaExceededError
+from trustcenter.errors import QuotaExceededError
 from trustcenter.messages import api
 from trustcenter.registrar import policy
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
-from trustcenter.registrar.head import COUNTER_BITS
 from trustcenter.store import Connection
 
-from . import newrows, sealing, tagging
+from . import counting, layout, newrows, tagging
 
-LOOKUP_VERSION: Final = 1  # of studies, whose originals are random numbers: their lookup keys are never rotated
 PART: Final = 10_000  # originals in one transaction
 BESIDE_SMALL: Final = 2_000  # the same while small requests arrive
-_INDEX_0 = bytes(4)  # index of the row among several pseudonyms of one original
 
 
 @dataclass(frozen=True)
@@ -154,17 +150,7 @@ async def strings_of(context: Context, domain: DomainRow, issued: Issued) -> lis
     """The pseudonyms of a committed batch."""
     if issued.strings is not None:
         return issued.strings
-    return await asyncio.to_thread(format_rows, context, domain, issued.version, issued.serials, issued.nonces)
-
-
-def format_rows(
-    context: Context, domain: DomainRow, version: int, serials: NDArray[np.uint64], nonces: NDArray[np.uint8]
-) -> list[str]:
-    """The pseudonyms of rows under a key version: a pure function of the rows and the two keys."""
-    if len(serials) == 0:
-        return []
-    blocks = computed.inner_blocks(domain.h, domain.uuid, version, serials, nonces)
-    return computed.format_blocks(context.keys.encipher(domain.uuid, version, blocks))
+    return await asyncio.to_thread(layout.format_rows, context, domain, issued.version, issued.serials, issued.nonces)
 
 
 def create_or_get(
@@ -186,7 +172,7 @@ def create_or_get(
     for tag in known:
         del fresh[tag]
     if fresh:
-        count_new(context, conn, domain, len(fresh))
+        counting.count_new(context, conn, domain, len(fresh))
         made = newrows.make(context, conn, domain, version.version, [newrows.Lot(fresh, who, request)])
         context.tags.add(conn, domain.id, dict(zip(made.tags, made.serials.tolist(), strict=True)), found.taken)
         if len(fresh) == len(tags):  # all new, none twice: put back into the order of the request
@@ -196,56 +182,3 @@ def create_or_get(
             return Issued(made.serials[back], made.nonces[back], len(tags), version.version, strings)
         known.update(made.by_tag())
     return Issued(*_columns(known, tags), len(fresh), version.version)
-
-
-def count_new(context: Context, conn: Connection, domain: DomainRow, count: int) -> None:
-    """Count new rows of a site's domain against its quota of the day, in the transaction that makes them.
-
-    Raises:
-        QuotaExceededError: they do not fit; the whole batch is refused.
-    """
-    if domain.site is not None:
-        kind = quotas.Kind.PSEUDONYMS if domain.kind == "site" else quotas.Kind.RECORDS
-        quotas.take(conn, context.limits, context.clock(), domain.site, kind, count)
-
-
-def take_serials(context: Context, conn: Connection, domain: DomainRow, count: int) -> int:
-    """Reserve `count` consecutive serials inside the caller's transaction; returns the first.
-
-    Raises:
-        LimitError: the counter of 36 bits is used up.
-    """
-    epoch = context.head.epoch
-    row = conn.execute("SELECT next FROM counter WHERE domain = ? AND epoch = ?", (domain.id, epoch)).fetchone()
-    first = row[0] if row else 1
-    end = first + count
-    if end >= 2**COUNTER_BITS:
-        raise LimitError("this domain has issued as many pseudonyms as it can", code="counter_exhausted")
-    context.head.reserve(domain.uuid, end, lambda: context.db.read_sync(context.log.head))
-    conn.execute(
-        "INSERT INTO counter VALUES (?,?,?) ON CONFLICT (domain, epoch) DO UPDATE SET next = excluded.next",
-        (domain.id, epoch, end),
-    )
-    return (epoch << COUNTER_BITS) | first
-
-
-def row_id(serial: int, nonce: bytes) -> bytes:
-    """Serial and nonce of a row, 11 bytes: unique for ever, so it also serves as the nonce of the seal."""
-    return serial.to_bytes(6, "big") + nonce
-
-
-def seal_head(domain: DomainRow) -> bytes:
-    """Start of the associated data of sealed originals: they open only in the row they were written for."""
-    return b"trustcenter/original/1\0" + bytes.fromhex(domain.uuid)
-
-
-def unseal_rows(context: Context, domain: DomainRow, rows: Sequence[tuple[int, bytes, bytes, bytes]]) -> list[bytes]:
-    """Originals of rows (serial, nonce, tag, sealed) of one domain.
-
-    Raises:
-        SealError: a row was changed outside the service.
-    """
-    head = seal_head(domain)
-    ids = [row_id(serial, nonce) for serial, nonce, _, _ in rows]
-    aads = [head + ident + _INDEX_0 + row[2] for ident, row in zip(ids, rows, strict=True)]
-    return sealing.unseal(context, domain, [ident + b"\1" for ident in ids], [row[3] for row in rows], aads)

@@ -22,7 +22,7 @@ from trustcenter.registrar.policy import DRAWN, require_keys
 from trustcenter.store import Connection
 
 from . import drawn as stored
-from . import tagging
+from . import layout, tagging
 from .resolving import Found, resolve
 
 _log = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ def read(context: Context, domain: DomainRow, texts: Sequence[str]) -> Question:
     parsed = computed.parse(list(texts))
     if domain.policy.suite == DRAWN:
         status = drawn.statuses(stored.format_of(domain), texts)
-        return Question(parsed, texts, stored.tags(context, domain, texts), status)
-    return Question(parsed, texts, stored.tags(context, domain, texts) if domain.strings else [], parsed.status)
+        return Question(parsed, texts, layout.string_tags(context, domain, texts), status)
+    return Question(parsed, texts, layout.string_tags(context, domain, texts) if domain.strings else [], parsed.status)
 
 
 def find(context: Context, conn: Connection, domain: DomainRow, question: Question, now: datetime) -> Found:
@@ -78,7 +78,7 @@ def _owners(
         if version == domain.lookup[0]:
             tags = [question.tags[at] for at in rest]
         else:
-            tags = stored.tags(context, domain, [question.texts[at] for at in rest], version)
+            tags = layout.string_tags(context, domain, [question.texts[at] for at in rest], version)
         owners = stored.owners(conn, domain.id, tags)
         yield from ((at, owners[tag]) for at, tag in zip(rest, tags, strict=True) if tag in owners)
         rest = [at for at, tag in zip(rest, tags, strict=True) if tag not in owners]

@@ -23,7 +23,7 @@ from trustcenter.registrar.domains import DomainRow
 from trustcenter.registrar.head import COUNTER_BITS
 from trustcenter.store import Column, Connection, beside, insert
 
-from . import issue, sealing
+from . import counting, layout, sealing
 from .commitments import cut, leaves
 
 _MANY: Final = 1_000  # rows; fewer are inserted before a thread has begun
@@ -67,25 +67,25 @@ def make(context: Context, conn: Connection, domain: DomainRow, version: int, lo
         LimitError: no serials are left.
     """
     count = sum(len(lot.fresh) for lot in lots)
-    first = issue.take_serials(context, conn, domain, count)
+    first = counting.take_serials(context, conn, domain, count)
     tags, values, order = _ordered(lots)
     # Inside the transaction, from the kernel: never from a pool (rule 7).
     noise = np.frombuffer(os.urandom(21 * count), np.uint8)
     nonces = noise[: 5 * count].reshape(count, 5)
     salts = noise[5 * count :].reshape(count, 16)
     serials = np.arange(first, first + count, dtype=np.uint64)
-    ids = row_ids(serials, nonces)
+    ids = layout.row_ids(serials, nonces)
     tag_rows = np.frombuffer(b"".join(tags), np.uint8).reshape(count, 16)
     sealed = context.keys.seal(
         domain.uuid,
         sealing.version(context, conn, domain),
         cut(_columns(ids, b"\1")),
         values,
-        cut(_columns(issue.seal_head(domain), ids, bytes(4), tag_rows)),
+        cut(_columns(layout.seal_head(domain), ids, bytes(4), tag_rows)),
     )
     # The database works on the rows while the strings and their commitments are made.
     with beside(lambda: _insert(conn, domain.id, first, nonces, salts, tag_rows, sealed), count >= _MANY):
-        strings = issue.format_rows(context, domain, version, serials, nonces)
+        strings = layout.format_rows(context, domain, version, serials, nonces)
         commitments = commit(domain, version, ids, salts, strings)
     entries, start = [], 0
     for lot in lots:
@@ -105,14 +105,6 @@ def make(context: Context, conn: Connection, domain: DomainRow, version: int, lo
         start = end
     context.log.append_many(conn, entries)
     return Made(order, serials, nonces, tags, strings)
-
-
-def row_ids(serials: NDArray[np.uint64], nonces: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """`issue.row_id` of many rows: uint8 (n, 11)."""
-    ids = np.empty((len(serials), 11), np.uint8)
-    ids[:, :6] = serials.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 2:]
-    ids[:, 6:] = nonces
-    return ids
 
 
 def commit(

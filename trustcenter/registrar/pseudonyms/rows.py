@@ -23,7 +23,7 @@ from trustcenter.registrar.head import COUNTER_BITS
 from trustcenter.registrar.policy import DRAWN
 from trustcenter.store import Connection, select_in
 
-from . import drawn, issue, sealing
+from . import counting, drawn, layout, sealing
 
 LIVE: Final = 0
 DELETED: Final = 1
@@ -93,13 +93,13 @@ def insert(
     # In the order of tags: neighbours in the index share pages, and serials say nothing of the file's order.
     order = sorted(range(count), key=lambda i: (new[i].tag, new[i].idx))
     items = [new[i] for i in order]
-    issue.count_new(context, conn, domain, count)
-    first = issue.take_serials(context, conn, domain, count)
+    counting.count_new(context, conn, domain, count)
+    first = counting.take_serials(context, conn, domain, count)
     noise = os.urandom(21 * count)  # inside the transaction, from the kernel: never from a pool
     nonces = [noise[5 * i : 5 * i + 5] for i in range(count)]
     salts = [noise[5 * count + 16 * i : 5 * count + 16 * i + 16] for i in range(count)]
     rows = [(first + i, nonces[i]) for i in range(count)]
-    ids = [issue.row_id(*row) for row in rows]
+    ids = [layout.row_id(*row) for row in rows]
     expires = _expires(context, domain)
     conn.executemany(
         "INSERT INTO entry (domain, serial, nonce, salt, idx, tag, sealed, status, expires) VALUES (?,?,?,?,?,?,?,0,?)",
@@ -119,7 +119,7 @@ def insert(
     if domain.policy.suite == DRAWN:
         strings = drawn.store(context, conn, domain, rows, [item.text for item in items])
     else:
-        strings = issue.format_rows(context, domain, version, *columns(rows))
+        strings = layout.format_rows(context, domain, version, *columns(rows))
         imported = [(row, item.text) for row, item in zip(rows, items, strict=True) if item.text is not None]
         drawn.store(context, conn, domain, [row for row, _ in imported], [text for _, text in imported])
     prefix = b"issue\0" + bytes.fromhex(domain.uuid) + bytes([version])
@@ -156,7 +156,7 @@ def _seal(
 ) -> Sequence[bytes | None]:
     if not domain.policy.reversible:
         return [None] * len(items)
-    head = issue.seal_head(domain)
+    head = layout.seal_head(domain)
     aads = [head + ident + item.idx.to_bytes(4, "big") + item.tag for ident, item in zip(ids, items, strict=True)]
     return context.keys.seal(
         domain.uuid,
@@ -192,4 +192,4 @@ def render(context: Context, domain: DomainRow, version: int, fetched: Fetched) 
     """The pseudonyms of rows, in order."""
     if domain.policy.suite == DRAWN:
         return drawn.unseal(context, domain, fetched.rows, fetched.stored)
-    return issue.format_rows(context, domain, version, *columns(fetched.rows))
+    return layout.format_rows(context, domain, version, *columns(fetched.rows))

@@ -22,7 +22,7 @@ from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
 from trustcenter.store import Connection
 
-from . import batches, issue, newrows, rows, tagging
+from . import batches, counting, issue, layout, newrows, rows, tagging
 
 SMALL: Final = 16  # originals; larger requests gain nothing from company
 _TOGETHER: Final = 256  # requests in one transaction
@@ -192,11 +192,11 @@ def _issue(
             lots.append(newrows.Lot(fresh, ask.caller.name, ask.request))
     strings: dict[bytes, str] = {}
     if known:
-        texts = issue.format_rows(context, domain, version, *rows.columns(list(known.values())))
+        texts = layout.format_rows(context, domain, version, *rows.columns(list(known.values())))
         strings.update(zip(known, texts, strict=True))
     if lots:
         try:
-            issue.count_new(context, conn, domain, sum(created))
+            counting.count_new(context, conn, domain, sum(created))
         except QuotaExceededError:
             return None
         made = newrows.make(context, conn, domain, version, lots)

@@ -16,7 +16,7 @@ from keys.ids import Purpose
 from trustcenter.registrar import domains
 from trustcenter.registrar.consents import consent_study
 from trustcenter.registrar.context import Context
-from trustcenter.registrar.pseudonyms import issue
+from trustcenter.registrar.pseudonyms import issue, layout
 from trustcenter.store import Connection
 
 COLUMNS = ("site", "study_pseudonym", "person", "link_quality", "cluster_size")
@@ -62,7 +62,7 @@ async def build(context: Context, request: str, study: str, recipient: str, info
 
     domain, public_key, parts, withdrawals = await context.db.read(read)
     persons = sorted({row[2] for _, _, rows in parts for row in rows})
-    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, persons)
+    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, layout.LOOKUP_VERSION, persons)
     issued = await context.db.write(
         lambda conn: issue.create_or_get(context, conn, domain, persons, tags, "service", request)
     )
@@ -71,7 +71,7 @@ async def build(context: Context, request: str, study: str, recipient: str, info
         names = dict(
             zip(
                 persons,
-                issue.format_rows(context, domain, issued.version, issued.serials, issued.nonces),
+                layout.format_rows(context, domain, issued.version, issued.serials, issued.nonces),
                 strict=True,
             )
         )
@@ -79,7 +79,7 @@ async def build(context: Context, request: str, study: str, recipient: str, info
         lines = []
         for site, row_id, rows in parts:
             site_domain, version = site_domains[row_id]
-            strings = issue.format_rows(
+            strings = layout.format_rows(
                 context,
                 site_domain,
                 version,

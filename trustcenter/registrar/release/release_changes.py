@@ -21,7 +21,7 @@ from trustcenter.audit.letter import Sealed
 from trustcenter.clock import stamp
 from trustcenter.registrar import domains, letters
 from trustcenter.registrar.context import Context
-from trustcenter.registrar.pseudonyms import issue, rows
+from trustcenter.registrar.pseudonyms import issue, layout, rows
 from trustcenter.store import Connection, Migration, select_in
 
 MIGRATIONS: Final = (
@@ -258,9 +258,9 @@ def _whole(
 
 def _names(context: Context, conn: Connection, domain: domains.DomainRow, persons: list[bytes]) -> dict[bytes, str]:
     """Persons as the recipient knows them; one that it did not know gets its pseudonym now."""
-    tags = context.keys.tags(domain.uuid, issue.LOOKUP_VERSION, persons)
+    tags = context.keys.tags(domain.uuid, layout.LOOKUP_VERSION, persons)
     issued = issue.create_or_get(context, conn, domain, persons, tags, "service", "")
-    strings = issue.format_rows(context, domain, issued.version, issued.serials, issued.nonces)
+    strings = layout.format_rows(context, domain, issued.version, issued.serials, issued.nonces)
     return dict(zip(persons, strings, strict=True))
 
 
@@ -276,6 +276,6 @@ def _strings(
         serials = [serial for d, serial in records if d == domain_id]
         query = "SELECT serial, nonce FROM entry WHERE domain = ? AND status = 0 AND serial IN {values}"
         found = [(serial, bytes(nonce)) for serial, nonce in select_in(conn, query, (domain_id,), serials)]
-        made = issue.format_rows(context, domain, version, *rows.columns(found))
+        made = layout.format_rows(context, domain, version, *rows.columns(found))
         strings.update({(domain_id, serial): text for (serial, _), text in zip(found, made, strict=True)})
     return sites, strings

@@ -20,7 +20,7 @@ from trustcenter.messages import reidentification as wire
 from trustcenter.registrar import domains, policy
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
-from trustcenter.registrar.pseudonyms import issue, lookup, sealing
+from trustcenter.registrar.pseudonyms import layout, lookup, sealing
 from trustcenter.store import Connection, select_in
 
 from . import reidentify, requests, tickets
@@ -114,8 +114,8 @@ def unseal(context: Context, conn: Connection, domain: DomainRow, serials: set[i
         " AND sealed IS NOT NULL AND serial IN {values}"
     )
     found: list[tuple[int, bytes, int, bytes, bytes]] = list(select_in(conn, query, (domain.id,), sorted(serials)))
-    head = issue.seal_head(domain)
-    ids = [issue.row_id(serial, nonce) for serial, nonce, *_ in found]
+    head = layout.seal_head(domain)
+    ids = [layout.row_id(serial, nonce) for serial, nonce, *_ in found]
     opened = sealing.unseal(
         context,
         domain,
@@ -172,7 +172,7 @@ def _log(
                 {
                     **common,
                     "commitment": wire.commitment(
-                        salt, fetch.domain.uuid, fetch.ident, issue.row_id(serial, nonce), pseudonym
+                        salt, fetch.domain.uuid, fetch.ident, layout.row_id(serial, nonce), pseudonym
                     ),
                 },
             )

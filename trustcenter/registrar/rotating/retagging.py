@@ -14,7 +14,7 @@ from typing import Final
 from keys.errors import SealError
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
-from trustcenter.registrar.pseudonyms import drawn, sealing
+from trustcenter.registrar.pseudonyms import layout, sealing
 from trustcenter.store import Connection, select_in
 
 from . import reindexing
@@ -46,7 +46,7 @@ def make(context: Context, domain: DomainRow, found: Rotation, part: Part) -> Ma
     if part.table == ORIGINALS:
         tags = context.keys.tags(domain.uuid, found.to_version, values)
     else:
-        tags = drawn.tags(context, domain, [value.decode() for value in values], found.to_version)
+        tags = layout.string_tags(context, domain, [value.decode() for value in values], found.to_version)
     boxes = context.keys.seal(domain.uuid, found.companion, kept.nonces, values, kept.aads(tags))
     return Made(kept, tags, list(boxes))
 
@@ -147,7 +147,7 @@ def check(context: Context, conn: Connection, domain: DomainRow, found: Rotation
     except SealError:
         return False
     if part.table != ORIGINALS:
-        return drawn.tags(context, domain, [value.decode() for value in values], found.to_version) == part.tags
+        return layout.string_tags(context, domain, [value.decode() for value in values], found.to_version) == part.tags
     if context.keys.tags(domain.uuid, found.to_version, values) != part.tags:
         return False
     first = [(tag, serial) for tag, serial, idx in zip(part.tags, part.serials, part.idx, strict=True) if idx == 0]

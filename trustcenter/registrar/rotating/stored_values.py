@@ -12,7 +12,7 @@ from typing import Final
 
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
-from trustcenter.registrar.pseudonyms import drawn, issue
+from trustcenter.registrar.pseudonyms import layout
 from trustcenter.store import Connection, select_in
 
 ORIGINALS: Final = "entry"
@@ -96,9 +96,9 @@ def of_tags(context: Context, conn: Connection, domain: DomainRow, tags: Sequenc
 
 def entries(domain: DomainRow, rows: Sequence[Row]) -> Part:
     """The originals of rows."""
-    part, head = Part(ORIGINALS), issue.seal_head(domain)
+    part, head = Part(ORIGINALS), layout.seal_head(domain)
     for serial, nonce, idx, tag, box in rows:
-        ident = issue.row_id(serial, nonce)
+        ident = layout.row_id(serial, nonce)
         _add(part, serial, idx, ident + b"\1", head + ident + idx.to_bytes(4, "big"), tag, box)
     return part
 
@@ -125,8 +125,8 @@ def strings(domain: DomainRow, rows: Sequence[tuple[int, bytes, bytes, bytes | N
     """Stored strings of rows (serial, nonce, tag, sealed)."""
     part = Part(STRINGS)
     for serial, nonce, tag, box in rows:
-        ident = issue.row_id(serial, nonce)
-        _add(part, serial, 0, ident + b"\2", drawn.aads(domain, [ident], [b""])[0], tag, box)
+        ident = layout.row_id(serial, nonce)
+        _add(part, serial, 0, ident + b"\2", layout.string_aads(domain, [ident], [b""])[0], tag, box)
     return part
 
 

@@ -20,7 +20,7 @@ from trustcenter.registrar.domains import DomainRow
 from trustcenter.registrar.doubts import clearing_tasks
 from trustcenter.registrar.linking import pairs as pairs_kept
 from trustcenter.registrar.linking import retiring, tally
-from trustcenter.registrar.pseudonyms import issue
+from trustcenter.registrar.pseudonyms import layout
 from trustcenter.registrar.pseudonyms.batches import serials_of
 from trustcenter.registrar.release import release_changes
 from trustcenter.store import Connection, Migration
@@ -70,7 +70,7 @@ async def declare(
 
     domain = await context.db.read(look)
     numbers = [bytes.fromhex(n) for pair in body.duplicates for n in (pair.record_number, pair.successor)]
-    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, numbers)
+    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, layout.LOOKUP_VERSION, numbers)
 
     def effect(conn: Connection) -> api.DuplicateAnswer:
         studies.require_open(context, studies.find(conn, study_name, caller))

@@ -24,7 +24,7 @@ from trustcenter.registrar.consents import consent_gate
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
 from trustcenter.registrar.linking import ledger, outbox, pairs, receipt_keys, retiring
-from trustcenter.registrar.pseudonyms import issue
+from trustcenter.registrar.pseudonyms import issue, layout
 from trustcenter.registrar.pseudonyms.batches import Batch, serials_of
 from trustcenter.store import Connection, select_in
 from trustcenter.store.packed import Keys
@@ -60,7 +60,7 @@ async def register(
         return studies.participation(conn, study, caller)
 
     domain = await context.db.read(look)
-    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, values)
+    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, layout.LOOKUP_VERSION, values)
 
     whole = Batch(list(range(len(values))), values, tags, [])
 
@@ -131,7 +131,7 @@ async def accept_map(
             where="deduplication",
         )
     entries = await asyncio.to_thread(parse_entries, body.entries, study.passes)
-    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, issue.LOOKUP_VERSION, entries.numbers)
+    tags = await asyncio.to_thread(context.keys.tags, domain.uuid, layout.LOOKUP_VERSION, entries.numbers)
     digest = hashlib.sha256(body.entries).digest()
     keys = await asyncio.to_thread(Keys.of, entries.refs.reshape(-1, REF_BYTES))
     if len(keys.first) * REF_BYTES != entries.refs.size:

@@ -13,7 +13,7 @@ from trustcenter.auth import Principal
 from trustcenter.messages import api
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
-from trustcenter.registrar.pseudonyms import issue, rows
+from trustcenter.registrar.pseudonyms import layout, rows
 from trustcenter.store import Connection
 
 from . import date_shift, studies, study_states
@@ -77,12 +77,12 @@ async def own_results(
         )
 
     def render(part: list[tuple[int, bytes, bytes, bytes, bytes | None]]) -> list[api.ResultLine]:
-        numbers = issue.unseal_rows(context, domain, [row[:4] for row in part])
-        strings = issue.format_rows(context, domain, results.version, *rows.columns([row[:2] for row in part]))
+        numbers = layout.unseal_rows(context, domain, [row[:4] for row in part])
+        strings = layout.format_rows(context, domain, results.version, *rows.columns([row[:2] for row in part]))
         superseded = [row[0] for row in part if row[0] in results.successors]
         ends = rows.columns([results.successors[serial] for serial in superseded])
         stands = dict(
-            zip(superseded, issue.format_rows(context, domain, results.version, *ends), strict=True)
+            zip(superseded, layout.format_rows(context, domain, results.version, *ends), strict=True)
             if superseded
             else ()
         )
@@ -112,7 +112,7 @@ def _offsets(context: Context, shift: tuple[str, int] | None, persons: Sequence[
     if shift is None or not known:
         return [None] * len(persons)
     uuid, greatest = shift
-    tags = context.keys.tags(uuid, issue.LOOKUP_VERSION, date_shift.inputs(known))
+    tags = context.keys.tags(uuid, layout.LOOKUP_VERSION, date_shift.inputs(known))
     found = {person: date_shift.offset(tag, greatest) for person, tag in zip(known, tags, strict=True)}
     return [None if person is None else found[person] for person in persons]
 
@@ -141,7 +141,7 @@ async def own_refs(context: Context, caller: Principal, study_name: str) -> Asyn
             yield serial, nonce, tag, sealed, refs or b""
 
     def render(part: list[tuple[int, bytes, bytes, bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        numbers = issue.unseal_rows(context, domain, [row[:4] for row in part])
+        numbers = layout.unseal_rows(context, domain, [row[:4] for row in part])
         return [(number, row[4]) for number, row in zip(numbers, part, strict=True)]
 
     async for part in context.db.stream(query, batch=_CHUNK):

@@ -20,7 +20,7 @@ from trustcenter.messages import api
 from trustcenter.registrar import domain_create
 from trustcenter.registrar import policy as policies
 from trustcenter.registrar.context import Context
-from trustcenter.registrar.pseudonyms import issue
+from trustcenter.registrar.pseudonyms import layout
 from trustcenter.store import Connection
 
 from . import study_checks, study_versions
@@ -95,7 +95,7 @@ async def create(context: Context, caller: Principal, request: str, body: api.St
             )
 
     await context.db.read(precheck)
-    shift = KeyId(domain_scope(domain_create.new_uuid()), Purpose.LOOKUP, issue.LOOKUP_VERSION)
+    shift = KeyId(domain_scope(domain_create.new_uuid()), Purpose.LOOKUP, layout.LOOKUP_VERSION)
     await context.make_keys([shift, *(key for domain in new for key in domain_create.key_ids(domain.uuid))])
 
     def effect(conn: Connection) -> api.Study:
