@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from sources_support import Source
 from studies_support import bring, link, make_study, release
 
 from keys import hybrid
+from trustcenter.client.api import TrustCenter
 from trustcenter.client.connection import Connection
+from trustcenter.client.study import clearing_file
+from trustcenter.messages import api
 from trustcenter.registrar.release.releases import seal_info
 
 SAME = {"answer": "same", "reason": "evidence-strong"}
@@ -84,7 +89,8 @@ def test_a_pair_by_hand_is_joined_and_a_split_parts_it(world, recipient_key, ste
     paired = ask(dora, "by-hand", of["north"]["0"], of["south"]["80"]).json
     split = ask(dora, "by-hand", of["north"]["40"], of["south"]["40"]).json
     assert (paired["origin"], paired["edges"], paired["sites"]) == ("pair", 0, ["north", "south"])
-    assert split["origin"] == "split"
+    assert (paired["joined"], paired["records"], paired["rivals"]) == (False, 2, None)  # no run found it doubtful
+    assert (split["origin"], split["joined"], split["records"]) == ("split", True, 2)
     assert split["edges"] > 0
     assert set(waiting(dora, "by-hand")) == before | {paired["task"], split["task"]}
 
@@ -157,11 +163,43 @@ def test_doubtful_pairs_of_a_run_become_tasks(world, recipient_key, stewards) ->
     listed = stewards["dora"]("GET", "/v1/studies/doubtful/clearing").json
     assert 0 < possible < listed["total"] == len(listed["tasks"]) <= possible + matches
     assert all(task["edges"] > 0 and task["level"] is not None for task in listed["tasks"])
+    joined = [task["joined"] for task in listed["tasks"]]
+    assert sum(joined) == listed["total"] - possible  # what is only possible is not joined
+    assert [task["records"] for task in listed["tasks"]] == sorted(
+        (t["records"] for t in listed["tasks"]), reverse=True
+    )
     link(world, "doubtful")  # the same run again makes no second task
     assert stewards["dora"]("GET", "/v1/studies/doubtful/clearing").json == listed
     moved = world["operator"]("POST", "/v1/studies/doubtful/state", {"state": "closed"})
     assert moved.json["purged"] is not None
     assert stewards["dora"]("GET", "/v1/studies/doubtful/clearing").json["code"] == "study_state"
+
+
+def test_a_work_list_is_exported_filled_in_and_handed_in(world, recipient_key, stewards, tmp_path) -> None:
+    of = study(world, recipient_key, "in-a-file", "single")
+    dora, emil = stewards["dora"], stewards["emil"]
+    token = world["operator"]("POST", "/v1/staff/dora/tokens", {}).json["token"]
+    tasks = [ask(dora, "in-a-file", of["north"][str(n)], of["south"][str(80 + n)]).json["task"] for n in range(3)]
+    listed = msgspec.json.decode(dora("GET", "/v1/studies/in-a-file/clearing").body, type=api.ClearingTasks)
+    clearing_file.write(tmp_path / "list.csv", listed.tasks)
+    with (tmp_path / "list.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["task"] for row in rows] == [task.task for task in listed.tasks]
+    given = {tasks[0]: ("same", "reported-error"), tasks[1]: ("different", "no-rival"), tasks[2]: ("", "")}
+    assert answer(emil, "in-a-file", tasks[1], SAME).json["decided"] is True  # meanwhile
+    lines = ["task,answer,reason", *(f"{task},{said},{why}" for task, (said, why) in given.items())]
+    (tmp_path / "filled.csv").write_text("\n".join(lines) + "\n")
+
+    async def hand_in() -> clearing_file.HandedIn:
+        connection = msgspec.structs.replace(Connection.load(world.live.operator), token=token)
+        async with TrustCenter(connection) as center:
+            return await clearing_file.hand_in(center, "in-a-file", clearing_file.read(tmp_path / "filled.csv"))
+
+    assert asyncio.run(hand_in()) == clearing_file.HandedIn(answered=1, decided=1, over=1)
+    assert asyncio.run(hand_in()) == clearing_file.HandedIn(answered=1, decided=1, over=1)  # again: harmless
+    left = waiting(dora, "in-a-file")
+    assert tasks[2] in left
+    assert not {tasks[0], tasks[1]} & set(left)
 
 
 def test_sites_answer_about_their_own_records_among_control_questions(world, recipient_key, stewards) -> None:

@@ -15,7 +15,8 @@ from trustcenter.messages.words import ClearingReason
 if TYPE_CHECKING:
     from trustcenter.messages.api import ClearingTasks
 
-_COLUMNS = ("task", "sites", "origin", "edges", "level", "rivals", "site_answers", "postponed")
+_FIELDS = ("task", "sites", "origin", "joined", "records", "edges", "level", "rivals", "site_answers", "postponed")
+_HEADER = ("task", "sites", "origin", "joined now", "records", "edges", "level", "rivals", "sites say", "waits since")
 
 
 @click.command()
@@ -33,7 +34,9 @@ _COLUMNS = ("task", "sites", "origin", "edges", "level", "rivals", "site_answers
 @click.option(
     "--ask-sites", multiple=True, metavar="ID", help="Ask the two sites of this task about their own records; repeat."
 )
-@click.option("-o", "--output", "target", type=PATH, metavar="FILE", help="Export the work list as CSV.")
+@click.option("-o", "--output", "target", type=PATH, metavar="FILE", help="Export the whole work list as CSV.")
+@click.option("--answers", type=PATH, metavar="FILE", help="Hand in such a file, with answer and reason filled in.")
+@click.option("--first", type=click.IntRange(min=1), default=20, show_default=True, help="Rows of the list to show.")
 @force_option
 @json_option
 @connect_option
@@ -46,50 +49,59 @@ def clearing(
     pair: tuple[str, str] | None,
     ask_sites: tuple[str, ...],
     target: Path | None,
+    answers: Path | None,
+    first: int,
     force: bool,
     as_json: bool,
     connect: Path | None,
 ) -> None:
     """List and decide doubtful pairs, blind (steward).
 
-    Shown are the number of edges, their mean level (smaller is nearer) and the number of rivals; never content, and
-    never what somebody else answered. In a study with double clearing two stewards have to agree, else a third
-    decides. An answer holds from the next linkage run on.
+    Shown are whether the pair is joined now, how many records the persons concerned have, the number of edges, their
+    mean level (smaller is nearer) and the number of rivals; never content, and never what somebody else answered. The
+    most urgent come first. In a study with double clearing two stewards have to agree, else a third decides. An answer
+    holds from the next linkage run on.
 
     Examples:
       trustcenter study clearing sepsis
       trustcenter study clearing sepsis --task 0f3c5a… --answer same --reason evidence-strong
       trustcenter study clearing sepsis --task 0f3c5a… --postpone 2027-02-01
+      trustcenter study clearing sepsis -o worklist.csv
+      trustcenter study clearing sepsis --answers worklist.csv
       trustcenter study clearing sepsis --ask-sites 0f3c5a… --ask-sites 77ab10…
       trustcenter study clearing sepsis --pair uk-nord=ABCD… uk-sued=EFGH…
     """
     from trustcenter.messages.api import ClearingAnswer, ClearingAsk, ClearingPostpone
 
-    wanted = (answer is not None, postpone is not None, pair is not None, bool(ask_sites), target is not None)
-    if sum(wanted) > 1 or (task is not None) != (answer is not None or postpone is not None):
-        raise CommandLineError("give --task with --answer or --postpone, or --pair, --ask-sites or --output, or none")
+    wanted = (answer, postpone, pair, ask_sites or None, target, answers)
+    if sum(one is not None for one in wanted) > 1 or (task is not None) != (answer is not None or postpone is not None):
+        raise CommandLineError(
+            "give --task with --answer or --postpone, or one of --pair, --ask-sites, --output, --answers, or none",
+        )
     if (answer is None) != (reason is None):
         reasons = f"--reason is one of: {', '.join(get_args(ClearingReason))}"
         raise CommandLineError("--answer goes with --reason", hint=reasons)
     if task is not None and answer is not None and reason is not None:
         said = ClearingAnswer(answer=answer, reason=reason)
         done = call(connect, lambda center: center.answer_clearing(study, task, said))
-        output.item(done, (*_COLUMNS, "decided"), as_json=as_json)
+        output.item(done, (*_FIELDS, "decided"), as_json=as_json)
         output.note("your answer is kept; what is decided holds from the next linkage run on")
     elif task is not None and postpone is not None:
         until = ClearingPostpone(until=postpone)
         done = call(connect, lambda center: center.postpone_clearing(study, task, until))
-        output.item(done, (*_COLUMNS, "decided"), as_json=as_json)
+        output.item(done, (*_FIELDS, "decided"), as_json=as_json)
     elif pair is not None:
         named = [_named(text) for text in pair]
         asked = ClearingAsk(sites=[site for site, _ in named], pseudonyms=[text for _, text in named])
-        output.item(call(connect, lambda center: center.ask_clearing(study, asked)), _COLUMNS, as_json=as_json)
+        output.item(call(connect, lambda center: center.ask_clearing(study, asked)), _FIELDS, as_json=as_json)
     elif ask_sites:
         made = call(connect, lambda center: center.ask_sites(study, list(ask_sites)))
         output.item(made, ("round", "each", "tasks"), as_json=as_json)
         output.note("every site of the study is asked about as many of its records; answers show in the work list")
+    elif answers is not None:
+        _hand_in(study, answers, as_json, connect)
     else:
-        _list(study, target, force, as_json, connect)
+        _list(study, target, first, force, as_json, connect)
 
 
 def _named(text: str) -> tuple[str, str]:
@@ -99,29 +111,50 @@ def _named(text: str) -> tuple[str, str]:
     return site, pseudonym
 
 
-def _list(study: str, target: Path | None, force: bool, as_json: bool, connect: Path | None) -> None:
+def _hand_in(study: str, source: Path, as_json: bool, connect: Path | None) -> None:
+    from trustcenter.cli.progress import progress
+    from trustcenter.client.study import clearing_file
+
+    rows = clearing_file.read(source)
+    with progress("handing in") as tick:
+        done = call(connect, lambda center: clearing_file.hand_in(center, study, rows, tick))
+    if as_json:
+        output.data(done)
+    output.note(f"{done.answered} answers are kept, {done.decided} tasks are decided with them")
+    if done.over:
+        output.note(f"{done.over} tasks needed no answer any more: decided by others, or gone with a run or a record")
+
+
+def _list(study: str, target: Path | None, first: int, force: bool, as_json: bool, connect: Path | None) -> None:
+    from trustcenter.client.study import clearing_file
+
     found = call(connect, lambda center: center.clearing(study))
     if target is not None:
-        from trustcenter.client.jobs.csvstream import write_csv
-
-        lines = [
-            (
-                *(t.task, "+".join(t.sites), t.origin, t.edges, "" if t.level is None else round(t.level, 4), t.rivals),
-                *("+".join(t.site_answers or ()), t.created),
-            )
-            for t in found.tasks
-        ]
-        header = ("task", "sites", "origin", "edges", "level", "rivals", "site_answers", "created")
-        write_csv(target, header, lines, force=force)
+        clearing_file.write(target, found.tasks, force=force)
+    elif as_json:
+        output.data(found.tasks)
     else:
-        output.items(found.tasks, _COLUMNS, as_json=as_json, empty="nothing waits for you")
+        output.table(
+            (
+                (
+                    *(t.task, " + ".join(t.sites), t.origin, t.joined, t.records, t.edges, t.level, t.rivals),
+                    *(t.site_answers, t.created[:10]),
+                )
+                for t in found.tasks[:first]
+            ),
+            _HEADER,
+            empty="nothing waits for you",
+        )
+    hidden = len(found.tasks) - first if target is None and not as_json else 0
     output.note(
-        f"{len(found.tasks)} wait for you; of {found.total} tasks {found.decided} are decided,"
-        f" {found.disagreements} disagreed on"
+        f"{len(found.tasks)} wait for you{f', {first} are shown' if hidden > 0 else ''}; of {found.total} tasks"
+        f" {found.decided} are decided, {found.disagreements} disagreed on"
     )
     if found.unmet:
         output.note(f"{len(found.unmet)} pairs called the same could not be joined: {', '.join(_unmet(found))}")
         output.hint("a site holds two records of that person: it declares them with trustcenter study duplicates")
+    elif target is not None and found.tasks:
+        output.hint(f"fill in answer and reason, then: trustcenter study clearing {study} --answers {target.name}")
 
 
 def _unmet(found: ClearingTasks) -> list[str]:

@@ -127,6 +127,9 @@ FIELDS: Final[dict[str, dict[str, str]]] = {  # field -> messages -> text
         "RecordConsentQuery": "Records to ask about; null: by pseudonyms",
         "SiteQuestions": "Records to look at; most were drawn by chance",
     },
+    "records": {
+        "ClearingTask": "Records of the persons of the two, which an answer concerns",
+    },
     "removed": {
         "ConsentAnswer": "Rows of mappings that were erased",
     },
@@ -176,7 +179,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {  # field -> messages -> text
     "tasks": {
         "ClearingAskSites": "Tasks about whose records the two sites are asked",
         "ClearingRound": "How many the round is about",
-        "ClearingTasks": "That wait for the caller",
+        "ClearingTasks": "That wait for the caller, the most urgent first",
     },
     "token": {
         "Enrolled RowsEnrolled": "The token; shown once",

@@ -16,6 +16,7 @@ class ClearingTask(Message, frozen=True, kw_only=True):
     """A doubtful pair of records of two sites.
 
     `level` is the mean of the edges' levels as midpoints of distance; `rivals` counts other pairs of either record.
+    `joined` says whether the two are one person now, and `records` how many records the persons of the two have.
     Which records they are, and who has answered what, is not said.
     """
 
@@ -24,7 +25,9 @@ class ClearingTask(Message, frozen=True, kw_only=True):
     origin: Literal["run", "pair", "split"]
     edges: Count
     level: float | None
-    rivals: Count
+    rivals: Count | None  # None: a pair that somebody named, and that no run has found doubtful
+    joined: bool
+    records: Count
     decided: bool
     postponed: Day | None
     created: str
@@ -34,7 +37,7 @@ class ClearingTask(Message, frozen=True, kw_only=True):
 
 
 class ClearingTasks(Message, frozen=True, kw_only=True):
-    """What waits for the caller, how far the study is, and which decisions a run could not carry out.
+    """What waits for the caller, the most urgent first; how far the study is; and what a run could not carry out.
 
     `unmet` are pairs that were called one person although that would put two records of one source together, which the
     source has declared not to happen.

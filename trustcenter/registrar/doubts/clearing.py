@@ -8,110 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
 from datetime import date
-from types import MappingProxyType
-from typing import Any, Final
 
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError
+from trustcenter.errors import ConflictError, NotFoundError, UsageError
 from trustcenter.messages import api
-from trustcenter.messages.words import SiteAnswer
 from trustcenter.registrar import domains
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.linking import pairs
 from trustcenter.registrar.pseudonyms import lookup
-from trustcenter.registrar.study import studies, study_states
-from trustcenter.registrar.study.studies import StudyRow
 from trustcenter.store import Connection
 
-from . import clearing_questions
 from .clearing_states import TaskState, state_of
-
-_COLUMNS: Final = "id, domain_a, domain_b, origin, edges, level, rivals, state, postponed, created, unmet, asked"
-
-
-def _study(conn: Connection, name: str) -> StudyRow:
-    study = studies.find(conn, name)
-    study_states.require(study.state, study_states.Act.CLEAR)
-    if study.settings.clearing == "none":
-        raise PolicyError(
-            "this study has no clearing: doubtful pairs stay as a run left them",
-            code="no_clearing",
-            hint="it was created with clearing: none",
-        )
-    return study
+from .work_list import one, require_clearing, unknown_task
 
 
-def _describe(
-    row: tuple[Any, ...], sites: dict[int, str], answers: Mapping[str, list[SiteAnswer]] = MappingProxyType({})
-) -> api.ClearingTask:
-    task, domain_a, domain_b, origin, edges, level, rivals, state, postponed, created, unmet, asked = row
-    # To the next steward a task with a first answer looks like one without: that it is the second review would say
-    # that somebody has seen it, and a disagreement that they differed.
-    return api.ClearingTask(
-        task=task,
-        sites=sorted((sites[domain_a], sites[domain_b])),
-        origin=origin,
-        edges=edges,
-        level=None if level is None else round(level, 4),
-        rivals=rivals,
-        decided=state == TaskState.DECIDED,
-        postponed=postponed,
-        created=created,
-        unmet=bool(unmet),
-        asked=asked is not None,
-        site_answers=answers.get(task),
-    )
-
-
-def _sites(conn: Connection, study: str) -> dict[int, str]:
-    return dict(conn.execute("SELECT domain, site FROM participant WHERE study = ?", (study,)).fetchall())
-
-
-async def work_list(context: Context, caller: Principal, study_name: str) -> api.ClearingTasks:
-    """The tasks that wait for this steward: undecided, not postponed, not answered by them; in no order that tells."""
-
-    def query(conn: Connection) -> api.ClearingTasks:
-        _study(conn, study_name)
-        rows = conn.execute(
-            f"SELECT {_COLUMNS} FROM clearing_task t WHERE study = ? AND state <> 'decided'"  # noqa: S608 - constant
-            " AND (postponed IS NULL OR postponed <= ?)"
-            " AND NOT EXISTS (SELECT 1 FROM clearing_answer a WHERE a.task = t.id AND a.steward = ?) ORDER BY id",
-            (study_name, context.clock().date().isoformat(), caller.name),
-        ).fetchall()
-        sites, answers = _sites(conn, study_name), clearing_questions.answers(conn, study_name)
-        total, decided, disputed = conn.execute(
-            "SELECT count(*), coalesce(sum(CASE WHEN state = 'decided' THEN 1 ELSE 0 END), 0),"
-            " coalesce(sum(CASE WHEN state = 'disagreement' THEN 1 ELSE 0 END), 0)"
-            " FROM clearing_task WHERE study = ?",
-            (study_name,),
-        ).fetchone()
-        unmet = conn.execute(
-            f"SELECT {_COLUMNS} FROM clearing_task WHERE study = ? AND unmet = 1 ORDER BY id",  # noqa: S608 - constant
-            (study_name,),
-        ).fetchall()
-        return api.ClearingTasks(
-            unmet=[_describe(row, sites) for row in unmet],
-            tasks=[_describe(row, sites, answers) for row in rows],
-            total=int(total),
-            decided=int(decided),
-            disagreements=int(disputed),
-        )
-
-    return await context.db.read(query)
-
-
-def _task(conn: Connection, study: str, task: str) -> tuple[Any, ...]:
-    row = conn.execute(
-        f"SELECT {_COLUMNS} FROM clearing_task WHERE study = ? AND id = ?",  # noqa: S608 - constant
-        (study, task),
-    ).fetchone()
+def _state(conn: Connection, study: str, task: str) -> TaskState:
+    row = conn.execute("SELECT state FROM clearing_task WHERE study = ? AND id = ?", (study, task)).fetchone()
     if row is None:
-        raise NotFoundError("this study has no such task", code="unknown_task", hint="trustcenter study clearing STUDY")
-    return tuple(row)
+        raise unknown_task()
+    return TaskState(row[0])
 
 
 async def answer(
@@ -126,9 +44,8 @@ async def answer(
     """
 
     def effect(conn: Connection) -> api.ClearingTask:
-        study = _study(conn, study_name)
-        sites = _sites(conn, study_name)
-        row = _task(conn, study_name, task)
+        study = require_clearing(conn, study_name)
+        state = _state(conn, study_name, task)
         given = conn.execute(
             "SELECT steward, answer FROM clearing_answer WHERE task = ? ORDER BY number", (task,)
         ).fetchall()
@@ -136,8 +53,8 @@ async def answer(
         if mine is not None:
             if mine != body.answer:
                 raise ConflictError("you have answered this task otherwise", code="answered")
-            return _describe(row, sites)
-        if row[7] == TaskState.DECIDED:
+            return one(conn, study_name, task)
+        if state == TaskState.DECIDED:
             raise ConflictError(
                 "this task is decided", code="task_decided", hint="ask for it to be split or paired again"
             )
@@ -159,7 +76,7 @@ async def answer(
             reason=body.reason,
             state=state.value,
         )
-        return _describe(_task(conn, study_name, task), sites)
+        return one(conn, study_name, task)
 
     return await context.db.write(effect)
 
@@ -180,14 +97,14 @@ async def postpone(
         raise UsageError("until is not a day after today", where="until")
 
     def effect(conn: Connection) -> api.ClearingTask:
-        _study(conn, study_name)
-        if _task(conn, study_name, task)[7] == TaskState.DECIDED:
+        require_clearing(conn, study_name)
+        if _state(conn, study_name, task) == TaskState.DECIDED:
             raise ConflictError("this task is decided", code="task_decided")
         conn.execute("UPDATE clearing_task SET postponed = ? WHERE id = ?", (body.until, task))
         context.audit(
             conn, Event.CLEARING_POSTPONE, caller.name, request, study=study_name, task=task, until=body.until
         )
-        return _describe(_task(conn, study_name, task), _sites(conn, study_name))
+        return one(conn, study_name, task)
 
     return await context.db.write(effect)
 
@@ -208,7 +125,7 @@ async def ask(
         raise UsageError("a pair is of two sites", code="same_site", hint="a site declares its own duplicates")
 
     def look(conn: Connection) -> list[domains.DomainRow]:
-        _study(conn, study_name)
+        require_clearing(conn, study_name)
         found = []
         for site in body.sites:
             query = "SELECT domain FROM participant WHERE study = ? AND site = ?"
@@ -222,7 +139,7 @@ async def ask(
     asked = [(domain, await asyncio.to_thread(lookup.read, context, domain, [text])) for domain, text in pair]
 
     def effect(conn: Connection) -> api.ClearingTask:
-        _study(conn, study_name)
+        require_clearing(conn, study_name)
         records, persons = [], []
         for domain, question in asked:
             row = lookup.asked(context, conn, domain, question, caller.name, request).rows[0]
@@ -240,7 +157,7 @@ async def ask(
             (study_name, a, s, b, t),
         ).fetchone()
         if known and known[1] != TaskState.DECIDED:  # as it is: who asks neither loses nor learns others' answers
-            return _describe(_task(conn, study_name, known[0]), _sites(conn, study_name))
+            return one(conn, study_name, str(known[0]))
         task = known[0] if known else os.urandom(16).hex()
         conn.execute("DELETE FROM clearing_answer WHERE task = ?", (task,))
         if known:  # runs follow the verdict no more
@@ -249,11 +166,11 @@ async def ask(
         conn.execute(
             "INSERT INTO clearing_task (id, study, domain_a, serial_a, domain_b, serial_b, origin, edges, level,"
             " rivals, state, created) VALUES (?,?,?,?,?,?,?,?,?,0,'open',?) ON CONFLICT (id) DO UPDATE"
-            " SET origin = excluded.origin, state = 'open', verdict = NULL, postponed = NULL, unmet = 0",
+            " SET origin = excluded.origin, state = 'open', verdict = NULL, postponed = NULL, unmet = 0, margin = NULL",
             (task, study_name, a, s, b, t, origin, edges, level, stamp(context.clock())),
         )
         context.audit(conn, Event.CLEARING_ASK, caller.name, request, study=study_name, task=task, origin=origin)
-        return _describe(_task(conn, study_name, task), _sites(conn, study_name))
+        return one(conn, study_name, task)
 
     return await context.db.write(effect)
 

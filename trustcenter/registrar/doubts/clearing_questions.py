@@ -16,9 +16,8 @@ from typing import Final
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, NotFoundError, PolicyError, UsageError
+from trustcenter.errors import ConflictError, PolicyError, UsageError
 from trustcenter.messages import api
-from trustcenter.messages.words import SiteAnswer
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
 from trustcenter.registrar.pseudonyms import layout
@@ -26,6 +25,7 @@ from trustcenter.registrar.study import studies, study_states
 from trustcenter.store import Connection, Migration, select_in
 
 from .clearing_states import TaskState
+from .work_list import unknown_task
 
 MIGRATIONS: Final = (
     Migration(
@@ -111,7 +111,7 @@ def _doubts(conn: Connection, study: str, tasks: Sequence[str]) -> dict[int, set
         found[a].add(s)
         found[b].add(t)
     if known < len(set(tasks)):
-        raise NotFoundError("this study has no such task", code="unknown_task", hint="trustcenter study clearing STUDY")
+        raise unknown_task()
     return found
 
 
@@ -201,15 +201,3 @@ async def reply(
         return api.SiteReplied(answered=new, left=int(left))
 
     return await context.db.write(effect)
-
-
-def answers(conn: Connection, study: str) -> dict[str, list[SiteAnswer]]:
-    """Of every task whose two sites have answered: the two answers, in no order that tells which is whose."""
-    rows = conn.execute(
-        "SELECT t.id, a.answer, b.answer FROM clearing_task t"
-        " JOIN clearing_question a ON a.domain = t.domain_a AND a.serial = t.serial_a"
-        " JOIN clearing_question b ON b.domain = t.domain_b AND b.serial = t.serial_b"
-        " WHERE t.study = ? AND t.asked IS NOT NULL AND a.answer IS NOT NULL AND b.answer IS NOT NULL",
-        (study,),
-    )
-    return {task: sorted((one, other)) for task, one, other in rows}

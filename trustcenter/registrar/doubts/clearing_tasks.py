@@ -54,10 +54,15 @@ MIGRATIONS: Final = (
         name="verdicts that could not be met",
         sql="ALTER TABLE clearing_task ADD COLUMN unmet INTEGER NOT NULL DEFAULT 0;",
     ),
+    Migration(
+        number=700,
+        name="how near the cut a doubtful pair is",
+        sql="ALTER TABLE clearing_task ADD COLUMN margin REAL;  -- of the posterior; null where people named the pair",
+    ),
 )
 _INSERT: Final = (
-    "INSERT INTO clearing_task (id, study, domain_a, serial_a, domain_b, serial_b, origin, edges, level, rivals, state,"
-    " created) VALUES (?,?,?,?,?,?,'run',?,?,?,'open',?)"
+    "INSERT INTO clearing_task (id, study, domain_a, serial_a, domain_b, serial_b, origin, edges, level, rivals,"
+    " margin, state, created) VALUES (?,?,?,?,?,?,'run',?,?,?,?,'open',?)"
 )
 Record = tuple[int, int]  # domain row id, serial
 
@@ -69,6 +74,7 @@ def take_over(
     run: str,
     mode: str,
     upper: float,
+    cut: float,
     looked_at: Set[Record] | None = None,
 ) -> int:
     """Make tasks of the doubtful pairs of a run that was just written; returns how many wait for an answer.
@@ -77,11 +83,12 @@ def take_over(
     steward says otherwise (docs/spec/keyed-passes.md, section 9.3).
 
     Undecided tasks of earlier runs go where the pair is not doubtful any more; decided ones stay, and so do those of
-    records that the run has not `looked_at` (None: it has looked at all).
+    records that the run has not `looked_at` (None: it has looked at all). How far the posterior is from the `cut` above
+    which pairs are joined only orders the work list.
     """
     if mode == "none":
         return 0
-    links = "SELECT domain_a, serial_a, domain_b, serial_b, edges, level FROM link WHERE run = ?"
+    links = "SELECT domain_a, serial_a, domain_b, serial_b, edges, level, posterior FROM link WHERE run = ?"
     doubtful = conn.execute(f"{links} AND (class = 'possible' OR posterior <= ?)", (run, upper)).fetchall()
     busy = dict.fromkeys({key for row in doubtful for key in (row[:2], row[2:4])}, 0)
     for a, s, b, t, *_ in conn.execute(links, (run,)):  # of a first run there may be millions
@@ -89,7 +96,8 @@ def take_over(
             if key in busy:
                 busy[key] += 1
     wanted = {
-        _pair((a, s), (b, t)): (edges, level, busy[a, s] + busy[b, t] - 2) for a, s, b, t, edges, level in doubtful
+        _pair((a, s), (b, t)): (edges, level, busy[a, s] + busy[b, t] - 2, abs(posterior - cut))
+        for a, s, b, t, edges, level, posterior in doubtful
     }
     waiting = conn.execute(
         "SELECT id, domain_a, serial_a, domain_b, serial_b FROM clearing_task"
@@ -108,11 +116,8 @@ def take_over(
     created = stamp(context.clock())
     conn.executemany(
         _INSERT + " ON CONFLICT (study, domain_a, serial_a, domain_b, serial_b) DO UPDATE"
-        " SET edges = excluded.edges, level = excluded.level, rivals = excluded.rivals",
-        [
-            (os.urandom(16).hex(), study, *pair, edges, level, rivals, created)
-            for pair, (edges, level, rivals) in sorted(wanted.items())
-        ],
+        " SET edges = excluded.edges, level = excluded.level, rivals = excluded.rivals, margin = excluded.margin",
+        [(os.urandom(16).hex(), study, *pair, *seen, created) for pair, seen in sorted(wanted.items())],
     )
     query = "SELECT count(*) FROM clearing_task WHERE study = ? AND state <> ?"
     return int(conn.execute(query, (study, TaskState.DECIDED.value)).fetchone()[0])

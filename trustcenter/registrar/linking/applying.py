@@ -99,7 +99,7 @@ async def apply(
             consent_study.unlink(conn, run.id, left_out, late)
         looked_at = None if decided.everything else {*map(tuple, decided.records.tolist()), *decided.left}
         clearing = study.settings.clearing
-        clearing_tasks.take_over(context, conn, run.study, run.id, clearing, decided.bounds[1], looked_at)
+        clearing_tasks.take_over(context, conn, run.study, run.id, clearing, decided.bounds[1], decided.cut, looked_at)
         unmet = clearing_tasks.note_unmet(conn, run.study, decided.unmet, looked_at)
         release_changes.after_run(context, conn, run.study, None if looked_at is None else looked_at | left_out)
         counts = msgspec.structs.replace(decided.counts, unmet=unmet)

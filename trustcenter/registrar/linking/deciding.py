@@ -240,6 +240,7 @@ def _decide(
         ),
         parameters_hash=digest,
         bounds=setting.bounds,
+        cut=parameters.cut,
         parameters=parameters.canonical(),
         basis=basis,
         everything=everything,

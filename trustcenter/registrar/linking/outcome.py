@@ -52,6 +52,7 @@ class Decided:
     counts: api.RunCounts
     parameters_hash: str
     bounds: tuple[float, float]  # posteriors between which a pair is doubtful
+    cut: float  # the posterior above which a pair is joined
     parameters: bytes
     basis: str
     everything: bool
