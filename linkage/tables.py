@@ -15,14 +15,14 @@ FIELDS = ("given_name", "surname", "birth_date", "sex", "street", "house_number"
 # Columns of further values (docs/spec/normalisation.md, section 10); a cell may hold several, with | between them.
 FURTHER = ("birth_name", "former_surname", "former_street", "former_house_number", "former_postcode", "former_town")
 
-# Names under which our fields are known elsewhere, in lower case without blanks, underscores and hyphens.
+# Names under which our fields are known elsewhere, in lower case, letters and digits only.
 _ALIASES: dict[str, tuple[str, ...]] = {
     "given_name": ("givenname", "firstname", "vorname", "vornamen"),
     "surname": ("surname", "lastname", "familyname", "nachname", "familienname", "name"),
-    "birth_date": ("birthdate", "dateofbirth", "dob", "geburtsdatum", "gebdatum", "gebdat"),
-    "sex": ("sex", "gender", "geschlecht"),
-    "street": ("street", "address1", "strasse", "straße", "adresse"),
-    "house_number": ("housenumber", "streetnumber", "hausnummer", "hausnr"),
+    "birth_date": ("birthdate", "dateofbirth", "dob", "geburtsdatum", "gebdatum", "gebdat", "geburtstag", "gebam"),
+    "sex": ("sex", "gender", "geschlecht", "geschl"),
+    "street": ("street", "address1", "strasse", "strassenr", "strassehausnr", "strassehausnummer", "adresse"),
+    "house_number": ("housenumber", "streetnumber", "hausnummer", "hausnr", "hnr"),
     "postcode": ("postcode", "zip", "zipcode", "plz", "postleitzahl"),
     "town": ("town", "city", "suburb", "ort", "stadt", "wohnort"),
     "birth_name": ("birthname", "geburtsname", "maidenname"),
@@ -31,7 +31,10 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "former_house_number": ("formerhousenumber", "früherehausnummer"),
     "former_postcode": ("formerpostcode", "früherepostleitzahl", "frühereplz"),
     "former_town": ("formertown", "frühererort", "formercity"),
-    "insured_number": ("insurednumber", "kvnr", "versichertennummer", "krankenversichertennummer"),
+    "insured_number": (
+        *("insurednumber", "kvnr", "versichertennummer", "versichertennr", "versichertenid", "versnr", "egknr"),
+        *("krankenversichertennummer", "krankenversichertennr"),
+    ),
 }
 _BY_ALIAS = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
 _ALL = FIELDS + FURTHER
@@ -102,7 +105,7 @@ def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def default_mapping(header: Sequence[str]) -> dict[str, str]:
-    """Field → column by the names that are usual, without regard to case, blanks, underscores and hyphens.
+    """Field → column by the names that are usual, without regard to case and to what is no letter or digit.
 
     Raises:
         ColumnError: two columns stand for one field.
@@ -160,4 +163,5 @@ def _find(header: Sequence[str], column: str, name: str) -> int:
 
 
 def _plain(column: str) -> str:
-    return column.strip().casefold().replace("ß", "ss").replace("_", "").replace("-", "").replace(" ", "")
+    """A column name as aliases are written: "Geb.-Datum", "geb_datum" and "GEBDATUM" are one."""
+    return "".join(c for c in column.casefold() if c.isalnum())

@@ -24,7 +24,7 @@ SECRETS = Secrets(b"\x07" * 32, b"\x08" * 32, "s", 1)
 
 def test_a_german_windows_export(tmp_path: Path) -> None:
     file = tmp_path / "Export.csv"
-    file.write_bytes(GERMAN.replace("Geb.-Datum", "Geburtsdatum").encode("cp1252"))
+    file.write_bytes(GERMAN.encode("cp1252"))
     table = read_export(file, charset="cp1252").table
     assert table.ids == ["1"]
     assert {name: column[0] for name, column in table.columns.items()} == {
@@ -48,6 +48,40 @@ def test_a_byte_order_mark_says_the_charset(tmp_path: Path, charset: str) -> Non
     file.write_text('ID,"Name, Vorname"\n7,"Müller, Jörg"\n', encoding=charset)
     table = read_export(file).table
     assert (table.ids, table.columns) == (["7"], {"given_name": ["Jörg"], "surname": ["Müller"]})
+
+
+def test_what_a_spreadsheet_leaves_around_a_table_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "export.csv"
+    file.write_text(
+        'sep=;\r\nPatNr;"Name, Vorname, Titel";Nachname;Vorname;Versicherten-Nr.\r\n'
+        '1;;"Müller";"Jörg\nMaria";A123456780\r\n;;;;\r\n ; ;;;\r\n',
+        encoding="utf-8-sig",
+    )
+    table = read_export(file).table
+    assert table.ids == ["1"]
+    assert table.columns == {
+        "given_name": ["Jörg\nMaria"],
+        "surname": ["Müller"],
+        "insured_number": ["A123456780"],
+    }
+
+
+@pytest.mark.parametrize("beginning", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1", b"%PDF-1.7", b"\x1f\x8b\x08"])
+def test_a_file_of_another_program_is_told_by_its_beginning(tmp_path: Path, beginning: bytes) -> None:
+    file = tmp_path / "Geheim.xlsx"
+    file.write_bytes(beginning + b"Geheim")
+    with pytest.raises(LocalFileError) as caught:
+        read_export(file)
+    assert caught.value.code == "not_an_export"
+
+
+def test_text_in_two_bytes_is_told_with_the_option_that_this_command_has(tmp_path: Path) -> None:
+    file = tmp_path / "export.csv"
+    file.write_text("PatNr;Name\n1;Müller\n", encoding="utf-16-le")
+    with pytest.raises(LocalFileError) as caught:
+        read_export(file)
+    assert "--charset utf-16" in caught.value.hint
+    assert read_export(file, charset="utf-16").table.ids == ["1"]
 
 
 def test_columns_can_be_named(tmp_path: Path) -> None:

@@ -115,6 +115,15 @@ def test_a_bundle_and_ndjson_say_the_same_as_a_file(tmp_path: Path) -> None:
     a, b = read_export(bundle).table, read_export(lines).table
     assert (a.ids, a.columns) == (b.ids, b.columns)
     assert a.ids == ["4711", "4712"]
+    lines.write_text(json.dumps([MII, second]), encoding="utf-8")  # a list is no FHIR, but programs write it
+    assert read_export(lines).table.columns == a.columns
+
+
+def test_a_number_that_is_no_longer_used_is_not_the_own_one(tmp_path: Path) -> None:
+    former = {**typed("MR", "17"), "use": "old"}
+    file = tmp_path / "p.json"
+    file.write_text(json.dumps({**MII, "identifier": [former, typed("MR", "4711")]}), encoding="utf-8")
+    assert read_export(file).table.ids == ["4711"]
 
 
 def test_a_folder_of_an_archive_export_in_xml(tmp_path: Path) -> None:

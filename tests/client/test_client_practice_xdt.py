@@ -64,6 +64,22 @@ def test_a_cut_file_is_refused_or_loses_whole_lines_only() -> None:
         assert all(whole[k] == v for row in rows for k, v in row.items() if v)
 
 
+@pytest.mark.parametrize(
+    ("first", "code"),
+    [
+        (b"0148000020\r\n", "xdt_length"),
+        (b"\xef\xbb\xbf01380000020\r\n", "xdt_line"),
+        (b"01480006301 \r\n", "xdt_charset"),
+    ],
+)
+def test_a_damaged_xdt_file_is_not_taken_for_csv(tmp_path: Path, first: bytes, code: str) -> None:
+    file = tmp_path / "export.gdt"
+    file.write_bytes(first + b"01030001\r\n")
+    with pytest.raises(LocalFileError) as caught:
+        read_export(file)
+    assert caught.value.code == code
+
+
 def test_the_reader_knows_xdt_by_its_first_line(tmp_path: Path) -> None:
     file = tmp_path / "export.txt"
     file.write_bytes(bytes.fromhex(VECTORS["valid"][7]["hex"]))

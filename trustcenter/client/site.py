@@ -175,7 +175,7 @@ async def upload(
 
     receipt_key = await center.require_rooms(study)
     if len(table) < study.minimum_batch:
-        raise _too_small(study)  # the whole source: nothing needs to be asked for
+        raise _too_small(study, f"{len(table)} records are fewer than", "nothing was sent; send when there are more")
     # Registered first: who has no consent, or was withdrawn, is not even encoded.
     named = await register(center, study.name, table.ids, secrets.site_key, progress)
     refused = named.count(None)
@@ -184,7 +184,8 @@ async def upload(
     held = b"".join([line.refs async for line in center.own_records(study.name)])
     done.sent, rows = new_records(encoded, held)
     if 0 < rows < study.minimum_batch * study.passes:
-        raise _too_small(study)
+        hint = "nothing is wrong: the same command sends them when there are more; their study pseudonyms are there"
+        raise _too_small(study, f"{done.sent} new or changed records wait for others, until they are", hint)
     for part in parts(encoded, held, center.settings.upload_records):
         done.receipts.append(await _send(center, study, schema, part, receipt_key, deduplication, progress))
         done.rows += len(part.rows)
@@ -199,11 +200,11 @@ def _only(table: Table, named: Sequence[str | None]) -> Table:
     return Table([table.ids[at] for at in kept], {n: [c[at] for at in kept] for n, c in table.columns.items()})
 
 
-def _too_small(study: Study) -> PolicyError:
+def _too_small(study: Study, what: str, hint: str) -> PolicyError:
     return PolicyError(
-        f"so few new rows would show which belong together; the study's minimum is {study.minimum_batch} records",
+        f"{what} the {study.minimum_batch} that this study sends at a time: fewer show which rows are one person's",
         code="batch_too_small",
-        hint="wait until there are more",
+        hint=hint,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from trustcenter.cli.options import PATH, call, force_option, json_option, outpu
 from trustcenter.cli.progress import progress
 
 from .export import Reading, export_options
+
+if TYPE_CHECKING:
+    from trustcenter.client.practice import Export
 
 
 @click.command()
@@ -47,12 +51,14 @@ def show(folder: Path) -> None:
 @click.argument("folder", type=PATH)
 @click.argument("export", metavar="EXPORT", type=PATH)
 @export_options
+@click.option("--dry-run", is_flag=True, help="Read the export and say what is found in it; send nothing.")
 @separation_option
 @json_option
 def send(
     folder: Path,
     export: Path,
     reading: Reading,
+    dry_run: bool,
     require_separation: str,
     as_json: bool,
 ) -> None:
@@ -61,12 +67,20 @@ def send(
     Names and birth dates never leave this computer and are written nowhere. The study secret is fetched, sealed, for
     this run only. Only what the centre does not hold yet is sent; interrupted, the command is simply given again.
 
-    Example:
+    Examples:
+      trustcenter practice send trustcenter-herz export.bdt --dry-run
       trustcenter practice send trustcenter-herz export.bdt
     """
     from trustcenter.client.practice import home, work
 
     found = reading.read(export)
+    _say(found)
+    if dry_run:
+        noticed = {**found.warnings, **work.noticed(found.table)}
+        if as_json:
+            output.data({"patients": len(found.table), "format": found.format, "warnings": noticed})
+        warn(len(found.table), 0, noticed)
+        return
     place = home.Home(folder)
     with progress("sending") as tick:
         done = call(
@@ -90,6 +104,16 @@ def send(
     if not done.sent:
         output.note("the centre holds all of this already")
     warn(done.records, done.few_passes, {**found.warnings, **done.warnings})
+
+
+def _say(found: Export) -> None:
+    """Which fields an export has: a column that was not recognised would cost matches without a sign."""
+    filled = {name: sum(map(bool, column)) for name, column in found.table.columns.items()}
+    output.note(f"{len(found.table)} patients, read as {found.format}; filled in:")
+    output.note(", ".join(f"{name} {count}" for name, count in filled.items()))
+    if lacking := [name for name in ("surname", "given_name", "birth_date") if name not in filled]:
+        hint = "; a column of another name: --map birth_date=COLUMN" if found.format == "csv" else ""
+        output.hint(f"nobody has a {' or '.join(lacking)}, so hardly anybody will be found elsewhere{hint}")
 
 
 @click.command()

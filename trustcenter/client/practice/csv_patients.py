@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,6 +17,7 @@ from .xdt_patients import split_town
 
 _DELIMITERS: Final = (";", ",", "\t", "|")
 _IDS: Final = ("patientennummer", "patientennr", "patientnr", "patnr", "patientenid", "patientid", "patid", "pid", "id")
+_SEP: Final = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _TOWNS: Final = ("plzort", "plzwohnort", "postleitzahlort")
 _NAMES: Final = ("namevorname", "nachnamevorname", "patientenname")
 
@@ -37,15 +39,19 @@ def read_patients(
         LocalFileError: the charset is not known, or the file is not in it.
         ColumnError, RowError, TableError: columns missing or ambiguous, a ragged row, broken quotes.
     """
-    text = _decode(data, charset)
-    first = text.lstrip("\r\n").split("\n", 1)[0]
+    text = _decode(data, charset).lstrip("\r\n")
+    if (told := _SEP.match(text)) is not None:  # a line that Excel writes and reads, and does not show
+        delimiter, text = delimiter or told[1], text[told.end() :]
+    # A comma inside a quoted name is no separator.
+    first = "".join(text.split("\n", 1)[0].split('"')[::2])
     chosen = delimiter or max(_DELIMITERS, key=first.count)
     if chosen not in _DELIMITERS:
         raise TableError("the delimiter is not one of , ; tab |")
-    reader = csv.reader(io.StringIO(text.lstrip("\r\n"), newline=""), delimiter=chosen, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=chosen, strict=True)
     try:
         header = [cell.strip() for cell in next(reader)]
-        body = [(number, row) for number, row in enumerate(reader, start=1) if row]
+        # Below a table spreadsheets leave rows of nothing but separators.
+        body = [(number, row) for number, row in enumerate(reader, start=1) if any(map(str.strip, row))]
     except (csv.Error, StopIteration):
         raise TableError("a quotation is not closed or not opened", where=f"line {reader.line_num}") from None
     plain = [_plain(cell) for cell in header]
@@ -75,7 +81,11 @@ def read_patients(
 
 
 def _decode(data: bytes, charset: str | None) -> str:
-    codec, mark = csvdialect.charset(data[:64], charset or "auto")
+    try:
+        codec, mark = csvdialect.charset(data[:64], charset or "auto")
+    except LocalFileError as error:  # the same option has another name elsewhere
+        hint = error.hint.replace("--encoding", "--charset")
+        raise LocalFileError(error.message, code=error.code, hint=hint) from None
     try:
         text = data[len(mark) :].decode(codec)
     except UnicodeDecodeError:
@@ -92,7 +102,10 @@ def _decode(data: bytes, charset: str | None) -> str:
 def _id_column(header: list[str], plain: list[str]) -> str:
     found = _one(plain, _IDS)
     if found is None:
-        raise ColumnError("no column, or more than one, is known as the site's own id", hint="say --id-column")
+        raise ColumnError(
+            "no column, or more than one, is known as the patient number",
+            hint="is it the right file? then name the column: --id-column",
+        )
     return header[found]
 
 

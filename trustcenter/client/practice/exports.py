@@ -21,6 +21,13 @@ from . import csv_patients, fhir_patients, fhir_xml, xdt, xdt_patients
 FORMATS: Final = ("xdt", "csv", "fhir")
 _MAX_BYTES: Final = 2**29  # of one file; a practice's export has some megabytes
 _FHIR_ENDS: Final = (".json", ".ndjson", ".xml")
+# What people give by mistake: beginning of the file → what to do.
+_OTHERS: Final = (
+    (b"PK\x03\x04", "a spreadsheet: save it as CSV (UTF-8); an archive of exports: unpack it and name the folder"),
+    (b"\xd0\xcf\x11\xe0", "a spreadsheet or document of Office: save it as CSV (UTF-8)"),
+    (b"\x1f\x8b", "a packed file: unpack it first"),
+    (b"%PDF", "a PDF: let the practice software export BDT, GDT, CSV or FHIR"),
+)
 _ADDRESS: Final = ("street", "house_number", "postcode", "town")
 
 Row = dict[str, str]
@@ -103,9 +110,12 @@ def _table(rows: list[Row]) -> Table:
 
 
 def _kind(data: bytes) -> str:
+    for beginning, hint in _OTHERS:
+        if data.startswith(beginning):
+            raise LocalFileError("the file is no export as text", code="not_an_export", hint=hint)
     if xdt.is_xdt(data[:16]):
         return "xdt"
-    return "fhir" if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"<") else "csv"
+    return "fhir" if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b"<") else "csv"
 
 
 def _bytes(path: Path, where: str) -> bytes:

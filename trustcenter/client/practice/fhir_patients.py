@@ -26,7 +26,11 @@ Json = dict[str, Any]
 
 
 def patients(content: Any) -> Iterator[Json]:
-    """The Patients in a parsed document: itself, or the entries of a Bundle."""
+    """The Patients in a parsed document: itself, the entries of a Bundle, or of a list of either."""
+    if isinstance(content, list):
+        for item in content:
+            yield from patients(item)
+        return
     kind = content.get("resourceType") if isinstance(content, dict) else None
     if kind == "Patient":
         yield content
@@ -87,7 +91,7 @@ def _row(patient: Json, id_system: str | None, where: str) -> Row:
 
 
 def _own_id(patient: Json, id_system: str | None, where: str) -> str:
-    identifiers = _of(patient, "identifier")
+    identifiers = [i for i in _of(patient, "identifier") if i.get("use") != "old"]
     if id_system is not None:
         values = {_text(i.get("value")) for i in identifiers if i.get("system") == id_system}
     else:

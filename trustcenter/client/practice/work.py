@@ -7,6 +7,7 @@ The study secret is on the practice's computer only inside `send`, in memory. No
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -200,6 +201,15 @@ async def send(
         deduplicated=True,
     )
     return await sites.upload(center, study, schema, table, secrets, progress)
+
+
+def noticed(table: Table) -> Counter[str]:
+    """What normalisation notices in an export, as counts; the rules are the same for every German schema."""
+    from linkage.normalise import prepare
+    from linkage.schema import load
+
+    schema = load("de-person/1")
+    return Counter(prepare(schema, table.select(schema.columns)).warnings)
 
 
 async def results(center: TrustCenter, home: Home, ids: list[str]) -> list[study_results.Row]:

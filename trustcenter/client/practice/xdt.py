@@ -64,8 +64,8 @@ class Record:
 
 
 def is_xdt(start: bytes) -> bool:
-    """Whether a file that begins so is xDT: its first line is field 8000 with a fitting length."""
-    return re.match(rb"0138000[0-9]{4}\r?\n", start) is not None
+    """Whether a file that begins so is xDT: with a line of field 8000, whatever its length says."""
+    return re.match(rb"[0-9]{3}8000", start.removeprefix(b"\xef\xbb\xbf")) is not None
 
 
 def read_lines(data: bytes) -> Iterator[Line]:
@@ -101,7 +101,7 @@ def read_records(data: bytes) -> list[Record]:
     for line in read_lines(data):
         if line.field == "8000":
             require_fit(line)
-            records.append(Record(line.content.decode("ascii", "replace"), line.number))
+            records.append(Record(line.content.decode("ascii", "replace").strip(), line.number))
         elif records:
             records[-1].lines.append(line)
         else:
