@@ -11,7 +11,8 @@ from windows_support import SITES, Study
 from linkage.tables import Table
 from trustcenter import config
 from trustcenter.instance.checking import fsck_rows
-from trustcenter.instance.opening import Instance, open_instance
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.opening import open_instance
 from trustcenter.instance.running import Rooms
 from trustcenter.store import Connection
 

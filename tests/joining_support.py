@@ -13,7 +13,7 @@ from keys import hybrid
 from trustcenter.auth import Principal
 from trustcenter.comparator import uploads
 from trustcenter.instance.between.linking import Linking
-from trustcenter.instance.opening import Instance
+from trustcenter.instance.opened import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
 from trustcenter.messages.receipts import Receipt

@@ -19,7 +19,8 @@ from keys.kdf import CHEAP_FOR_TESTS
 from keys.store import KeyStore
 from trustcenter.comparator import instructions, uploads
 from trustcenter.instance import rekey
-from trustcenter.instance.opening import Instance, open_instance
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Params, Settle
 from trustcenter.registrar.rotating import reindexing, rewriting, rotation, rotation_verify

@@ -20,7 +20,8 @@ from trustcenter.config import Config
 from trustcenter.errors import TrustCenterError
 from trustcenter.instance import room_keys
 from trustcenter.instance.checking import fsck
-from trustcenter.instance.opening import Instance, open_instance
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.registrar import domain_create, domains
 from trustcenter.registrar.context import Context

@@ -21,7 +21,8 @@ from linkage.tables import Table
 from trustcenter import config
 from trustcenter.auth import Principal
 from trustcenter.comparator import uploads
-from trustcenter.instance.opening import Instance, open_instance
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.opening import open_instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
 from trustcenter.registrar import domains

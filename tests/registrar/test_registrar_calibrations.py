@@ -15,7 +15,7 @@ from linkage.normalise import prepare
 from linkage.tables import Table
 from trustcenter.auth import Principal
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError
-from trustcenter.instance.opening import Instance
+from trustcenter.instance.opened import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
 from trustcenter.registrar.linking import calibrations

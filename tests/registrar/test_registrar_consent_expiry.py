@@ -17,7 +17,8 @@ from trustcenter.auth import Principal
 from trustcenter.clock import utc_now
 from trustcenter.comparator import compare, pieces
 from trustcenter.instance import places
-from trustcenter.instance.opening import Instance, open_instance
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.messages.consent import code_system
 from trustcenter.messages.rooms import EdgesHeader, WindowOrder

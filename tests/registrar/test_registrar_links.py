@@ -18,7 +18,7 @@ from windows_support import tables
 
 from linkage.tables import Table
 from trustcenter.audit import merkle_root
-from trustcenter.instance.opening import Instance
+from trustcenter.instance.opened import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
 from trustcenter.registrar.linking import links, runs

@@ -11,7 +11,7 @@ from windows_support import SITES, Study, instance, tables
 
 from linkage.tables import Table
 from trustcenter.instance.between import reconciling
-from trustcenter.instance.opening import Instance
+from trustcenter.instance.opened import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
 from trustcenter.registrar.linking import retiring

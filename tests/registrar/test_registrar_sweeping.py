@@ -19,7 +19,7 @@ from windows_support import tables
 from linkage.tables import Table
 from trustcenter.comparator import ahead
 from trustcenter.instance.between.carrying import Carrying
-from trustcenter.instance.opening import Instance
+from trustcenter.instance.opened import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
 from trustcenter.registrar.linking import sweeping

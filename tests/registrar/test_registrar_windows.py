@@ -12,8 +12,8 @@ from windows_support import BASE, REST, SITES, Study, instance, tables
 from linkage.tables import Table
 from trustcenter.errors import UsageError
 from trustcenter.instance.checking import fsck_rows
-from trustcenter.instance.checking.checks import Finding
-from trustcenter.instance.opening import Instance
+from trustcenter.instance.checking.finding import Finding
+from trustcenter.instance.opened import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.registrar.linking import runs, tally
 from trustcenter.store import Connection

@@ -18,7 +18,7 @@ from linkage.tables import Table
 from trustcenter.audit import fingerprint, letter
 from trustcenter.auth import Principal
 from trustcenter.errors import VerificationError
-from trustcenter.instance.opening import Instance
+from trustcenter.instance.opened import Instance
 from trustcenter.instance.running import Rooms
 from trustcenter.messages import api
 from trustcenter.registrar import letters

@@ -17,7 +17,9 @@ from trustcenter.errors import BundleError, LogForkedError, StaleDatabaseError, 
 from trustcenter.instance import audit_key, places
 from trustcenter.instance.backups import reopen
 from trustcenter.instance.checking import checks
-from trustcenter.instance.opening import Instance, make_log, open_instance
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.opening import open_instance
+from trustcenter.instance.room_opening import make_log
 
 
 def opened(files: Files):

@@ -23,8 +23,9 @@ from rules_support import OPERATOR, Files, rotate_room
 from keys.ids import KeyId, Purpose
 from keys.kdf import CHEAP_FOR_TESTS
 from keys.store import KeyStore
-from trustcenter.instance import rekey, room_key_record, room_keys
-from trustcenter.instance.opening import Instance, open_instance
+from trustcenter.instance import rekey, room_key_plan, room_key_record, room_keys
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.opening import open_instance
 from trustcenter.messages.receipts import Receipt
 
 pytestmark = pytest.mark.faults
@@ -85,7 +86,7 @@ def prepared(template: Files, target: Path, kind: str) -> Files:
     """A copy with the material of the next keys."""
     files = template.copy(target)
     keys = KeyStore.open(files.dir / f"{KINDS[kind]}-keys" / f"{KINDS[kind]}.keys", files.passphrase)
-    keys.add([KeyId("instance", purpose, 2) for purpose in (Purpose.AUDIT, room_keys.BESIDE[KINDS[kind]])])
+    keys.add([KeyId("instance", purpose, 2) for purpose in (Purpose.AUDIT, room_key_plan.BESIDE[KINDS[kind]])])
     return files
 
 

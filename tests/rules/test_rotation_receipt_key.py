@@ -22,7 +22,8 @@ from keys.store import KeyStore
 from trustcenter.comparator import receipt_keys as theirs
 from trustcenter.errors import ConflictError, VerificationError
 from trustcenter.instance.checking import checks, fsck
-from trustcenter.instance.opening import Instance, open_instance
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.opening import open_instance
 from trustcenter.messages.receipts import HANDOVERS_MAX, KeyHandover, Receipt
 from trustcenter.registrar.linking import receipt_keys as known
 

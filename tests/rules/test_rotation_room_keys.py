@@ -17,9 +17,10 @@ from keys.kdf import CHEAP_FOR_TESTS
 from keys.rotating import Stage
 from keys.store import KeyStore
 from trustcenter.errors import ConflictError, NotFoundError, VerificationError
-from trustcenter.instance import rekey, room_key_compromise, room_key_record, room_key_show, room_keys
+from trustcenter.instance import rekey, room_key_compromise, room_key_plan, room_key_record, room_key_show, room_keys
 from trustcenter.instance.checking import checks, checks_keys
-from trustcenter.instance.opening import Instance, open_instance
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Step
 from trustcenter.registrar.linking import receipt_keys
@@ -63,7 +64,7 @@ async def test_a_plan_changes_nothing_and_the_rotation_runs_to_its_end(files: Fi
         before = await context.db.read(context.log.head), context.keys.generation, context.log.vkey
         plan = await room_keys.rotate(instance, OPERATOR, "req", room, api.RoomRotateRequest(dry_run=True))
         assert (plan.state, plan.from_versions, plan.to_versions, plan.rotation) == ("planned", [1, 1], [2, 2], None)
-        assert plan.purposes == ["audit", room_keys.BESIDE[room].value]
+        assert plan.purposes == ["audit", room_key_plan.BESIDE[room].value]
         assert (await context.db.read(context.log.head), context.keys.generation, context.log.vkey) == before
         done = await rotate_room(instance, room)
         assert (done.state, done.to_versions) == ("done", [2, 2])
@@ -241,7 +242,10 @@ async def test_leaked_keys_of_a_room_are_exchanged_at_once_and_marked(files: Fil
         context = getattr(instance, room)
         leaves = await context.db.read(lambda conn: conn.execute("SELECT leaf FROM audit_entry").fetchall())
         marked = [entry["data"] for entry in map(json.loads, (leaf for (leaf,) in leaves)) if _compromise(entry)]
-        assert {(data["purpose"], data["version"]) for data in marked} == {("audit", 1), (room_keys.BESIDE[room], 1)}
+        assert {(data["purpose"], data["version"]) for data in marked} == {
+            ("audit", 1),
+            (room_key_plan.BESIDE[room], 1),
+        }
         if room == "registrar":
             states = await context.db.read(lambda conn: context.ring.versions(conn, "instance"))
             assert {(v.version, v.state.value) for v in states} == {(1, "compromised"), (2, "active")}
@@ -262,7 +266,7 @@ async def test_a_rotation_that_was_under_way_when_keys_leaked_is_ended_and_both_
         context = getattr(instance, room)
         leaves = await context.db.read(lambda conn: conn.execute("SELECT leaf FROM audit_entry").fetchall())
         marked = [entry["data"] for entry in map(json.loads, (leaf for (leaf,) in leaves)) if _compromise(entry)]
-        beside = room_keys.BESIDE[room].value
+        beside = room_key_plan.BESIDE[room].value
         assert {(data["purpose"], data["version"]) for data in marked} == {
             (purpose, version) for purpose in ("audit", beside) for version in (1, 2)
         }

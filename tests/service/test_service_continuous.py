@@ -25,7 +25,8 @@ from trustcenter.instance import setup
 from trustcenter.instance.backups import chain as chains
 from trustcenter.instance.backups import chain_notes, rebuild, restore, shipping
 from trustcenter.instance.checking import checks
-from trustcenter.instance.opening import Instance, open_instance
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.opening import open_instance
 
 pytestmark = [pytest.mark.faults, pytest.mark.files]
 

@@ -41,12 +41,9 @@ from . import places, room_key_record, room_keys
 from . import room_opening as rooms
 from .backups import fence, notes, replaying
 from .between import cards
-from .opened import Instance as Instance
+from .opened import Instance
 from .parts import keys_path, require_file
-from .places import HEAD_NAME as HEAD_NAME
-from .places import RESTORE_PENDING as RESTORE_PENDING
-from .room_opening import log_origin as log_origin
-from .room_opening import make_log as make_log
+from .places import RESTORE_PENDING
 
 REGISTRAR_MIGRATIONS = (
     *AUDIT_MIGRATIONS,

@@ -11,10 +11,10 @@ from trustcenter.messages import api
 from trustcenter.registrar.context import Context as RegistrarContext
 from trustcenter.store import Connection
 
+from . import room_key_plan, room_keys
 from . import room_key_record as record
-from . import room_keys
 from .opened import Instance
-from .room_keys import Context
+from .room_key_plan import Context
 
 
 async def compromise(
@@ -32,7 +32,7 @@ async def compromise(
     if body.dry_run:
         plan = await room_keys.rotate(instance, caller, request, room, api.RoomRotateRequest(dry_run=True))
         return _report(context, room, body, until, plan)
-    beside = room_keys.BESIDE[room]
+    beside = room_key_plan.BESIDE[room]
     leaked: list[tuple[Purpose, int]] = []
     for one in await context.db.read(record.listed):
         if one.open:

@@ -32,8 +32,7 @@ from . import room_key_plan
 from . import room_key_record as record
 from .audit_key import signer
 from .opened import Instance
-from .room_key_plan import BESIDE as BESIDE
-from .room_key_plan import Context as Context
+from .room_key_plan import Context
 from .room_key_record import RoomRotation
 
 ROOMS: Final = ("registrar", "comparator")

@@ -24,8 +24,10 @@ from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.rotating.keyring import INSTANCE, KeyRing
 
 from . import places, tls
-from .opening import HEAD_NAME, make_log, open_store
+from .opening import open_store
 from .parts import keys_path
+from .places import HEAD_NAME
+from .room_opening import make_log
 
 KEYS = {"registrar": (Purpose.AUDIT, Purpose.STATE), "comparator": (Purpose.AUDIT, Purpose.RECEIPT)}
 

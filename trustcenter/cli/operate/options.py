@@ -16,7 +16,7 @@ from trustcenter.cli.options import PATH
 if TYPE_CHECKING:
     from keys.store import Passphrase
     from trustcenter.config import Config
-    from trustcenter.instance.checking.checks import Finding
+    from trustcenter.instance.checking.finding import Finding
 
 DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
 PASSPHRASE = click.option(

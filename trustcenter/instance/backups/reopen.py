@@ -31,8 +31,9 @@ from trustcenter.errors import (
     VerificationError,
 )
 from trustcenter.instance import audit_key, places
-from trustcenter.instance.opening import REGISTRAR_MIGRATIONS, log_origin, make_log, require_complete
+from trustcenter.instance.opening import REGISTRAR_MIGRATIONS, require_complete
 from trustcenter.instance.parts import head_path, keys_path
+from trustcenter.instance.room_opening import log_origin, make_log
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.rotating.keyring import KeyRing
 from trustcenter.store import Connection, Database

@@ -109,7 +109,7 @@ def make(config: Config, passphrase: bytes, url: str = "", *, by_hand: bool = Fa
         found = None
     if found is None:
         raise ConfigError("the certificate that the other room would pin cannot be read", where="server.certificate")
-    from trustcenter.instance.opening import make_log
+    from trustcenter.instance.room_opening import make_log
 
     keys = KeyStore.open(keys_path(config, room), passphrase)
     with room_snapshot(config, room) as conn:

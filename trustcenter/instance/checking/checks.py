@@ -18,16 +18,16 @@ from trustcenter.clock import utc_now
 from trustcenter.config import Config, require_safe_address
 from trustcenter.instance import places
 from trustcenter.instance.between import cards
-from trustcenter.instance.opening import HEAD_NAME, make_log
 from trustcenter.instance.parts import head_path, keys_path, require_file, room_snapshot
+from trustcenter.instance.places import HEAD_NAME
+from trustcenter.instance.room_opening import make_log
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.rotating.keyring import INSTANCE, KeyRing
 from trustcenter.store import Postgres, snapshot
 
 from . import checks_keys
 from . import checks_operate as more
-from .finding import Finding as Finding
-from .finding import counted
+from .finding import Finding, counted
 
 _PEER_DAYS = 30
 

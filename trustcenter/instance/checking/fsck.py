@@ -25,8 +25,7 @@ from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.rotating.keyring import KeyRing
 from trustcenter.store import Connection
 
-from .checks import Finding
-from .finding import counted
+from .finding import Finding, counted
 from .fsck_entries import blobs, forgotten, idempotency, strings, tag_index
 from .fsck_rows import comparator_rows, records, rooms
 from .fsck_serials import counters, domain_rows, ranges

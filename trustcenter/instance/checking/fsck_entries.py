@@ -12,7 +12,7 @@ from trustcenter.registrar.pseudonyms.tagindex import TagIndex
 from trustcenter.registrar.rotating.keyring import domain_scope
 from trustcenter.store import Connection, select_in
 
-from .checks import Finding
+from .finding import Finding
 
 _TABLES: Final = ("tag_main", "tag_recent")
 _HELD: Final = "length(e.nonce) > 0 OR length(e.salt) > 0 OR e.tag IS NOT NULL OR e.sealed IS NOT NULL"

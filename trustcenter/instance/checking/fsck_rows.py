@@ -14,7 +14,7 @@ from trustcenter.registrar.study import refs
 from trustcenter.store import Connection
 from trustcenter.store.packed import PARTS, Packed
 
-from .checks import Finding
+from .finding import Finding
 
 
 def records(conn: Connection) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from trustcenter.audit.entries import Entry
 from trustcenter.registrar.head import COUNTER_BITS, OutsideHead
 from trustcenter.store import Connection
 
-from .checks import Finding
+from .finding import Finding
 
 _BATCH: Final = 100_000
 
