@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
-from trustcenter.errors import LimitError, TrustCenterError, UsageError
+from trustcenter.errors import TrustCenterError, UsageError
 from trustcenter.messages.api import ItemError
+from trustcenter.registrar.limits import require_batch
 
 from .calls import Call, Form, Handler, Lines
 
@@ -31,10 +32,7 @@ async def parse(body: bytes, limit: int) -> list[str]:
         LimitError: too many; known before they are decoded.
         UsageError: a line is not a JSON string.
     """
-    if body.count(b"\n") > limit:
-        raise LimitError(
-            "too many items in one request", code="batch_too_large", hint=f"send at most {limit} at a time"
-        )
+    require_batch(body.count(b"\n"), limit)
     try:
         return await asyncio.to_thread(_decoder.decode_lines, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

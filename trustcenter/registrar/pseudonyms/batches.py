@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from trustcenter.auth import Operation, Principal
-from trustcenter.errors import LimitError, PolicyError, UsageError
+from trustcenter.errors import PolicyError, UsageError
 from trustcenter.messages import api
 from trustcenter.registrar import domains, policy
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
+from trustcenter.registrar.limits import require_batch
 from trustcenter.store import Connection
 
 from . import issue, layout, lookup, tagging
@@ -76,13 +77,7 @@ async def own_domain(
         PolicyError: the domain belongs to a study.
         ConflictError: the domain is destroyed, or due to be.
     """
-    if items > context.limits.batch_items:
-        raise LimitError(
-            "too many items in one request",
-            code="batch_too_large",
-            hint=f"send at most {context.limits.batch_items} at a time",
-        )
-
+    require_batch(items, context.limits.batch_items)
     return await context.db.read(lambda conn: find_own(context, conn, caller, name, operation, studies=studies))
 
 

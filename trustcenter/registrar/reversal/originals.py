@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from trustcenter.audit import Event
 from trustcenter.auth import Operation, Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import LimitError, NotFoundError, PolicyError
+from trustcenter.errors import NotFoundError, PolicyError
 from trustcenter.messages import api
 from trustcenter.messages import reidentification as wire
 from trustcenter.registrar import domains, policy
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
+from trustcenter.registrar.limits import require_batch
 from trustcenter.registrar.pseudonyms import layout, lookup, sealing
 from trustcenter.store import Connection, select_in
 
@@ -51,12 +52,7 @@ async def release(
         PolicyError: the domain is not reversible, or the site's originals of the day are used up.
         LimitError: too many pseudonyms.
     """
-    if len(pseudonyms) > context.limits.reidentify_items:
-        raise LimitError(
-            "too many pseudonyms in one request",
-            code="batch_too_large",
-            hint=f"fetch at most {context.limits.reidentify_items} at a time",
-        )
+    require_batch(len(pseudonyms), context.limits.reidentify_items, "pseudonyms")
     domain = await context.db.read(lambda conn: domains.find(conn, domain_name, caller, Operation.REIDENTIFY))
     reidentify.require_reversible(domain)
     question = await asyncio.to_thread(lookup.read, context, domain, pseudonyms)

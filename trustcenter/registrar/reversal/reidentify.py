@@ -21,12 +21,13 @@ from keys.errors import SignatureError
 from trustcenter.audit import Event
 from trustcenter.auth import Operation, Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, LimitError, NotFoundError, PolicyError
+from trustcenter.errors import ConflictError, NotFoundError, PolicyError
 from trustcenter.messages import api
 from trustcenter.messages import reidentification as wire
 from trustcenter.registrar import domains
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
+from trustcenter.registrar.limits import require_batch
 from trustcenter.registrar.pseudonyms import lookup
 from trustcenter.store import Connection
 
@@ -79,12 +80,7 @@ async def create(
         PolicyError: the domain is not reversible.
         LimitError: too many pseudonyms. ConflictError: too many open requests.
     """
-    if len(body.pseudonyms) > context.limits.reidentify_items:
-        raise LimitError(
-            "too many pseudonyms in one re-identification",
-            code="batch_too_large",
-            hint=f"request at most {context.limits.reidentify_items} at a time",
-        )
+    require_batch(len(body.pseudonyms), context.limits.reidentify_items, "pseudonyms")
     domain = await context.db.read(lambda conn: domains.find(conn, domain_name, caller, Operation.REIDENTIFY))
     require_reversible(domain)
     question = await asyncio.to_thread(lookup.read, context, domain, body.pseudonyms)

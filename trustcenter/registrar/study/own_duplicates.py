@@ -13,11 +13,12 @@ from typing import Final
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import ConflictError, LimitError, UsageError
+from trustcenter.errors import ConflictError, UsageError
 from trustcenter.messages import api
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
 from trustcenter.registrar.doubts import clearing_tasks
+from trustcenter.registrar.limits import require_batch
 from trustcenter.registrar.linking import pairs as pairs_kept
 from trustcenter.registrar.linking import retiring, tally
 from trustcenter.registrar.pseudonyms import layout
@@ -55,20 +56,8 @@ async def declare(
         ConflictError: a record that has another successor already.
         LimitError: more than a batch.
     """
-    if len(body.duplicates) > context.limits.batch_items:
-        raise LimitError(
-            "too many duplicates in one request",
-            code="batch_too_large",
-            hint=f"send at most {context.limits.batch_items} at a time",
-        )
-
-    def look(conn: Connection) -> DomainRow:
-        study = studies.find(conn, study_name, caller)
-        studies.require_open(context, study)
-        studies.require_member(conn, study, caller.name)
-        return studies.participation(conn, study, caller)
-
-    domain = await context.db.read(look)
+    require_batch(len(body.duplicates), context.limits.batch_items, "duplicates")
+    _, domain = await context.db.read(lambda conn: studies.open_to(context, conn, study_name, caller))
     numbers = [bytes.fromhex(n) for pair in body.duplicates for n in (pair.record_number, pair.successor)]
     tags = await asyncio.to_thread(context.keys.tags, domain.uuid, layout.LOOKUP_VERSION, numbers)
 

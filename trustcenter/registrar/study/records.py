@@ -16,13 +16,14 @@ import numpy as np
 from trustcenter.audit import Event
 from trustcenter.audit.refs_root import refs_root
 from trustcenter.auth import Principal
-from trustcenter.errors import ConflictError, LimitError, UsageError
+from trustcenter.errors import ConflictError, UsageError
 from trustcenter.messages import api
 from trustcenter.messages.receipts import Receipt
 from trustcenter.messages.rooms import Accept, Retire
 from trustcenter.registrar.consents import consent_gate
 from trustcenter.registrar.context import Context
 from trustcenter.registrar.domains import DomainRow
+from trustcenter.registrar.limits import require_batch
 from trustcenter.registrar.linking import ledger, outbox, pairs, receipt_keys, retiring
 from trustcenter.registrar.pseudonyms import issue, layout
 from trustcenter.registrar.pseudonyms.batches import Batch, serials_of
@@ -44,22 +45,11 @@ async def register(
         UsageError: not sorted, or a number twice.
         LimitError: more than a batch.
     """
-    if len(body.record_numbers) > context.limits.batch_items:
-        raise LimitError(
-            "too many record numbers in one request",
-            code="batch_too_large",
-            hint=f"send at most {context.limits.batch_items} at a time",
-        )
+    require_batch(len(body.record_numbers), context.limits.batch_items, "record numbers")
     values = [bytes.fromhex(number) for number in body.record_numbers]
     require_strictly_sorted(values)
 
-    def look(conn: Connection) -> DomainRow:
-        study = studies.find(conn, study_name, caller)
-        studies.require_open(context, study)
-        studies.require_member(conn, study, caller.name)
-        return studies.participation(conn, study, caller)
-
-    domain = await context.db.read(look)
+    _, domain = await context.db.read(lambda conn: studies.open_to(context, conn, study_name, caller))
     tags = await asyncio.to_thread(context.keys.tags, domain.uuid, layout.LOOKUP_VERSION, values)
 
     whole = Batch(list(range(len(values))), values, tags, [])
@@ -113,13 +103,7 @@ async def accept_map(
     """
     said = body.deduplication
 
-    def look(conn: Connection) -> tuple[StudyRow, DomainRow]:
-        study = studies.find(conn, study_name, caller)
-        studies.require_open(context, study)
-        studies.require_member(conn, study, caller.name)
-        return study, studies.participation(conn, study, caller)
-
-    study, domain = await context.db.read(look)
+    study, domain = await context.db.read(lambda conn: studies.open_to(context, conn, study_name, caller))
     receipt = body.receipt
     fresh = await context.db.read(lambda conn: receipt_keys.check(context, conn, receipt))
     _check_receipt(receipt, study, caller)

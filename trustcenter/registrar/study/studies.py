@@ -216,6 +216,19 @@ def participation(conn: Connection, study: StudyRow, caller: Principal) -> domai
     return domains.by_id(conn, row[0])
 
 
+def open_to(context: Context, conn: Connection, name: str, caller: Principal) -> tuple[StudyRow, domains.DomainRow]:
+    """A study that takes data of the caller now, and the caller's domain in it.
+
+    Raises:
+        NotFoundError: no such study, or the caller does not take part.
+        PolicyError: it takes none, or none of the caller's any more.
+    """
+    study = find(conn, name, caller)
+    require_open(context, study)
+    require_member(conn, study, caller.name)
+    return study, participation(conn, study, caller)
+
+
 def parameters_hash(study: StudyRow) -> str:
     """SHA-256 over what decides how records are compared in this study version."""
     frozen = {
