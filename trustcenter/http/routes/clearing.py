@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from trustcenter.http.calls import SITE, STEWARD, Answer, Call, Route
 from trustcenter.messages import api
-from trustcenter.registrar.doubts import clearing, clearing_questions
+from trustcenter.registrar.doubts import clearing, clearing_questions, work_list
 
 
-async def work_list(call: Call) -> Answer:
-    return await clearing.work_list(call.instance.registrar, call.principal, call.segment("study"))
+async def waiting(call: Call) -> Answer:
+    return await work_list.work_list(call.instance.registrar, call.principal, call.segment("study"))
 
 
 async def ask(call: Call) -> Answer:
@@ -44,7 +44,7 @@ async def reply(call: Call) -> Answer:
 _QUESTIONS = "/v1/studies/{study}/questions"
 _TASKS = "/v1/studies/{study}/clearing"
 ROUTES = (
-    Route("GET", _TASKS, "listClearing", STEWARD, "Doubtful pairs that wait for the caller", work_list, None, api.ClearingTasks),
+    Route("GET", _TASKS, "listClearing", STEWARD, "Doubtful pairs that wait for the caller", waiting, None, api.ClearingTasks),
     Route(
         "POST", _TASKS, "askClearing", STEWARD, "Make a task of a pair: to join it or to split it",
         ask, api.ClearingAsk, api.ClearingTask, status=201,
