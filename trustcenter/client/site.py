@@ -175,7 +175,8 @@ async def upload(
 
     receipt_key = await center.require_rooms(study)
     if len(table) < study.minimum_batch:
-        raise _too_small(study, f"{len(table)} records are fewer than", "nothing was sent; send when there are more")
+        hint = "nothing was sent; give all records, not the new ones alone, or send when there are more"
+        raise _too_small(study, f"the source has {len(table)} records", hint)
     # Registered first: who has no consent, or was withdrawn, is not even encoded.
     named = await register(center, study.name, table.ids, secrets.site_key, progress)
     refused = named.count(None)
@@ -185,7 +186,7 @@ async def upload(
     done.sent, rows = new_records(encoded, held)
     if 0 < rows < study.minimum_batch * study.passes:
         hint = "nothing is wrong: the same command sends them when there are more; their study pseudonyms are there"
-        raise _too_small(study, f"{done.sent} new or changed records wait for others, until they are", hint)
+        raise _too_small(study, f"{done.sent} records are new or changed", hint)
     for part in parts(encoded, held, center.settings.upload_records):
         done.receipts.append(await _send(center, study, schema, part, receipt_key, deduplication, progress))
         done.rows += len(part.rows)
@@ -202,7 +203,8 @@ def _only(table: Table, named: Sequence[str | None]) -> Table:
 
 def _too_small(study: Study, what: str, hint: str) -> PolicyError:
     return PolicyError(
-        f"{what} the {study.minimum_batch} that this study sends at a time: fewer show which rows are one person's",
+        f"{what}, and this study sends at least {study.minimum_batch} records at a time: the rows of fewer would show"
+        " which are one person's",
         code="batch_too_small",
         hint=hint,
     )

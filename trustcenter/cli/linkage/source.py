@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from trustcenter.cli import output
+from trustcenter.cli import noticed, output
 from trustcenter.cli.options import PATH, F, force_option, json_option, mapping_option, output_option, separator
 from trustcenter.cli.progress import stages
 from trustcenter.errors import CommandLineError
@@ -168,12 +168,4 @@ def _say(made: object, as_json: bool) -> None:
         output.fields({"source": made.source, "records": made.records, "rows": made.rows, "schema": made.fingerprint})
     output.note(f"{ROWS} goes to the comparator, {MAP} to the registrar: never both to one party")
     output.note(f"{IDS} stays here")
-    warn(made.records, made.few_passes, made.warnings)
-
-
-def warn(records: int, few_passes: int, warnings: dict[str, int]) -> None:
-    """What normalisation noticed, and records that can hardly be linked."""
-    for what, count in sorted(warnings.items()):
-        output.note(f"noticed {output.plain(what)}: {count}")
-    if few_passes:
-        output.note(f"{few_passes} of {records} records have fewer than three live passes and can hardly be linked")
+    noticed.say(made.records, made.few_passes, made.warnings)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trustcenter.cli import output
-from trustcenter.cli.linkage.source import warn
+from trustcenter.cli import noticed, output
 from trustcenter.cli.options import PATH, call, force_option, json_option, output_option, separation_option
 from trustcenter.cli.progress import progress
 
@@ -76,12 +75,13 @@ def send(
     found = reading.read(export)
     _say(found)
     if dry_run:
-        noticed = {**found.warnings, **work.noticed(found.table)}
+        seen = {**found.warnings, **work.noticed(found.table)}
         if as_json:
-            output.data({"patients": len(found.table), "format": found.format, "warnings": noticed})
-        warn(len(found.table), 0, noticed)
+            output.data({"patients": len(found.table), "format": found.format, "warnings": seen})
+        noticed.say(len(found.table), 0, seen)
         return
     place = home.Home(folder)
+    place.membership()  # before anything else is said to be missing
     with progress("sending") as tick:
         done = call(
             place.connection,
@@ -103,7 +103,7 @@ def send(
         )
     if not done.sent:
         output.note("the centre holds all of this already")
-    warn(done.records, done.few_passes, {**found.warnings, **done.warnings})
+    noticed.say(done.records, done.few_passes, {**found.warnings, **done.warnings})
 
 
 def _say(found: Export) -> None:
@@ -152,6 +152,7 @@ def results(
     require_writable(target, sources=(export,), force=force)
     ids = reading.read(export).table.ids
     place = home.Home(folder)
+    study = place.membership().study
     rows = call(place.connection, lambda center: work.results(center, place, ids))
-    study_results.write(target, written, "id", rows, place.membership().study, force=force)  # type: ignore[arg-type]
+    study_results.write(target, written, "id", rows, study, force=force)  # type: ignore[arg-type]
     output.note(f"{len(rows)} patients; {len(ids) - len(rows)} are not registered")

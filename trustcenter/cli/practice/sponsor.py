@@ -87,7 +87,14 @@ def invite(
 def list_(study: str, as_json: bool, connect: Path | None) -> None:
     """List invitations and practices of a study (sponsor: its own; operator: all)."""
     found = call(connect, lambda center: center.enrolments(study))
-    output.items(found, ("site", "sponsor", "state", "expires", "sealed"), as_json=as_json, empty="no invitations yet")
+    if as_json:
+        output.data(found)
+        return
+    output.table(
+        ((e.site, e.sponsor, e.state, e.expires[:10], e.sealed) for e in found),
+        ("practice", "sponsor", "code", "valid until", "has the secret"),
+        empty="no invitations yet",
+    )
 
 
 @click.command()

@@ -150,6 +150,8 @@ def _list(study: str, target: Path | None, first: int, force: bool, as_json: boo
         f"{len(found.tasks)} wait for you{f', {first} are shown' if hidden > 0 else ''}; of {found.total} tasks"
         f" {found.decided} are decided, {found.disagreements} disagreed on"
     )
+    if found.disagreements:
+        output.hint("pairs that two stewards disagree on wait for a third, who sees them like any other")
     if found.unmet:
         output.note(f"{len(found.unmet)} pairs called the same could not be joined: {', '.join(_unmet(found))}")
         output.hint("a site holds two records of that person: it declares them with trustcenter study duplicates")

@@ -242,7 +242,7 @@ def _show(made: object, as_json: bool) -> None:
             "lead site": made.lead,
             "valid until": made.valid_until,
             "schema": made.schema,
-            "fingerprint": made.fingerprint,
+            "schema fingerprint": made.fingerprint,
             "passes": made.passes,
             "minimum batch": made.minimum_batch,
             "consent": made.consent,

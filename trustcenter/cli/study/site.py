@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from trustcenter.cli import output
-from trustcenter.cli.linkage.source import source_options, warn
+from trustcenter.cli import noticed, output
+from trustcenter.cli.linkage.source import source_options
 from trustcenter.cli.options import (
     PATH,
     F,
@@ -169,4 +169,4 @@ def upload(
         )
     if not done.sent:
         output.note("the centre holds all of this already")
-    warn(done.records, done.few_passes, done.warnings)
+    noticed.say(done.records, done.few_passes, done.warnings)
