@@ -8,13 +8,14 @@ from typing import Final
 from . import output
 
 _FEW: Final = 3  # live passes
-_WORDS: Final = {  # of docs/spec/normalisation.md and practice-files.md
+WORDS: Final = {  # of docs/spec/normalisation.md and practice-files.md
     "ambiguous_order": "day and month could be either way round, so the date counts as missing",
     "charset_overridden": "the file declares another charset than was said",
     "impossible": "there is no such day",
     "implausible_year": "the year cannot be one of birth, so the date counts as missing",
     "length": "lines that are not read have another length than declared",
     "no_column": "the source has no such column",
+    "no_letters": "holds no letter, so it counts as missing",
     "no_phonetic_code": "a name in another script",
     "not_active": "left out: not active, or replaced by another one",
     "older_version": "left out: there is a later version",
@@ -41,7 +42,7 @@ def say(records: int, few_passes: int, warnings: Mapping[str, int]) -> None:
     """
     for text, count in sorted(warnings.items()):
         field, _, what = text.partition(":")
-        output.note(f"noticed {output.plain(field)} ({count}): {output.plain(_WORDS.get(what, what))}")
+        output.note(f"noticed {output.plain(field)} ({count}): {output.plain(WORDS.get(what, what))}")
     if few_passes:
         output.note(
             f"{few_passes} of {records} records have too few fields filled in (fewer than {_FEW} live passes):"
