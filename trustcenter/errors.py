@@ -8,6 +8,7 @@
      ├─ ConflictError             the state does not allow it now
      │   └─ AlreadyRunningError   another process holds the database
      ├─ LimitError                too large
+     │   ├─ BatchTooLargeError    more items than one request may hold
      │   └─ RateLimitedError      too often
      │       └─ QuotaExceededError more than a day's quota
      ├─ PolicyError               refused by a rule of the study or the house
@@ -101,6 +102,12 @@ class LimitError(TrustCenterError):
 
     code = "limit_exceeded"
     kind = "limit"
+
+
+class BatchTooLargeError(LimitError):
+    """More items than one request may hold; nothing of it was done."""
+
+    code = "batch_too_large"
 
 
 class RateLimitedError(LimitError):

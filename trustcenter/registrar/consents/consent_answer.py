@@ -10,7 +10,7 @@ from typing import Final
 from trustcenter.audit import Event
 from trustcenter.auth import Operation, Principal
 from trustcenter.clock import stamp
-from trustcenter.errors import LimitError, PolicyError, UsageError
+from trustcenter.errors import BatchTooLargeError, PolicyError, UsageError
 from trustcenter.messages import api
 from trustcenter.messages.consent import CodeSystem, code_system
 from trustcenter.registrar import policy
@@ -69,9 +69,8 @@ def _one(originals: Sequence[str] | None, pseudonyms: Sequence[str] | None, poli
         raise UsageError("name either pseudonyms or originals", code="one_selection", where="$")
     asked = originals if originals is not None else pseudonyms or []
     if policies == "all" and len(asked) > ALL_ITEMS:
-        raise LimitError(
+        raise BatchTooLargeError(
             "too many items in one question about all policies",
-            code="batch_too_large",
             hint=f"ask for at most {ALL_ITEMS} at a time, or for the required policies",
         )
     return asked
