@@ -4,7 +4,7 @@ import pytest
 
 from linkage import Secrets, load_schema
 from trustcenter.cli import progress
-from trustcenter.client import offline_pairs
+from trustcenter.client.linking import offline_pairs
 from trustcenter.client.linking.offline import encode_source, match_directories
 
 FIELDS = ("--schema", "de-person/1", "--id-column", "id")

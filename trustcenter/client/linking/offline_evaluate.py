@@ -11,10 +11,10 @@ import msgspec
 
 from trustcenter.client.errors import LocalFileError
 from trustcenter.client.jobs.csvstream import read_columns, write_csv
-from trustcenter.client.offline_pairs import read_pairs
 from trustcenter.errors import ConflictError, UsageError
 
 from .offline import MAP, ROWS
+from .offline_pairs import read_pairs
 from .offline_run import PARAMETERS, PERSONS, Run, estimated, projected, read_parameters, read_run
 
 if TYPE_CHECKING:
