@@ -13,6 +13,8 @@
     ├── DuplicatesError        a list of duplicates that cannot be read, contradicts itself or is of another file
     ├── SecretsError           no 32 random bytes, or a version out of range
     ├── EncodeInputError       records and ids handed to `encode` do not fit each other
+    ├── EncodeWorkError        a working directory of another encoding, or a damaged one
+    │   └── EncodeWorkBusyError    another process encodes there
     ├── RowsFileError          not a rows or map file, or rows that cannot become one
     │   └── RowsFileDamagedError   cut, changed or not in canonical form
     ├── JoinInputError         rows, levels or caps handed to `join` contradict each other
@@ -143,6 +145,19 @@ class EncodeInputError(LinkageError):
     """Records and ids handed to `encode` do not fit each other."""
 
     code = "bad_encode_input"
+
+
+class EncodeWorkError(LinkageError):
+    """The working directory of an encoding is of another source or other secrets, or is damaged."""
+
+    code = "other_encoding"
+    kind = "conflict"
+
+
+class EncodeWorkBusyError(EncodeWorkError):
+    """Another process encodes in a working directory."""
+
+    code = "encoding_busy"
 
 
 class RowsFileError(LinkageError):

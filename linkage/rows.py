@@ -165,12 +165,23 @@ def stream_rows(path: Path, size: int = SLAB) -> Iterator[NDArray[np.void]]:
             raise RowsFileDamagedError("the file was cut or changed", hint="transfer or make it again")
 
 
+def header_of(header: dict[str, str | int], n: int = 0) -> Header:
+    """The header of a file of n entries whose hash is not known yet.
+
+    Raises:
+        RowsFileError: it lacks a key, or a name has more than 128 characters or none.
+    """
+    try:
+        return msgspec.convert({**header, "n": n, "sha256": "0" * 64}, Header)
+    except msgspec.ValidationError:
+        raise RowsFileError(
+            "study, source or schema are not such as a rows file can name", hint="names have 1 to 128 characters"
+        ) from None
+
+
 def write_file(path: Path, magic: bytes, parts: Iterable[bytes], n: int, header: dict[str, str | int]) -> Header:
     """Magic, header, body in parts; 0600, in one step."""
-    try:
-        made = msgspec.convert({**header, "n": n, "sha256": "0" * 64}, Header)
-    except msgspec.ValidationError:
-        raise RowsFileError("the header lacks a key or has a value out of range") from None
+    made = header_of(header, n)
     digest = hashlib.sha256()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix="." + path.name)  # mkstemp creates 0600
     try:

@@ -2,31 +2,34 @@
 
 A row lives only if its block holds no more rows of the source than the cap, so all records must have been seen before
 the first row can be made. While they are read, of every block value a number of 64 bits is kept in a file of the
-spool, and the normalised records themselves go there sealed (`linkage.encode.spool`). Then the rows are made, and go
-to the spool by the first bits of their refs, to be sorted there. So the spool holds such numbers, ciphertext, rows and
-map entries: never a value of a person. In memory is a chunk, and one byte per record and pass.
+spool, and the normalised records themselves go there sealed (`linkage.encode.spool`). Then the rows are made piece by
+piece, and kept on the disk (`linkage.encode.kept`) until all are there and can be sorted. So the disk holds such
+numbers, ciphertext, rows and map entries: never a value of a person. In memory is a chunk, and one byte per record and
+pass.
+
+Numbers and ciphertext are worth nothing to another process: its keys are others. So who goes on with an encoding reads
+the source again, which is a fifth of the work, and makes the rows that are missing.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linkage.encode.blocks import Plan, Rows, values_of
 from linkage.encode.encoder import Columns, Keyed, Work, refs_of
+from linkage.encode.kept import BUCKETS, Kept, place_of, scratch
 from linkage.encode.secrets import Secrets, record_numbers
 from linkage.encode.spool import Piece, Spool
 from linkage.errors import EncodeInputError
-from linkage.maps import map_dtype, pack_map, write_map_parts
-from linkage.rows import ROW, sort_order, write_row_parts
+from linkage.maps import pack_map, write_map_parts
+from linkage.rows import header_of, write_row_parts
 from linkage.schema import Schema
 
 U8 = NDArray[np.uint8]
@@ -34,8 +37,8 @@ U64 = NDArray[np.uint64]
 Bools = NDArray[np.bool_]
 Progress = Callable[[int, int], None]
 
-_BUCKETS = 256  # of the spool, by the first byte
 _MOST_PARTS = 8  # of a block value
+_FEW = 3  # live rows: a record with fewer can hardly be linked
 _WRITING = 8  # writing the rows of so many records takes as long as making those of one
 
 
@@ -65,6 +68,7 @@ def encode_pieces(
     header: dict[str, str | int],
     *,
     each: Callable[[Sequence[str], U8], None] | None = None,
+    work: Path | None = None,
     progress: Progress | None = None,
 ) -> Sizes:
     """Write the rows file and the map file of a source, the same bytes as those of `encode`.
@@ -73,57 +77,63 @@ def encode_pieces(
         schema: fields, passes, caps.
         pieces: (ids, normalised columns) of some records each; gone through once.
         secrets: study secret and site key.
-        rows_file: where to; the spool is made beside it.
+        rows_file: where to; what is there only meanwhile lies beside it.
         map_file: where to, on the same file system.
         header: study, version, source, fingerprint, passes.
         each: called with the ids and the record numbers of every piece.
+        work: directory in which finished pieces are kept, made if need be: whoever is stopped goes on there with the
+            same pieces, and `forget` removes them. Without it nothing is kept.
         progress: called with (steps done, steps) from when all records have been read; may raise to cancel. A step is
             a record made into rows, and at the end an eighth as many for sorting and writing them.
 
     Raises:
-        EncodeInputError: not as many ids as records, or an id occurs twice.
+        EncodeInputError: not as many ids as records, or an id occurs twice. RowsFileError: the header.
+        EncodeWorkError, EncodeWorkBusyError: `work` is of another encoding, or in use.
     """
-    with tempfile.TemporaryDirectory(dir=rows_file.parent, prefix=".encode-") as name:
-        place = Path(name)
-        spool = Spool(place / "records")
-        n = _number_blocks(schema, spool.write(_pieces(schema, pieces)), place)
-        live, missing, capped = _live(schema, place, n)
-        few = done = 0
+    head = header_of(header)
+    with (
+        scratch(rows_file.parent) as made,
+        place_of(work, made) as place,
+        scratch(place) as own,
+    ):
+        kept = Kept(place, head, secrets)
+        spool = Spool(own / "records")
+        n = _number_blocks(schema, spool.write(_pieces(schema, pieces), kept.see), own)
+        live, missing, capped = _live(schema, own, n)
+        kept.begin()
         steps = n + n // _WRITING
         keyed = Keyed(schema, secrets)
-        with ExitStack() as stack:
-            to_rows = _Spread(stack, place, "rows", ROW, "ref")
-            to_map = _Spread(stack, place, "map", map_dtype(schema.P), "record_number")
-            for piece in spool.read():
+        done = 0
+        for number, piece in enumerate(spool.read()):
+            numbers = record_numbers(secrets, secrets.study, piece.ids)
+            if each is not None:
+                each(piece.ids, numbers)
+            done += piece.n
+            if not kept.has(number, piece.n):
                 values = values_of(schema, piece.components, piece.n, piece.further)
-                part = [lives[done : done + piece.n] for lives in live]
-                plan = Plan(
-                    tuple(Rows(*value, lives) for value, lives in zip(values, part, strict=True)), missing, capped
-                )
-                numbers = record_numbers(secrets, secrets.study, piece.ids)
+                part = [lives[done - piece.n : done] for lives in live]
+                plan = Plan(tuple(Rows(*v, lives) for v, lives in zip(values, part, strict=True)), missing, capped)
                 rows = Work(schema, keyed, piece, plan, numbers).rows()
-                to_map.put(pack_map(numbers, refs_of(rows)))
-                to_rows.put(rows.reshape(-1))
-                few += int((plan.live.sum(axis=0) < 3).sum())
-                if each is not None:
-                    each(piece.ids, numbers)
-                done += piece.n
-                if progress is not None:
-                    progress(done, steps)
+                kept.put(number, rows.reshape(-1), pack_map(numbers, refs_of(rows)))
+            if progress is not None:
+                progress(done, steps)
         spool.remove()
 
         def sorted_rows() -> Iterator[NDArray[np.void]]:
-            for number, part in enumerate(to_rows.sorted(), 1):
+            for number, part in enumerate(kept.rows(), 1):
                 yield part
                 if progress is not None:
-                    progress(n + (steps - n) * number // _BUCKETS, steps)
+                    progress(n + (steps - n) * number // BUCKETS, steps)
 
         # Both are whole before either takes its name: rows do not stand beside the map of an earlier encoding.
-        write_row_parts(place / "rows", sorted_rows(), n * schema.P, header)
-        write_map_parts(place / "map", _each_once(to_map.sorted()), n, header)
-        (place / "rows").replace(rows_file)
-        (place / "map").replace(map_file)
-    return Sizes(n, few, missing, capped)
+        write_row_parts(made / "rows", sorted_rows(), n * schema.P, header)
+        write_map_parts(made / "map", _each_once(kept.map()), n, header)
+        (made / "rows").replace(rows_file)
+        (made / "map").replace(map_file)
+    alive = np.zeros(n, np.uint8)
+    for lives in live:
+        alive += lives
+    return Sizes(n, int((alive < _FEW).sum()), missing, capped)
 
 
 def _pieces(schema: Schema, pieces: Iterable[tuple[Sequence[str], Columns]]) -> Iterator[Piece]:
@@ -190,31 +200,6 @@ def _live(schema: Schema, spool: Path, n: int) -> tuple[list[Bools], tuple[int, 
         missing.append(len(present) - int(present.sum()))
         capped.append(int(present.sum()) - int(lives.sum()))
     return live, tuple(missing), tuple(capped)
-
-
-class _Spread:
-    """Entries on the disk by the first byte of their key, to be read again in order."""
-
-    def __init__(self, stack: ExitStack, spool: Path, name: str, kind: np.dtype[np.void], key: str) -> None:
-        self._paths = [spool / f"{name}-{k:03}" for k in range(_BUCKETS)]
-        self._files: list[IO[bytes]] = [stack.enter_context(path.open("wb", buffering=0)) for path in self._paths]
-        self._kind, self._key = kind, key
-
-    def put(self, entries: NDArray[np.void]) -> None:
-        """Add entries in any order."""
-        first = entries[self._key][:, 0]
-        entries = entries[np.argsort(first, kind="stable")]
-        ends = np.cumsum(np.bincount(first, minlength=_BUCKETS))
-        for file, begin, end in zip(self._files, [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-            if end > begin:
-                file.write(entries[begin:end].tobytes())
-
-    def sorted(self) -> Iterator[NDArray[np.void]]:
-        """All of them, sorted, in parts; what was read is gone from the disk."""
-        for path in self._paths:
-            entries = np.fromfile(path, self._kind)
-            path.unlink()
-            yield entries[sort_order(entries[self._key])]
 
 
 def _each_once(parts: Iterable[NDArray[np.void]]) -> Iterator[NDArray[np.void]]:

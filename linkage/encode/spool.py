@@ -7,7 +7,7 @@ they go to the disk encrypted (AES-256-GCM): who finds the file after a crash ha
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -50,12 +50,14 @@ class Spool:
         self._sealing = AESGCM(os.urandom(32))
         self._sizes: list[int] = []
 
-    def write(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """The pieces as they come, each written before it is handed on."""
+    def write(self, pieces: Iterable[Piece], see: Callable[[int, bytes], None]) -> Iterator[Piece]:
+        """The pieces as they come, each written before it is handed on; `see` gets its size, and its bytes in clear."""
         encoder = msgspec.msgpack.Encoder()
         with self._path.open("xb") as file:
             for piece in pieces:
-                sealed = self._sealing.encrypt(self._nonce(len(self._sizes)), encoder.encode(piece), None)
+                plain = encoder.encode(piece)
+                see(piece.n, plain)
+                sealed = self._sealing.encrypt(self._nonce(len(self._sizes)), plain, None)
                 file.write(sealed)
                 self._sizes.append(len(sealed))
                 yield piece

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.errors import PlanError, RowsFileDamagedError, located
-from linkage.executors.files import mapped, new, read_head, read_part, sha256_of, write_part
 from linkage.executors.plan import Plan, load
+from linkage.files import mapped, new, read_head, read_part, sha256_of, write_part
 from linkage.join import Edges, join_words, merge
 from linkage.rows import EDGE, open_rows, stream_rows
 from linkage.words import BYTES

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.errors import RowsFileDamagedError, RowsFileError
-from linkage.executors.files import LINE, mapped, new
+from linkage.files import LINE, mapped, new
 from linkage.rows import EDGE
 
 MAGIC = b"TCEDGE1\n"

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from linkage.errors import JoinInputError, PlanError
-from linkage.executors.files import replace
+from linkage.files import replace
 from linkage.rows import open_rows
 from linkage.schema import Schema
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.errors import TokenIndexDamagedError, TokenIndexError
-from linkage.executors.files import sha256_of
 from linkage.executors.plan import plan_of
+from linkage.files import sha256_of
 from linkage.index import refs as refs_file
 from linkage.index import segment as segment_file
 from linkage.index.bulk import blocks_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from linkage import Secrets, load_schema
+from linkage import Secrets, load_schema, rows
 from trustcenter.cli import progress
 from trustcenter.client.linking import offline_pairs
 from trustcenter.client.linking.offline import encode_source, match_directories
@@ -39,16 +39,16 @@ def test_commands_at_a_site(cli, joined, often):
 
 def test_commands_that_compare(cli, joined, often):
     sources, work = (joined / "north", joined / "south"), joined / "work"
-    rows = [source / "rows.tcrows" for source in sources]
+    files = [source / "rows.tcrows" for source in sources]
     words = ("comparing", "reading maps", "resolving edges", "deciding", "forming persons", "writing")
     told(cli("linkage", "match", *sources, "-o", joined / "once"), *words)
     told(cli("linkage", "evaluate", joined / "once"), "reading")
     told(cli("linkage", "cluster", joined / "once", "-o", joined / "persons"), "reading")
-    assert cli("linkage", "plan", *rows, "--schema", "de-person/1", "--work", work).code == 0
+    assert cli("linkage", "plan", *files, "--schema", "de-person/1", "--work", work).code == 0
     told(cli("linkage", "chunk", work, "cut"), "cutting")
     told(cli("linkage", "chunk", work, "join"), "comparing")
-    told(cli("linkage", "index", "build", joined / "known", rows[0], "--schema", "de-person/1"), "building")
-    told(cli("linkage", "index", "look-up", joined / "known", rows[1], "-o", joined / "e"), "looking up")
+    told(cli("linkage", "index", "build", joined / "known", files[0], "--schema", "de-person/1"), "building")
+    told(cli("linkage", "index", "look-up", joined / "known", files[1], "-o", joined / "e"), "looking up")
 
 
 @pytest.mark.parametrize("stage", ["read", "encode"])
@@ -71,6 +71,38 @@ def test_an_encoding_that_is_stopped_leaves_nothing(joined, stage):
             progress=stop,
         )
     assert sorted(joined.iterdir()) == before
+
+
+def test_an_encoding_that_is_stopped_goes_on_in_its_working_directory(cli, joined, monkeypatch):
+    data, work = joined / "data" / "north.csv", joined / "work"
+    secrets = ("--study-secret", joined / "study.secret", "--site-key", joined / "north.key")
+    command = ("linkage", "encode", data, *FIELDS, *secrets, "--work", work)
+    assert cli("linkage", "encode", data, *FIELDS, *secrets, "-o", joined / "once").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "write_file", interrupted)  # when all rows are made, and are to be written
+        given_up = cli(*command, "-o", joined / "again")
+    assert given_up.code == 130
+    assert "what was encoded is kept (--work)" in given_up.err
+    assert [path.name for path in sorted(work.iterdir())] == ["encoding.json", "lock", "piece-000000"]
+    assert not (joined / "again").exists()
+
+    refused = cli(*command, "--source", "another", "-o", joined / "again")
+    assert refused.code == 1
+    assert "begun with another name of the source [other_encoding]" in refused.err
+    text = data.read_text()
+    data.write_text(text.replace(text.splitlines()[1] + "\n", ""))
+    refused = cli(*command, "-o", joined / "again")
+    assert "changed since the working directory was begun [other_encoding]" in refused.err
+    data.write_text(text)
+
+    assert cli(*command, "-o", joined / "again").code == 0
+    assert not work.exists()
+    for name in ("rows.tcrows", "map.tcmap", "ids.csv"):
+        assert (joined / "again" / name).read_bytes() == (joined / "once" / name).read_bytes()
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("stage", ["map", "edges", "decide", "cluster", "write"])

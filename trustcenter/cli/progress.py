@@ -74,20 +74,22 @@ def _bar() -> Iterator[StageTick]:
 
 def _lines() -> StageTick:
     said = time.monotonic()
-    began: dict[str, float] = {}
+    marks: dict[str, tuple[float, int]] = {}
 
     def tick(stage: str, done: int, total: int) -> None:
         nonlocal said
         now = time.monotonic()
-        started = began.setdefault(stage, now if began else said)
+        # Since the last line: what an earlier run did is passed over quickly, and says nothing of the rest.
+        since, before = marks.setdefault(stage, (now if marks else said, 0))
         if now - said < _EVERY or not done:
             return
         said = now
+        marks[stage] = now, done
         word = _WORDS.get(stage, stage)
         if not total:  # nobody knows the end of a pipe
             output.note(f"{word}: {done} so far")
             return
-        left = (now - started) * (total - done) / done
+        left = (now - since) * (total - done) / max(done - before, 1)
         output.note(f"{word}: {100 * done // total} %, about {left:.0f} s left")
 
     return tick

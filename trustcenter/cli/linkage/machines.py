@@ -6,15 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH
-
-if TYPE_CHECKING:
-    from trustcenter.client.linking.comparing import Machines
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,11 +43,11 @@ def machine_options(command: F) -> F:
 
 
 @contextmanager
-def resumable(machines: Machines) -> Iterator[None]:
-    """Tell whoever interrupts a comparison how it goes on."""
+def resumable(work: Path | None, done: str) -> Iterator[None]:
+    """Tell whoever interrupts a job that keeps what is `done` ("compared") in --work how it goes on."""
     try:
         yield
     except KeyboardInterrupt:
-        if machines.work is not None:
-            output.note("what was compared is kept (--work): the same command goes on from there")
+        if work is not None:
+            output.note(f"what was {done} is kept (--work): the same command goes on from there")
         raise

@@ -86,7 +86,7 @@ def match(
         from linkage.schema import load
 
         schema = load(schema_name)
-    with resumable(machines), stages() as tick:
+    with resumable(machines.work, "compared"), stages() as tick:
         result = match_directories(
             directories,
             target,

@@ -66,19 +66,22 @@ def encode_source(
     mapping: Mapping[str, str] | None = None,
     delimiter: str | None = None,
     duplicates: Path | None = None,
+    work: Path | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> EncodedSource:
     """Encode a CSV, Parquet or NDJSON file into the three files of a source.
 
-    The records that the file `duplicates` names (`linkage dedupe` wrote it) are left out. `progress` is called with
-    ("read", read, size of the file), then with ("encode", done, total); it may raise to cancel, and nothing stays.
+    The records that the file `duplicates` names (`linkage dedupe` wrote it) are left out. In the directory `work` the
+    rows that are made are kept until the output has taken its place, and an encoding of the same records that was
+    stopped goes on; without it nothing stays of one that is stopped. `progress` is called with ("read", read, size of
+    the file), then with ("encode", done, total); it may raise to cancel.
 
     Raises:
-        LinkageError: the table or the mapping. LocalFileError: the output directory.
+        LinkageError: the table, the mapping, or `work`. LocalFileError: the output directory.
     """
     from linkage.dedupe.listing import load_removed
-    from linkage.encode import encode_pieces
+    from linkage.encode import encode_pieces, forget
     from linkage.normalise import prepare
     from linkage.readers import ids_once, read_chunks
 
@@ -116,9 +119,11 @@ def encode_source(
             writer.writerows(zip(ids, (bytes(number).hex() for number in numbers), strict=True))
 
         made = encode_pieces(
-            schema, read(), secrets, folder / ROWS, folder / MAP, header, each=each, progress=tick("encode")
+            schema, read(), secrets, folder / ROWS, folder / MAP, header, each=each, work=work, progress=tick("encode")
         )
         text.detach()
+    if work is not None:
+        forget(work)
     names = [p.name for p in schema.passes]
     return EncodedSource(
         name,
