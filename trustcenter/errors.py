@@ -250,6 +250,9 @@ _STATUS_OF_KIND: Final = {
 # caller sent, so they are the server's failure.
 _STATUS_OF_CODE: Final = {
     "method_not_allowed": 405,
+    "wrong_content_type": 415,
+    "compressed_body": 415,
+    "unknown_expectation": 417,
     "unauthorized": 401,
     "unknown_certificate": 401,
     "credentials_differ": 401,

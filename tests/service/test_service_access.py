@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import re
+import socket
+import ssl
+from urllib.parse import urlsplit
 
 import pytest
 from tests_support import stored
 
+from trustcenter.client.connection import Connection
 from trustcenter.http.routes.table import ROUTES
 
 ROLE_OF = {
@@ -85,3 +91,47 @@ def test_one_personal_key_belongs_to_one_person(world) -> None:
     public = next(person["public_key"] for person in staff if person["name"] == "anna")
     answer = world["operator"]("POST", "/v1/staff", {"name": "frieda", "role": "approver", "public_key": public})
     assert (answer.status, answer.json["code"]) == (409, "conflict")
+
+
+@pytest.mark.parametrize("query", ["dry-run=true", "dry_run=true&dry_run=false", "mode=get"])
+def test_a_parameter_that_an_operation_does_not_have_is_refused(world, query: str) -> None:
+    """Else a misspelt dry run would be carried out, and a look-up would create."""
+    for who, path, body in (
+        ("operator", f"/v1/rotations/{'0' * 32}/finalize?{query}", None),
+        ("north", f"/v1/domains/north/pseudonyms?{query}", {"originals": ["never sent before"]}),
+    ):
+        answer = world[who]("POST", path, body)
+        assert (answer.status, answer.json["code"], answer.json["where"]) == (400, "invalid_parameter", "query"), path
+    assert world["nobody"]("GET", "/healthz?verbose").status == 200  # as probes like it
+
+
+LENGTH = "Content-Length: 5\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ("GET\r\n\r\n", 400),
+        ("GET /version\r\n\r\n", 400),
+        (f"POST / HTTP/1.1\r\nHost: x\r\n{LENGTH}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (f"POST / HTTP/1.1\r\nHost: x\r\n{LENGTH}Content-Length: 6\r\n\r\n", 400),
+        (f"POST /v1/domains/north/validate HTTP/1.1\r\nHost: x\r\nExpect: canary\r\n{LENGTH}\r\n", 417),
+    ],
+    ids=["no request line", "no version", "a length in two ways", "two lengths", "an expectation"],
+)
+def test_what_is_refused_before_any_handler_learns_nothing_of_the_program(world, sent: str, status: int) -> None:
+    connection = Connection.load(world.live.operator)
+    address = urlsplit(connection.url)
+    context = ssl.create_default_context(cadata=connection.ca)
+    with context.wrap_socket(
+        socket.create_connection((address.hostname, address.port)), server_hostname="127.0.0.1"
+    ) as s:
+        s.sendall(sent.encode())
+        response = http.client.HTTPResponse(s)
+        response.begin()
+        problem = json.loads(response.read())
+    assert response.status == problem["status"] == status
+    assert problem["code"] == ("unreadable_request" if status == 400 else "unknown_expectation")
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["Server"] == "trustcenter"
+    assert response.headers["X-Request-Id"] == problem["request_id"]

@@ -223,7 +223,7 @@ def test_fhir_as_bundle_and_as_lines(world, domain: str) -> None:
     assert (found["since"], found["until"], found["dated"]) == ("2024-05-01", "2054-04-30", "2024-05-01T08:00:00Z")
     assert codes(issue(world, domain, "f1", "f2", "f3")) == {0: "consent_withdrawn", 2: "consent_withdrawn"}
     wrong = send_fhir(world, path, json.dumps(bundle).encode(), "application/json")
-    assert (wrong.status, wrong.json["code"]) == (400, "wrong_content_type")
+    assert (wrong.status, wrong.json["code"]) == (415, "wrong_content_type")
 
 
 MALFORMED = {

@@ -50,7 +50,7 @@ def test_lines_give_what_a_list_gives(world: Any) -> None:
         ("pseudonyms?colour=red", b'"a"\n', 400, "invalid_parameter"),
         ("pseudonyms?originals=a", b'"a"\n', 400, "invalid_parameter"),
         ("pseudonyms", b'"a"\n' * 100_001, 413, "batch_too_large"),
-        ("close", b'"a"\n', 400, "wrong_content_type"),
+        ("close", b'"a"\n', 415, "wrong_content_type"),
     ],
 )
 def test_bad_lines(world: Any, path: str, raw: bytes, status: int, code: str) -> None:

@@ -132,13 +132,14 @@ def test_bad_items_are_named_and_the_others_served(world) -> None:
         (b"\xff\xfe", {}, 400, "malformed_json"),
         (b"", {}, 400, "malformed_json"),
         (b'{"originals": ' + b"[" * 100_000, {}, 400, "invalid_body"),
-        (b"{}", {"Content-Type": "text/plain"}, 400, "wrong_content_type"),
-        (b"{}", {"Content-Encoding": "gzip"}, 400, "compressed_body"),
+        (b"{}", {"Content-Type": "text/plain"}, 415, "wrong_content_type"),
+        (b"{}", {"Content-Encoding": "gzip"}, 415, "compressed_body"),
+        (b"2\r\n{}\r\n0\r\n\r\n", {"Transfer-Encoding": "gzip, chunked"}, 415, "compressed_body"),
         (b'{"originals": [' + b'"x",' * 100_000 + b'"x"]}', {}, 413, "batch_too_large"),
     ],
     ids=[
         "unknown field", "not JSON", "wrong type", "unknown key only", "number as original", "not UTF-8", "empty",
-        "nested", "content type", "compressed", "too many items",
+        "nested", "content type", "compressed", "compressed on its way", "too many items",
     ],
 )  # fmt: skip
 def test_bad_bodies_are_refused_without_echo(world, body: bytes, headers, status: int, code: str) -> None:

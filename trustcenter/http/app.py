@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp import web
 
+from trustcenter.errors import UsageError
 from trustcenter.http.routes.rooms import routes_of
 from trustcenter.instance.opened import Instance
 from trustcenter.instance.running import Rooms
 
+from . import problems
 from .access import Access
 from .heads import HEADS, Heads
 from .metrics import METRICS, Metrics
-from .middleware import ACCESS, INSTANCE, ROOMS, bind, envelope
+from .middleware import ACCESS, INSTANCE, ROOMS, bind, envelope, request_ids
 
 
 def create_app(instance: Instance) -> web.Application:
@@ -67,14 +69,13 @@ async def _heads(app: web.Application) -> AsyncIterator[None]:
 async def _expect(request: web.Request) -> web.StreamResponse | None:
     """Expect: 100-continue as the standard has it. aiohttp's own answer to anything else quotes it."""
     if request.headers.get("Expect", "").lower() != "100-continue":
-        return web.Response(status=417, text="this expectation is not met")
+        error = UsageError("only 100-continue can be expected here", code="unknown_expectation")
+        return problems.response(error, request_ids.draw())[0]
     if request.version == aiohttp.HttpVersion11 and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     return None
 
 
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:
-    # Which Python and which library serve is nobody's business.
-    response.headers["Server"] = "trustcenter"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(problems.OWN)
     request.app[HEADS].tell(request, response)

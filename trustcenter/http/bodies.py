@@ -28,7 +28,8 @@ async def read(request: web.Request, route: Route, limits: Limits) -> Any:
     """
     if route.takes is None:
         return None
-    if request.headers.get("Content-Encoding", "identity") != "identity":
+    coding = request.headers.get("Content-Encoding", "identity"), request.headers.get("Transfer-Encoding", "chunked")
+    if coding[0] != "identity" or coding[1].lower() != "chunked":
         raise UsageError("compressed bodies are not accepted", code="compressed_body", hint="send it plain")
     kinds = _CONTENT_TYPES[route.takes] if isinstance(route.takes, str) else _JSON
     if route.form is not None:

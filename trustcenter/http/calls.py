@@ -63,7 +63,9 @@ class Call:
         """A path parameter. What cannot be a name of ours does not exist."""
         value = self.path[name]
         if not _SEGMENT.fullmatch(value):
-            raise NotFoundError("there is nothing of this name")
+            raise NotFoundError(
+                "there is nothing of this name", hint="names are of small letters, digits, dots and hyphens"
+            )
         return value
 
     def integer(self, name: str, text: str | None, low: int, high: int) -> int:

@@ -13,7 +13,9 @@ from trustcenter.auth.limiter import network
 from trustcenter.config import Limits
 
 from . import lane as lane_
+from . import problems
 from .lane import Asked, Lane
+from .middleware import request_ids
 
 _PATIENCE: Final = 0.05  # seconds for a body that comes apart from its header, as many clients send it
 
@@ -183,8 +185,12 @@ class _Handler(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """As aiohttp's, whose message quotes what it could not read."""
-        return super().handle_error(request, status, exc, "this cannot be read as a request" if message else None)
+        """An answer to what aiohttp could not read or serve: a problem as any other, and one line in the log.
+
+        aiohttp's own quotes what it could not read, and its header names the library and its version.
+        """
+        super().handle_error(request, status, exc, message)  # refuses where an answer has begun
+        return problems.unreadable(request_ids.draw(), status, exc)
 
 
 def _bound_connections(server: web.Server, limits: Limits) -> None:

@@ -7,8 +7,9 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 
+from trustcenter.errors import UsageError
 from trustcenter.instance.opened import Instance
 from trustcenter.instance.running import Rooms
 
@@ -53,6 +54,8 @@ async def envelope(request: web.Request, handler: Next) -> web.StreamResponse:
     started = time.perf_counter()
     status, code = 500, ""
     try:
+        if request.version < HttpVersion10:  # "GET /" alone, which aiohttp's parser takes for HTTP/0.9
+            raise problems.not_http()
         response = await handler(request)
         status = response.status
         if not response.prepared:
@@ -109,8 +112,24 @@ def bind(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]
                 answer: Answer = lines.answer(call, route.handler, route.takes, route.form, call.body)
                 # Inside the block: the body stays until its last part is served.
                 return await responses.respond(request, route, answer, limits.write_timeout)
+            _require_known(call, route)
             answer = await route.handler(call)
             del call  # its body
         return await responses.respond(request, route, answer, limits.write_timeout)
 
     return handle
+
+
+def _require_known(call: Call, route: Route) -> None:
+    """Refuse parameters that the operation does not have: `dry-run` for `dry_run` must not carry out what it plans.
+
+    Raises:
+        UsageError: an unknown parameter of the query, or the same one twice. Probes, which anybody may ask, take any.
+    """
+    if route.roles and (not set(route.query).issuperset(call.query) or len(call.query) > len(set(call.query))):
+        raise UsageError(
+            "a parameter of the query is unknown, or given twice",
+            code="invalid_parameter",
+            hint="compare it with /openapi.json",
+            where="query",
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -13,8 +13,13 @@ from trustcenter.auth.limiter import seconds
 from trustcenter.errors import InternalError, LimitError, NotFoundError, UsageError, http_status
 from trustcenter.messages.api import Problem
 
+from .logs import RequestLine, write_request
+
 _encoder = msgspec.json.Encoder()
 _log = structlog.get_logger()
+
+# On every answer. Which Python and which library serve is nobody's business.
+OWN: Final = {"Server": "trustcenter", "X-Content-Type-Options": "nosniff"}
 
 _TITLES = {
     400: "Bad request",
@@ -25,6 +30,7 @@ _TITLES = {
     409: "Conflict",
     413: "Too large",
     415: "Unsupported media type",
+    417: "Expectation failed",
     422: "Cannot be verified",
     429: "Too many requests",
     500: "Internal error",
@@ -72,6 +78,23 @@ def response(error: Exception, request_id: str) -> tuple[web.Response, str]:
         headers={"X-Request-Id": request_id, "Cache-Control": "no-store", **extra},
     )
     return answer, str(getattr(error, "code", "internal_error"))
+
+
+def not_http() -> UsageError:
+    """The error for bytes that are no request, or none of a version that is spoken here."""
+    return UsageError("this cannot be read as a request", code="unreadable_request", hint="speak HTTP/1.1")
+
+
+def unreadable(request_id: str, status: int, cause: BaseException | None) -> web.Response:
+    """The answer to bytes that are no request, or to one that failed outside of every handler; ends the connection."""
+    error: Exception = cause if isinstance(cause, Exception) else InternalError("something went wrong")
+    if status < 500:
+        error = not_http()
+    answer, code = response(error, request_id)
+    answer.headers.update(OWN)
+    answer.force_close()
+    write_request(RequestLine(request_id, "", "", answer.status, code, 0.0))
+    return answer
 
 
 def _translate(error: web.HTTPException) -> NotFoundError | LimitError | UsageError:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 import trustcenter
-from trustcenter.http.calls import FHIR_TYPES, PEER, Route
+from trustcenter.http.calls import FHIR_TYPES, PEER, Form, Route
 from trustcenter.messages.api import Problem, StreamEnd
 
 from .examples import example
@@ -61,6 +61,7 @@ REFUSALS: Final[dict[int, tuple[str, str, dict[str, Any]]]] = {  # status -> (na
     404: ("NotFound", "There is no such thing, or it is not the caller's", {}),
     409: ("Conflict", "It stands against what is there already", {}),
     413: ("TooLarge", "Body or batch are over the limit, or too slow", {}),
+    415: ("Unsupported", "The body is of another content type, or compressed", {}),
     422: ("Unverified", "A signature, digest or proof does not hold", {}),
     429: ("TooMany", "Rate or quota are used up: wait as long as Retry-After says", _RETRY),
     503: ("Unavailable", "Stopping, overloaded or without its store: send again what may be repeated", _RETRY),
@@ -169,8 +170,8 @@ def _operation(route: Route, refs: dict[type[msgspec.Struct], dict[str, Any]]) -
 def _may(route: Route, status: int) -> bool:
     """Whether an operation can be refused so by what it takes and who may call it."""
     if status == 400:
-        return route.takes is not None or bool(route.query)
-    if status in (413, 422):
+        return bool(route.roles)
+    if status in (413, 415, 422):
         return route.takes is not None
     if status == 404:
         return "{" in route.path
@@ -231,9 +232,19 @@ def _answer(route: Route, refs: dict[type[msgspec.Struct], dict[str, Any]]) -> d
         made = example(route.gives, request=False)
         answer["content"] = {"application/json": {"schema": refs[route.gives], "example": made}}
         if route.form is not None:
-            answer["content"]["application/x-ndjson"] = {"schema": {"type": "object"}}
+            answer["content"]["application/x-ndjson"] = _lines(route.form, refs)
     elif route.gives == "text":
         answer["content"] = {"text/plain": {"schema": {"type": "string"}}}
     elif route.gives == "bytes":
         answer["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     return answer
+
+
+def _lines(form: Form, refs: dict[type[msgspec.Struct], dict[str, Any]]) -> dict[str, Any]:
+    """A line of an answer to a batch that came as lines."""
+    text = {"type": "string"}
+    served = {"type": "object", "properties": {form.word: text}, "required": [form.word]}
+    hint = text | {"description": "What to do about it; may be empty"}
+    code = text | {"description": "Code of what was not served; as the last line, of what ended the stream"}
+    refused = {"type": "object", "properties": {"error": code, "hint": hint}, "required": ["error", "hint"]}
+    return {"schema": {"anyOf": [served, refused, refs[StreamEnd]]}}
