@@ -61,6 +61,25 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_ca: str | None = None  # PEM of the authority that signs clients' certificates
     client_certificates: str = "off"  # off | optional | required
 
+    def url(self, name: str = "", *, port: int | None = None) -> str:
+        """The address at which clients call it.
+
+        Args:
+            name: how they name the machine; without it, the address that it listens on.
+            port: another one than the configured.
+        """
+        host = name or self.host
+        scheme = "https" if self.certificate and self.key else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port if port is None else port}"
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether it listens on every address of the machine, so that the configured one is nobody's."""
+        try:
+            return ipaddress.ip_address(self.host).is_unspecified
+        except ValueError:
+            return False
+
 
 class Files(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The files of one instance. Which of them must never share a backup: docs/how-to/backups.md."""

@@ -27,6 +27,11 @@ class Rogue:
     connection: Connection = field(default_factory=lambda: Connection(url="https://127.0.0.1", token="none"))
     asked: list[tuple[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    context: ssl.SSLContext = field(default_factory=lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+
+    def use(self, certificate: trustme.LeafCert) -> None:
+        """Show another certificate from the next connection on."""
+        certificate.configure_cert(self.context)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append((request.method, request.path_qs))
@@ -42,13 +47,12 @@ def authority() -> trustme.CA:
 @pytest.fixture
 async def rogue(authority: trustme.CA) -> AsyncIterator[Rogue]:
     made = Rogue()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    made.use(authority.issue_cert("127.0.0.1"))
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", made.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)  # some handlers never end
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=made.context)
     await site.start()
     made.connection = Connection(
         url=f"https://127.0.0.1:{runner.addresses[0][1]}",

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -179,6 +180,27 @@ async def test_another_authority_is_refused_before_the_token_is_sent(rogue: Rogu
     assert (caught.value.code, exit_code(caught.value), rogue.asked) == ("untrusted_service", 3, [])
 
 
+@pytest.mark.parametrize(
+    ("days", "name", "code"),
+    [
+        ((-2, -1), "127.0.0.1", "service_certificate_expired"),
+        ((1, 2), "127.0.0.1", "service_certificate_early"),
+        ((-1, 1), "127.0.0.2", "other_service_name"),
+        ((-1, 1), "center.example", "other_service_name"),
+    ],
+)
+async def test_a_certificate_that_does_not_hold_is_told_by_what_is_wrong_with_it(
+    rogue: Rogue, authority: trustme.CA, days: tuple[int, int], name: str, code: str
+) -> None:
+    begin, end = (datetime.now(UTC) + timedelta(days=count) for count in days)
+    rogue.use(authority.issue_cert(name, not_before=begin, not_after=end))
+    async with TrustCenter(rogue.connection, QUICK) as center:
+        with pytest.raises(VerificationError) as caught:
+            await center.domain("north")
+    assert (caught.value.code, exit_code(caught.value), rogue.asked) == (code, 3, [])
+    assert caught.value.hint
+
+
 async def test_an_answer_of_another_length_is_never_used(rogue: Rogue) -> None:
     async def short(_: web.Request) -> web.Response:
         return web.json_response({"pseudonyms": ["X"], "errors": [], "key_version": 1, "created": 1})
@@ -300,12 +322,14 @@ async def test_names_cannot_leave_their_place_in_the_path(rogue: Rogue) -> None:
 
 async def test_at_most_so_many_requests_at_a_time(rogue: Rogue) -> None:
     now = most = 0
+    three = asyncio.Barrier(3)
 
     async def slow(_: web.Request) -> web.Response:
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await asyncio.sleep(0.02)
+        await three.wait()
+        await asyncio.sleep(0.02)  # in which a fourth would come
         now -= 1
         return web.json_response(DOMAIN)
 

@@ -15,9 +15,13 @@ from urllib.parse import urlsplit
 import pytest
 from conftest_operate import Center
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from trustcenter import config
+from trustcenter.errors import ConfigError
+from trustcenter.http.server import tls_context
 from trustcenter.instance import tls
+from trustcenter.instance.checking.checks_operate import certificates
 
 
 def presented(center: Center, ca: Path) -> bytes:
@@ -83,6 +87,23 @@ def test_the_instance_renews_its_own_certificate_and_clients_go_on(tmp_path: Pat
     center.cli("renew-certificate", center.dir, "--new-authority")
     with center.running():
         assert presented(center, ca) != after
+
+
+def test_a_key_that_does_not_fit_or_is_sealed_is_told_before_the_service_is_started(tmp_path: Path) -> None:
+    """And nobody is asked for a passphrase, which would let a service that reloads stand still."""
+    tls.create(tmp_path / "tls", "127.0.0.1")
+    (tmp_path / "config.toml").write_text("[files]\n")
+    settings = config.load(tmp_path)
+    assert [one.state for one in certificates(settings)] == ["ok"]
+    place = tmp_path / "tls" / "server.key"
+    own = serialization.load_pem_private_key(place.read_bytes(), None)
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    sealed = own.private_bytes(pem, pkcs8, serialization.BestAvailableEncryption(b"passphrase"))
+    for key in ((tmp_path / "tls" / "ca.key").read_bytes(), sealed, b""):
+        place.write_bytes(key)
+        assert [(one.name, one.state) for one in certificates(settings)][1:] == [("certificate key", "fail")]
+        with pytest.raises(ConfigError):
+            tls_context(settings)
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root gives files away")

@@ -76,6 +76,11 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """Name of the site or staff member."""
         return self.site or self.staff or ""
 
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the address leads nowhere but to the machine that uses it."""
+        return _loopback(urlsplit(self.url).hostname or "")
+
     @classmethod
     def load(cls, path: Path) -> Connection:
         """Read a connection file.
@@ -178,7 +183,7 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise ConnectionFileError("ca in the connection file is not a PEM certificate", where="ca") from None
         if self.certificate is not None and self.certificate_key is not None:
             try:
-                context.load_cert_chain(self.certificate, self.certificate_key, password=_no_passphrase)
+                context.load_cert_chain(self.certificate, self.certificate_key, password=no_passphrase)
             except (OSError, ssl.SSLError, ValueError):
                 raise ConnectionFileError(
                     "the client certificate or its key cannot be used",
@@ -216,8 +221,12 @@ def _toml(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _no_passphrase() -> str:
-    # Without this, OpenSSL would ask on the terminal for the passphrase of an encrypted key.
+def no_passphrase() -> str:
+    """Of an encrypted key: OpenSSL would ask on the terminal for it.
+
+    Raises:
+        ValueError: always.
+    """
     raise ValueError
 
 

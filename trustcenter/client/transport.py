@@ -27,13 +27,13 @@ from yarl import URL
 
 import trustcenter
 from trustcenter.client.logs.audit_heads import ENTRY, HEAD, HeadWatch
-from trustcenter.errors import VerificationError
 from trustcenter.messages.api import Problem
 
 from .connection import Connection
 from .errors import BadAnswerError, RemoteError, UnreachableError
 from .resolver import AbandonableResolver
 from .settings import DEFAULT, Settings
+from .untrusted import untrusted
 
 _LOST: Final = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError)
 _TOO_MANY: Final = 429
@@ -175,11 +175,7 @@ class Transport:
                     self.heads.note(response.headers.get(HEAD), response.headers.get(ENTRY))
                 yield response
         except aiohttp.ClientConnectorCertificateError as error:
-            raise VerificationError(
-                "the certificate of the service is not signed by the authority of the connection file",
-                code="untrusted_service",
-                hint="compare url and ca of the connection file with the operator",
-            ) from error
+            raise untrusted(error.certificate_error) from error
         except aiohttp.ClientConnectorSSLError as error:
             raise BadAnswerError(
                 "the service does not speak TLS as expected",

@@ -21,6 +21,7 @@ from trustcenter.instance.backups import notes
 from trustcenter.instance.between import cards
 from trustcenter.instance.opened import Instance
 from trustcenter.instance.opening import open_instance
+from trustcenter.instance.tls import load_pair
 from trustcenter.registrar.rotating import rewriting
 
 from .app import create_app
@@ -47,11 +48,11 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(config.path(config.server.certificate), config.path(config.server.key))
-    except (OSError, ssl.SSLError):
+        load_pair(context, config)
+    except (OSError, ValueError):
         raise ConfigError(
             "the server's certificate or key cannot be read",
-            hint="check server.certificate and server.key in config.toml",
+            hint="check server.certificate and server.key in config.toml; the key has no passphrase",
             where="server",
         ) from None
     if config.server.client_certificates != "off":
@@ -68,12 +69,10 @@ def renew(context: ssl.SSLContext, config: Config) -> bool:
     """
     try:
         tls_context(config)  # on a context of its own first: a failure must leave the running one alone
-        assert config.server.certificate is not None
-        assert config.server.key is not None
-        context.load_cert_chain(config.path(config.server.certificate), config.path(config.server.key))
+        load_pair(context, config)
         if config.server.client_certificates != "off":
             _require_clients(context, config)  # adds authorities; one that is to be dropped needs a restart
-    except (ConfigError, OSError, ssl.SSLError) as error:
+    except (ConfigError, OSError, ValueError) as error:
         _log.error("certificate not renewed: the old one stays", error_type=type(error).__name__)
         return False
     _log.info("certificate renewed")
@@ -168,7 +167,6 @@ async def serve(config: Config, passphrase: Passphrase, *, ready: Callable[[str]
             # Without TLS a hangup is ignored rather than fatal, as the unit file's ExecReload sends it.
             loop.add_signal_handler(signal.SIGHUP, lambda: context is not None and renew(context, config))
             port = runner.addresses[0][1]
-            scheme = "https" if context is not None else "http"
             _log.info(
                 "serving",
                 host=config.server.host,
@@ -176,8 +174,7 @@ async def serve(config: Config, passphrase: Passphrase, *, ready: Callable[[str]
                 version=trustcenter.__version__,
                 separation=config.separation,
             )
-            host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
-            ready(f"{scheme}://{host}:{port}")
+            ready(config.server.url(port=port))
             if instance.registrar_room is None:
                 await stopping.wait()
             else:

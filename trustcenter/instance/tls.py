@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import ssl
 import sys
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from trustcenter.client.connection import no_passphrase
 from trustcenter.clock import utc_now
 from trustcenter.config import Config
 from trustcenter.errors import UsageError
@@ -27,6 +29,18 @@ SERVER_DAYS = 397  # the longest that common TLS clients accept
 _SKEW: Final = timedelta(minutes=5)  # clocks of clients differ
 _ALWAYS: Final = ("localhost", "127.0.0.1", "::1")
 _DIRECTORY: Final = "tls"
+
+
+def load_pair(context: ssl.SSLContext, config: Config) -> None:
+    """Give a context the server's certificate and key, where both are configured.
+
+    Raises:
+        OSError: a file cannot be read, or they do not belong together (ssl.SSLError is one).
+        ValueError: the key is sealed with a passphrase. OpenSSL alone would ask for it on the terminal, and wait.
+    """
+    if config.server.certificate and config.server.key:
+        files = config.path(config.server.certificate), config.path(config.server.key)
+        context.load_cert_chain(*files, password=no_passphrase)
 
 
 def create(directory: Path, host: str, names: tuple[str, ...] = ()) -> str:

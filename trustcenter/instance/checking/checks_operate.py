@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Final
 from cryptography import x509
 
 from trustcenter.config import Config
-from trustcenter.instance import places
+from trustcenter.instance import places, tls
 from trustcenter.instance.backups import chain as chains
 from trustcenter.instance.backups import chain_notes
 from trustcenter.instance.backups.continuous import KEYS_NAME, targets
@@ -28,7 +29,7 @@ _SKEW_SECONDS: Final = 5
 
 
 def certificates(config: Config) -> Iterator[Finding]:
-    """Days left of the server's certificate and of the authorities that sign clients' certificates."""
+    """Days left of the server's certificate and of the authorities that sign clients', and whether its key fits."""
     for name, path in (("certificate", config.server.certificate), ("client authority", config.server.client_ca)):
         if path is None:
             continue
@@ -44,6 +45,11 @@ def certificates(config: Config) -> Iterator[Finding]:
         state = "fail" if days < 0 or not begun else "ok" if days > _RENEW_DAYS else "warn"
         text = f"valid for {days} more days" if begun else "not valid yet: is the clock right?"
         yield Finding(name, state, text, "" if state == "ok" else "docs/how-to/certificates.md")
+    try:
+        tls.load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), config)
+    except (OSError, ValueError):
+        hint = "put the key of this certificate in place, without a passphrase: docs/how-to/certificates.md"
+        yield Finding("certificate key", "fail", "certificate and key cannot be used: the service will not start", hint)
 
 
 def continuous(config: Config) -> Iterator[Finding]:
