@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -135,3 +137,13 @@ def test_values_outside_the_subset(value: object) -> None:
     with pytest.raises(ValueError) as caught:
         canonical.encode(value)
     assert "ud800" not in str(caught.value)
+
+
+def test_the_single_file_says_what_it_needs() -> None:
+    """On a Python that has nothing but itself."""
+    command = [sys.executable, "-I", "-S", verify_log.__file__, "registrar.zip"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "this needs the package cryptography: python3 -m pip install cryptography\n",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -222,16 +223,6 @@ def test_a_closed_pipe_is_not_an_error_worth_a_traceback() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize(("room", "says"), [("both", "trustcenter serve"), ("comparator", "trustcenter rooms card")])
-def test_init_says_what_comes_next(cli: Cli, tmp_path: Path, room: str, says: str) -> None:
-    done = cli("init", tmp_path / "center", "--development", "--room", room)
-    assert done.code == 0
-    assert [line for line in done.err.splitlines() if line.startswith("Next")] == [
-        line for line in done.err.splitlines() if says in line
-    ]
-    assert says in done.err
-
-
 def test_no_terminal_no_prompt_and_no_warning(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "trustcenter.cli", "staff", "keygen", "-o", str(tmp_path / "a.key")],
@@ -262,3 +253,19 @@ def test_an_option_that_is_missing_beside_another_is_told_with_its_choices(cli: 
     done = cli("study", "clearing", "sepsis", "--task", "0f3c5a", "--answer", "same")
     assert done.code == 1
     assert "hint: --reason is one of: evidence-strong, " in done.err
+
+
+def test_a_command_that_crashes_leaves_no_core_file() -> None:
+    """Its memory holds keys; so may that of the processes that it starts, which have its limits."""
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    if hard == 0:
+        pytest.skip("no process writes core files here")
+    script = (
+        "import resource\n"
+        f"resource.setrlimit(resource.RLIMIT_CORE, ({hard}, {hard}))\n"
+        "from trustcenter.cli import main\n"
+        "try:\n    main(['--version'])\n"
+        "finally:\n    print(resource.getrlimit(resource.RLIMIT_CORE)[0])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "0", done.stderr

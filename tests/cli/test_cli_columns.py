@@ -20,7 +20,7 @@ PATIENT = {
         {
             "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MR"}]},
             "system": "https://hospital.example/sid/patient",
-            "value": "4711",
+            "value": "H-4711",
         }
     ],
     "name": [{"family": "Mustermann"}],
@@ -89,9 +89,9 @@ def test_fhir_resources_are_pseudonymised(cli: Cli, site: Any, tmp_path: Path) -
     ids = [patient["id"], encounter["id"], patient["identifier"][0]["value"]]
     assert cli("pseudonym", "check", *ids).code == 0
     assert len(set(ids)) == 3
-    assert not any(word in target.read_text() for word in ("4711", "Mustermann", "enc-1", "1964-08-12"))
+    assert not any(word in target.read_text() for word in ("-4711", "Mustermann", "enc-1", "1964-08-12"))
     # The number of the hospital has one pseudonym, wherever it comes from.
-    (tmp_path / "in.csv").write_text("pid\n4711\n")
+    (tmp_path / "in.csv").write_text("pid\nH-4711\n")
     assert (
         cli(
             "pseudonymize", tmp_path / "in.csv", "--column", "pid", "--domain", "north", *site, "-o", tmp_path / "o"
@@ -99,6 +99,27 @@ def test_fhir_resources_are_pseudonymised(cli: Cli, site: Any, tmp_path: Path) -
         == 0
     )
     assert (tmp_path / "o").read_text() == f"pid\n{ids[2]}\n"
+
+
+def test_rows_that_fail_side_by_side_are_named_in_one_line(cli: Cli, site: Any, tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("pid,x\nnone,1\nnone,2\nnone,3\n,4\nnone,5\n,6\n,7\n")
+    done = cli("translate", source, "--column", "pid", "--domain", "north", "-o", tmp_path / "out.csv", *site)
+    assert done.code == 1
+    assert [line for line in done.err.splitlines() if line.startswith("row")] == [
+        "rows 1 to 3: unknown_pseudonym",
+        "row 4: empty_value",
+        "row 5: unknown_pseudonym",
+        "rows 6 to 7: empty_value",
+    ]
+
+
+def test_json_is_no_table(cli: Cli, site: Any, tmp_path: Path) -> None:
+    (tmp_path / "in.ndjson").write_text(json.dumps(PATIENT) + "\n")
+    job = ("pseudonymize", tmp_path / "in.ndjson", "--column", "id", "--domain", "north", "-o", tmp_path / "out")
+    done = cli(*job, *site)
+    assert done.code == 1
+    assert "--fhir" in done.err
 
 
 def test_a_refused_line_is_named_without_its_values(cli: Cli, site: Any, tmp_path: Path) -> None:

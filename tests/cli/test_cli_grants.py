@@ -10,6 +10,7 @@ import pytest
 from tests_support import ok
 
 from trustcenter.cli.options import OPERATIONS
+from trustcenter.client import Connection
 from trustcenter.messages.api import Operation
 
 Cli = Callable[..., Any]
@@ -45,6 +46,21 @@ def column(path: Path) -> list[str]:
 
 def test_the_words_of_the_options_are_those_of_the_service() -> None:
     assert tuple(Operation) == OPERATIONS
+
+
+def test_a_connection_file_names_the_address_that_its_holder_uses(cli: Cli, who: Any, tmp_path: Path) -> None:
+    token = ("site", "token", "south", *who["operator"])
+    own = cli(*token, "-o", tmp_path / "own.toml")
+    assert Connection.load(tmp_path / "own.toml").url == Connection.load(who["operator"][1]).url
+    assert "--url" in own.err  # 127.0.0.1 is of no use elsewhere
+    other = cli(*token, "-o", tmp_path / "other.toml", "--url", "https://tc.example.org:8443")
+    assert Connection.load(tmp_path / "other.toml").url == "https://tc.example.org:8443"
+    assert "--url" not in other.err
+    before = cli(*token, "--list", "--json").json
+    for url in ("https://", "http://tc.example.org", "tc.example.org:8443", "https://anna:secret@tc.example.org"):
+        assert cli(*token, "-o", tmp_path / "wrong.toml", "--url", url).code == 1
+    assert cli(*token, "--url", "https://tc.example.org").code == 1
+    assert cli(*token, "--list", "--json").json == before  # refused before a token was made
 
 
 def test_a_grant_is_given_shown_and_taken_back(cli: Cli, who: Any, lab: Path, tmp_path: Path) -> None:

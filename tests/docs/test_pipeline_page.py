@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,19 @@ def test_the_pipeline_page_runs(site: Path) -> None:
         *("validity", "ok", "ok"),
     ]
     assert len((site / "output-current.ndjson").read_text().splitlines()) == 2
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_lines_for_curl_run(site: Path) -> None:
+    """Pasted into a shell one after the other; the token stands in no command line."""
+    lines = "".join(text for _, text in blocks("pipeline.md") if "curl" in text)
+    done = subprocess.run(["sh", "-eu", "-c", lines], cwd=site, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    answer, status, end = done.stdout.replace("}200", "}\n200").splitlines()
+    assert (len(json.loads(answer)["pseudonyms"]), status) == (2, "200")
+    assert json.loads(end) == {"done": True, "count": 3}
+    assert (site / "uk-nord.curl").stat().st_mode & 0o077 == 0
+    assert "tc1_" not in lines
 
 
 def test_the_migration_page_runs(site: Path) -> None:

@@ -108,3 +108,6 @@ def test_the_program_tells_it(world, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert "site:pseudonym:issue" in ended.stdout
     assert pseudonyms[0] not in ended.stdout
+    none = subprocess.run(command, input="\n", capture_output=True, text=True, timeout=60)
+    assert none.returncode == 1
+    assert "error: there is no pseudonym on standard input [usage]" in none.stderr

@@ -20,8 +20,11 @@ import re
 import sys
 import zipfile
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+try:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+except ImportError:
+    sys.exit("this needs the package cryptography: python3 -m pip install cryptography")
 
 FORMATS = {"trustcenter/audit-bundle/1": False, "trustcenter/audit-bundle/2": True}
 LINE_MAX = 65_535 + 84

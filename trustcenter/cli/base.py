@@ -7,6 +7,7 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -75,12 +76,25 @@ class LazyGroup(click.Group):
         extra["complete_var"] = complete_var
         if not standalone_mode:
             return super().main(args, prog_name, standalone_mode=False, **extra)
+        _leave_no_core_file()
         try:
             ended = super().main(args, prog_name, standalone_mode=False, **extra)
             code = ended if isinstance(ended, int) else 0
         except BaseException as error:
             code = report(error)
         sys.exit(code)
+
+
+def _leave_no_core_file() -> None:
+    """Have the system write no memory to the disk when a command, or a process that it starts, crashes.
+
+    Keys, passphrases and identities lie in it. Whoever reads the memory of a running process is not kept off by this.
+    """
+    if sys.platform != "win32":
+        import resource
+
+        with suppress(OSError, ValueError):  # where a filter of system calls forbids it
+            resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _keep_examples(command: click.Command) -> None:

@@ -19,7 +19,7 @@ from trustcenter import auth, config, store
 from trustcenter.audit import AuditLog, Event, fingerprint
 from trustcenter.client.connection import Connection
 from trustcenter.clock import stamp, utc_now
-from trustcenter.errors import ConflictError
+from trustcenter.errors import ConflictError, UsageError
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.rotating.keyring import INSTANCE, KeyRing
 
@@ -83,7 +83,8 @@ async def create(
         passphrase: of the key stores; None: a random one is made and written to a file of its own.
         port: the port the service will listen on.
         host: the address the service will listen on.
-        names: further names or addresses in the server's certificate.
+        names: further names or addresses in the server's certificate; with a wildcard as host at least one, and
+            the first is how the operator's connection file names the service.
         postgres: databases in the place of files; both or none, and empty ones.
         room: which rooms it holds: both, registrar or comparator.
         separation: of a room of its own: process or operator.
@@ -91,8 +92,16 @@ async def create(
     Raises:
         ConfigError: a connection string that is not safe, or the same for both rooms.
         ConflictError: there is something in the directory already.
+        UsageError: it would listen on every address, and no name is given.
         KeysError: the passphrase is too short.
     """
+    server = config.Server(host=host, port=port)
+    if server.anywhere and not names:
+        raise UsageError(
+            "the service would listen on every address of this machine: by which name do clients reach it?",
+            code="name_needed",
+            hint="name it: --name trustcenter.example.org",
+        )
     if directory.exists() and any(directory.iterdir()):
         raise ConflictError(
             "this directory is not empty: an instance is never overwritten",
@@ -141,7 +150,9 @@ async def create(
         fingerprints[one] = fingerprint(log.vkey)
 
     operator = directory / "operator.toml"
-    Connection(url=f"https://{host}:{port}", ca=ca, token=token, staff="operator").save(operator)
+    Connection(url=settings.server.url(names[0] if server.anywhere else ""), ca=ca, token=token, staff="operator").save(
+        operator
+    )
     return Created(
         directory=directory,
         instance=instance,

@@ -115,7 +115,7 @@ def export(
     if as_json:
         output.data({"room": room, "format": chosen, "lines": count})
     if chosen in ("bundle", "archive"):
-        output.note(f"{count} lines; check them with: trustcenter audit verify")
+        output.note(f"{count} lines; check them with: trustcenter audit verify {target} --key FINGERPRINT")
     else:
         output.note(f"{count} entries, verified on the way; keep a bundle as well: a table proves nothing")
 

@@ -20,6 +20,11 @@ _TOKENS = ("token_id", "created", "expires", "revoked", "domains", "operations")
 _PEM_BYTES = 16_384
 
 
+_URL = click.option(
+    "--url", metavar="URL", help="Address of the service in the connection file, where it is another than for you."
+)
+
+
 def token_options(noun: str) -> Callable[[F], F]:
     """Arguments and options of `site token` and `staff token`. `noun`: whose tokens they are, for people."""
 
@@ -65,10 +70,14 @@ def certificate_options(noun: str) -> Callable[[F], F]:
 
 
 def output_connection(noun: str) -> Callable[[F], F]:
-    """`-o FILE` for a connection file."""
-    return click.option(
-        "-o", "--output", "target", type=PATH, metavar="FILE", help=f"Write the {noun}'s connection file."
-    )
+    """`-o FILE` for a connection file, and `--url`."""
+
+    def decorate(command: F) -> F:
+        return click.option(
+            "-o", "--output", "target", type=PATH, metavar="FILE", help=f"Write the {noun}'s connection file."
+        )(_URL(command))
+
+    return decorate
 
 
 def token(
@@ -81,6 +90,7 @@ def token(
     force: bool,
     as_json: bool,
     connect: Path | None,
+    url: str | None,
     only_domain: tuple[str, ...] = (),
     only_operation: tuple[str, ...] = (),
 ) -> None:
@@ -100,7 +110,7 @@ def token(
         found = call(connect, lambda center: Access(center).tokens(kind, name))
         output.items(found, _TOKENS, as_json=as_json, empty="no tokens yet")
         return
-    require_target(target, force=force)
+    require_target(target, force=force, url=url)
     operations = [Operation(word) for word in only_operation]
     made = call(
         connect,
@@ -108,11 +118,17 @@ def token(
             kind, name, expires_days, domains=only_domain or None, operations=operations or None
         ),
     )
-    hand_over(kind, name, made, target, force=force, connect=connect, answer=made if as_json else None)
+    hand_over(kind, name, made, target, url=url, force=force, connect=connect, answer=made if as_json else None)
 
 
-def require_target(target: Path | None, *, force: bool) -> None:
-    """Before a token exists: it is shown once only, so what it is to be written into must be writable."""
+def require_target(target: Path | None, *, force: bool, url: str | None) -> None:
+    """Before a token exists: it is shown once only, so what is to be written must be in order."""
+    if url is not None:
+        from trustcenter.client import Connection
+
+        if target is None:
+            raise CommandLineError("--url goes with -o")
+        Connection(url=url, ca="-", site="-", certificate="-", certificate_key="-").check()
     if target is not None:
         from trustcenter.client.files import require_writable
 
@@ -120,14 +136,25 @@ def require_target(target: Path | None, *, force: bool) -> None:
 
 
 def hand_over(
-    kind: Kind, name: str, made: Token, target: Path | None, *, force: bool, connect: Path | None, answer: object
+    kind: Kind,
+    name: str,
+    made: Token,
+    target: Path | None,
+    *,
+    url: str | None,
+    force: bool,
+    connect: Path | None,
+    answer: object,
 ) -> None:
     """Write a fresh token into a connection file, or show it; `answer`: what is printed as JSON, None for people."""
     if target is not None:
         own = connection(connect)
         site, staff = (name, None) if kind == "site" else (None, name)
-        type(own)(url=own.url, ca=own.ca, token=made.token, site=site, staff=staff).save(target, force=force)
+        given = type(own)(url=url or own.url, ca=own.ca, token=made.token, site=site, staff=staff)
+        given.save(target, force=force)
         output.note("wrote the connection file; hand it over by a safe route, then delete your copy")
+        if given.on_this_machine:
+            output.hint("its address is this machine's own; for somebody elsewhere: --url https://NAME:PORT")
     elif answer is not None:
         output.data(answer)
     else:

@@ -61,6 +61,7 @@ def add(
     role: str,
     public_key: str | None,
     target: Path | None,
+    url: str | None,
     force: bool,
     as_json: bool,
     connect: Path | None,
@@ -72,11 +73,13 @@ def add(
     """
     from trustcenter.messages.api import StaffCreate, StaffRole
 
-    access.require_target(target, force=force)
+    access.require_target(target, force=force, url=url)
     key = text_or_file(public_key, "tc-person-1:") if public_key else None
     person = StaffCreate(name=name, role=StaffRole(role), public_key=key)
     made = call(connect, lambda center: center.add_staff(person))
-    access.hand_over("staff", name, made.token, target, force=force, connect=connect, answer=made if as_json else None)
+    access.hand_over(
+        "staff", name, made.token, target, url=url, force=force, connect=connect, answer=made if as_json else None
+    )
 
 
 @staff.command("list")

@@ -21,7 +21,12 @@ from .options import DIRECTORY, PASSPHRASE, passphrase_reader, service_passphras
 @DIRECTORY
 @PASSPHRASE
 @click.option("--development", is_flag=True, help="Make a random passphrase and keep it in DIR: for trying out only.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address the service will listen on.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address the service will listen on; 0.0.0.0 or :: for all, with --name.",
+)
 @click.option(
     "--port", default=8443, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 picks a free one."
 )

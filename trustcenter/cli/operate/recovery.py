@@ -63,9 +63,7 @@ def operator_token(
     )
     issued = done.issued
     if target is not None:
-        host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
-        scheme = "https" if settings.server.certificate else "http"
-        url = f"{scheme}://{host}:{settings.server.port}"
+        url = settings.server.url("localhost" if settings.server.anywhere else "")
         Connection(url=url, ca=authority, token=issued.token, staff=name).save(target, force=force)
         output.note("wrote the connection file")
     elif as_json:

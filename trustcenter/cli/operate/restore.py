@@ -82,6 +82,7 @@ def restore(
             _tell_rebuilt(found)
         if source is None and any(manifest.part == "keys" for manifest in tested):
             output.hint("without --passphrase-file the sealed key store was not opened")
+        output.note("every check passed; nothing was put in place")
         return
     if len(paths) < 2 and (newer is None or not paths):
         raise CommandLineError("name the backups, then the instance's directory", hint="or use --test")

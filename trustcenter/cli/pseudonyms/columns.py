@@ -219,6 +219,10 @@ def _table(
         raise CommandLineError("--domain-for and --pseudonym-system go with --fhir")
     if column is None:
         raise CommandLineError("this needs --column, or --fhir for FHIR resources")
+    if source.suffix.lower() in (".ndjson", ".json"):
+        raise CommandLineError(
+            "by its name the input is JSON, which has no columns", hint="for FHIR resources: --fhir instead of --column"
+        )
     job = ColumnJob(
         source,
         target,
@@ -256,6 +260,7 @@ def _say(result: ColumnResult, as_json: bool, **more: object) -> None:
     if as_json:
         output.data(tabular.summary(result, **more))
     output.note(
-        f"{result.rows - result.failures} rows, {result.created} new pseudonyms, key version {result.key_version}"
+        f"{result.rows - result.failures} rows, {result.created} new pseudonyms"
+        + (f", key version {result.key_version}" if result.versions else "")
         + (f"; {result.failures} rows set aside" if result.failures else "")
     )

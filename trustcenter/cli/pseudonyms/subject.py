@@ -9,6 +9,7 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import call, connect_option, json_option
+from trustcenter.errors import CommandLineError
 
 
 @click.group()
@@ -28,7 +29,13 @@ def report(domain: str, as_json: bool, connect: Path | None) -> None:
     Example:
       trustcenter subject report uk-nord --connect uk-nord.toml < pseudonym.txt
     """
-    pseudonym = sys.stdin.readline().strip()
+    if output.interactive():
+        output.note("the pseudonym, then Enter:")
+    pseudonym = sys.stdin.readline().strip("\ufeff \t\r\n")
+    if not pseudonym:
+        raise CommandLineError(
+            "there is no pseudonym on standard input", hint="trustcenter subject report DOMAIN < pseudonym.txt"
+        )
     found = call(connect, lambda center: center.subject_report(domain, pseudonym))
     if as_json:
         output.data(found)

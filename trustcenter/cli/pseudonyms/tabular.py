@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +12,7 @@ from trustcenter.cli.options import PATH, F
 from trustcenter.errors import CommandLineError, TrustCenterError
 
 if TYPE_CHECKING:
-    from trustcenter.client.jobs.outcome import ColumnResult
+    from trustcenter.client.jobs.outcome import ColumnResult, FailedRow
 
 ENCODINGS = ["auto", "utf-8", "utf-16", "latin-1", "cp1252"]
 
@@ -84,14 +84,26 @@ def pairs(given: tuple[str, ...], option: str, form: str) -> dict[str, str]:
 
 
 def name_failed(result: ColumnResult, unit: str = "row") -> None:
-    """One line for each of the rows that failed and are known by number."""
-    for failed in result.failed:
-        where = f", {output.plain(failed.where)}" if failed.where else ""
-        output.note(f"{unit} {failed.row}{where}: {output.plain(failed.code)}")
+    """A line for each of the rows that failed and are known by number; neighbours that failed alike share one."""
+    for first, last in _runs(result.failed):
+        where = f", {output.plain(first.where)}" if first.where else ""
+        rows = f"{unit} {first.row}" if first is last else f"{unit}s {first.row} to {last.row}"
+        output.note(f"{rows}{where}: {output.plain(first.code)}")
     for code, hint in dict.fromkeys((failed.code, failed.hint) for failed in result.failed if failed.hint):
         output.note(f"{output.plain(code)}: {output.plain(hint)}")
     if result.failures > len(result.failed):
-        output.note(f"and {result.failures - len(result.failed)} more {unit}s; --report has all of them")
+        output.note(f"and {result.failures - len(result.failed)} more {unit}s; --skip-failed with --report names all")
+
+
+def _runs(failed: Sequence[FailedRow]) -> list[tuple[FailedRow, FailedRow]]:
+    """First and last of each stretch of rows that follow each other and failed for one reason."""
+    runs: list[tuple[FailedRow, FailedRow]] = []
+    for row in failed:
+        if runs and runs[-1][1].row + 1 == row.row and (runs[-1][1].code, runs[-1][1].where) == (row.code, row.where):
+            runs[-1] = runs[-1][0], row
+        else:
+            runs.append((row, row))
+    return runs
 
 
 def with_failed(work: Callable[[], Any], unit: str = "row") -> Any:

@@ -118,15 +118,20 @@ def make(config: Config, passphrase: bytes, url: str = "", *, by_hand: bool = Fa
         version = 0
         if room == "comparator":
             version = receipt_keys.current(keys, conn) if room_key_record.there(conn) else 1
-    server = config.server
-    host = f"[{server.host}]" if ":" in server.host else server.host
+    by_itself = room == "comparator" and not by_hand and not url
+    if by_itself and config.server.anywhere:
+        raise UsageError(
+            "this room listens on every address of its machine: at which does the other one call it?",
+            code="name_needed",
+            hint="trustcenter rooms card DIR --url https://NAME:PORT",
+        )
     return msgspec.convert(
         {
             "version": 1,
             "room": room,
             "instance": instance,
             "separation": config.separation,
-            "url": "" if room == "registrar" or by_hand else url or f"https://{host}:{server.port}",
+            "url": "" if room == "registrar" or by_hand else url or config.server.url(),
             "certificate": found[0],
             "receipt_key": keys.public_key("instance", Purpose.RECEIPT, version).hex() if version else "",
             "log_key": fingerprint(log.vkey),
