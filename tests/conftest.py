@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests_support import ON_POSTGRES, Live, launch, make_instance
+
+# The same examples in every run, and no clock: on a slow machine an example may take its time.
+settings.register_profile(
+    "sure", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("sure")
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from aiohttp import web
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ class Service:
     """Answers as the service does: "p-" + value; refuses values that begin with "bad"."""
 
     delay: float = 0.0
+    gate: asyncio.Event | None = None  # where there is one, no request is answered before it is set
     requests: list[list[str]] = field(default_factory=list)
     under_way: int = 0
     most: int = 0
@@ -45,6 +45,8 @@ class Service:
         self.most = max(self.most, self.under_way)
         try:
             await asyncio.sleep(self.delay)
+            if self.gate is not None:
+                await self.gate.wait()
         finally:
             self.under_way -= 1
         errors = [
@@ -70,24 +72,33 @@ async def test_calls_of_one_moment_share_a_request(rogue: Rogue) -> None:
 
 
 async def test_calls_made_while_a_request_is_under_way_share_the_next(rogue: Rogue) -> None:
-    service = Service(delay=0.1)
+    service = Service(gate=asyncio.Event())
     rogue.handler = service.handle
-    async with TrustCenter(rogue.connection, Settings(coalesce_hold=5.0)) as center:
-        tasks = []
-        for i in range(40):  # one call every two milliseconds
+    async with TrustCenter(rogue.connection, Settings(coalesce_hold=3600.0)) as center:
+        tasks = [asyncio.create_task(center.pseudonym("north", "0"))]
+        await asked(service, 1)
+        for i in range(1, 40):  # one call every two milliseconds
             tasks.append(asyncio.create_task(center.pseudonym("north", str(i))))
             await asyncio.sleep(0.002)
+        assert service.gate is not None
+        service.gate.set()
         assert await asyncio.gather(*tasks) == [f"p-{i}" for i in range(40)]
-    assert len(service.requests) <= 4
+    assert service.requests == [["0"], [str(i) for i in range(1, 40)]]
+
+
+async def asked(service: Service, count: int) -> None:
+    """Wait until so many requests have come."""
+    while len(service.requests) < count:  # noqa: ASYNC110 - a fake service tells nobody
+        await asyncio.sleep(0.002)
 
 
 async def test_a_slow_request_holds_the_next_one_back_for_a_moment_only() -> None:
-    service = Service(delay=1.0)
+    service = Service(gate=asyncio.Event())  # it never answers
     queue = Coalescer(service.ask, Settings(coalesce_hold=0.02))
     first = asyncio.create_task(queue("a"))
-    await asyncio.sleep(0.05)
+    await asked(service, 1)
     second = asyncio.create_task(queue("b"))
-    await asyncio.sleep(0.1)
+    await asked(service, 2)
     assert service.requests == [["a"], ["b"]]
     await queue.close()
     assert await asyncio.gather(first, second, return_exceptions=True)
@@ -132,17 +143,15 @@ async def test_a_value_that_would_spoil_the_request_is_refused_alone(rogue: Rogu
 
 
 async def test_closing_ends_waiting_calls_with_an_error(rogue: Rogue) -> None:
-    service = Service(delay=30)
+    service = Service(gate=asyncio.Event())  # it never answers
     rogue.handler = service.handle
     async with TrustCenter(rogue.connection) as center:
         tasks = [asyncio.create_task(center.pseudonym("north", str(i))) for i in range(3)]
-        await asyncio.sleep(0.1)
+        await asked(service, 1)
         tasks.append(asyncio.create_task(center.pseudonym("north", "late")))
         await asyncio.sleep(0)
-    started = time.monotonic()
     found = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(e, UnreachableError) and e.code == "client_closed" for e in found)
-    assert time.monotonic() - started < 5
 
 
 CALLS = st.lists(
@@ -156,7 +165,7 @@ CALLS = st.lists(
 
 
 @given(CALLS, st.integers(1, 4), st.integers(1, 3), st.booleans())
-@examples(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(max_examples=60)
 def test_each_call_gets_exactly_its_own(
     calls: list[tuple[str, int, int | None]], batch: int, concurrency: int, broken: bool
 ) -> None:
@@ -180,7 +189,7 @@ def test_each_call_gets_exactly_its_own(
         for task, (_, _, cancel) in zip(tasks, calls, strict=True):
             if cancel is not None:
                 loop.call_later(cancel / 1000, task.cancel)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(100):
             found = await asyncio.gather(*tasks, return_exceptions=True)
         for (value, _, cancel), result in zip(calls, found, strict=True):
             if cancel is not None and isinstance(result, asyncio.CancelledError):

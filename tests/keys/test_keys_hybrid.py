@@ -53,7 +53,7 @@ def test_sizes_around_a_chunk(key, size):
     assert key.open(blob, INFO) == message
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(parts=st.lists(st.binary(max_size=50) | st.integers(0, 3 * CHUNK).map(bytes), max_size=5))
 def test_the_parts_of_a_payload_leave_no_trace(parts):
     chunks = list(stream.seal_chunks(Secret(bytes(32)), parts))
@@ -173,7 +173,7 @@ def test_the_public_form_and_its_fingerprint(key):
     assert hybrid.fingerprint(RecipientKey.generate().public) != key.fingerprint
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.binary(max_size=3000))
 def test_arbitrary_bytes_never_open(data):
     recipient = RecipientKey(Secret(bytes(range(96))))

@@ -140,7 +140,7 @@ _many = st.lists(any_provision(), max_size=8)
 _required = st.sets(st.sampled_from([3, 6, 7, 40]), max_size=3).map(sorted)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_many, _required, _dates, st.randoms(use_true_random=False))
 def test_neither_order_nor_repetition_matters(many: list[Provision], required: list[int], today: date, random) -> None:
     shuffled = copy.copy(many) + many
@@ -150,7 +150,7 @@ def test_neither_order_nor_repetition_matters(many: list[Provision], required: l
     assert decide(SYSTEM, one, required, today) is decide(SYSTEM, other, required, today)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_many, any_provision(), _required, _dates)
 def test_a_deny_never_permits_and_the_latest_deny_always_blocks(
     many: list[Provision], new: Provision, required: list[int], today: date
@@ -166,7 +166,7 @@ def test_a_deny_never_permits_and_the_latest_deny_always_blocks(
         assert decide(SYSTEM, add(add(held, [latest]), lifted), required, today) is Status.PERMITTED
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_many, _required, _dates, st.integers(0, 10_000))
 def test_what_has_expired_never_comes_back_and_more_is_never_easier(
     many: list[Provision], required: list[int], today: date, later: int
@@ -182,7 +182,7 @@ def test_what_has_expired_never_comes_back_and_more_is_never_easier(
             assert decide_one(SYSTEM, held, number, today) is Status.PERMITTED
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_many, _required)
 def test_the_stored_form_loses_nothing(many: list[Provision], required: list[int]) -> None:
     held = add({}, many)
