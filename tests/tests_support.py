@@ -14,11 +14,13 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import postgres_support
 from click.testing import CliRunner
+from ports_support import own_port
 
 from keys.kdf import CHEAP_FOR_TESTS
 from keys.store import KeyStore
@@ -42,12 +44,12 @@ class Live:
     def kill(self) -> None:
         """End it the hard way (SIGKILL)."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def stop(self) -> int:
         """End it the polite way; returns its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(40)
+        return self.process.wait(60)
 
     def start(self) -> None:
         """Start it again on the same files."""
@@ -105,7 +107,7 @@ def ok(*arguments: str | Path) -> str:
 def launch(directory: Path, log: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
     """Start `trustcenter serve` and wait until it says where it listens.
 
-    An instance keeps its port when it starts again, and another program may have it for a moment: that is waited for.
+    Where the kernel still holds the port for what was killed a moment ago, that is waited for.
     """
     deadline = time.monotonic() + 60
     while True:
@@ -128,6 +130,19 @@ def launch(directory: Path, log: Path, *options: str) -> tuple[subprocess.Popen[
         time.sleep(0.5)
 
 
+def seconds_to_midnight() -> float:
+    """Until the next day begins in UTC."""
+    now = datetime.now(UTC)
+    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (midnight - now).total_seconds()
+
+
+def stay_within_a_day(seconds: float = 90) -> None:
+    """Wait for midnight where it is nearer than that: a test of what is counted by the day must not see two of them."""
+    if (left := seconds_to_midnight()) < seconds:
+        time.sleep(left + 0.1)
+
+
 @contextlib.contextmanager
 def cheap_key_stores() -> Iterator[None]:
     """New key stores get the profile for tests: a test opens two of them, again and again."""
@@ -141,7 +156,7 @@ def cheap_key_stores() -> Iterator[None]:
 
 
 def make_instance(directory: Path, options: Sequence[str] = ()) -> dict[str, str]:
-    """An instance on a free port, as `trustcenter init --development` makes it; the fingerprints of its logs.
+    """An instance on a port of its own, as `trustcenter init --development` makes it; the fingerprints of its logs.
 
     It is made in this process, in a tenth of the time. With TRUSTCENTER_TEST_STORE=postgres its stores are databases of
     a PostgreSQL server.
@@ -149,7 +164,7 @@ def make_instance(directory: Path, options: Sequence[str] = ()) -> dict[str, str
     options = options or postgres_options()
     told = {name.removeprefix("--"): value for name, value in zip(options[::2], options[1::2], strict=True)}
     postgres = config.Postgres(told.pop("postgres-registrar", None), told.pop("postgres-comparator", None))
-    making = setup.create(directory, None, port=0, postgres=postgres, **told)
+    making = setup.create(directory, None, port=own_port(), postgres=postgres, **told)
     with cheap_key_stores(), ThreadPoolExecutor(1) as apart:  # the test itself may run in an event loop
         return apart.submit(asyncio.run, making).result().fingerprints
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
 import ssl
 import subprocess
 from collections.abc import Sequence
@@ -53,11 +55,11 @@ class Center:
 
     def stop(self) -> int:
         self.process.terminate()
-        return self.process.wait(40)
+        return self.process.wait(60)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -125,8 +127,43 @@ class Center:
         lines = [json.loads(line) for line in reply.body.splitlines()]
         return [line["leaf"] for line in lines if "leaf" in line]
 
+    def refused(self, who: str, reason: str, auditor: str) -> list[int]:
+        """How often a member of staff was refused for a reason, as each entry of the log has it."""
+        mine = [e for e in self.log_entries(auditor) if (e["event"], e["who"]) == ("staff:request:refused", who)]
+        return [entry["data"]["count"] for entry in mine if entry["data"]["reason"] == reason]
+
+    def answers(self, source: str) -> bool:
+        """Whether a connection from an address is taken."""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.ask(None, "GET", "/healthz", source=source).status == 200
+        return False
+
     def verify_log(self, auditor: str, path: Path) -> subprocess.CompletedProcess[str]:
         from tests_support import run_cli
 
         path.write_bytes(self.ask(auditor, "GET", "/v1/audit/registrar/export").body)
         return run_cli("audit", "verify", path)
+
+
+def raw(center: Center) -> ssl.SSLSocket:
+    """A connection of a client that sends what it likes."""
+    sock = center.tls().wrap_socket(socket.create_connection(center.address), server_hostname="127.0.0.1")
+    sock.settimeout(60)
+    return sock
+
+
+def head(center: Center, *more: str, path: str = "/v1/domains/north/pseudonyms") -> bytes:
+    """The header of a POST of the site `north`."""
+    lines = (f"POST {path} HTTP/1.1", "Host: x", f"Authorization: Bearer {center.tokens['north']}",
+             "Content-Type: application/json", *more)  # fmt: skip
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+def answer(sock: ssl.SSLSocket) -> tuple[int, bytes]:
+    """Status and body; (0, b"") if the connection was closed without an answer."""
+    try:
+        response = http.client.HTTPResponse(sock)
+        response.begin()
+        return response.status, response.read()
+    except (OSError, http.client.HTTPException):
+        return 0, b""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -14,17 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ports_support import own_port
 from tests_support import launch, make_instance, ok, run_cli
 
 from trustcenter import config
 from trustcenter.client.connection import Connection
 from trustcenter.instance.checking import checks, fsck
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Center:
@@ -52,7 +46,7 @@ class Center:
     def at(self, directory: Path) -> Center:
         """The same instance in other files, on a port of its own."""
         config = directory / "config.toml"
-        config.write_text(re.sub(r"port = \d+", f"port = {free_port()}", config.read_text()))
+        config.write_text(re.sub(r"port = \d+", f"port = {own_port()}", config.read_text()))
         return Center(self.base, directory)
 
     def cli(self, *arguments: str | Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
@@ -69,7 +63,7 @@ class Center:
         finally:
             if process.poll() is None:
                 process.terminate()
-                assert process.wait(30) == 0
+                assert process.wait(60) == 0
 
     def refusal(self, expect: int = 3) -> str:
         return self.cli("serve", self.dir, expect=expect).stderr

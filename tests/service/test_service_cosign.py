@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports_support import own_port
 from tests_support import Live, launch, run_cli
 
 from keys.personal import PersonalKey
@@ -183,14 +183,11 @@ def twin(world, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     base = tmp_path_factory.mktemp("twin")
     shutil.copytree(live.dir, base / "instance")
     live.start()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process, url = launch(base / "instance", base / "log", "--port", str(port))
+    process, url = launch(base / "instance", base / "log", "--port", str(own_port()))
     running = Live(url, base / "instance", live.operator, live.fingerprints, process, base / "log")
     yield running
     running.process.terminate()
-    running.process.wait(40)
+    running.process.wait(60)
 
 
 @pytest.mark.files

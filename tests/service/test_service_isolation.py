@@ -52,7 +52,7 @@ def test_the_service_opens_no_outbound_connection(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     # Resolving and binding its own loopback address is all that a listening socket needs.
     outbound = [line for line in seen.read_text().splitlines() if "127.0.0.1" not in line]
     assert outbound == []
@@ -88,7 +88,7 @@ def test_a_second_service_on_the_same_files_is_refused(tmp_path: Path) -> None:
         assert "1 entry, root as recorded" in healthy.stdout
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def test_unknown_keys_in_the_configuration_are_refused(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Wire:
         raw = socket.create_connection(center.address)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = center.tls().wrap_socket(raw, server_hostname="127.0.0.1")
-        self._socket.settimeout(15)
+        self._socket.settimeout(60)
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
@@ -250,27 +250,25 @@ def test_a_head_without_its_body_is_waited_for_and_then_refused_as_ever(center: 
 
 def test_a_body_that_comes_byte_by_byte_has_no_more_patience_than_another(center: Center, wire: Wire) -> None:
     """Each byte that comes would begin the short wait anew; the limit on slow bodies holds all the same."""
-    head, _, body = request(center, {"originals": ["x" * 200]}).partition(b"\r\n\r\n")
+    head, _, body = request(center, {"originals": ["x" * 40]}).partition(b"\r\n\r\n")
     wire.send(head + b"\r\n\r\n")
-    started = time.monotonic()
-    for place in range(60):
+    for place in range(len(body)):  # whole in the end, and 0.8 seconds and more after the limit
         wire.send(body[place : place + 1])
         time.sleep(0.03)
     status, _, answer = wire.answer()
     assert (status, answer["code"]) == (413, "body_too_slow")
-    assert time.monotonic() - started < 4
 
 
 def test_an_idle_connection_is_closed_and_a_busy_one_is_not(center: Center, wire: Wire) -> None:
     plain = request(center, {"originals": ["a"]})
     until = time.monotonic() + 2.5  # longer than a connection may be idle
     while time.monotonic() < until:
+        time.sleep(0.2)
+        last = time.monotonic()
         wire.send(plain)
         assert wire.answer()[0] == 200
-        time.sleep(0.4)
-    started = time.monotonic()
     assert wire.ended()
-    assert 1.0 < time.monotonic() - started < 5
+    assert time.monotonic() - last > 1.0
 
 
 @pytest.mark.skipif(ON_POSTGRES, reason="takes the lock of a file")
@@ -282,7 +280,7 @@ def test_a_request_that_would_go_the_other_way_when_the_service_stops_is_told_so
     with closing(sqlite3.connect(center.dir / "registrar" / "registrar.db", isolation_level=None)) as conn:
         conn.execute("BEGIN IMMEDIATE")  # its transaction waits
         wire.send(request(center, {"originals": ["b"]}, path="/v1/domains/oneway/pseudonyms"))
-        time.sleep(0.2)
+        assert center.ask(None, "GET", "/healthz").status == 200  # it came later: the service has read that request
         center.process.terminate()
         while '"draining"' not in center.log.read_text():
             time.sleep(0.05)
@@ -291,5 +289,5 @@ def test_a_request_that_would_go_the_other_way_when_the_service_stops_is_told_so
     status, headers, told = wire.answer()
     assert (status, told["code"], headers["connection"]) == (503, "stopping", "close")
     assert wire.ended()
-    assert center.process.wait(40) == 0
+    assert center.process.wait(60) == 0
     center.start()

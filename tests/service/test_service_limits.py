@@ -1,4 +1,4 @@
-"""Rates, quotas, failures, slow clients, tokens of staff and the way back in, at a service with narrow limits."""
+"""Rates, quotas, failures, connections, tokens of staff and the way back in, at a service with narrow limits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from access_support import Center, Reply
-from tests_support import run_cli
+from tests_support import run_cli, seconds_to_midnight, stay_within_a_day
 
 SETTINGS = """
 [limits]
@@ -21,14 +21,10 @@ requests_per_second = 2.0
 request_burst = 40
 new_per_day = 50
 records_per_day = 30
-failures_per_minute = 12
+failures_per_minute = 6
 credential_cache = 300.0
 refusal_window = 1.0
 connections_per_address = 20
-handshake_timeout = 1.5
-idle_timeout = 2.0
-read_timeout = 1.5
-write_timeout = 1.5
 """
 
 
@@ -51,7 +47,7 @@ def center(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Center]:
 def _operator_waits(center: Center) -> None:
     """The operator's own requests are limited too: wait for what a test needs."""
     if center.process.poll() is None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while center.ask("operator", "GET", "/v1/sites").status == 429:
             assert time.monotonic() < deadline
             time.sleep(0.5)
@@ -74,8 +70,9 @@ def drain(center: Center, who: str, path: str, most: int = 80) -> tuple[int, lis
 
 
 def test_a_client_that_asks_too_often_is_told_when_to_come_back(center: Center) -> None:
+    started = time.monotonic()
     good, refused = drain(center, "south", "/v1/domains")
-    assert 40 <= good <= 60  # the burst, and what came in meanwhile
+    assert 40 <= good <= 40 + 2.0 * (time.monotonic() - started)  # the burst, and what came in meanwhile
     for reply in refused:
         assert (reply.code, reply.status) == ("rate_limited", 429)
         assert reply.headers["retry-after"] == "1"
@@ -96,26 +93,24 @@ def test_an_operator_gives_a_site_a_rate_of_its_own(center: Center) -> None:
     assert {center.ask("west", "GET", "/v1/domains", conn=conn).status for _ in range(100)} == {200}
     conn.close()
     assert center.ask("operator", "PUT", "/v1/sites/west/limits", {"requests_per_second": 0.5}).status == 200
+    started = time.monotonic()
     good, refused = drain(center, "west", "/v1/domains")  # the burst shrinks with the rate: 40 * 0.5 / 2
-    assert good <= 12
-    assert int(refused[0].headers["retry-after"]) == 2
+    assert good <= 10 + 0.5 * (time.monotonic() - started)
+    assert int(refused[0].headers["retry-after"]) in (1, 2)  # one every two seconds, and a part of it may be there
     for bad in ({"requests_per_second": 0}, {"new_per_day": -1}, {"requests_per_minute": 5}):
         assert center.ask("operator", "PUT", "/v1/sites/west/limits", bad).code == "invalid_body"
     assert center.ask("operator", "PUT", "/v1/sites/nowhere/limits", {}).status == 404
 
 
-def seconds_to_midnight() -> float:
-    now = datetime.now(UTC)
-    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return (midnight - now).total_seconds()
-
-
 def test_the_quota_of_a_day_counts_new_items_durably(center: Center) -> None:
+    stay_within_a_day()
     first = center.issue("east", 0, 30)
     assert first.json["created"] == 30
+    before = seconds_to_midnight()
     refused = center.issue("east", 20, 31)  # 10 known, 21 new: one too many
+    after = seconds_to_midnight()
     assert (refused.status, refused.code) == (429, "quota_exceeded")
-    assert abs(int(refused.headers["retry-after"]) - seconds_to_midnight()) < 10
+    assert after <= int(refused.headers["retry-after"]) <= before + 1  # whole seconds, rounded up
     known = center.issue("east", 0, 30)
     assert known.json["pseudonyms"] == first.json["pseudonyms"]
     assert center.issue("east", 10, 40).json["created"] == 20  # a refusal used up nothing: 30 + 20 = 50
@@ -135,6 +130,7 @@ def test_the_quota_of_a_day_counts_new_items_durably(center: Center) -> None:
 
 
 def test_concurrent_batches_never_exceed_a_quota(center: Center) -> None:
+    stay_within_a_day()
     assert center.ask("operator", "PUT", "/v1/sites/south/limits", {"new_per_day": 200}).status == 200
     before = center.ask("operator", "GET", "/v1/sites/south/limits").json["new_today"]
     with ThreadPoolExecutor(8) as pool:
@@ -148,19 +144,11 @@ def test_concurrent_batches_never_exceed_a_quota(center: Center) -> None:
 def test_registered_records_have_a_quota_of_their_own(center: Center) -> None:
     from keys.hybrid import RecipientKey
 
-    made = center.ask(
-        "operator",
-        "POST",
-        "/v1/studies",
-        {
-            "name": "heart",
-            "purpose": "Test of quotas",
-            "permit": "EK 2026-1",
-            "schema": "de-person/1",
-            "participants": [{"site": "north"}, {"site": "south"}],
-            "recipients": [{"name": "dms", "public_key": RecipientKey.generate().public}],
-        },
-    )
+    stay_within_a_day()
+    body: dict[str, Any] = {"name": "heart", "purpose": "Test of quotas", "permit": "EK 2026-1"}
+    body["participants"] = [{"site": "north"}, {"site": "south"}]
+    body["recipients"] = [{"name": "dms", "public_key": RecipientKey.generate().public}]
+    made = center.ask("operator", "POST", "/v1/studies", body)
     assert made.status == 201, made.body
 
     def register(count: int) -> Reply:
@@ -179,12 +167,10 @@ def test_failed_authentications_are_limited_per_address_and_good_ones_are_not(ce
     other = "127.0.0.2"
     assert center.ask("clara", "GET", "/v1/audit/registrar/checkpoint", source=other).status == 200
     wrong = "tc1_" + "A" * 43
-    replies = [center.ask(wrong, "GET", "/v1/domains", source=other) for _ in range(16)]
-    codes = [reply.code for reply in replies]
-    assert set(codes) == {"unauthorized", "too_many_failures"}
-    assert 12 <= codes.count("unauthorized") <= 14
-    assert all(reply.status == 429 for reply in replies if reply.code == "too_many_failures")
-    assert 1 <= int(replies[-1].headers["retry-after"]) <= 5  # 12 a minute: one every five seconds
+    replies = [center.ask(wrong, "GET", "/v1/domains", source=other) for _ in range(10)]
+    assert [reply.code for reply in replies] == ["unauthorized"] * 6 + ["too_many_failures"] * 4
+    assert all(reply.status == 429 for reply in replies[6:])
+    assert 1 <= int(replies[-1].headers["retry-after"]) <= 10  # 6 a minute: one every ten seconds
     assert center.ask(None, "GET", "/v1/domains", source=other).code == "too_many_failures"
     # A credential that was good before passes, and other addresses have a budget of their own.
     assert center.ask("clara", "GET", "/v1/audit/registrar/checkpoint", source=other).status == 200
@@ -192,7 +178,7 @@ def test_failed_authentications_are_limited_per_address_and_good_ones_are_not(ce
 
 
 def test_refusals_stand_in_the_log_and_cannot_flood_it(center: Center) -> None:
-    # As carl, whom no other test uses: 46 refusals, in less than five windows of a second.
+    # As carl, whom no other test uses: 46 refusals, an entry for each window of a second at most.
     started = time.monotonic()
     conn = center.connect()
     replies = [center.ask("carl", "GET", "/v1/keys", conn=conn) for _ in range(90)]
@@ -201,18 +187,13 @@ def test_refusals_stand_in_the_log_and_cannot_flood_it(center: Center) -> None:
     for reply in replies:
         counts[reply.code] += 1
     assert set(counts) == {"forbidden", "rate_limited"}
-    time.sleep(2.5)  # the window ends
-    windows = time.monotonic() - started + 1
-    entries = [
-        entry
-        for entry in center.log_entries("clara")
-        if entry["event"] == "staff:request:refused" and entry["who"] == "carl"
-    ]
     for reason, count in counts.items():
-        mine = [entry["data"] for entry in entries if entry["data"]["reason"] == reason]
-        assert sum(data["count"] for data in mine) == count
-        assert len(mine) <= windows
-        assert mine[0]["count"] == 1  # the first one at once
+        while sum(told := center.refused("carl", reason, "clara")) < count:  # until the window has ended
+            assert time.monotonic() - started < 100
+            time.sleep(0.5)
+        assert sum(told) == count
+        assert len(told) <= time.monotonic() - started + 1
+        assert told[0] == 1  # the first one at once
     unknown = [entry for entry in center.log_entries("clara") if entry["event"] == "caller:request:refused"]
     assert {entry["who"] for entry in unknown} <= {"service"}
     quotas = [e for e in center.log_entries("clara") if e["event"] == "site:request:refused"]
@@ -252,58 +233,6 @@ def test_nobody_grants_to_himself(center: Center) -> None:
     assert "olga-2" not in names
 
 
-# --- slow clients -----------------------------------------------------------------------------------
-
-
-def closed_after(sock: socket.socket, limit: float, feed: bytes = b"") -> float:
-    """Seconds until the other side closes, while one byte of `feed` is sent every 0.2 s."""
-    started, position = time.monotonic(), 0
-    sock.settimeout(0.2)
-    while time.monotonic() - started < limit:
-        try:
-            if position < len(feed):
-                sock.sendall(feed[position : position + 1])
-                position += 1
-            if sock.recv(4096) == b"":
-                return time.monotonic() - started
-        except TimeoutError:
-            continue
-        except OSError:
-            return time.monotonic() - started
-    pytest.fail(f"still open after {limit} s")
-
-
-def test_a_handshake_that_never_comes_is_given_up(center: Center) -> None:
-    with socket.create_connection(center.address) as sock:
-        assert 1.0 < closed_after(sock, 6) < 4
-
-
-@pytest.mark.parametrize(
-    "feed", [b"", b"GET /v1/domains HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"a" * 200], ids=["silent", "dripping"]
-)
-def test_a_header_that_does_not_arrive_is_given_up(center: Center, feed: bytes) -> None:
-    with (
-        socket.create_connection(center.address) as raw,
-        center.tls().wrap_socket(raw, server_hostname="127.0.0.1") as sock,
-    ):
-        assert 1.0 < closed_after(sock, 8, feed) < 5
-
-
-def test_a_body_that_does_not_arrive_is_given_up(center: Center) -> None:
-    head = (
-        "POST /v1/domains/north/pseudonyms HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer {center.tokens['north']}\r\nContent-Length: 50000\r\n\r\n"
-    ).encode()
-    with (
-        socket.create_connection(center.address) as raw,
-        center.tls().wrap_socket(raw, server_hostname="127.0.0.1") as sock,
-    ):
-        sock.settimeout(6)
-        sock.sendall(head + b'{"originals": [')
-        answer = sock.recv(4096)
-        assert b"body_too_slow" in answer
-
-
 def test_connections_of_one_address_are_bounded(center: Center) -> None:
     held = []
     try:
@@ -323,36 +252,10 @@ def test_connections_of_one_address_are_bounded(center: Center) -> None:
     finally:
         for sock in held:
             sock.close()
-    time.sleep(0.3)
-    assert center.ask(None, "GET", "/healthz", source="127.0.0.9").status == 200  # closed ones count no more
-
-
-def test_clients_that_do_not_read_do_not_keep_the_long_reads(center: Center) -> None:
-    assert center.ask("operator", "PUT", "/v1/sites/north/limits", {"new_per_day": 10**6}).status == 200
-    assert center.issue("north", 10**6, 100_000).json["created"] == 100_000
-    assert center.ask("operator", "POST", "/v1/domains/north/keys/rotate", {}).status == 200
-    request = (
-        "GET /v1/domains/north/translations?from_version=1 HTTP/1.1\r\nHost: x\r\n"
-        f"Authorization: Bearer {center.tokens['north']}\r\n\r\n"
-    ).encode()
-    held = []
-    try:
-        for _ in range(10):
-            raw = socket.socket()
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            raw.connect(center.address)
-            sock = center.tls().wrap_socket(raw, server_hostname="127.0.0.1")
-            sock.sendall(request)
-            held.append(sock)
-        deadline = time.monotonic() + 15
-        while (reply := center.ask("north", "GET", "/v1/domains/north/translations?from_version=1")).status != 200:
-            assert reply.status in (429, 503)
-            assert time.monotonic() < deadline, "long reads stay blocked"
-            time.sleep(1.0)
-        assert json.loads(reply.body.splitlines()[-1]) == {"done": True, "count": 100_050}
-    finally:
-        for sock in held:
-            sock.close()
+    deadline = time.monotonic() + 60
+    while not center.answers("127.0.0.9"):  # closed ones count no more
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 # --- commands; these stop the service, so they come last ------------------------------------------------

@@ -28,7 +28,7 @@ class Center:
                 ok(*command)
         finally:
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
 
     def refusal(self) -> subprocess.CompletedProcess[str]:
         done = run_cli("serve", self.dir, timeout=30)

@@ -268,7 +268,11 @@ def test_record_numbers_are_sorted_and_each_once(world, study: str) -> None:
     assert (backwards.status, backwards.json["code"]) == (400, "not_sorted")
     no_number = world["east"]("POST", path, {"record_numbers": ["patient-4711"]})
     assert (no_number.status, no_number.json["code"]) == (400, "invalid_body")
-    assert b"4711" not in no_number.body
+    assert b"patient-4711" not in no_number.body
+    for wrong in ("AB" * 16, "0 " * 16, "é" * 32, "0x" + "0" * 30):
+        refused = world["east"]("POST", path, {"record_numbers": [numbers[0], wrong]})
+        assert (refused.status, refused.json["code"]) == (400, "invalid_body")
+        assert refused.json["where"] == "$.record_numbers[1]"
 
 
 def test_studies_that_cannot_be_are_refused(world, recipient_key) -> None:
