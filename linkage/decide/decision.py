@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from linkage.decide.aggregate import Pairs
 from linkage.decide.densities import Densities
 from linkage.decide.fit import Fitted, judge
+from linkage.decide.sources import blocks, of_two, slices
 from linkage.decide.weights import groups
 from linkage.threads import cores, each
 
@@ -137,16 +138,17 @@ def decide(
     ranks = np.arange(len(sources)) if ties is None else ties
     posterior = np.zeros(m)
     winner, shown = np.zeros(m, np.bool_), np.zeros(m, np.bool_)
-    several = _per_pair_of_sources(pairs, sources, len(deduplicated))
-    threads = max(1, min(cores(), _MOST_THREADS, len(several)))
-    scratch: SimpleQueue[NDArray[np.int32]] = SimpleQueue()
-    for _ in range(threads):
-        scratch.put(np.full(len(sources), -1, np.int32))
+    threads = min(cores(), _MOST_THREADS)
+    scratch: SimpleQueue[NDArray[np.int32]] = SimpleQueue()  # one for each thread that is needed
 
     def weigh(at: tuple[tuple[int, int], I64 | slice]) -> Weights:
         """Decide the pairs of two sources; what others write lies elsewhere."""
         key, chosen = at
-        part, partner = pairs.part(chosen), scratch.get()
+        part = pairs.part(chosen)
+        try:
+            partner = scratch.get_nowait()
+        except Empty:
+            partner = np.full(len(sources), -1, np.int32)
         try:
             fitted, found = judge(part, partner, densities, ranks, known.get(key))
         finally:
@@ -155,25 +157,28 @@ def decide(
         shown[chosen] = fitted.evidence >= limits.evidence
         return _weights_of(key, found.winner, fitted, densities)
 
-    weights = []
+    weights: list[Weights] = []
     done = 0
     if progress is not None:
         progress(done, m)
-    for one in each(weigh, several, threads):
-        weights.append(one)
-        done += one.pairs
-        if progress is not None:
-            progress(done, m)
+    for block in blocks(pairs, sources):
+        for one in each(weigh, of_two(pairs, block, sources, len(deduplicated)), threads):
+            weights.append(one)
+            done += one.pairs
+            if progress is not None:
+                progress(done, m)
     declared = np.array(deduplicated, np.bool_)
     if refused is None:
         refused = _wrongly_declared(pairs, sources, declared, posterior, winner, cut, bounds[1], limits)
     declared[list(refused)] = False
-    both = declared[sources[pairs.a]] & declared[sources[pairs.b]]
     band = winner & (posterior >= bounds[0]) & (posterior <= bounds[1])
     cls = np.full(m, Class.NON_MATCH, np.uint8)
-    # Without one-to-one on one side a loser may be as true as the winner.
-    cls[(winner | ~both) & (posterior >= bounds[0])] = Class.POSSIBLE
-    cls[winner & both & shown & (posterior > cut)] = Class.MATCH
+    for some in slices(m):
+        both = declared[sources[pairs.a[some]]] & declared[sources[pairs.b[some]]]
+        won, likely, mine = winner[some], posterior[some], cls[some]
+        # Without one-to-one on one side a loser may be as true as the winner.
+        mine[(won | ~both) & (likely >= bounds[0])] = Class.POSSIBLE
+        mine[won & both & shown[some] & (likely > cut)] = Class.MATCH
     return Decision(pairs, posterior, winner, cls, band, tuple(weights), tuple(refused))
 
 
@@ -190,30 +195,6 @@ def _weights_of(key: tuple[int, int], winner: NDArray[np.bool_], fitted: Fitted,
         dict(zip(densities.grades, fitted.won, strict=False)),
         fitted,
     )
-
-
-def pair_of_sources(pairs: Pairs, sources: NDArray[np.int32], count: int) -> NDArray[np.int32]:
-    """(m,) i4: smaller number of the two sources times their count, plus the larger."""
-    x, y = sources[pairs.a], sources[pairs.b]
-    key: NDArray[np.int32] = np.minimum(x, y) * np.int32(count) + np.maximum(x, y)
-    return key
-
-
-def _per_pair_of_sources(
-    pairs: Pairs, sources: NDArray[np.int32], count: int
-) -> list[tuple[tuple[int, int], I64 | slice]]:
-    """(sources, positions) for every pair of sources that has pairs, ascending."""
-    if not len(pairs):
-        return []
-    key = pair_of_sources(pairs, sources, count)
-    sizes = np.bincount(key)
-    names = np.flatnonzero(sizes)
-    if len(names) == 1:
-        return [((int(names[0]) // count, int(names[0]) % count), slice(0, len(key)))]
-    # Numbers of 16 bits are sorted digit by digit.
-    order = np.argsort(key.astype(np.uint16) if count <= 256 else key, kind="stable")
-    groups = np.split(order, np.cumsum(sizes[names])[:-1])
-    return [((int(k) // count, int(k) % count), g) for k, g in zip(names, groups, strict=True)]
 
 
 def _wrongly_declared(

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.decide.aggregate import Pairs
-from linkage.decide.decision import pair_of_sources
 from linkage.decide.densities import BINS
 from linkage.decide.parameters import Parameters
+from linkage.decide.sources import pair_of_sources
 from linkage.decide.weights import cells, posteriors
 from linkage.errors import ParametersError
 

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from linkage.decide.aggregate import Pairs
 from linkage.decide.careful import hold_back, other_names
-from linkage.decide.decision import CUT, CUT_OF_TWO, Decision, Limits, cut_for, decide, pair_of_sources
+from linkage.decide.decision import CUT, CUT_OF_TWO, Decision, Limits, cut_for, decide
 from linkage.decide.densities import BINS, Densities
 from linkage.decide.fit import Fitted
+from linkage.decide.sources import pair_of_sources
 from linkage.errors import ParametersError
 from linkage.schema import Schema
 

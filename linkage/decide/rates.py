@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from linkage.decide.decision import Class, Decision, pair_of_sources
+from linkage.decide.decision import Class, Decision
 from linkage.decide.densities import Densities
+from linkage.decide.sources import pair_of_sources, slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +66,19 @@ def expected_rates(decision: Decision, sources: NDArray[np.int32], densities: De
         densities: with which was decided.
     """
     sizes = np.bincount(sources).tolist()
-    cell = pair_of_sources(decision.pairs, sources, len(sizes)) * np.int32(len(Class)) + decision.cls
     cells = len(sizes) ** 2 * len(Class)
-    counts = np.bincount(cell, minlength=cells).reshape(-1, len(Class))
-    sums = np.bincount(cell, weights=decision.posterior, minlength=cells).reshape(-1, len(Class))
+    counts, sums = np.zeros(cells, np.int64), np.zeros(cells)
+    for some in slices(len(decision.pairs)):
+        two = pair_of_sources(decision.pairs.part(some), sources, len(sizes))
+        cell = two * np.int32(len(Class)) + decision.cls[some]
+        counts += np.bincount(cell, minlength=cells)
+        sums += np.bincount(cell, weights=decision.posterior[some], minlength=cells)
+    by_class, likely = counts.reshape(-1, len(Class)), sums.reshape(-1, len(Class))
     found = []
     for weights in decision.weights:
         x, y = weights.sources
-        apart, possible, match = counts[x * len(sizes) + y].tolist()
-        same = sums[x * len(sizes) + y].tolist()
+        apart, possible, match = by_class[x * len(sizes) + y].tolist()
+        same = likely[x * len(sizes) + y].tolist()
         unseen = sum(same) * _unseen(weights.fitted.won, densities.unseen)
         rest = sizes[x] * sizes[y] - match - possible - apart
         found.append(Expected((x, y), (match, possible, apart, rest), (same[2], same[1], same[0], unseen)))
