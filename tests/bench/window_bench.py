@@ -15,7 +15,7 @@ import asyncio
 import time
 from argparse import Namespace
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +34,14 @@ from linkage.rows import ROW
 from trustcenter.client import TrustCenter, operator
 from trustcenter.client.connection import Connection
 from trustcenter.client.settings import DEFAULT
+from trustcenter.client.study.difference import Part
+from trustcenter.client.study.sending import made_ahead, send
 from trustcenter.messages import api
 
 SCHEMA = load_schema("de-person/1")
 PART = DEFAULT.upload_records  # records of one upload, as the client sends them
-CHUNK = 60_000  # rows of one chunk
+TOGETHER = 4  # sites that send at a time
+BATCH = 10_000  # record numbers, or originals, in one request
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,13 @@ class Site:
         """Record numbers of some records."""
         return [row.tobytes().hex() for row in self.entries["record_number"][first:end]]
 
-    def parts(self, first: int, end: int) -> Iterator[tuple[NDArray[np.void], NDArray[np.void]]]:
-        """Entries and their rows, upload by upload."""
+    def parts(self, first: int, end: int) -> Iterator[Part]:
+        """Upload by upload, as the client makes them of an encoded source."""
         refs = np.ascontiguousarray(self.rows["ref"]).view(">u8").reshape(-1, 2)[:, 0]
         for start in range(first, end, PART):
             entries = self.entries[start : min(start + PART, end)]
             wanted = np.ascontiguousarray(entries["refs"]).view(">u8").reshape(-1, 2)[:, 0]
-            yield entries, self.rows[np.sort(np.searchsorted(refs, wanted))]
+            yield Part(self.rows[np.sort(np.searchsorted(refs, wanted))], entries.tobytes(), len(entries))
 
 
 def windows(options: Namespace) -> None:
@@ -111,16 +114,44 @@ async def _fill(running: Service, base: Path, folders: list[Path], known: int) -
         )
         await staff.create_study(study)
         few = min(known, 200_000)
-        with _timed(running, f"pseudonyms of {few:,} originals", few):
-            for start in range(0, few, 10_000):
-                await sites[0].center.pseudonymize("north", [f"patient-{n}" for n in range(start, start + 10_000)])
-        with _timed(running, f"register {len(sites) * known:,} record numbers", len(sites) * known):
+        await _registration(running, sites[0], few)
+        with _timed(running, f"register {len(sites) * known - few:,} record numbers", len(sites) * known - few):
             for site in sites:
-                for start in range(0, known, 10_000):
-                    await site.center.register("bench", site.numbers(start, min(start + 10_000, known)))
-        with _timed(running, f"upload {len(sites) * known:,} records", len(sites) * known):
-            for site in sites:
+                await _register(site, few if site is sites[0] else 0, known)
+        free = asyncio.Semaphore(TOGETHER)
+
+        async def one(site: Site) -> None:
+            async with free:
                 await _upload(site, 0, known)
+
+        title = f"upload {len(sites) * known:,} records, {min(len(sites), TOGETHER)} sites at a time"
+        with _timed(running, title, len(sites) * known):
+            await asyncio.gather(*map(one, sites))
+
+
+async def _registration(running: Service, site: Site, count: int) -> None:
+    """Registration beside pseudonyms, turn by turn, so that both meet a store of the same size."""
+    what = (f"pseudonyms of {count:,} originals", f"register {count:,} record numbers")
+    seconds, spent = [0.0, 0.0], [0.0, 0.0]
+    for start in range(0, count, BATCH):
+        end = min(start + BATCH, count)
+        originals, numbers = [f"patient-{n}" for n in range(start, end)], site.numbers(start, end)
+        for at in (0, 1):
+            cpu, began = running.cpu(), time.perf_counter()
+            if at:
+                await site.center.register("bench", numbers)
+            else:
+                await site.center.pseudonymize("north", originals)
+            seconds[at] += time.perf_counter() - began
+            spent[at] += running.cpu() - cpu
+    for title, took, cpu in zip(what, seconds, spent, strict=True):
+        each = f"service {1e6 * cpu / count:.1f} us of processor time each"
+        print(f"   {title}, turn by turn: {count / took:,.0f} a second ({each})", flush=True)
+
+
+async def _register(site: Site, first: int, end: int) -> None:
+    for start in range(first, end, BATCH):
+        await site.center.register("bench", site.numbers(start, min(start + BATCH, end)))
 
 
 async def _windows(running: Service, base: Path, folders: list[Path], known: int, fresh: int, *, first: bool) -> None:
@@ -131,7 +162,7 @@ async def _windows(running: Service, base: Path, folders: list[Path], known: int
             await _window(running, staff, caller, f"first window, {len(sites)} x {known:,}")
         for begin in (known, known + fresh // 2):
             end = begin + fresh // 2
-            await sites[1].center.register("bench", sites[1].numbers(begin, end))
+            await _register(sites[1], begin, end)
             with _timed(running, f"upload {end - begin:,} records", end - begin):
                 await _upload(sites[1], begin, end)
             title = f"window of {end - begin:,} against {(len(sites) - 1) * known + begin:,}"
@@ -149,15 +180,11 @@ def _table(path: Path, kind: np.dtype[np.void]) -> NDArray[np.void]:
 
 
 async def _upload(site: Site, first: int, end: int) -> None:
-    for entries, rows in site.parts(first, end):
-        chunks = -(-len(rows) // CHUNK)
-        wanted = api.UploadOpen(version=1, fingerprint=SCHEMA.fingerprint, rows=len(rows), chunks=chunks)
-        opened = await site.center.open_upload("bench", wanted)
-        for index in range(chunks):
-            piece = rows[index * CHUNK : (index + 1) * CHUNK].tobytes()
-            await site.center.put_chunk("bench", opened.upload, index, piece)
-        receipt = await site.center.complete_upload("bench", opened.upload)
-        await site.center.send_map("bench", api.MapUpload(receipt=receipt, entries=entries.tobytes()))
+    study = await site.center.study("bench")
+    key = await site.center.require_rooms(study)
+    async with aclosing(made_ahead(site.parts(first, end))) as made:
+        async for part in made:
+            await send(site.center, study, SCHEMA, part, key, None, None)
 
 
 async def _window(running: Service, staff: TrustCenter, site: TrustCenter, title: str, mode: str = "window") -> None:

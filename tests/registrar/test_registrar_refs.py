@@ -12,7 +12,7 @@ import pytest
 
 from trustcenter.instance.checking import fsck_rows
 from trustcenter.instance.opening import REGISTRAR_MIGRATIONS
-from trustcenter.registrar.study import refs
+from trustcenter.registrar.study import ref_owners, refs
 from trustcenter.store import Connection, Database, Location, Migration, Postgres
 from trustcenter.store.packed import Keys
 
@@ -35,13 +35,19 @@ def made(records: int) -> np.ndarray:
     return refs.in_order(np.frombuffer(os.urandom(16 * PASSES * records), np.uint8).reshape(records, PASSES, 16))
 
 
+def add(conn: Connection, domain: int, version: int, table: np.ndarray) -> None:
+    serials = np.arange(len(table))
+    refs.add(conn, domain, version, serials, table, refs.owned(serials.tolist(), table))
+
+
 def by_record(conn: Connection) -> dict[tuple[int, int, int], bytes]:
     rows = conn.execute("SELECT domain, serial, version, refs FROM record_refs").fetchall()
     return {(domain, serial, version): bytes(packed) for domain, serial, version, packed in rows}
 
 
 def agree(conn: Connection, domains: tuple[int, ...]) -> bool:
-    return all(fsck_rows._by_record(conn, domain) == fsck_rows._by_ref(conn, domain) for domain in domains)
+    same = all(fsck_rows._by_record(conn, domain) == fsck_rows._by_ref(conn, domain) for domain in domains)
+    return same and all(ref_owners.agree(conn, domain) for domain in domains)
 
 
 def test_refs_come_change_and_go(place: Location) -> None:
@@ -54,9 +60,9 @@ def test_refs_come_change_and_go(place: Location) -> None:
     }
 
     def fill(conn: Connection) -> None:
-        refs.add(conn, 1, 1, range(300), first)
-        refs.add(conn, 2, 1, range(50), second)
-        refs.add(conn, 1, 2, range(300), later)
+        add(conn, 1, 1, first)
+        add(conn, 2, 1, second)
+        add(conn, 1, 2, later)
 
     try:
         db.write_sync(fill)
@@ -76,7 +82,7 @@ def test_refs_come_change_and_go(place: Location) -> None:
         owned = {
             (domain, entry["ref"].tobytes(), int(entry["serial"]))
             for domain in (1, 2)
-            for part in db.read_sync(lambda conn, d=domain: list(refs.OWNERS.find(conn, d, asked)))
+            for part in db.read_sync(lambda conn, d=domain: list(ref_owners.OWNERS.find(conn, d, asked)))
             for entry in part
         }
         assert owned == {(1, give[0], 4), (1, new, 3), (2, expected[2, 1, 1][:16], 1)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import sqlite3
@@ -26,6 +27,26 @@ def store() -> sqlite3.Connection:
     conn = sqlite3.connect(":memory:", isolation_level=None)
     conn.executescript(TABLES)
     return conn
+
+
+def test_rows_are_found_side_by_side_and_elsewhere() -> None:
+    conn, index = store(), TagIndex(many=10)
+    tags = [hashlib.sha256(bytes([n // 256, n % 256])).digest()[:16] for n in range(400)]
+    serials = {**{n: 1000 + n for n in range(300)}, **{n: 90_000 + 7 * n for n in range(300, 390)}}
+    for n, serial in serials.items():
+        conn.execute("INSERT INTO entry VALUES (1,?,?,?,0)", (serial, bytes(5), tags[n]))
+    conn.execute("INSERT INTO entry VALUES (2,1010,?,?,0)", (bytes(5), tags[395]))
+    index.add(conn, 1, {tags[n]: serial for n, serial in serials.items()})
+    index.add(conn, 2, {tags[395]: 1010})
+    for asked in (
+        range(20, 280),
+        range(9),
+        range(100, 400),
+        range(390, 400),
+        [0, 399, 250, 11, 12, 13, 14, 15, 16, 17],
+    ):
+        found = index.serials(conn, 1, [tags[n] for n in asked])
+        assert {n: found[tags[n]] for n in asked if tags[n] in found} == {n: serials[n] for n in asked if n in serials}
 
 
 # 40 tags of which many share their first bytes, in two domains.

@@ -38,6 +38,19 @@ async def test_rows_are_those_that_were_given(place: Location, count: int, scatt
     assert found == [(-3, int(number), bytes(body)) for number, body in zip(numbers, bodies, strict=True)]
 
 
+@pytest.mark.parametrize("count", [1, FEW, 250])
+async def test_a_text_can_be_the_same_in_all_rows(place: Location, count: int) -> None:
+    words = (Migration(1, "words", "CREATE TABLE word (number INTEGER PRIMARY KEY, word TEXT NOT NULL) STRICT;"),)
+    database = await Database.open(place, words)
+    try:
+        columns = {"number": range(1, 1 + count), "word": "größer"}
+        await database.write(lambda conn: insert(conn, "word", columns, count))
+        found = await database.read(lambda conn: conn.execute("SELECT number, word FROM word").fetchall())
+    finally:
+        await database.close()
+    assert sorted(found) == [(number, "größer") for number in range(1, 1 + count)]
+
+
 @pytest.mark.parametrize("count", [1, 7, 8, 63, 341])
 async def test_rows_given_one_by_one_are_all_there(place: Location, count: int) -> None:
     rows = [(1, number, bytes([number % 256]) * (number % 5 + 1)) for number in range(count)]

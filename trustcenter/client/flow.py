@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from trustcenter.errors import ConflictError
@@ -14,7 +14,7 @@ B = TypeVar("B")
 Progress = Callable[[int, int], None]  # bytes of the input done, bytes in all
 
 
-async def in_order(batches: Iterator[B], serve: Callable[[B], Awaitable[None]], width: int) -> AsyncIterator[B]:
+async def in_order(batches: Iterator[B], serve: Callable[[B], Awaitable[None]], width: int) -> AsyncGenerator[B, None]:
     """Batches in their order once each is served, with up to `width` of them under way."""
 
     async def one(batch: B) -> B:

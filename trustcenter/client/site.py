@@ -10,11 +10,12 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from trustcenter.errors import ConflictError, PolicyError, VerificationError
-from trustcenter.messages.api import Deduplication, MapUpload, Study, UploadOpen
+from trustcenter.errors import ConflictError, PolicyError
+from trustcenter.messages.api import Deduplication, Study
 from trustcenter.messages.receipts import Receipt
 
 from .api import TrustCenter
@@ -23,12 +24,10 @@ if TYPE_CHECKING:
     from linkage.encode import Encoded, Secrets
     from linkage.schema import Schema
     from linkage.tables import Table
-    from trustcenter.client.study.difference import Part
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
 SEPARATIONS: Final = ("none", "process", "operator")  # ascending
-_ROW_BYTES: Final = 65
 
 
 @dataclass
@@ -172,6 +171,7 @@ async def upload(
         RemoteError: the service's refusal.
     """
     from trustcenter.client.study.difference import new_records, parts
+    from trustcenter.client.study.sending import made_ahead, send
 
     receipt_key = await center.require_rooms(study)
     if len(table) < study.minimum_batch:
@@ -187,9 +187,10 @@ async def upload(
     if 0 < rows < study.minimum_batch * study.passes:
         hint = "nothing is wrong: the same command sends them when there are more; their study pseudonyms are there"
         raise _too_small(study, f"{done.sent} records are new or changed", hint)
-    for part in parts(encoded, held, center.settings.upload_records):
-        done.receipts.append(await _send(center, study, schema, part, receipt_key, deduplication, progress))
-        done.rows += len(part.rows)
+    async with aclosing(made_ahead(parts(encoded, held, center.settings.upload_records))) as made:
+        async for part in made:
+            done.receipts.append(await send(center, study, schema, part, receipt_key, deduplication, progress))
+            done.rows += len(part.rows)
     return done
 
 
@@ -235,50 +236,3 @@ async def _encode(
         return await asyncio.to_thread(work)
     finally:
         stop.set()
-
-
-async def _send(
-    center: TrustCenter,
-    study: Study,
-    schema: Schema,
-    part: Part,
-    receipt_key: bytes,
-    deduplication: Deduplication | None,
-    progress: Progress | None,
-) -> Receipt:
-    rows = len(part.rows)
-    per_chunk = center.settings.chunk_bytes // _ROW_BYTES
-    while True:
-        chunks = -(-rows // per_chunk)
-        wanted = UploadOpen(version=study.version, fingerprint=schema.fingerprint, rows=rows, chunks=chunks)
-        opened = await center.open_upload(study.name, wanted)
-        if per_chunk * _ROW_BYTES <= opened.chunk_bytes_max:
-            break
-        per_chunk = max(1, opened.chunk_bytes_max // _ROW_BYTES)
-    for index in range(chunks):
-        piece = part.rows[index * per_chunk : (index + 1) * per_chunk].tobytes()
-        await center.put_chunk(study.name, opened.upload, index, piece)
-        if progress is not None:
-            progress("upload", min(rows, (index + 1) * per_chunk), rows)
-    receipt = await center.complete_upload(study.name, opened.upload)
-    await asyncio.to_thread(_verify, receipt, receipt_key, study, center.connection.site, opened.upload, part)
-    wanted_map = MapUpload(receipt=receipt, entries=part.entries, deduplication=deduplication)
-    accepted = await center.send_map(study.name, wanted_map)
-    if not accepted.accepted or accepted.mapped != part.records:
-        raise VerificationError("the registrar did not take every record of the map", code="map_incomplete")
-    return receipt
-
-
-def _verify(receipt: Receipt, receipt_key: bytes, study: Study, site: str | None, upload_id: str, part: Part) -> None:
-    """The receipt is the comparator's, for exactly the rows that were sent: same number, Merkle root and upload."""
-    from trustcenter.audit.refs_root import refs_root
-
-    receipt.verify(receipt_key)
-    said = (receipt.study, receipt.version, receipt.source, receipt.upload, receipt.rows, receipt.root)
-    sent = (study.name, study.version, site, upload_id, len(part.rows), refs_root([part.rows["ref"].tobytes()]).hex())
-    if said != sent:
-        raise VerificationError(
-            "the comparator's receipt is not for the rows that were sent",
-            code="wrong_receipt",
-            hint="nothing counts yet; tell the operator",
-        )

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from linkage.rows import ROW, as_words
+from linkage.rows import ROW
 from trustcenter.store import Connection, Migration
 from trustcenter.store.packed import Keys, Packed, ddl, take
 
@@ -103,14 +103,14 @@ def _taken(
     conn: Connection, upload: int, numbers: Sequence[int]
 ) -> Iterator[tuple[NDArray[np.void], int | NDArray[np.uint32]]]:
     """The rows of chunks, which are emptied, some chunks together."""
-    body = bytearray()
+    found: list[bytes] = []
     for at, number in enumerate(numbers, 1):
-        body += conn.execute("SELECT body FROM arrived WHERE number = ?", (number,)).fetchone()[0]
+        found += conn.execute("SELECT body FROM arrived WHERE number = ?", (number,)).fetchone()
         # One by one: what a statement for all of them overwrites would be kept in memory until its end.
         conn.execute("UPDATE arrived SET body = x'' WHERE number = ?", (number,))
-        if len(body) >= _PIECE_BYTES or at == len(numbers):
-            yield np.frombuffer(bytes(body), ROW), upload
-            body.clear()
+        if sum(map(len, found)) >= _PIECE_BYTES or at == len(numbers):
+            yield np.frombuffer(b"".join(found), ROW), upload
+            found.clear()
 
 
 def lay(
@@ -135,8 +135,7 @@ def lay(
             if start < end:
                 by_pass.setdefault(number, []).append(placed[start:end])
     for number in sorted(by_pass):
-        mine = np.concatenate(by_pass.pop(number))
-        mine = take(mine, np.argsort(as_words(mine["token"])[0]))
+        mine, _ = ROWS.in_order(np.concatenate(by_pass.pop(number)))
         ROWS.add(conn, space(study, number), mine)
         yield number, mine
 

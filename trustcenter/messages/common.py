@@ -28,6 +28,16 @@ DomainName = Annotated[
 ]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=f"^[^\\x00-\\x1f\\x7f]+{_END}")]
 Hex16 = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{32}}{_END}", description="16 bytes as lower-case hex")]
+# The same where there are many: msgspec would call the pattern for each, so whoever takes them looks at all together.
+ManyHex16 = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=32,
+        max_length=32,
+        description="16 bytes as lower-case hex",
+        extra_json_schema={"pattern": f"^[0-9a-f]{{32}}{_END}"},
+    ),
+]
 Hex32 = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{64}}{_END}", description="32 bytes as lower-case hex")]
 Day = Annotated[str, msgspec.Meta(pattern=f"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_END}", description="YYYY-MM-DD")]
 Policies = Annotated[list[Annotated[str, msgspec.Meta(max_length=200)]], msgspec.Meta(max_length=50)]

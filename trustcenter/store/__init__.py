@@ -5,6 +5,7 @@ from .connection import Connection, Cursor, IntegrityError, select_in
 from .database import Database
 from .location import Location, Postgres, snapshot
 from .migrations import Migration
+from .spans import ranges
 
 __all__ = [
     "Column",
@@ -18,6 +19,7 @@ __all__ = [
     "beside",
     "insert",
     "insert_rows",
+    "ranges",
     "select_in",
     "snapshot",
 ]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .connection import Connection
 
 # A constant, consecutive integers, integers (n,), or byte strings of one length (n, width).
-Column: TypeAlias = int | range | NDArray[np.int64] | NDArray[np.uint8]
+Column: TypeAlias = int | str | range | NDArray[np.int64] | NDArray[np.uint8]
 
 FEW: Final = 16  # rows; below that one statement per row costs less than cutting columns
 _BOUND: Final = 300  # values in one statement, at most
@@ -82,7 +82,7 @@ def _head(table: str, columns: Mapping[str, Column]) -> str:
 
 def _values(column: Column, count: int) -> Any:
     """One value per row."""
-    if isinstance(column, int):
+    if isinstance(column, int | str):
         return [column] * count
     if isinstance(column, range):
         return column
@@ -137,9 +137,9 @@ def _bind_rows(
 def _cut(conn: sqlite3.Connection, table: str, columns: Mapping[str, Column], count: int) -> None:
     """Rows cut out of whole columns by the database: needs no interpreter."""
     terms: list[str] = []
-    values: list[int | bytes] = []
+    values: list[int | str | bytes] = []
     for column in columns.values():
-        if isinstance(column, int):
+        if isinstance(column, int | str):
             terms.append("?")
             values.append(column)
         elif isinstance(column, range):
@@ -155,6 +155,7 @@ def _cut(conn: sqlite3.Connection, table: str, columns: Mapping[str, Column], co
 def packed(columns: Sequence[Column], count: int) -> bytes:
     """The rows in PostgreSQL's binary COPY format: int16 number of fields, then int32 length and value of each."""
     fields: list[tuple[str, Any]] = [("fields", ">i2")]
+    columns = [_text(column, count) if isinstance(column, str) else column for column in columns]
     for index, column in enumerate(columns):
         kind = ("u1", column.shape[1]) if isinstance(column, np.ndarray) and column.ndim == 2 else ">i8"
         fields += [(f"length {index}", ">i4"), (f"value {index}", kind)]
@@ -165,3 +166,7 @@ def packed(columns: Sequence[Column], count: int) -> bytes:
         rows[f"length {index}"] = value.dtype.itemsize * (value.shape[1] if value.ndim == 2 else 1)
         value[...] = np.arange(column.start, column.stop) if isinstance(column, range) else column
     return _SIGNATURE + rows.tobytes() + _END
+
+
+def _text(constant: str, count: int) -> NDArray[np.uint8]:
+    return np.broadcast_to(np.frombuffer(constant.encode(), np.uint8), (count, len(constant.encode())))

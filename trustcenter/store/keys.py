@@ -59,6 +59,10 @@ class Keys:
         """Which of (n, 16) u1 are among these keys."""
         return self.places(asked) >= 0
 
+    def those(self, chosen: NDArray[np.bool_]) -> Keys:
+        """Some of these keys, by (k,) whether each is."""
+        return Keys(self.first[chosen], self.second[chosen], self.alike)
+
 
 def order_of(first: U64, second: U64) -> NDArray[np.int64]:
     """Indices that sort keys given by halves. Equal first halves do not happen by chance, but nothing rests on that."""

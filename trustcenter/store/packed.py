@@ -9,6 +9,8 @@ asked for, and nothing depends on how entries are spread over pages. Where many 
 `add` rewrites it, and what that costs is bounded by what is added: parts fill alike and become crowded together, so
 what is too much for one transaction is left to those that follow.
 
+A few entries would make a page in each part. They are *mixed* instead, in pages of all parts, until there are enough.
+
 The table has the columns of `ddl`. `space` keeps apart what must not mix (a study, a pass of it): keys are looked up,
 counted and dropped by space.
 """
@@ -24,16 +26,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .connection import Connection, select_in
+from .entries import Entries, near, take
 from .keys import U64, Keys, halves_of, order_of
 
 __all__ = ["KEY_BYTES", "PAGE", "PARTS", "Entries", "Keys", "Packed", "ddl", "take"]
 
-Entries = NDArray[np.void]
-
 KEY_BYTES: Final = 16
 PARTS: Final = 256
+MIXED: Final = PARTS  # stands for a part where a page has entries of all
+FEW: Final = 16_384  # entries in mixed pages of a space; more have pages of their own part
 PAGE: Final = 1024  # entries of a page
-_SPARE: Final = 8  # pages of a part beyond twice what it needs, before it is rewritten
+_SPARE: Final = 8  # pages of a part beyond _TIMES what it needs, before it is rewritten
+_TIMES: Final = 5  # a page costs about as much to read as its fifth part in entries
 _TOGETHER: Final = 64  # pages read at a time
 
 
@@ -71,10 +75,10 @@ class Packed:
         """Add entries in any order. Nobody looks whether a key is there already."""
         if not len(entries):
             return
-        conn.executemany(
-            f"INSERT INTO {self.table} (space, part, first, last, entries, body) VALUES (?,?,?,?,?,?)",  # noqa: S608
-            self._pages(space, entries),
-        )
+        few = len(entries) < FEW
+        self._insert(conn, space, entries, mixed=few)
+        if few and self._count_part(conn, space, MIXED) >= FEW:
+            self._rewrite(conn, space, MIXED, mixed=False)
         self._thin_out(conn, space, len(entries) + min(len(entries), PARTS) * PAGE)
 
     def find(self, conn: Connection, space: int, keys: Keys) -> Iterator[Entries]:
@@ -83,11 +87,9 @@ class Packed:
         Pages are searched for the few keys that can be in them; what else they hold is passed over.
         """
         first = np.unique(keys.first) if keys.alike else keys.first
-        start = self.kind.fields[self.key][1]  # type: ignore[index]
-        head = np.dtype({"names": ["head"], "formats": [">u8"], "offsets": [start], "itemsize": self.kind.itemsize})
         for pages in self._holding(conn, space, keys):
-            near = _near(b"".join(body for _, _, body in pages), head, first).view(self.kind)
-            yield near[keys.among(near[self.key])]
+            found = near(b"".join(body for _, _, body in pages), self._head(), first).view(self.kind)
+            yield found[keys.among(found[self.key])]
 
     def remove(
         self, conn: Connection, space: int, keys: Keys, also: Callable[[Entries], NDArray[np.bool_]] | None = None
@@ -119,16 +121,15 @@ class Packed:
 
     def read(self, conn: Connection, space: int, first: int = 0, end: int = PARTS) -> Iterator[Entries]:
         """All entries of some parts, page by page."""
-        cursor = conn.execute(
-            f"SELECT body FROM {self.table} WHERE space = ? AND part >= ? AND part < ? ORDER BY part, first",  # noqa: S608
-            (space, first, end),
-        )
-        while rows := cursor.fetchmany(_TOGETHER):
-            yield np.frombuffer(b"".join(row[0] for row in rows), self.kind)
+        yield from self._bodies(conn, space, first, end)
+        for entries in self._bodies(conn, space, MIXED, MIXED + 1):
+            parts = entries[self.key][:, 0]
+            yield entries[(parts >= first) & (parts < end)]
 
     def sorted(self, conn: Connection, space: int, part: int) -> Entries:
         """All entries of one part by ascending keys."""
-        return self._by_key(np.concatenate([np.empty(0, self.kind), *self.read(conn, space, part, part + 1)]))
+        entries = np.concatenate([np.empty(0, self.kind), *self.read(conn, space, part, part + 1)])
+        return take(entries, order_of(*halves_of(entries[self.key])))
 
     def between(self, conn: Connection, space: int, low: bytes, high: bytes | None) -> Entries:
         """The entries whose keys are above `low` and up to `high` (None: the end), sorted."""
@@ -178,25 +179,39 @@ class Packed:
             keys = np.frombuffer(body, self.kind)[self.key]
             high, _ = halves_of(keys)
             spans = keys[0, :8].tobytes() == bytes(first) and keys[-1, :8].tobytes() == bytes(last)
-            wrong += not (spans and bool((keys[:, 0] == part).all()) and bool((high[:-1] <= high[1:]).all()))
+            placed = part == MIXED or bool((keys[:, 0] == part).all())
+            wrong += not (spans and placed and bool((high[:-1] <= high[1:]).all()))
         return wrong
 
-    def _by_key(self, entries: Entries) -> Entries:
-        first, second = halves_of(entries[self.key])
-        if bool((first[1:] > first[:-1]).all()):
-            return entries
-        return take(entries, order_of(first, second))
+    def _head(self) -> np.dtype[np.void]:
+        """The first half of an entry's key, as `head`."""
+        start = self.kind.fields[self.key][1]  # type: ignore[index]
+        return np.dtype({"names": ["head"], "formats": [">u8"], "offsets": [start], "itemsize": self.kind.itemsize})
 
-    def _pages(self, space: int, entries: Entries) -> Iterator[tuple[int, int, bytes, bytes, int, bytes]]:
-        entries = self._by_key(entries)
-        keys = np.ascontiguousarray(entries[self.key])
-        body, heads, width = entries.tobytes(), keys[:, :8].tobytes(), self.kind.itemsize
-        bounds = np.searchsorted(keys[:, 0], np.arange(PARTS + 1)).tolist()
-        for part, (start, end) in enumerate(itertools.pairwise(bounds)):
+    def in_order(self, entries: Entries) -> tuple[Entries, U64]:
+        """Entries by ascending first halves of their keys, and these halves; those that begin alike in any order."""
+        entries = np.ascontiguousarray(entries)
+        first = entries.view(self._head())["head"].astype(np.uint64)
+        if bool((first[1:] >= first[:-1]).all()):
+            return entries, first
+        order = np.argsort(first)
+        return take(entries, order), first[order]
+
+    def _insert(self, conn: Connection, space: int, entries: Entries, *, mixed: bool) -> None:
+        conn.executemany(
+            f"INSERT INTO {self.table} (space, part, first, last, entries, body) VALUES (?,?,?,?,?,?)",  # noqa: S608
+            self._pages(space, entries, mixed),
+        )
+
+    def _pages(self, space: int, entries: Entries, mixed: bool) -> Iterator[tuple[int, int, bytes, bytes, int, bytes]]:
+        entries, first = self.in_order(entries)
+        bounds = np.searchsorted(first, np.arange(PARTS, dtype=np.uint64) << np.uint64(56)).tolist()
+        spans = [(0, len(first))] if mixed else itertools.pairwise([*bounds, len(first)])
+        for part, (start, end) in enumerate(spans, MIXED if mixed else 0):
             for at in range(start, end, PAGE):
                 stop = min(at + PAGE, end)
-                first, last = heads[8 * at : 8 * at + 8], heads[8 * stop - 8 : 8 * stop]
-                yield space, part, first, last, stop - at, body[at * width : stop * width]
+                low, high = (int(first[place]).to_bytes(8, "big") for place in (at, stop - 1))
+                yield space, part, low, high, stop - at, entries[at:stop].tobytes()
 
     def _thin_out(self, conn: Connection, space: int, most: int) -> None:
         """Rewrite parts with too many pages, the most crowded first: one, and more while it is `most` entries in all.
@@ -206,24 +221,33 @@ class Packed:
         """
         crowded = conn.execute(
             f"SELECT part, sum(entries) FROM {self.table} WHERE space = ? GROUP BY part"  # noqa: S608
-            f" HAVING count(*) > 2 * sum(entries) / {PAGE} + {_SPARE}"
-            f" ORDER BY count(*) - 2 * sum(entries) / {PAGE} DESC, part",
+            f" HAVING count(*) > {_TIMES} * sum(entries) / {PAGE} + {_SPARE}"
+            f" ORDER BY count(*) - {_TIMES} * sum(entries) / {PAGE} DESC, part",
             (space,),
         ).fetchall()
         done = 0
         for part, entries in crowded:
             if done and done + int(entries) > most:
                 return
-            self._rewrite(conn, space, part)
+            self._rewrite(conn, space, part, mixed=part == MIXED)
             done += int(entries)
 
-    def _rewrite(self, conn: Connection, space: int, part: int) -> None:
-        entries = np.concatenate(list(self.read(conn, space, part, part + 1)))
+    def _rewrite(self, conn: Connection, space: int, part: int, *, mixed: bool) -> None:
+        entries = np.concatenate(list(self._bodies(conn, space, part, part + 1)))
         conn.execute(f"DELETE FROM {self.table} WHERE space = ? AND part = ?", (space, part))  # noqa: S608
-        conn.executemany(
-            f"INSERT INTO {self.table} (space, part, first, last, entries, body) VALUES (?,?,?,?,?,?)",  # noqa: S608
-            self._pages(space, entries),
+        self._insert(conn, space, entries, mixed=mixed)
+
+    def _count_part(self, conn: Connection, space: int, part: int) -> int:
+        query = f"SELECT coalesce(sum(entries), 0) FROM {self.table} WHERE space = ? AND part = ?"  # noqa: S608
+        return int(conn.execute(query, (space, part)).fetchone()[0])
+
+    def _bodies(self, conn: Connection, space: int, first: int, end: int) -> Iterator[Entries]:
+        cursor = conn.execute(
+            f"SELECT body FROM {self.table} WHERE space = ? AND part >= ? AND part < ? ORDER BY part, first",  # noqa: S608
+            (space, first, end),
         )
+        while rows := cursor.fetchmany(_TOGETHER):
+            yield np.frombuffer(b"".join(row[0] for row in rows), self.kind)
 
     def _replace(self, conn: Connection, number: int, entries: Entries) -> None:
         if not len(entries):
@@ -237,7 +261,8 @@ class Packed:
 
     def _holding(self, conn: Connection, space: int, keys: Keys) -> Iterator[list[tuple[int, int, bytes]]]:
         """Pages that can hold one of the keys, some at a time: number, entries, body. In the order of their numbers."""
-        parts = np.unique(keys.first >> np.uint64(56)).tolist()  # few keys need not look at the heads of all parts
+        # Few keys need not look at the heads of all parts.
+        parts = [*np.unique(keys.first >> np.uint64(56)).tolist(), MIXED]
         query = f"SELECT number, first, last FROM {self.table} WHERE space = ? AND part IN {{values}}"  # noqa: S608
         spans: list[Any] = list(select_in(conn, query, (space,), parts))
         first, last = (np.frombuffer(b"".join(row[i] for row in spans), ">u8").astype(np.uint64) for i in (1, 2))
@@ -246,34 +271,3 @@ class Packed:
         query = f"SELECT number, entries, body FROM {self.table} WHERE number IN {{values}}"  # noqa: S608
         for at in range(0, len(numbers), _TOGETHER):
             yield list(select_in(conn, query, (), numbers[at : at + _TOGETHER]))
-
-
-def take(entries: Entries, order: NDArray[np.int64]) -> Entries:
-    """Entries in another order; as numpy does it, but without looking at the fields of each."""
-    return np.ascontiguousarray(entries).view(f"V{entries.dtype.itemsize}")[order].view(entries.dtype)
-
-
-def _near(bodies: bytes, head: np.dtype[np.void], first: U64) -> NDArray[np.void]:
-    """The entries of some pages whose keys begin with one of these halves, as bytes of one width each.
-
-    Pages that were written together follow each other, and their entries ascend over all of them: each such run is
-    searched for the halves that it can hold.
-
-    Args:
-        bodies: of the pages.
-        head: of an entry, with the first half of its key as `head`.
-        first: halves that are looked for, ascending, each once.
-    """
-    heads = np.frombuffer(bodies, head)["head"].astype(np.uint64)
-    bounds = [0, *(np.flatnonzero(heads[1:] < heads[:-1]) + 1).tolist(), len(heads)]
-    places = [np.empty(0, np.int64)]
-    for start, end in itertools.pairwise(bounds):
-        run = heads[start:end]
-        wanted = first[first.searchsorted(run[0]) : first.searchsorted(run[-1], "right")]
-        left = run.searchsorted(wanted)
-        counts = run.searchsorted(wanted, "right") - left
-        ends = counts.cumsum()
-        if len(ends) and ends[-1]:
-            places.append(np.repeat(start + left - ends + counts, counts) + np.arange(ends[-1]))
-    found: NDArray[np.void] = np.frombuffer(bodies, f"V{head.itemsize}")[np.concatenate(places)]
-    return found

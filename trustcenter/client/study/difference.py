@@ -45,17 +45,18 @@ def new_records(encoded: Encoded, held: bytes) -> tuple[int, int]:
 
 def parts(encoded: Encoded, held: bytes, most: int) -> Iterator[Part]:
     """The difference as uploads of at most `most` records and nearly equal size, by record number."""
-    chosen = np.flatnonzero(_fresh(encoded, held).any(axis=1))
+    fresh = _fresh(encoded, held)
+    chosen = np.flatnonzero(fresh.any(axis=1))
     if not len(chosen):
         return
     chosen = chosen[sort_order(encoded.record_numbers[chosen])]
-    fresh = ~_held(encoded.rows["ref"], held)
+    # Rows are sorted by ref over the whole source: where each one stands.
+    places = np.empty(fresh.shape, np.int64)
+    places.reshape(-1)[sort_order(encoded.refs.reshape(-1, 16))] = np.arange(fresh.size)
     for indices in np.array_split(chosen, -(-len(chosen) // most)):
-        mine = fresh
-        if len(indices) < len(chosen):
-            mine = fresh & _among(encoded.rows["ref"], encoded.refs[indices].reshape(-1, 16))
         entries = pack_map(encoded.record_numbers[indices], encoded.refs[indices])
-        yield Part(encoded.rows[mine], entries.tobytes(), len(indices))
+        rows = encoded.rows[np.sort(places[indices][fresh[indices]])]
+        yield Part(rows, entries.tobytes(), len(indices))
 
 
 def _fresh(encoded: Encoded, held: bytes) -> NDArray[np.bool_]:

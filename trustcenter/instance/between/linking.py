@@ -32,6 +32,7 @@ from .port import Comparator
 
 _PATIENCE_SECONDS: Final = 1.0  # between two looks whether a run is still wanted
 _HOUR_SECONDS: Final = 3600.0
+_MAPS: Final = 2  # taken at a time, of different sources: each needs some times its bytes
 _COURIER_SECONDS: Final = 5.0  # between two attempts to deliver, where the rooms are apart
 _log = structlog.get_logger()
 
@@ -47,6 +48,7 @@ class Linking:
         self._comparator = comparator
         self._by_hand = isinstance(comparator, CarriedComparator)
         self._delivery = asyncio.Lock()
+        self._maps = asyncio.Semaphore(_MAPS)
         self._sources: dict[tuple[str, str], asyncio.Lock] = {}
 
     # --- lifecycle ---------------------------------------------------------------------------------
@@ -177,7 +179,8 @@ class Linking:
         async with self._turn(study, caller.name), self._shared_turn(study, caller.name):
             registrar = self._instance.registrar
             await registrar.db.read(lambda conn: carried.require_settled(conn, study, caller.name))
-            answer = await records.accept_map(registrar, caller, request, study, body)
+            async with self._maps:
+                answer = await records.accept_map(registrar, caller, request, study, body)
             await self.deliver()
             return answer
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from linkage.rows import as_words
 from trustcenter.comparator import placing
-from trustcenter.registrar.linking import retiring, sweeping, tally
-from trustcenter.registrar.study import refs
+from trustcenter.registrar.linking import neighbours, retiring, sweeping, tally
+from trustcenter.registrar.study import ref_owners, refs
+from trustcenter.registrar.study.ref_owners import OWNERS
 from trustcenter.store import Connection
 from trustcenter.store.packed import PARTS, Packed
 
@@ -70,6 +71,9 @@ def records(conn: Connection) -> Iterator[Finding]:
         if count:
             clean = False
             yield Finding("", "fail", f"{count:,} {what}")
+    if lost := neighbours.unnamed(conn):
+        clean = False
+        yield Finding("", "fail", f"{lost:,} pairs of records that their second record does not lead to")
     for (study,) in conn.execute("SELECT name FROM study ORDER BY name").fetchall():
         if (+tally.linked(conn, study), +tally.sizes(conn, study)) != tally.counted(conn, study):
             clean = False
@@ -77,12 +81,15 @@ def records(conn: Connection) -> Iterator[Finding]:
     by_record = {row[0] for row in conn.execute("SELECT DISTINCT domain FROM record_refs")}
     cleaned = {domain for sweep in sweeping.waiting(conn) for domain in refs.domains_of(conn, sweep.study)}
     total = 0
-    for domain in sorted(by_record.union(refs.OWNERS.spaces(conn)) - cleaned):  # those go, first here and then there
+    for domain in sorted(by_record.union(OWNERS.spaces(conn)) - cleaned):  # those go, first here and then there
         mine, theirs = _by_record(conn, domain), _by_ref(conn, domain)
         total += mine[0]
-        if mine != theirs or refs.OWNERS.misfits(conn, domain):
+        if mine != theirs or OWNERS.misfits(conn, domain):
             clean = False
             yield Finding("", "fail", f"{mine[0]:,} refs by record and {theirs[0]:,} by ref are not the same refs")
+        if not ref_owners.agree(conn, domain):
+            clean = False
+            yield Finding("", "fail", "the beginnings of refs are not those of the refs that records have")
     if clean:
         (held,) = conn.execute("SELECT count(*) FROM record").fetchone()
         yield Finding("", "ok", f"{held:,} records and {total:,} refs fit each other")
@@ -103,7 +110,7 @@ def _by_record(conn: Connection, domain: int) -> tuple[int, int]:
 def _by_ref(conn: Connection, domain: int) -> tuple[int, int]:
     """The same by the table of owners."""
     count = total = 0
-    for entries in refs.OWNERS.read(conn, domain):
+    for entries in OWNERS.read(conn, domain):
         count += len(entries)
         total += _sum(as_words(entries["ref"])[0], entries["serial"])
     return count, total % 2**64
@@ -196,7 +203,7 @@ def rooms(registrar: Connection, comparator: Connection) -> Iterator[Finding]:
         without_row = without_ref = 0
         domains, waiting_refs = refs.domains_of(registrar, study), retiring.between(registrar, study, b"", None)
         for part in range(PARTS):  # memory stays flat
-            mine = {ref for at in domains for ref in refs.cut(refs.OWNERS.sorted(registrar, at, part)["ref"].tobytes())}
+            mine = {ref for at in domains for ref in refs.cut(OWNERS.sorted(registrar, at, part)["ref"].tobytes())}
             mine |= {ref for ref in waiting_refs if ref[0] == part}
             rows = placing.REFS.sorted(comparator, numbers.get(study, 0), part)
             theirs = set(refs.cut(rows["ref"].tobytes()))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from trustcenter.messages.common import Count, Hex16, Hex32, Message, Positive
+from trustcenter.messages.common import Count, Hex16, Hex32, ManyHex16, Message, Positive
 from trustcenter.messages.receipts import Receipt
 
 from .service import ItemError
@@ -15,7 +15,7 @@ from .service import ItemError
 class RegisterRequest(Message, frozen=True, kw_only=True):
     """Record numbers of one source, sorted, each once (M3)."""
 
-    record_numbers: list[Hex16]
+    record_numbers: list[ManyHex16]
 
 
 class RegisterAnswer(Message, frozen=True, kw_only=True):

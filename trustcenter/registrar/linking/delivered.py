@@ -11,7 +11,7 @@ from trustcenter.audit import Event
 from trustcenter.errors import VerificationError
 from trustcenter.messages.rooms import EdgesHeader, WindowOrder, WindowState
 from trustcenter.registrar.context import Context
-from trustcenter.registrar.study import refs, studies
+from trustcenter.registrar.study import ref_owners, refs, studies
 from trustcenter.store import Connection
 
 from . import retiring
@@ -74,7 +74,7 @@ def edges_max(conn: Connection, study_name: str) -> int:
     one block: so a row has at most cap edges with each other source. Passes have equally many rows.
     """
     study = studies.find(conn, study_name)
-    rows = sum(refs.OWNERS.count(conn, domain) for domain in refs.domains_of(conn, study_name))
+    rows = sum(ref_owners.OWNERS.count(conn, domain) for domain in refs.domains_of(conn, study_name))
     rows += retiring.count(conn, study_name)
     sources = int(conn.execute("SELECT count(*) FROM participant WHERE study = ?", (study_name,)).fetchone()[0])
     caps = sum(schemas.load(study.schema).caps)

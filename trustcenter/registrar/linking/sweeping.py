@@ -18,7 +18,7 @@ from typing import Final
 from trustcenter.messages.rooms import Retire
 from trustcenter.registrar import turns
 from trustcenter.registrar.context import Context
-from trustcenter.registrar.study import refs
+from trustcenter.registrar.study import ref_owners, refs
 from trustcenter.store import Connection, Migration
 from trustcenter.store.packed import PARTS, Keys
 
@@ -90,7 +90,7 @@ async def _retire(context: Context, sweep: Sweep) -> None:
 
         def effect(conn: Connection) -> int:
             for domain, packed in gone.items():  # noqa: B023 - awaited below
-                refs.OWNERS.remove(conn, domain, Keys.of(refs.split(packed)))
+                ref_owners.remove(conn, domain, Keys.of(refs.split(packed)))
             keys = Keys.of(refs.split(b"".join(gone.values())))  # noqa: B023 - the same
             if len(keys.first):
                 outbox.put(conn, "retire", Retire(study=sweep.study, refs=b"".join(refs.packed(keys))))
@@ -131,8 +131,9 @@ async def _purge(context: Context, sweep: Sweep) -> None:
         await _delete(context, "link", f"run, {pair}", "run = ?", (run,))
     for domain in domains:
         await _delete(context, "pair", pair, "domain_a = ?", (domain,))
+        await _delete(context, "neighbours", "domain, serial", "domain = ?", (domain,))
         await _delete(context, "record_refs", "domain, serial, version", "domain = ?", (domain,))
-        while await _step(context, lambda conn, at=domain: refs.OWNERS.drop_some(conn, at, PAGES)):  # type: ignore[misc]
+        while await _step(context, lambda conn, at=domain: ref_owners.drop_some(conn, at, PAGES)):  # type: ignore[misc]
             pass
     await context.db.write(lambda conn: pairs.purge(conn, sweep.study))
     await _done(context, sweep)

@@ -164,7 +164,7 @@ def serials_of(
     Raises:
         UsageError: one was never registered.
     """
-    known = context.tags.find(conn, domain.id, tags).rows
+    known = context.tags.serials(conn, domain.id, tags)
     for position, tag in enumerate(tags):
         if tag not in known:
             raise UsageError(
@@ -173,4 +173,4 @@ def serials_of(
                 hint="register the record numbers first: trustcenter study register",
                 where=place(position),
             )
-    return [known[tag][0] for tag in tags]
+    return [known[tag] for tag in tags]

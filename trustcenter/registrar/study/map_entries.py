@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from linkage.rows import ascending
+from trustcenter.audit.refs_root import refs_root
 from trustcenter.errors import UsageError
+from trustcenter.store.packed import Keys
+
+from . import refs
 
 NUMBER_BYTES = 16
 REF_BYTES = 16
 _HEADER = NUMBER_BYTES + 1
 DECOY = 1
+
+
+_HEX = re.compile("[0-9a-f]*")
+
+
+def parse_numbers(numbers: Sequence[str]) -> list[bytes]:
+    """Record numbers of 32 characters each as bytes.
+
+    Raises:
+        UsageError: one is not lower-case hex.
+    """
+    joined = "".join(numbers)
+    if _HEX.fullmatch(joined) is None:
+        wrong = next(place for place, number in enumerate(numbers) if _HEX.fullmatch(number) is None)
+        raise UsageError(
+            "a record number is not 16 bytes as lower-case hex",
+            code="invalid_body",
+            hint="compare it with /openapi.json",
+            where=f"$.record_numbers[{wrong}]",
+        )
+    return refs.cut(bytes.fromhex(joined))
 
 
 def require_strictly_sorted(numbers: Sequence[bytes]) -> None:
@@ -41,11 +69,25 @@ def require_strictly_sorted(numbers: Sequence[bytes]) -> None:
 
 @dataclass(frozen=True)
 class Entries:
-    """A parsed map: record numbers (n), decoy flags (n) and refs (n, P, 16)."""
+    """A parsed map of n records with P refs each.
+
+    Attributes:
+        numbers: of the records, ascending.
+        decoys: (n,) whether a record is one.
+        refs: (n, P, 16), sorted within each record.
+        keys: all refs, ascending.
+        records: (n * P,) which record each of the keys is of.
+        root: over all refs (`audit.refs_root`), hex.
+        digest: SHA-256 of the entries as they came.
+    """
 
     numbers: list[bytes]
-    decoys: list[int]
+    decoys: NDArray[np.bool_]
     refs: NDArray[np.uint8]
+    keys: Keys
+    records: NDArray[np.int64]
+    root: str
+    digest: bytes
 
 
 def parse_entries(packed: bytes, passes: int) -> Entries:
@@ -62,8 +104,9 @@ def parse_entries(packed: bytes, passes: int) -> Entries:
             hint="every record has exactly one ref per pass; make the map with trustcenter study upload",
         )
     table = np.frombuffer(packed, dtype=np.uint8).reshape(-1, width)
-    numbers = [row.tobytes() for row in table[:, :NUMBER_BYTES]]
-    require_strictly_sorted(numbers)
+    numbers = refs.cut(table[:, :NUMBER_BYTES].tobytes())
+    if not ascending(table[:, :NUMBER_BYTES]):
+        require_strictly_sorted(numbers)
     flags = table[:, NUMBER_BYTES]
     if bool((flags > DECOY).any()):
         raise UsageError(
@@ -71,4 +114,9 @@ def parse_entries(packed: bytes, passes: int) -> Entries:
             code="malformed_map",
             where=f"record {int((flags > 1).argmax()) + 1}",
         )
-    return Entries(numbers, flags.tolist(), table[:, _HEADER:].reshape(len(table), passes, REF_BYTES))
+    of_records = refs.in_order(table[:, _HEADER:].reshape(len(table), passes, REF_BYTES))
+    keys, records = refs.by_ref(of_records)
+    if refs.repeats(keys):
+        raise UsageError("a ref occurs twice in the map", code="repeated_ref", hint="the map was refused whole")
+    root = refs_root(refs.packed(keys)).hex()
+    return Entries(numbers, flags == DECOY, of_records, keys, records, root, hashlib.sha256(packed).digest())

@@ -7,16 +7,16 @@ records of another site, so nobody can ask the centre whether a person is known.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from trustcenter.audit import Event
 from trustcenter.audit.refs_root import refs_root
 from trustcenter.auth import Principal
-from trustcenter.errors import ConflictError, UsageError
+from trustcenter.errors import ConflictError
 from trustcenter.messages import api
 from trustcenter.messages.receipts import Receipt
 from trustcenter.messages.rooms import Accept, Retire
@@ -27,11 +27,11 @@ from trustcenter.registrar.limits import require_batch
 from trustcenter.registrar.linking import ledger, outbox, pairs, receipt_keys, retiring
 from trustcenter.registrar.pseudonyms import issue, layout
 from trustcenter.registrar.pseudonyms.batches import Batch, serials_of
-from trustcenter.store import Connection, select_in
+from trustcenter.store import Column, Connection, insert, ranges, select_in
 from trustcenter.store.packed import Keys
 
 from . import own_duplicates, refs, studies
-from .map_entries import REF_BYTES, Entries, parse_entries, require_strictly_sorted
+from .map_entries import REF_BYTES, Entries, parse_entries, parse_numbers, require_strictly_sorted
 from .studies import StudyRow
 
 
@@ -46,7 +46,7 @@ async def register(
         LimitError: more than a batch.
     """
     require_batch(len(body.record_numbers), context.limits.batch_items, "record numbers")
-    values = [bytes.fromhex(number) for number in body.record_numbers]
+    values = parse_numbers(body.record_numbers)
     require_strictly_sorted(values)
 
     _, domain = await context.db.read(lambda conn: studies.open_to(context, conn, study_name, caller))
@@ -58,10 +58,7 @@ async def register(
         batch = consent_gate.admit(context, conn, domain, whole)
         consent_gate.note(context, conn, domain, caller.name, request, batch.errors)
         issued = issue.create_or_get(context, conn, domain, batch.values, batch.tags, caller.name, request)
-        conn.executemany(
-            "INSERT INTO record (domain, serial, state) VALUES (?,?,'unlinked') ON CONFLICT DO NOTHING",
-            [(domain.id, int(serial)) for serial in issued.serials],
-        )
+        _enter(conn, domain.id, issued)
         context.audit(
             conn,
             Event.RECORD_REGISTER,
@@ -78,6 +75,19 @@ async def register(
     for place, string in zip(batch.good, await issue.strings_of(context, domain, issued), strict=True):
         answer[place] = string
     return api.RegisterAnswer(pseudonyms=answer, key_version=issued.version, errors=batch.errors)
+
+
+def _enter(conn: Connection, domain: int, issued: issue.Issued) -> None:
+    """Enter the records of rows, as far as they are new."""
+    if issued.created == len(issued.serials) > 0:  # all are, and their serials follow each other
+        first = int(issued.serials.min())
+        columns: dict[str, Column] = {"domain": domain, "serial": range(first, first + issued.created)}
+        insert(conn, "record", {**columns, "state": "unlinked"}, issued.created)
+        return
+    conn.executemany(
+        "INSERT INTO record (domain, serial, state) VALUES (?,?,'unlinked') ON CONFLICT DO NOTHING",
+        [(domain, int(serial)) for serial in issued.serials],
+    )
 
 
 def _check_receipt(receipt: Receipt, study: StudyRow, caller: Principal) -> None:
@@ -116,13 +126,9 @@ async def accept_map(
         )
     entries = await asyncio.to_thread(parse_entries, body.entries, study.passes)
     tags = await asyncio.to_thread(context.keys.tags, domain.uuid, layout.LOOKUP_VERSION, entries.numbers)
-    digest = hashlib.sha256(body.entries).digest()
-    keys = await asyncio.to_thread(Keys.of, entries.refs.reshape(-1, REF_BYTES))
-    if len(keys.first) * REF_BYTES != entries.refs.size:
-        raise UsageError("a ref occurs twice in the map", code="repeated_ref", hint="the map was refused whole")
 
     def claimed(conn: Connection) -> tuple[int, refs.Held]:
-        return _maps(conn, study, caller), refs.claimed(conn, study.name, caller.name, keys)
+        return _maps(conn, study, caller), refs.claimed(conn, study.name, caller.name, entries.keys)
 
     # Looked for before the transaction, which need not wait for it unless another map came meanwhile.
     before, known = await context.db.read(claimed)
@@ -130,7 +136,7 @@ async def accept_map(
     def effect(conn: Connection) -> int:
         earlier = conn.execute("SELECT digest, records FROM map WHERE upload = ?", (receipt.upload,)).fetchone()
         if earlier is not None:
-            if earlier[0] != digest:
+            if earlier[0] != entries.digest:
                 raise ConflictError("this upload has another map already", code="map_exists")
             return int(earlier[1])
         ledger.require_newer(conn, study.name, caller.name, receipt.sequence)
@@ -138,16 +144,16 @@ async def accept_map(
         serials = serials_of(context, conn, domain, tags, "the map", lambda at: f"record {at + 1}")
         own_duplicates.require_current(conn, domain.id, serials)
         held = known if _maps(conn, study, caller) == before else claimed(conn)[1]
-        again = pairs.mapped(conn, domain.id, serials)
+        again = _mapped_before(conn, domain.id, serials)
         had = refs.of(conn, domain.id, again, study.version)
-        retired = _apply_refs(conn, study, domain, serials, entries, receipt, keys, held, had)
+        retired = _apply_refs(conn, study, domain, serials, entries, receipt, held, had)
         pairs.touch(conn, domain.id, again)
         _note_mapped(conn, domain.id, serials, entries.decoys)
         conn.execute(
             "INSERT INTO map VALUES (?,?,?,?,?,?)",
-            (receipt.upload, study.name, caller.name, receipt.root, len(serials), digest),
+            (receipt.upload, study.name, caller.name, receipt.root, len(serials), entries.digest),
         )
-        retiring.tell_before(conn, study.name, keys)
+        retiring.tell_before(conn, study.name, entries.keys)
         if retired:
             outbox.put(conn, "retire", Retire(study=study.name, refs=b"".join(sorted(retired))))
         outbox.put(conn, "accept", Accept(study=study.name, upload=receipt.upload))
@@ -181,15 +187,27 @@ def _maps(conn: Connection, study: StudyRow, caller: Principal) -> int:
     return int(conn.execute(query, (study.name, caller.name)).fetchone()[0])
 
 
-def _note_mapped(conn: Connection, domain: int, serials: Sequence[int], decoys: Sequence[int]) -> None:
-    query = (
+def _mapped_before(conn: Connection, domain: int, serials: Sequence[int]) -> list[int]:
+    """Those of the records that had refs before; mostly none, which one look at all between them shows."""
+    query = "SELECT 1 FROM record WHERE domain = ? AND state <> 'unlinked' AND serial BETWEEN ? AND ? LIMIT 1"
+    if conn.execute(query, (domain, min(serials), max(serials))).fetchone() is None:
+        return []
+    return pairs.mapped(conn, domain, serials)
+
+
+def _note_mapped(conn: Connection, domain: int, serials: Sequence[int], decoys: NDArray[np.bool_]) -> None:
+    change = (
         "UPDATE record SET state = CASE state WHEN 'unlinked' THEN 'mapped' ELSE state END, decoy = ?"
-        " WHERE domain = ? AND serial IN {values} RETURNING 1"
+        " WHERE domain = ? AND serial"
     )
-    for flag in set(decoys):
-        mine = sorted(serial for serial, decoy in zip(serials, decoys, strict=True) if decoy == flag)
-        for _ in select_in(conn, query, (flag, domain), mine):
-            pass
+    for flag in (False, True):
+        mine = np.sort(np.array(serials, np.int64)[decoys == flag])
+        parts = ranges(mine)
+        for part in parts or ():
+            conn.execute(f"{change} BETWEEN ? AND ?", (int(flag), domain, part[0], part[-1]))
+        if parts is None:
+            for _ in select_in(conn, f"{change} IN {{values}} RETURNING 1", (int(flag), domain), mine.tolist()):
+                pass
 
 
 def _apply_refs(
@@ -199,7 +217,6 @@ def _apply_refs(
     serials: Sequence[int],
     entries: Entries,
     receipt: Receipt,
-    keys: Keys,
     known: refs.Held,
     had: Mapping[int, bytes],
 ) -> list[bytes]:
@@ -214,26 +231,26 @@ def _apply_refs(
         serials: of the records, as the entries name them.
         entries: the map.
         receipt: of the rows.
-        keys: the refs of the map.
         known: those of its refs that records have already.
         had: by serial, the packed refs that its records have.
     """
-    table = refs.in_order(entries.refs)
     again = [place for place, serial in enumerate(serials) if serial in had] if had else []
     changed: dict[int, tuple[bytes, bytes]] = {}
     retired: list[bytes] = []
-    order = np.argsort(np.array(serials))  # neighbours share pages of the tables
-    order = order[~np.isin(order, again)] if again else order
-    first = table[order]
-    brought = [first.reshape(-1, REF_BYTES)]
+    first = np.ones(len(serials), np.bool_)  # records that have none of this version
+    first[again] = False
+    brought = [entries.refs[first].reshape(-1, REF_BYTES)] if again else []
     for place in again:
-        serial, gets = serials[place], table[place].tobytes()
+        serial, gets = serials[place], entries.refs[place].tobytes()
         if had[serial] != gets:
             changed[serial] = (had[serial], gets)
             retired += set(refs.cut(had[serial])) - set(refs.cut(gets))
             brought.append(refs.split(b"".join(set(refs.cut(gets)) - set(refs.cut(had[serial])))))
-    fresh = Keys.of(np.concatenate(brought)) if again else keys
-    if len(fresh.first) != receipt.rows or refs_root(refs.packed(fresh)).hex() != receipt.root:
+    count, root = len(entries.records), entries.root
+    if again:
+        fresh = Keys.of(np.concatenate(brought))
+        count, root = len(fresh.first), refs_root(refs.packed(fresh)).hex()
+    if (count, root) != (receipt.rows, receipt.root):
         raise ConflictError(
             "the map's new refs are not those of the receipt",
             code="map_receipt_mismatch",
@@ -247,5 +264,10 @@ def _apply_refs(
             hint="the map was refused whole and nothing changed",
         )
     refs.change(conn, domain.id, study.version, changed)
-    refs.add(conn, domain.id, study.version, [serials[place] for place in order.tolist()], first)
+    of_records = np.array(serials, np.int64)
+    order = np.argsort(of_records)  # neighbours share pages of the tables
+    order = order[first[order]]
+    new = first[entries.records]
+    owned = refs.owned_in_order(entries.keys.those(new), of_records[entries.records[new]])
+    refs.add(conn, domain.id, study.version, of_records[order], entries.refs[order], owned)
     return retired

@@ -1,7 +1,7 @@
 """Refs of records: those of each record together, and which record a ref belongs to.
 
-    record_refs   (domain, serial, version) → P refs, packed      what a run reads, what a site is told
-    ref_owner     ref → serial, packed by ref, one space a domain  whose edge it is; whether a ref is there already
+    record_refs   (domain, serial, version) → P refs, packed  what a run reads, what a site is told
+    ref_owners    ref → serial                                whose edge it is; whether a ref is there already
 
 Both change together. Values are as the map brought them: sorted within a record, each once in a study.
 """
@@ -14,14 +14,17 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from trustcenter.store import Column, Connection, Database, Migration, insert, select_in
-from trustcenter.store.packed import PARTS, Keys, Packed, ddl
+from trustcenter.store import Column, Connection, Database, Migration, insert, ranges, select_in
+from trustcenter.store.keys import halves_of, order_of
+from trustcenter.store.packed import PARTS, Keys, ddl
+
+from . import ref_owners
+from .ref_owners import OWNER, OWNERS
 
 U8 = NDArray[np.uint8]
+I64 = NDArray[np.int64]
 
 REF_BYTES: Final = 16
-OWNER = np.dtype([("ref", "u1", REF_BYTES), ("serial", "<i8")])
-OWNERS: Final = Packed("ref_owner", OWNER, "ref")
 Held: TypeAlias = list[tuple[int, NDArray[np.void]]]  # domain, and its records that have some refs
 
 _SLICE: Final = 25_000  # records whose refs are written at a time, to bound memory
@@ -42,29 +45,34 @@ MIGRATIONS = (
         """
         + ddl("ref_owner"),
     ),
+    *ref_owners.MIGRATIONS,
 )
 
 
-def add(conn: Connection, domain: int, version: int, serials: Sequence[int], refs: U8) -> None:
+def add(conn: Connection, domain: int, version: int, serials: I64, refs: U8, entries: NDArray[np.void]) -> None:
     """Give records that have none of this version their refs.
 
     Args:
         conn: a transaction.
         domain: of the records.
         version: of the study.
-        serials: of the records; ascending is fastest, since neighbours share pages of the table.
+        serials: (n,) of the records; ascending is fastest, since neighbours share pages of the table.
         refs: (n, P, 16) u1, sorted within each record.
+        entries: (n * P,) OWNER, the same refs; ascending is fastest.
     """
-    for start in range(0, len(serials), _SLICE):
-        some, table = serials[start : start + _SLICE], refs[start : start + _SLICE]
-        columns: dict[str, Column] = {
-            "domain": domain,
-            "serial": np.array(some, np.int64),
-            "version": version,
-            "refs": table.reshape(len(some), -1),
-        }
-        insert(conn, "record_refs", columns, len(some))
-        OWNERS.add(conn, domain, _owned(some, table))
+    at, parts = 0, ranges(serials)
+    for part in [serials] if parts is None else parts:
+        for start in range(0, len(part), _SLICE):
+            some = part[start : start + _SLICE]
+            columns: dict[str, Column] = {
+                "domain": domain,
+                "serial": some,
+                "version": version,
+                "refs": refs[at : at + len(some)].reshape(len(some), -1),
+            }
+            insert(conn, "record_refs", columns, len(some))
+            at += len(some)
+    ref_owners.add(conn, domain, entries)
 
 
 def change(conn: Connection, domain: int, version: int, records: Mapping[int, tuple[bytes, bytes]]) -> None:
@@ -83,8 +91,8 @@ def change(conn: Connection, domain: int, version: int, records: Mapping[int, tu
         fresh += sorted(gets - had)
         serials += [serial] * len(gets - had)
     # What goes goes first: a ref may move from one record to another.
-    OWNERS.remove(conn, domain, Keys.of(split(b"".join(gone))))
-    OWNERS.add(conn, domain, _owned(serials, split(b"".join(fresh)).reshape(-1, 1, REF_BYTES)))
+    ref_owners.remove(conn, domain, Keys.of(split(b"".join(gone))))
+    ref_owners.add(conn, domain, owned(serials, split(b"".join(fresh)).reshape(-1, 1, REF_BYTES)))
     conn.executemany(
         "UPDATE record_refs SET refs = ? WHERE domain = ? AND serial = ? AND version = ?",
         [(after, domain, serial, version) for serial, (_, after) in records.items()],
@@ -95,7 +103,7 @@ def remove(conn: Connection, domain: int, serials: Sequence[int]) -> list[bytes]
     """Take their refs from records; returns them, sorted."""
     query = "SELECT refs FROM record_refs WHERE domain = ? AND serial IN {values}"
     gone = b"".join(row[0] for row in select_in(conn, query, (domain,), sorted(set(serials))))
-    OWNERS.remove(conn, domain, Keys.of(split(gone)))
+    ref_owners.remove(conn, domain, Keys.of(split(gone)))
     conn.executemany(
         "DELETE FROM record_refs WHERE domain = ? AND serial = ?", [(domain, serial) for serial in serials]
     )
@@ -105,7 +113,7 @@ def remove(conn: Connection, domain: int, serials: Sequence[int]) -> list[bytes]
 def purge(conn: Connection, domain: int) -> int:
     """Take the refs from all records of a domain; returns how many refs."""
     conn.execute("DELETE FROM record_refs WHERE domain = ?", (domain,))
-    return OWNERS.drop(conn, domain)
+    return ref_owners.drop(conn, domain)
 
 
 def of(conn: Connection, domain: int, serials: Sequence[int], version: int) -> dict[int, bytes]:
@@ -125,7 +133,10 @@ def claimed(conn: Connection, study: str, site: str, keys: Keys) -> Held:
     Nobody is told the refs of other sites.
     """
     query = "SELECT domain FROM participant WHERE study = ? OR site = ? ORDER BY domain"
-    return holders(conn, [domain for (domain,) in conn.execute(query, (study, site)).fetchall()], keys)
+    found: Held = []
+    for (domain,) in conn.execute(query, (study, site)).fetchall():
+        found += holders(conn, [domain], keys.those(ref_owners.near(conn, domain, keys)))
+    return found
 
 
 def after(conn: Connection, domains: Sequence[int], low: bytes, most: int) -> list[bytes]:
@@ -191,7 +202,7 @@ def _move_some(db: Database, conn: Connection) -> bool:
     for domain in {record[0] for record in records}:
         mine = [(record[1], ref) for record, refs in records.items() if record[0] == domain for ref in refs]
         table = split(b"".join(ref for _, ref in mine)).reshape(-1, 1, REF_BYTES)
-        OWNERS.add(conn, domain, _owned([serial for serial, _ in mine], table))
+        ref_owners.add(conn, domain, owned([serial for serial, _ in mine], table))
     conn.executemany("DELETE FROM record_ref WHERE domain = ? AND serial = ?", sorted({r[:2] for r in records}))
     return True
 
@@ -205,6 +216,20 @@ def in_order(refs: U8) -> U8:
     records, passes = first.shape
     order = np.argsort(first, axis=1, kind="stable") + np.arange(0, records * passes, passes)[:, None]
     return refs.view(f"V{REF_BYTES}").ravel()[order.ravel()].view(np.uint8).reshape(refs.shape)
+
+
+def by_ref(refs: U8) -> tuple[Keys, I64]:
+    """(n, P, 16) u1 → its refs by ascending, and which of the n records each is of. A ref that repeats stands twice."""
+    halves = halves_of(refs.reshape(-1, REF_BYTES))
+    order = order_of(*halves)
+    first, second = halves[0][order], halves[1][order]
+    return Keys(first, second, bool((first[1:] == first[:-1]).any())), order // refs.shape[1]
+
+
+def repeats(keys: Keys) -> bool:
+    """Whether one of ascending refs stands twice."""
+    same = (keys.first[1:] == keys.first[:-1]) & (keys.second[1:] == keys.second[:-1])
+    return bool(same.any())
 
 
 def packed(keys: Keys) -> Iterator[bytes]:
@@ -224,7 +249,15 @@ def split(packed: bytes) -> U8:
     return np.frombuffer(packed, np.uint8).reshape(-1, REF_BYTES)
 
 
-def _owned(serials: Sequence[int], refs: U8) -> NDArray[np.void]:
+def owned_in_order(keys: Keys, serials: I64) -> NDArray[np.void]:
+    """(k,) OWNER of refs and the serials of their records."""
+    made = np.empty(len(serials), OWNER)
+    made["ref"] = np.stack((keys.first, keys.second), axis=1).astype(">u8").view(np.uint8)
+    made["serial"] = serials
+    return made
+
+
+def owned(serials: Sequence[int], refs: U8) -> NDArray[np.void]:
     """(n, P, 16) u1 of n records as entries."""
     made = np.empty(refs.shape[0] * refs.shape[1], OWNER)
     made["ref"] = refs.reshape(-1, REF_BYTES)

@@ -1,0 +1,166 @@
+"""Which record of a domain a ref belongs to, and which refs no record has.
+
+    ref_owner   ref → serial, packed by ref, one space a domain
+    ref_heads   bytes 1 to 4 of the same refs, by their first byte, sorted
+
+A map brings refs that nobody has, nearly always all of them. Refs are spread evenly, so pages of `ref_owner` that were
+written together span everything between them: to find that a ref is in none of them, all of them would be read, for
+each map. Of five bytes of a ref hardly one in a hundred thousand is somebody else's; only those are looked for.
+
+Both tables change together. A part, the refs with one first byte, of which there are no heads yet is not known: there
+any ref is looked for (stores of before this table). The first refs that come to it bring the heads of all.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trustcenter.store import Connection, Migration
+from trustcenter.store.keys import U64, halves_of
+from trustcenter.store.packed import PARTS, Keys, Packed
+
+U32 = NDArray[np.uint32]
+
+OWNER = np.dtype([("ref", "u1", 16), ("serial", "<i8")])
+OWNERS: Final = Packed("ref_owner", OWNER, "ref")  # the table is of migration 611, in `refs`
+HEADS: Final = 16_384  # of one row: with so many it is full, and the next one is begun
+
+MIGRATIONS: Final = (
+    Migration(
+        number=690,
+        name="beginnings of refs",
+        sql="""
+        CREATE TABLE ref_heads (
+            id INTEGER PRIMARY KEY,
+            domain INTEGER NOT NULL,
+            part INTEGER NOT NULL,        -- first byte of the refs
+            number INTEGER NOT NULL,      -- all rows of a part are full, but for the last
+            heads BLOB NOT NULL           -- bytes 1 to 4 of each as a number of 4 bytes, low one first; ascending
+        ) STRICT;
+        CREATE UNIQUE INDEX ref_heads_place ON ref_heads (domain, part, number);
+        """,
+    ),
+)
+
+
+def add(conn: Connection, domain: int, entries: NDArray[np.void]) -> None:
+    """Enter (n,) OWNER in any order, sorted is fastest. Nobody looks whether one is there already."""
+    entries, first = OWNERS.in_order(entries)
+    OWNERS.add(conn, domain, entries)
+    heads, bounds = _by_part(first)
+    query = "SELECT part, id, number, length(heads) FROM ref_heads WHERE domain = ? ORDER BY part, number"
+    last = {part: (row, number, size) for part, row, number, size in conn.execute(query, (domain,))}
+    for part, (start, end) in enumerate(itertools.pairwise(bounds)):
+        if start == end:
+            continue
+        if part not in last:
+            _begin(conn, domain, part)
+            continue
+        row, number, size = last[part]
+        if size >= HEADS * heads.itemsize:
+            _insert(conn, domain, part, number + 1, heads[start:end])
+        else:
+            (held,) = conn.execute("SELECT heads FROM ref_heads WHERE id = ?", (row,)).fetchone()
+            _update(conn, row, np.sort(np.concatenate((_read(held), heads[start:end]))))
+
+
+def remove(conn: Connection, domain: int, keys: Keys) -> NDArray[np.void]:
+    """Forget the owners of refs, as far as there are any; returns them, (n,) OWNER."""
+    gone = OWNERS.remove(conn, domain, keys)
+    heads, bounds = _by_part(OWNERS.in_order(gone)[1])
+    for part, (start, end) in enumerate(itertools.pairwise(bounds)):
+        if start < end:
+            _forget(conn, domain, part, heads[start:end])
+    return gone
+
+
+def near(conn: Connection, domain: int, keys: Keys) -> NDArray[np.bool_]:
+    """Which of some refs a record of the domain may have: all that one has, and hardly any others."""
+    heads, bounds = _by_part(keys.first)
+    found = np.ones(len(heads), np.bool_)
+    known = -1
+    query = "SELECT part, heads FROM ref_heads WHERE domain = ? ORDER BY part, number"
+    for part, held in conn.execute(query, (domain,)):
+        mine = slice(bounds[part], bounds[part + 1])
+        if part != known:
+            found[mine], known = False, part
+        found[mine] |= _among(_read(held), heads[mine])
+    return found
+
+
+def drop(conn: Connection, domain: int) -> int:
+    """Forget all of a domain; returns how many refs."""
+    conn.execute("DELETE FROM ref_heads WHERE domain = ?", (domain,))
+    return OWNERS.drop(conn, domain)
+
+
+def drop_some(conn: Connection, domain: int, rows: int) -> int:
+    """As `drop`, but not more than so many rows of each table; returns how many."""
+    some = "SELECT id FROM ref_heads WHERE domain = ? LIMIT ?"
+    heads = conn.execute(f"DELETE FROM ref_heads WHERE id IN ({some})", (domain, rows)).rowcount  # noqa: S608
+    return heads + OWNERS.drop_some(conn, domain, rows)
+
+
+def agree(conn: Connection, domain: int) -> bool:
+    """Whether the heads are those of the refs, wherever there are any."""
+    held: dict[int, list[U32]] = {}
+    for part, packed in conn.execute("SELECT part, heads FROM ref_heads WHERE domain = ? ORDER BY id", (domain,)):
+        held.setdefault(part, []).append(_read(packed))
+    return all(np.array_equal(np.sort(np.concatenate(held[part])), _of_part(conn, domain, part)) for part in held)
+
+
+def _begin(conn: Connection, domain: int, part: int) -> None:
+    """The heads of a part that had none: of all refs that it has by now."""
+    whole = _of_part(conn, domain, part)
+    for number, at in enumerate(range(0, len(whole), HEADS)):
+        _insert(conn, domain, part, number, whole[at : at + HEADS])
+
+
+def _forget(conn: Connection, domain: int, part: int, gone: U32) -> None:
+    """Take heads out, each as often as it is gone."""
+    query = "SELECT id, heads FROM ref_heads WHERE domain = ? AND part = ? ORDER BY number"
+    for row, packed in conn.execute(query, (domain, part)).fetchall():
+        held = _read(packed)
+        # Of two refs that begin alike the second needs a head of its own.
+        at = np.searchsorted(held, gone) + np.arange(len(gone)) - np.searchsorted(gone, gone)
+        there = at < len(held)
+        there[there] = held[at[there]] == gone[there]
+        if there.any():
+            _update(conn, row, np.delete(held, at[there]))
+            gone = gone[~there]
+
+
+def _of_part(conn: Connection, domain: int, part: int) -> U32:
+    """The heads of a part by the refs themselves, sorted."""
+    return _by_part(halves_of(OWNERS.sorted(conn, domain, part)["ref"])[0])[0]
+
+
+def _by_part(first: U64) -> tuple[U32, list[int]]:
+    """Ascending first halves of refs → their heads, and where each part begins among them, and the last ends."""
+    bounds = np.searchsorted(first, np.arange(PARTS, dtype=np.uint64) << np.uint64(56)).tolist()
+    return (first >> np.uint64(24)).astype(np.uint32), [*bounds, len(first)]
+
+
+def _among(held: U32, asked: U32) -> NDArray[np.bool_]:
+    """Which of some heads are among others, which are sorted."""
+    if not len(held):
+        return np.zeros(len(asked), np.bool_)
+    found: NDArray[np.bool_] = held[np.minimum(np.searchsorted(held, asked), len(held) - 1)] == asked
+    return found
+
+
+def _read(packed: bytes) -> U32:
+    return np.frombuffer(packed, "<u4").astype(np.uint32, copy=False)
+
+
+def _insert(conn: Connection, domain: int, part: int, number: int, heads: U32) -> None:
+    query = "INSERT INTO ref_heads (domain, part, number, heads) VALUES (?,?,?,?)"
+    conn.execute(query, (domain, part, number, heads.astype("<u4").tobytes()))
+
+
+def _update(conn: Connection, row: int, heads: U32) -> None:
+    conn.execute("UPDATE ref_heads SET heads = ? WHERE id = ?", (heads.astype("<u4").tobytes(), row))
