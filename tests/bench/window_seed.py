@@ -24,7 +24,7 @@ from linkage.decide import Parameters, RefIndex, add_up, decide_with, parse_para
 from linkage.rows import EDGE
 from trustcenter.comparator import compare, pieces
 from trustcenter.messages.rooms import EDGE_BYTES, WindowOrder
-from trustcenter.registrar.linking import deciding, pairs, tally
+from trustcenter.registrar.linking import deciding, neighbours, pairs, tally
 from trustcenter.registrar.linking.reading import Setting
 from trustcenter.registrar.study import studies
 from trustcenter.store import snapshot
@@ -150,7 +150,7 @@ def _persons(conn: sqlite3.Connection, known: Known, a: I64, b: I64, posterior: 
     persons[b] = persons[a]
     quality = np.full(count, np.nan)
     quality[a] = quality[b] = posterior
-    conn.execute("DROP INDEX record_person")  # made anew at the end, in its own order, as that of pairs below
+    conn.execute("DROP INDEX record_person")  # made anew at the end, in its own order
     for start in range(0, count, _RECORDS):
         packed, some = persons[start : start + _RECORDS].tobytes(), quality[start : start + _RECORDS].tolist()
         conn.executemany(
@@ -170,7 +170,7 @@ def _pairs(conn: sqlite3.Connection, known: Known, index: RefIndex, edges: NDArr
     for at in range(0, len(edges), _EDGES):
         one, other = (index.find(np.array(edges[side][at : at + _EDGES])) for side in ("lo", "hi"))
         first[at : at + _EDGES], second[at : at + _EDGES] = np.minimum(one, other), np.maximum(one, other)
-    conn.execute("DROP INDEX pair_other")
+    ends = []
     for start in range(0, len(known.serials), _RECORDS):
         mine = np.flatnonzero((first >= start) & (first < start + _RECORDS))
         order = mine[np.lexsort((mine, second[mine], first[mine]))]
@@ -186,4 +186,22 @@ def _pairs(conn: sqlite3.Connection, known: Known, index: RefIndex, edges: NDArr
             ],
         )
         conn.commit()
-    conn.execute("CREATE INDEX pair_other ON pair (domain_b, serial_b)")
+        ends.append((one[new], other[new]))
+    _lists(conn, known, *(np.concatenate(side) for side in zip(*ends, strict=True)))
+
+
+def _lists(conn: sqlite3.Connection, known: Known, smaller: I64, greater: I64) -> None:
+    """Which smaller records each record has pairs with."""
+    order = np.argsort(greater, kind="stable")
+    smaller, greater = smaller[order], greater[order]
+    firsts = np.flatnonzero(np.diff(greater, prepend=-1))
+    packed = neighbours.names(np.stack((known.domains[smaller], known.serials[smaller]), axis=1))
+    bounds = (neighbours.NAME_BYTES * np.append(firsts, len(greater))).tolist()
+    conn.executemany(
+        "INSERT INTO neighbours VALUES (?,?,?)",
+        [
+            (*known.key(record), packed[at:end])
+            for record, (at, end) in zip(greater[firsts].tolist(), itertools.pairwise(bounds), strict=True)
+        ],
+    )
+    conn.commit()

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from linkage.cluster import succession
+from linkage.decide import Pairs
 from trustcenter.registrar.linking.pairs import Key
+from trustcenter.registrar.linking.subjects import NOBODY, Subjects
 from trustcenter.registrar.linking.succeeding import successors
 
 PERSONS = [bytes([number]) * 16 for number in range(1, 12)]
@@ -32,6 +34,27 @@ def case(chance: random.Random, kept: float) -> tuple[dict[Key, bytes], list[Key
     return before, records, np.array(labels, np.int32)
 
 
+def columns(before: dict[Key, bytes], records: list[Key]) -> Subjects:
+    """The same as columns; those of `before` that are no records have gone."""
+    left = sorted(before.keys() - set(records))
+    persons = [
+        np.frombuffer(b"".join(before.get(key, NOBODY) for key in keys), np.uint8).reshape(-1, 16)
+        for keys in (records, left)
+    ]
+    keys, gone = (np.array(some, np.int64).reshape(-1, 2) for some in (records, left))
+    none = np.empty(0, np.int32)
+    return Subjects(
+        keys=keys,
+        sources=keys[:, 0].astype(np.int32),
+        tags=np.zeros((len(keys), 16), np.uint8),
+        persons=persons[0],
+        quality=np.full(len(keys), np.nan),
+        pairs=Pairs(none, none, none, none),
+        gone=gone,
+        gone_persons=persons[1],
+    )
+
+
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.95])
 def test_persons_are_those_of_the_rule(kept: float) -> None:
     chance = random.Random(str(kept))
@@ -41,7 +64,7 @@ def test_persons_are_those_of_the_rule(kept: float) -> None:
         for key, label in zip(records, labels.tolist(), strict=True):
             members[label].append(key)
         expected = succession(before, members, lambda key: key, lambda _: b"new" + os.urandom(13))
-        persons, happened = successors(before, records, labels)
+        persons, happened = successors(columns(before, records), labels)
         assert happened == dict(sorted(Counter(event.kind.value for event in expected.events).items()))
         old, new = set(before.values()), {}
         for found, label in zip(persons, labels.tolist(), strict=True):
@@ -51,3 +74,11 @@ def test_persons_are_those_of_the_rule(kept: float) -> None:
             else:
                 assert new.setdefault(wanted, found.tobytes()) == found.tobytes() not in old
         assert len(set(new.values())) == len(new)
+
+
+def test_new_persons_stand_in_the_index_as_their_records_stand() -> None:
+    """Millions of a first run in no order would change every page of the index again and again."""
+    records = [(1, number) for number in range(50)]
+    persons, happened = successors(columns({}, records), np.arange(50, dtype=np.int32))
+    assert happened == {"created": 50}
+    assert [person.tobytes() for person in persons] == sorted({person.tobytes() for person in persons})

@@ -66,8 +66,9 @@ async def test_windows_come_to_what_a_run_over_everything_comes_to(
     await study.instance.registrar.db.write(as_of_before)
     assert await study.miscounted() == []
     assert [finding.state for finding in await records_of(study)] == ["ok"]
-    await study.instance.registrar.db.write(lambda conn: conn.execute("UPDATE person_size SET persons = persons + 1"))
-    assert [finding.state for finding in await records_of(study)] == ["fail"]
+    for damage in ("UPDATE person_size SET persons = persons + 1", "DELETE FROM neighbours WHERE serial % 7 = 0"):
+        await study.instance.registrar.db.write(lambda conn, d=damage: conn.execute(d))  # type: ignore[misc]
+    assert [finding.state for finding in await records_of(study)] == ["fail", "fail"]
 
 
 def as_of_before(conn: Connection) -> None:

@@ -6,7 +6,7 @@ from trustcenter.store import Migration
 
 from . import cosignatures, letters, retention
 from .doubts import clearing_questions, clearing_tasks
-from .linking import calibrations, retiring, sweeping, tally
+from .linking import calibrations, neighbours, retiring, sweeping, tally
 from .pseudonyms import issue_index
 from .release import release_changes
 from .study import own_duplicates, refs, study_schema, study_versions
@@ -27,6 +27,7 @@ MIGRATIONS = (
     *refs.MIGRATIONS,
     *sweeping.MIGRATIONS,
     *tally.MIGRATIONS,
+    *neighbours.MIGRATIONS,
     Migration(
         number=200,
         name="instance, keys, domains and pseudonyms",

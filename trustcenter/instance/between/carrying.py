@@ -25,12 +25,16 @@ from trustcenter.messages import api
 from trustcenter.messages.rooms import EDGE_BYTES, EdgesHeader, WindowOrder, WindowState
 from trustcenter.registrar.consents import consent_study
 from trustcenter.registrar.linking import applying, deciding, delivered, pairs, runs
+from trustcenter.registrar.linking.changes import Changes
+from trustcenter.registrar.linking.outcome import Decided
 from trustcenter.registrar.study import studies
+from trustcenter.store import Location
 
 from .port import Comparator
 
 T = TypeVar("T")
 _PATIENCE_SECONDS: Final = 1.0  # between two looks whether a run is still wanted
+_LOOK_SECONDS: Final = 0.1  # between two looks whether its edges are resolved
 # Seconds on two free cores, measured (docs/benchmarks.md): a guess for people who plan a night.
 _ROW_SECONDS: Final = 12e-6  # of a row that is compared and decided with all others
 _FRESH_SECONDS: Final = 30e-6  # of a row that is looked up, with what it touches
@@ -128,14 +132,10 @@ class Carrying:
             await self._fetch(header, edges)
             await self._checkpoint(run)
             await runs.step(registrar, run, "deciding")
-            progress.begin("deciding", 1)
             left_out = await registrar.db.read(lambda conn: consent_study.left_out(registrar, conn, run.study))
             place = places.database(self._instance.config, "registrar")
             task = deciding.Task(run.study, edges, changes, order.parameters_hash, left_out, run.mode)
-            decided = await self._while_wanted(run, self._workers.compute(deciding.decide_study, place, task))
-            progress.begin("keeping edges", 0)
-            async for done, total in applying.keep_edges(registrar, run, changes):
-                progress.done, progress.total = done, total
+            decided = await self._decided(run, place, task, progress)
             progress.begin("applying", 1)
             rows = {source.source: source.rows for source in window.sources}
 
@@ -196,6 +196,29 @@ class Carrying:
                 await asyncio.to_thread(file.write, part)
         if digest.hexdigest() != header.sha256 or size != header.edges * EDGE_BYTES:
             raise VerificationError("the edges are not those that were announced", code="edges_damaged")
+
+    async def _decided(self, run: runs.RunRow, place: Location, task: deciding.Task, progress: Progress) -> Decided:
+        """What a worker decides; the edges are kept as soon as they are resolved, while it goes on.
+
+        Raises:
+            CancelledRun: it is not wanted any more.
+        """
+        progress.begin("deciding", 1)
+        work = asyncio.create_task(self._while_wanted(run, self._workers.compute(deciding.decide_study, place, task)))
+        try:
+            while not (work.done() or Changes(task.changes).whole):
+                await asyncio.wait((work,), timeout=_LOOK_SECONDS)
+            if work.done():
+                work.result()  # if it failed, nothing is kept
+            progress.begin("keeping edges", 0)
+            async for done, total in applying.keep_edges(self._instance.registrar, run, task.changes):
+                progress.done, progress.total = done, total
+            if not work.done():
+                progress.begin("deciding", 1)
+            return await work
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)  # before its folder goes
 
     async def _while_wanted(self, run: runs.RunRow, work: Coroutine[Any, Any, T]) -> T:
         """The result of some work, which is ended when the run is cancelled.

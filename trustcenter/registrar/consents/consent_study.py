@@ -88,10 +88,11 @@ def withdrawals(conn: Connection, study: str) -> int:
 
 
 def unlink(
-    conn: Connection, run: str, records: frozenset[tuple[int, int]], late: frozenset[tuple[int, int]] = frozenset()
+    conn: Connection, run: str, records: frozenset[tuple[int, int]], late: frozenset[tuple[int, int]], complete: bool
 ) -> None:
-    """Records that a run left out belong to no person. Links go of those that were decided about before (`late`)
-    and of records that were removed or superseded meanwhile. The next run looks at whoever had edges with a late one.
+    """Records that a run left out belong to no person. Links go of those that were decided about before (`late`), and,
+    unless all are there (`complete`), of records that were removed or superseded meanwhile. The next run looks at
+    whoever had edges with a late one.
     """
     conn.executemany(
         "UPDATE record SET state = 'mapped', person = NULL, quality = NULL"
@@ -105,6 +106,8 @@ def unlink(
             f"DELETE FROM link WHERE run = ? AND domain_{side} = ? AND serial_{side} = ?",  # noqa: S608 - constants
             [(run, *record) for record in sorted(late)],
         )
+        if complete:
+            continue
         conn.execute(
             "DELETE FROM link WHERE run = ? AND NOT EXISTS (SELECT 1 FROM record r"  # noqa: S608 - constants
             f" WHERE r.domain = link.domain_{side} AND r.serial = link.serial_{side} AND r.state <> 'unlinked')",

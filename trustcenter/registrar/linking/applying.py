@@ -22,16 +22,17 @@ from trustcenter.registrar.study import studies
 from trustcenter.store import Connection
 
 from . import pairs, tally
+from .changes import Changes, Slice
 from .links import Links
 from .outcome import Decided
-from .pairs import Changes, Key
+from .pairs import Key
 from .runs import RunRow, find, require_step, require_wanted
 
 _SLICE: Final = 20_000  # rows made ready at a time
 
 
 async def keep_edges(context: Context, run: RunRow, folder: Path) -> AsyncIterator[tuple[int, int]]:
-    """Write the edges that a run brought, in several transactions, so that others have their turn. Twice is harmless.
+    """Write the edges that a run changed, in several transactions, so that others have their turn. Twice is harmless.
 
     Yields:
         After each transaction how many there were, and how many there are.
@@ -41,17 +42,17 @@ async def keep_edges(context: Context, run: RunRow, folder: Path) -> AsyncIterat
     """
     changes = Changes(folder)
 
-    def slice_at(start: int) -> Callable[[Connection], None]:
+    def slice_of(part: Slice) -> Callable[[Connection], None]:
         def effect(conn: Connection) -> None:
             require_step(find(conn, run.study, run.id).state, "applied")
             require_wanted(conn, run)
-            changes.keep(conn, start, _mark(run))
+            changes.keep(conn, part, _mark(run))
 
         return effect
 
     slices = changes.slices()
-    for done, start in enumerate(slices, 1):
-        await context.db.write(slice_at(start))
+    for done, part in enumerate(slices, 1):
+        await context.db.write(slice_of(part), large=True)
         yield done, len(slices)
 
 
@@ -94,9 +95,10 @@ async def apply(
         same = consent_study.moment(context, conn, run.study) == before
         late = (without if same else consent_study.left_out(context, conn, run.study)) - decided.left_out
         left_out = decided.left_out | late
-        with _counted(conn, run.study, decided, left_out):
+        complete = not late and pairs.departures(conn, run.study) == decided.departures
+        with _counted(conn, run.study, decided, left_out, complete):
             _write_records(conn, decided)
-            consent_study.unlink(conn, run.id, left_out, late)
+            consent_study.unlink(conn, run.id, left_out, late, complete)
         looked_at = None if decided.everything else {*map(tuple, decided.records.tolist()), *decided.left}
         clearing = study.settings.clearing
         clearing_tasks.take_over(context, conn, run.study, run.id, clearing, decided.bounds[1], decided.cut, looked_at)
@@ -141,11 +143,24 @@ async def apply(
 
 
 @contextlib.contextmanager
-def _counted(conn: Connection, study: str, decided: Decided, left_out: frozenset[Key]) -> Iterator[None]:
-    """Keep the counts of the study right while its records come to other persons."""
+def _counted(
+    conn: Connection, study: str, decided: Decided, left_out: frozenset[Key], complete: bool
+) -> Iterator[None]:
+    """Keep the counts of the study right while its records come to other persons.
+
+    Args:
+        conn: of the writing transaction.
+        study: its name.
+        decided: what is written.
+        left_out: records that come to nobody.
+        complete: whether all records are still there, and permitted, that were decided about.
+    """
     if decided.everything:
         yield
-        tally.recount(conn, study)
+        if decided.counted is not None and complete:
+            tally.put(conn, study, decided.counted)
+        else:
+            tally.recount(conn, study)
         return
     records = [*map(tuple, decided.records[decided.changed].tolist()), *left_out]
     persons = {person.tobytes() for person in decided.persons[decided.changed]}
@@ -159,16 +174,12 @@ def _write_records(conn: Connection, decided: Decided) -> None:
     for start in range(0, len(chosen), _SLICE):
         part = chosen[start : start + _SLICE]
         packed = decided.persons[part].tobytes()
+        persons = [packed[at : at + 16] for at in range(0, len(packed), 16)]
         quality = [None if math.isnan(value) else value for value in decided.quality[part].tolist()]
         conn.executemany(
             "UPDATE record SET state = 'linked', person = ?, quality = ?"
             " WHERE domain = ? AND serial = ? AND state <> 'unlinked'",
-            [
-                (packed[16 * at : 16 * at + 16], value, domain, serial)
-                for at, (value, (domain, serial)) in enumerate(
-                    zip(quality, decided.records[part].tolist(), strict=True)
-                )
-            ],
+            zip(persons, quality, *decided.records[part].T.tolist(), strict=True),
         )
 
 

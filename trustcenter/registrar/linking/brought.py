@@ -19,6 +19,7 @@ from trustcenter.registrar.study import refs
 from trustcenter.store import Connection, select_in
 from trustcenter.store.packed import Keys
 
+from .neighbours import PAIRS, Row, pairs_of
 from .pairs import Key
 from .reading import Setting
 
@@ -29,9 +30,7 @@ I64 = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 # Pairs to be kept: (k, 4) domain and serial of either record, (k,) edges of each, and the edges, pair by pair.
 Kept: TypeAlias = tuple[I64, I64, NDArray[np.void]]
-Row: TypeAlias = tuple[int, int, int, int, bytes]  # of the table of pairs
 
-PAIRS: Final = "SELECT domain_a, serial_a, domain_b, serial_b, packed FROM pair"
 _SERIAL_BITS: Final = 48
 _ROWS: Final = 50_000  # read at a time
 
@@ -184,9 +183,8 @@ def stored(conn: Connection, keys: Iterable[Key]) -> Iterator[list[Row]]:
         by_domain.setdefault(domain, []).append(serial)
     for domain, serials in by_domain.items():
         serials.sort()
-        for side in ("a", "b"):
-            query = f"{PAIRS} WHERE domain_{side} = ? AND serial_{side} IN {{values}}"
-            found = select_in(conn, query, (domain,), serials)
+        smaller = select_in(conn, f"{PAIRS} WHERE domain_a = ? AND serial_a IN {{values}}", (domain,), serials)
+        for found in (smaller, pairs_of(conn, domain, serials)):
             while rows := list(islice(found, _ROWS)):
                 yield rows
 

@@ -13,20 +13,13 @@ from numpy.typing import NDArray
 
 from trustcenter.store import Connection, select_in
 
-from .brought import PAIRS, Brought, Kept, Nearness, Numbering, Row, UnfrozenWeightsError, columns, stored
+from .brought import Brought, Kept, Nearness, Numbering, UnfrozenWeightsError, columns, stored
+from .neighbours import Row
 from .pairs import Key
 from .reading import Edges, Reader, Resolved, Setting, count, resolve
 
 if TYPE_CHECKING:
     from linkage.decide import Parameters
-
-
-def all_pairs(conn: Connection, setting: Setting, reader: Reader, edges: Edges) -> None:
-    """Every stored edge of a study whose records are read."""
-    for domain in setting.domains:
-        cursor = conn.execute(f"{PAIRS} WHERE domain_a = ?", (domain,))
-        while rows := cursor.fetchmany(50_000):
-            edges.add_stored(rows, reader.records.numbers)
 
 
 class Component:

@@ -20,14 +20,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from trustcenter.messages.rooms import EDGE_BYTES
 from trustcenter.store import Connection, Location, snapshot
 
-from . import components, tally
+from . import components, joined, tally
 from .brought import Kept
-from .outcome import Decided, counts_of, links_of
-from .pairs import Changes, Key, Standing, standing
-from .reading import Edges, Reader, Records, Resolved, Setting, count, resolve
+from .changes import Changes
+from .outcome import Decided, counts_of, links_of, tallied
+from .pairs import Key, Standing, departures, standing
+from .reading import Reader, Records, Resolved, Setting
+from .subjects import Subjects
 from .succeeding import successors
+from .whole import Whole
 
 if TYPE_CHECKING:
     from linkage.cluster import Verdicts
@@ -57,6 +61,32 @@ class Task:
     mode: str = "window"
 
 
+@dataclass(frozen=True)
+class _Start:
+    """What a run begins with, read in one snapshot with its records.
+
+    Attributes:
+        setting: of the study.
+        parameters: of the run before, or of a first one.
+        basis: what else the decision rests on.
+        seen: records that something happened to since the last applied run, with their marks.
+        departures: how often records had left linkage.
+    """
+
+    setting: Setting
+    parameters: Parameters
+    basis: str
+    seen: list[tuple[int, int, bytes]]
+    departures: int
+
+    @classmethod
+    def read(cls, conn: Connection, task: Task) -> _Start:
+        setting, before = Setting.read(conn, task.study), standing(conn, task.study)
+        parameters = _parameters(setting, before, anew=task.mode == "estimate")
+        seen = components.touched(conn, setting)
+        return cls(setting, parameters, _basis(setting, task.comparison_hash), seen, departures(conn, task.study))
+
+
 def decide_study(place: Location, task: Task) -> Decided:
     """Decide the pairs of a study that a window may have changed, or all of them, and cluster their records.
 
@@ -64,33 +94,35 @@ def decide_study(place: Location, task: Task) -> Decided:
         place: the registrar's store, of which one snapshot is read.
         task: what to decide.
     """
+    changes = Changes(task.changes)
+    subjects = whole = None
+    others = tally.Counts(Counter(), Counter())  # of everything there are none
+    with snapshot(place) as conn:  # one for all queries
+        start = _Start.read(conn, task)
+        changes.begin(task.study, start.departures)
+        if not wants_everything(conn, task.study, task.comparison_hash, task.mode):
+            subjects, others = _window(conn, start, task, changes)
+        if subjects is None:  # also where two of the sites have no frozen weights: they are estimated from all pairs
+            whole = Whole.read(conn, start.setting, task.left_out, task.changes)
+    if whole is not None:  # the snapshot is over: it would keep the store's log from being cut
+        subjects = joined.subjects(whole, task.edges, changes)
+    assert subjects is not None
+    changes.complete()
+    return _decide(task, start, subjects, others, everything=whole is not None)
+
+
+def _window(conn: Connection, start: _Start, task: Task, changes: Changes) -> tuple[Subjects | None, tally.Counts]:
+    """The records that a window touches, and counts of all others; None where it meets sites without frozen weights."""
     from linkage.rows import EDGE
 
-    table = np.fromfile(task.edges, dtype=EDGE)
-    with snapshot(place) as conn:  # one for all queries
-        setting = Setting.read(conn, task.study)
-        before = standing(conn, task.study)
-        basis = _basis(setting, task.comparison_hash)
-        parameters = _parameters(setting, before, anew=task.mode == "estimate")
-        reader = Reader(conn, setting, task.left_out)
-        seen = components.touched(conn, setting)
-        everything = wants_everything(conn, task.study, task.comparison_hash, task.mode)
-        found = aside = None
-        if not everything:
-            component = components.Component(reader, table, parameters)
-            found, inside, aside = component.grow(), component.inside, component.aside
-        if found is None:  # two of the sites have no weights that are frozen: they are estimated anew from all pairs
-            everything = True
-            reader, edges, aside = Reader(conn, setting, task.left_out), Edges(), None
-            edges.add_fresh(table)
-            reader.everything()
-            components.all_pairs(conn, setting, reader, edges)
-            found = resolve(edges, reader.records, reader.records.index(setting.passes))
-            inside = set(reader.records.keys)
-        sizes = _others(conn, setting, inside, reader.records)
-        Changes(task.changes).begin(conn, task.study)
-    _keep(Changes(task.changes), found, reader.records, aside)
-    return _decide(setting, task, reader.records, found, inside, parameters, basis, everything, seen, sizes, len(table))
+    reader = Reader(conn, start.setting, task.left_out)
+    component = components.Component(reader, np.fromfile(task.edges, dtype=EDGE), start.parameters)
+    found = component.grow()
+    if found is None:
+        return None, tally.Counts(Counter(), Counter())
+    _keep(changes, found, reader.records, component.aside)
+    others = _others(conn, start.setting, component.inside, reader.records)
+    return Subjects.of(component.inside, reader.records, found), others
 
 
 def wants_everything(conn: Connection, study: str, comparison_hash: str, mode: str) -> bool:
@@ -140,15 +172,13 @@ def _taking_part(conn: Connection, setting: Setting) -> int:
     return tally.linked(conn, setting.study).total() + waiting
 
 
-def _others(
-    conn: Connection, setting: Setting, inside: set[Key], records: Records
-) -> tuple[Counter[int], Counter[int]]:
-    """Persons by size, and linked records by domain, of all records that are not decided now."""
-    sizes, linked = tally.sizes(conn, setting.study), tally.linked(conn, setting.study)
+def _others(conn: Connection, setting: Setting, inside: set[Key], records: Records) -> tally.Counts:
+    """Counts of all records that are not decided now."""
+    others = tally.Counts(tally.linked(conn, setting.study), tally.sizes(conn, setting.study))
     persons = Counter(p for key in inside if (p := records.persons[records.numbers[key]]) is not None)
-    sizes.subtract(Counter(persons.values()))
-    linked.subtract(Counter(k[0] for k in inside if records.persons[records.numbers[k]] is not None))
-    return sizes, linked
+    others.sizes.subtract(Counter(persons.values()))
+    others.linked.subtract(Counter(k[0] for k in inside if records.persons[records.numbers[k]] is not None))
+    return others
 
 
 def _keep(changes: Changes, found: Resolved, records: Records, aside: Kept | None) -> None:
@@ -165,90 +195,74 @@ def _keep(changes: Changes, found: Resolved, records: Records, aside: Kept | Non
     keys = np.where(swap[:, None], np.hstack((other, one)), np.hstack((one, other)))
     if aside is not None:
         keys, counts, table = (np.concatenate(both) for both in zip((keys, counts, table), aside, strict=True))
-    changes.write(keys, counts.astype(np.int64), table)
+    changes.add(keys, counts.astype(np.int64), table)
 
 
-def _decide(
-    setting: Setting,
-    task: Task,
-    records: Records,
-    found: Resolved,
-    inside: set[Key],
-    parameters: Parameters,
-    basis: str,
-    everything: bool,
-    seen: list[tuple[int, int, bytes]],
-    others: tuple[Counter[int], Counter[int]],
-    edges: int,
-) -> Decided:
+def _decide(task: Task, start: _Start, subjects: Subjects, others: tally.Counts, *, everything: bool) -> Decided:
+    """What comes of the pairs of these records."""
     from linkage.cluster import agglomerate
-    from linkage.decide import Pairs, decide_with, tie_ranks
+    from linkage.decide import decide_with, tie_ranks
     from linkage.decide.near import near, only
 
-    numbers = sorted((n for key in inside if records.part[n := records.numbers[key]]), key=records.keys.__getitem__)
-    place = np.full(len(records.keys), -1, np.int64)
-    place[numbers] = np.arange(len(numbers))
-    all_pairs = count(found, records)
-    here = (place[all_pairs.a] >= 0) & (place[all_pairs.b] >= 0)
-    one, other = place[all_pairs.a[here]], place[all_pairs.b[here]]
-    pairs = Pairs(
-        np.minimum(one, other).astype(np.int32),
-        np.maximum(one, other).astype(np.int32),
-        all_pairs.c[here],
-        all_pairs.s[here],
-    )
-    order = np.lexsort((pairs.b, pairs.a))
-    pairs = Pairs(pairs.a[order], pairs.b[order], pairs.c[order], pairs.s[order])
-    sources = np.array(records.sources, np.int32)[numbers]
-    tags = np.frombuffer(b"".join(records.tags[n] for n in numbers), np.uint8).reshape(len(numbers), 16)
+    setting, pairs, sources = start.setting, subjects.pairs, subjects.sources
     if not everything:
-        pairs = only(pairs, near(parameters, pairs, sources, setting.sites))
-    frozen = parameters
+        pairs = only(pairs, near(start.parameters, pairs, sources, setting.sites))
     decision, parameters = decide_with(
-        frozen,
+        start.parameters,
         pairs,
         sources,
         setting.sites,
         setting.deduplicated,
-        ties=tie_ranks(tags),
+        ties=tie_ranks(subjects.tags),
         part=not everything,
     )
-    outgrown = frozen.outgrown(decision, setting.sites) if everything else []
+    outgrown = start.parameters.outgrown(decision, setting.sites) if everything else []
     if everything:
         decision = _restrict(decision, near(parameters, pairs, sources, setting.sites))
-    keys = [records.keys[n] for n in numbers]
-    clusters = agglomerate(decision, sources, setting.deduplicated, tags, _verdicts(setting, keys))
+    verdicts = _verdicts(setting, subjects)
+    clusters = agglomerate(decision, sources, setting.deduplicated, subjects.tags, verdicts)
     quality, links = links_of(decision, clusters)
-    held = {key: person for key in inside if (person := records.persons[records.numbers[key]]) is not None}
-    persons, happened = successors(held, keys, clusters.labels)
-    before = b"".join(records.persons[n] or bytes(16) for n in numbers)
-    qualities = np.array([records.qualities[n] for n in numbers], np.float64)  # None becomes NaN
-    changed = (persons != np.frombuffer(before, np.uint8).reshape(-1, 16)).any(axis=1)
-    changed |= ~((quality == qualities) | (np.isnan(quality) & np.isnan(qualities)))
+    persons, happened = successors(subjects, clusters.labels)
+    changed = (persons != subjects.persons).any(axis=1)
+    changed |= ~((quality == subjects.quality) | (np.isnan(quality) & np.isnan(subjects.quality)))
     digest = hashlib.sha256(json.dumps([task.comparison_hash, parameters.sha256]).encode()).hexdigest()
-    left = frozenset(key for key in inside if not records.part[records.numbers[key]])
+    unmet = np.array(clusters.unmet, np.int64).reshape(-1, 2)
+    sides = [list(map(tuple, subjects.keys[side].tolist())) for side in unmet.T]
     return Decided(
-        records=np.array(keys, np.int64).reshape(-1, 2),
+        records=subjects.keys,
         persons=persons,
         quality=quality,
         changed=changed,
         links=links,
         happened=happened,
         counts=msgspec.structs.replace(
-            counts_of(setting, task.left_out, keys, clusters.labels, links, decision, sources, others, edges),
+            counts_of(setting, task.left_out, subjects, clusters.labels, links, decision, others, _edges(task)),
             outgrown=[list(pair) for pair in outgrown],
         ),
         parameters_hash=digest,
         bounds=setting.bounds,
         cut=parameters.cut,
         parameters=parameters.canonical(),
-        basis=basis,
+        basis=start.basis,
         everything=everything,
-        settled=seen,
-        left=left,
-        unmet=[(keys[a], keys[b]) for a, b in clusters.unmet],
+        settled=start.seen,
+        left=frozenset() if everything else frozenset(map(tuple, subjects.gone.tolist())),
+        unmet=list(zip(*sides, strict=True)),
+        departures=start.departures,
+        counted=_counted(subjects, clusters.labels) if everything else None,
         left_out=task.left_out,
     )
+
+
+def _edges(task: Task) -> int:
+    return task.edges.stat().st_size // EDGE_BYTES
+
+
+def _counted(subjects: Subjects, labels: NDArray[np.int32]) -> tally.Counts | None:
+    """Linked records by domain and persons by size, where nobody belonged to a person before."""
+    if subjects.persons.any() or subjects.gone_persons.any():
+        return None
+    return tally.Counts(tallied(subjects.keys[:, 0]), tallied(np.bincount(labels)))
 
 
 def _restrict(decision: Decision, chosen: NDArray[np.bool_]) -> Decision:
@@ -265,9 +279,11 @@ def _restrict(decision: Decision, chosen: NDArray[np.bool_]) -> Decision:
     )
 
 
-def _verdicts(setting: Setting, keys: list[Key]) -> Verdicts:
+def _verdicts(setting: Setting, subjects: Subjects) -> Verdicts:
+    """What people decided about pairs of these records."""
     from linkage.cluster import Verdicts
 
-    place = {key: position for position, key in enumerate(keys)}
-    said = setting.verdicts
-    return Verdicts.of((place[a], place[b], same) for a, b, same in said if a in place and b in place)
+    one = subjects.places([a for a, _, _ in setting.verdicts]).tolist()
+    other = subjects.places([b for _, b, _ in setting.verdicts]).tolist()
+    same = [said for _, _, said in setting.verdicts]
+    return Verdicts.of(verdict for verdict in zip(one, other, same, strict=True) if min(verdict[:2]) >= 0)

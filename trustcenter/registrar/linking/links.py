@@ -49,9 +49,12 @@ class Links:
         await drop(context, self._run)
         self._names = dict(await context.db.read(lambda conn: conn.execute("SELECT id, name FROM domain").fetchall()))
         starts = range(0, total, _SLICE)
+        making = asyncio.create_task(asyncio.to_thread(self._made, 0))
         for done, start in enumerate(starts, 1):
+            links, decisions = await making
             began = time.perf_counter()
-            links, decisions = await asyncio.to_thread(self._made, start)
+            # The next ones are made while these are written, and while others have their turn.
+            making = asyncio.create_task(asyncio.to_thread(self._made, start + _SLICE))
 
             def effect(conn: Connection) -> None:
                 require_step(find(conn, self._run.study, self._run.id).state, "applied")

@@ -16,6 +16,8 @@ from trustcenter.messages import api
 
 from .pairs import Key
 from .reading import Setting
+from .subjects import Subjects
+from .tally import Counts
 
 if TYPE_CHECKING:
     from linkage.cluster import Clusters
@@ -40,6 +42,8 @@ class Decided:
         links: (k,) LINK, by positions of records.
         happened: what happened to how many persons.
         everything: whether all records were decided, or only what the window touches.
+        departures: how often records had left linkage when the run read.
+        counted: how many are linked after a first run, if nobody has left since.
         settled: those among the touched records that the run has seen.
     """
 
@@ -59,6 +63,8 @@ class Decided:
     settled: list[tuple[int, int, bytes]]
     left: frozenset[Key]  # looked at, and take part no more
     unmet: list[tuple[Key, Key]]  # called one person by people, and not joined
+    departures: int
+    counted: Counts | None
     left_out: frozenset[Key] = frozenset()  # records without the consent that the study requires
 
     def with_rows(self, rows: Mapping[str, int]) -> Decided:
@@ -91,18 +97,18 @@ def links_of(decision: Decision, clusters: Clusters) -> tuple[NDArray[np.float64
 def counts_of(
     setting: Setting,
     left_out: frozenset[Key],
-    keys: list[Key],
+    subjects: Subjects,
     labels: NDArray[np.int32],
     links: NDArray[np.void],
     decision: Decision,
-    sources: NDArray[np.int32],
-    others: tuple[Counter[int], Counter[int]],
+    others: Counts,
     edges: int,
 ) -> api.RunCounts:
     """Records and persons of the whole study; edges, matches and possible matches of what was decided."""
-    sizes, linked = others
-    sizes = sizes + Counter(np.bincount(labels).tolist() if len(labels) else ())
-    linked = linked + Counter(domain for domain, _ in keys)
+    linked, sizes = others
+    sources = subjects.sources
+    sizes = sizes + tallied(np.bincount(labels))
+    linked = linked + tallied(subjects.keys[:, 0])
     without = Counter(domain for domain, _ in left_out)
     shape = (len(setting.sites),) * 2
     tally = {name: np.zeros(shape, np.int64) for name in ("edges", "match", "possible")}
@@ -128,9 +134,15 @@ def counts_of(
             for a, b in combinations(range(len(setting.sites)), 2)
         ],
         edges=edges,
-        decided=len(keys),
+        decided=len(subjects),
         persons=sum(sizes.values()),
         linked_persons=sum(n for size, n in sizes.items() if size > 1),
         largest_cluster=max(sizes, default=0),
         refused_declarations=[setting.sites[index] for index in decision.refused],
     )
+
+
+def tallied(values: NDArray[np.int64]) -> Counter[int]:
+    """How often each value is there."""
+    found, times = np.unique(values, return_counts=True)
+    return Counter(dict(zip(found.tolist(), times.tolist(), strict=True)))

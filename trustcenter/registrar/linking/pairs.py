@@ -12,14 +12,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
+from trustcenter.store import Connection, Migration, select_in
 
-from trustcenter.messages.rooms import EDGE_BYTES
-from trustcenter.store import Connection, Migration, insert_rows, select_in
+from . import neighbours
 
 Key = tuple[int, int]  # domain row id, serial
 
@@ -60,7 +57,6 @@ MIGRATIONS: Final = (
         sql="ALTER TABLE participant ADD COLUMN departures INTEGER NOT NULL DEFAULT 0;",
     ),
 )
-_SLICE: Final = 20_000  # pairs written in one transaction: others have their turn in between
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ def settle(conn: Connection, study: str, state: Standing, seen: Iterable[tuple[i
 
 def touch(conn: Connection, domain: int, serials: Sequence[int]) -> None:
     """Something happened to records: the next run looks at them, and at all that hangs together with them."""
-    _mark(conn, [(domain, serial) for serial in serials])
+    touch_keys(conn, [(domain, serial) for serial in serials])
 
 
 def mapped(conn: Connection, domain: int, serials: Sequence[int]) -> list[int]:
@@ -110,20 +106,18 @@ def forget(conn: Connection, domain: int, serials: Sequence[int]) -> None:
     To be called while the records are still there.
     """
     note_departure(conn, domain)
-    around: set[Key] = set()
-    for mine, other in (("a", "b"), ("b", "a")):
-        query = (
-            f"SELECT domain_{other}, serial_{other} FROM pair WHERE domain_{mine} = ? AND serial_{mine} IN {{values}}"  # noqa: S608 - constants
-        )
-        around.update(select_in(conn, query, (domain,), list(serials)))
-        conn.executemany(
-            f"DELETE FROM pair WHERE domain_{mine} = ? AND serial_{mine} = ?",  # noqa: S608 - constants
-            [(domain, serial) for serial in serials],
-        )
+    query = "SELECT domain_a, serial_a, domain_b, serial_b FROM pair WHERE domain_a = ? AND serial_a IN {values}"
+    smaller = [tuple(row) for row in select_in(conn, query, (domain,), sorted(serials))]
+    greater = [row[:4] for row in neighbours.pairs_of(conn, domain, sorted(serials))]
+    around: set[Key] = {(b, t) for _, _, b, t in smaller} | {(a, s) for a, s, _, _ in greater}
+    neighbours.remove(conn, smaller)
+    neighbours.drop(conn, domain, serials)
+    query = "DELETE FROM pair WHERE domain_a = ? AND serial_a = ? AND domain_b = ? AND serial_b = ?"
+    conn.executemany(query, sorted({*smaller, *greater}))
     query = "SELECT DISTINCT person FROM record WHERE domain = ? AND serial IN {values} AND person IS NOT NULL"
     persons = sorted({bytes(row[0]) for row in select_in(conn, query, (domain,), list(serials))})
     around.update(select_in(conn, "SELECT domain, serial FROM record WHERE person IN {values}", (), persons))
-    _mark(conn, list(around - {(domain, serial) for serial in serials}))
+    touch_keys(conn, list(around - {(domain, serial) for serial in serials}))
 
 
 def note_departure(conn: Connection, domain: int) -> None:
@@ -137,7 +131,8 @@ def departures(conn: Connection, study: str) -> int:
     return int(conn.execute(query, (study,)).fetchone()[0])
 
 
-def _mark(conn: Connection, keys: Sequence[Key]) -> None:
+def touch_keys(conn: Connection, keys: Sequence[Key]) -> None:
+    """As `touch`, for records of any domain."""
     mark = os.urandom(16)
     conn.executemany(
         "INSERT INTO touched VALUES (?,?,?) ON CONFLICT (domain, serial) DO UPDATE SET mark = excluded.mark",
@@ -151,6 +146,7 @@ def purge(conn: Connection, study: str) -> int:
     pairs = conn.execute(f"DELETE FROM pair WHERE domain_a IN ({domains})", (study,)).rowcount  # noqa: S608 - constant
     conn.execute(f"DELETE FROM touched WHERE domain IN ({domains})", (study,))  # noqa: S608 - constant
     conn.execute("DELETE FROM decision WHERE study = ?", (study,))
+    neighbours.purge(conn, study)
     return pairs
 
 
@@ -158,82 +154,3 @@ def held(conn: Connection, study: str) -> int:
     """How many pairs of records of a study have edges here."""
     query = "SELECT count(*) FROM pair WHERE domain_a IN (SELECT domain FROM participant WHERE study = ?)"
     return int(conn.execute(query, (study,)).fetchone()[0])
-
-
-class Changes:
-    """Pairs whose edges a run changed, in files between the worker that found them and the transactions that keep them.
-
-    Keeping them is no decision: edges are facts, and a run that fails later leaves no more than those.
-
-    Attributes:
-        folder: of the files.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def begin(self, conn: Connection, study: str) -> None:
-        """Note, in the snapshot that a run reads, who is there."""
-        (self.folder / "departures").write_text(f"{departures(conn, study)} {study}")
-
-    def write(self, keys: NDArray[np.int64], counts: NDArray[np.int64], edges: NDArray[np.void]) -> None:
-        """Keep (m, 4) keys of pairs, (m,) edges of each (0: the pair goes), and the edges, pair by pair."""
-        np.save(self.folder / "keys.npy", keys)
-        np.save(self.folder / "ends.npy", np.cumsum(counts) * EDGE_BYTES)
-        edges.tofile(self.folder / "edges")
-
-    def slices(self) -> range:
-        """Where the slices begin."""
-        return range(0, len(np.load(self.folder / "keys.npy", mmap_mode="r")), _SLICE)
-
-    def keep(self, conn: Connection, start: int, mark: bytes) -> None:
-        """Write one slice of pairs; those of records that left meanwhile are not written. Twice is harmless.
-
-        The run decides with records that left since it read: whoever had an edge with one is touched for the next run.
-        A pair without edges goes, and with it what leads from one record to the other: should this run not come to be
-        applied, the next one is led by the `mark`.
-        """
-        keys = np.load(self.folder / "keys.npy", mmap_mode="r")[start : start + _SLICE].tolist()
-        ends = np.load(self.folder / "ends.npy", mmap_mode="r")[max(start - 1, 0) : start + _SLICE].tolist()
-        bounds = ends if start else [0, *ends]
-        with (self.folder / "edges").open("rb") as file:
-            file.seek(bounds[0])
-            whole = file.read(bounds[-1] - bounds[0])
-        read = [
-            (*key, whole[begin - bounds[0] : end - bounds[0]])
-            for key, begin, end in zip(keys, bounds, bounds[1:], strict=False)
-        ]
-        before, study = (self.folder / "departures").read_text().split(" ", 1)
-        if departures(conn, study) == int(before):  # nobody has left
-            there = None
-        else:
-            there = _there(conn, {(a, s) for a, s, _, _ in keys} | {(b, t) for _, _, b, t in keys})
-        kept, gone = [], []
-        bereft: set[Key] = set()
-        parted: set[Key] = set()
-        for row in read:
-            one, other = row[:2], row[2:4]
-            if row[4] and (there is None or (one in there and other in there)):
-                kept.append(row)
-                continue
-            ends_there = {one, other} if there is None else {one, other} & there
-            gone.append(row[:4])
-            (bereft if row[4] else parted).update(ends_there)
-        conflict = "ON CONFLICT (domain_a, serial_a, domain_b, serial_b) DO UPDATE SET packed = excluded.packed"
-        insert_rows(conn, "pair", kept, conflict)
-        conn.executemany("DELETE FROM pair WHERE domain_a = ? AND serial_a = ? AND domain_b = ? AND serial_b = ?", gone)
-        conn.executemany(
-            "INSERT INTO touched VALUES (?,?,?) ON CONFLICT (domain, serial) DO NOTHING",
-            [(*key, mark) for key in sorted(parted)],
-        )
-        _mark(conn, list(bereft))
-
-
-def _there(conn: Connection, keys: set[Key]) -> set[Key]:
-    """Those of the records that take part in linkage: they exist, and are superseded by no other."""
-    found: set[Key] = set()
-    for domain in {key[0] for key in keys}:
-        query = "SELECT serial FROM record WHERE domain = ? AND state <> 'unlinked' AND serial IN {values}"
-        serials = [serial for at, serial in keys if at == domain]
-        found.update((domain, row[0]) for row in select_in(conn, query, (domain,), serials))
-    return found

@@ -1,11 +1,11 @@
-"""What a decision reads of a study: records, refs and edges, all of them or what hangs together with a window."""
+"""What a decision reads of a study: what it rests on, and records, refs and edges that hang together with a window."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from linkage.decide import Pairs, RefIndex
 
 I64 = NDArray[np.int64]
-_GROUPS = 10_000  # groups of refs read at a time
+RECORD: Final = (
+    "SELECT r.serial, r.state, r.decoy, e.status, e.tag, r.person, r.quality FROM record r"
+    " JOIN entry e ON e.domain = r.domain AND e.serial = r.serial WHERE r.domain = ?"
+)
+REFS: Final = "SELECT serial, version, refs FROM record_refs WHERE domain = ?"
+_GROUPS: Final = 10_000  # groups of refs read at a time
 
 
 @dataclass(frozen=True)
@@ -109,13 +114,7 @@ class Records:
 
 
 class Reader:
-    """Reads records of a study into `records`, each once."""
-
-    _RECORD = (
-        "SELECT r.serial, r.state, r.decoy, e.status, e.tag, r.person, r.quality FROM record r"
-        " JOIN entry e ON e.domain = r.domain AND e.serial = r.serial WHERE r.domain = ?"
-    )
-    _REFS = "SELECT serial, version, refs FROM record_refs WHERE domain = ?"
+    """Reads records of a study that a window touches into `records`, each once."""
 
     def __init__(self, conn: Connection, setting: Setting, left_out: frozenset[Key]) -> None:
         self.conn = conn
@@ -125,13 +124,6 @@ class Reader:
         self._source = {domain: number for number, domain in enumerate(setting.domains)}
         self._able: set[int] = set()  # to take part, if they have refs
 
-    def everything(self) -> None:
-        """All records that have refs."""
-        for domain in self.setting.domains:
-            rows = self.conn.execute(f"{self._RECORD} AND r.state <> 'unlinked' ORDER BY r.serial", (domain,))
-            self._take(domain, rows)
-            self._refs(domain, self.conn.execute(f"{self._REFS} ORDER BY serial, version", (domain,)))
-
     def some(self, keys: Iterable[Key]) -> None:
         """These records, as far as they are there and not read yet."""
         wanted: dict[int, list[int]] = {}
@@ -139,9 +131,9 @@ class Reader:
             wanted.setdefault(domain, []).append(serial)
         for domain, serials in sorted(wanted.items()):
             serials.sort()
-            rows = select_in(self.conn, f"{self._RECORD} AND r.serial IN {{values}}", (domain,), serials)
+            rows = select_in(self.conn, f"{RECORD} AND r.serial IN {{values}}", (domain,), serials)
             self._take(domain, rows)
-            found = select_in(self.conn, f"{self._REFS} AND serial IN {{values}}", (domain,), serials)
+            found = select_in(self.conn, f"{REFS} AND serial IN {{values}}", (domain,), serials)
             self._refs(domain, sorted(set(found)))
 
     def _take(

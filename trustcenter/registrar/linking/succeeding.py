@@ -8,34 +8,33 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trustcenter.store.keys import Keys, halves_of, order_of
+
 from .pairs import Key
+from .subjects import Subjects
+
+U8 = NDArray[np.uint8]
+I64 = NDArray[np.int64]
 
 
-def successors(
-    before: Mapping[Key, bytes], records: Sequence[Key], labels: NDArray[np.int32]
-) -> tuple[NDArray[np.uint8], dict[str, int]]:
+def successors(subjects: Subjects, labels: NDArray[np.int32]) -> tuple[U8, dict[str, int]]:
     """The (n, 16) person of every record, and what happened to how many; records are senior in the order of their keys.
 
     Most clusters are as they were, or have nobody who belonged to a person: only the others choose by seniority. Nobody
     else has a person of theirs to lose.
 
     Args:
-        before: record → its person, of all records that were looked at.
-        records: that were decided.
-        labels: (n,) cluster of each.
+        subjects: records that were decided about, and those that were looked at and take part no more.
+        labels: (n,) cluster of each that was decided about, numbered from 0.
     """
-    from linkage.cluster import EventKind, succession
+    from linkage.cluster import EventKind
 
-    numbers: dict[bytes, int] = {}
-    had = np.array([numbers.setdefault(before[k], len(numbers)) if k in before else -1 for k in records], np.int64)
-    known = np.frombuffer(b"".join(numbers), np.uint8).reshape(-1, 16)
-    held = Counter(before.values())  # with records that left
-    sizes = np.array([held[person] for person in numbers], np.int64)
+    known, had, gone = _numbered(subjects)
+    sizes = np.bincount(np.concatenate((had[had >= 0], gone[gone >= 0])), minlength=len(known))
     order = np.argsort(labels, kind="stable")
     count = np.bincount(labels)
     starts = np.cumsum(count) - count
@@ -45,16 +44,67 @@ def successors(
     stays[stays] = sizes[most[stays]] == count[stays]  # who was in it is, and nobody else
     persons = np.empty((len(count), 16), np.uint8)
     persons[stays] = known[most[stays]]
-    persons[new] = np.frombuffer(os.urandom(16 * int(new.sum())), np.uint8).reshape(-1, 16)
-    changed = np.flatnonzero(~(new | stays)).tolist()
-    members: dict[int, list[Key]] = {label: [] for label in changed}
-    for at in np.flatnonzero(np.isin(labels, changed)).tolist():
-        members[int(labels[at])].append(records[at])
-    same = {known[number].tobytes() for number in most[stays].tolist()}
-    rest = {key: person for key, person in before.items() if person not in same}
-    made = succession(rest, list(members.values()), lambda key: key, lambda _: os.urandom(16))
-    for label, person in zip(changed, made.persons, strict=True):
-        persons[label] = np.frombuffer(person, np.uint8)
-    happened = Counter(event.kind.value for event in made.events)
+    persons[new] = _drawn(int(new.sum()))
+    changed = np.flatnonzero(~(new | stays))
+    same = np.zeros(len(known), np.bool_)
+    same[most[stays]] = True
+    happened = _chosen(subjects, labels, changed, (known, had, gone), same, persons)
     happened[EventKind.CREATED.value] += int(new.sum())
     return persons[labels], {kind: many for kind, many in sorted(happened.items()) if many}
+
+
+def _numbered(subjects: Subjects) -> tuple[U8, I64, I64]:
+    """All persons that there were, and the number of that of each record, here and gone; -1: nobody."""
+    tables = subjects.persons, subjects.gone_persons
+    belongs = [table.any(axis=1) for table in tables]
+    keys = Keys.of(np.concatenate([table[some] for table, some in zip(tables, belongs, strict=True)]))
+    numbers = []
+    for table, some in zip(tables, belongs, strict=True):
+        mine = np.full(len(table), -1, np.int64)
+        mine[some] = keys.places(table[some])
+        numbers.append(mine)
+    known = np.stack((keys.first, keys.second), axis=1).astype(">u8").view(np.uint8).reshape(-1, 16)
+    return known, numbers[0], numbers[1]
+
+
+def _drawn(count: int) -> U8:
+    """(count, 16) new persons, ascending: records that follow each other get such as stand together in the index."""
+    made = np.frombuffer(os.urandom(16 * count), np.uint8).reshape(-1, 16)
+    return made[order_of(*halves_of(made))]
+
+
+def _chosen(
+    subjects: Subjects,
+    labels: NDArray[np.int32],
+    changed: I64,
+    numbered: tuple[U8, I64, I64],
+    same: NDArray[np.bool_],
+    persons: U8,
+) -> Counter[str]:
+    """Fill in the persons of the clusters that changed, by seniority; what happened to how many.
+
+    Args:
+        subjects: as `successors`.
+        labels: the same.
+        changed: those clusters.
+        numbered: as `_numbered`.
+        same: which persons have the records that they had.
+        persons: (clusters, 16).
+    """
+    from linkage.cluster import succession
+
+    known, had, gone = numbered
+    members: dict[int, list[Key]] = {label: [] for label in changed.tolist()}
+    inside = np.flatnonzero(np.isin(labels, changed))
+    for label, (domain, serial) in zip(labels[inside].tolist(), subjects.keys[inside].tolist(), strict=True):
+        members[label].append((domain, serial))
+    before: dict[Key, bytes] = {}
+    for keys, numbers in ((subjects.keys, had), (subjects.gone, gone)):
+        some = np.flatnonzero(numbers >= 0)
+        some = some[~same[numbers[some]]]
+        for (domain, serial), number in zip(keys[some].tolist(), numbers[some].tolist(), strict=True):
+            before[domain, serial] = known[number].tobytes()
+    made = succession(before, list(members.values()), lambda key: key, lambda _: os.urandom(16))
+    for label, person in zip(members, made.persons, strict=True):
+        persons[label] = np.frombuffer(person, np.uint8)
+    return Counter(event.kind.value for event in made.events)

@@ -8,11 +8,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from trustcenter.store import Connection, Migration, select_in
 
 Key: TypeAlias = tuple[int, int]  # domain row id, serial
+
+
+class Counts(NamedTuple):
+    """Linked records by domain, and persons by how many records they have."""
+
+    linked: Counter[int]
+    sizes: Counter[int]
+
 
 MIGRATIONS: Final = (
     Migration(
@@ -66,8 +74,8 @@ def changing(conn: Connection, study: str, records: Iterable[Key], persons: Iter
     yield
     after = _counted(conn, concerned)
     for table, column, value, now, was in (
-        ("linked", "domain", "records", after[0], before[0]),
-        ("person_size", "size", "persons", after[1], before[1]),
+        ("linked", "domain", "records", after.linked, before.linked),
+        ("person_size", "size", "persons", after.sizes, before.sizes),
     ):
         now.subtract(was)
         conn.executemany(
@@ -79,18 +87,23 @@ def changing(conn: Connection, study: str, records: Iterable[Key], persons: Iter
 
 def recount(conn: Connection, study: str) -> None:
     """Count everything anew, after a run that may have changed all of it."""
+    put(conn, study, counted(conn, study))
+
+
+def put(conn: Connection, study: str, counts: Counts) -> None:
+    """Put other counts in the place of those there are."""
     forget(conn, study)
-    for table, found in zip(("linked", "person_size"), counted(conn, study), strict=True):
+    for table, found in zip(("linked", "person_size"), counts, strict=True):
         conn.executemany(f"INSERT INTO {table} VALUES (?,?,?)", [(study, *row) for row in sorted(found.items())])  # noqa: S608
 
 
-def counted(conn: Connection, study: str) -> tuple[Counter[int], Counter[int]]:
-    """What the counts have to be: linked records by domain, and persons by size."""
+def counted(conn: Connection, study: str) -> Counts:
+    """What the counts have to be."""
     of = "FROM record WHERE person IS NOT NULL AND domain IN (SELECT domain FROM participant WHERE study = ?)"
     by_domain = conn.execute(f"SELECT domain, count(*) {of} GROUP BY domain", (study,)).fetchall()
     persons = f"SELECT count(*) AS size {of} GROUP BY person"
     by_size = conn.execute(f"SELECT size, count(*) FROM ({persons}) AS persons GROUP BY size", (study,)).fetchall()  # noqa: S608
-    return Counter(dict(by_domain)), Counter(dict(by_size))
+    return Counts(Counter(dict(by_domain)), Counter(dict(by_size)))
 
 
 def forget(conn: Connection, study: str) -> None:
@@ -111,7 +124,7 @@ def _persons(conn: Connection, records: Iterable[Key]) -> set[bytes]:
     }
 
 
-def _counted(conn: Connection, persons: Sequence[bytes]) -> tuple[Counter[int], Counter[int]]:
+def _counted(conn: Connection, persons: Sequence[bytes]) -> Counts:
     """Records of some persons by domain, and those persons by size."""
     query = "SELECT person, domain, count(*) FROM record WHERE person IN {values} GROUP BY person, domain"
     by_domain: Counter[int] = Counter()
@@ -119,4 +132,4 @@ def _counted(conn: Connection, persons: Sequence[bytes]) -> tuple[Counter[int], 
     for person, domain, records in select_in(conn, query, (), persons):
         by_domain[domain] += records
         size[bytes(person)] += records
-    return by_domain, Counter(size.values())
+    return Counts(by_domain, Counter(size.values()))
