@@ -132,7 +132,6 @@ async def _purge(context: Context, sweep: Sweep) -> None:
     for domain in domains:
         await _delete(context, "pair", pair, "domain_a = ?", (domain,))
         await _delete(context, "neighbours", "domain, serial", "domain = ?", (domain,))
-        await _delete(context, "neighbours", "domain, serial", "domain = ?", (domain,))
         await _delete(context, "record_refs", "domain, serial, version", "domain = ?", (domain,))
         while await _step(context, lambda conn, at=domain: ref_owners.drop_some(conn, at, PAGES)):  # type: ignore[misc]
             pass
