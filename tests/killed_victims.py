@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from rotation_support import destroy_room_keys, later
 from rules_support import OPERATOR, Files, Opened, rotate_room
 from sources_support import SCHEMA, Source
 
 from keys.kdf import CHEAP_FOR_TESTS
 from keys.store import KeyStore
+from trustcenter.clock import utc_now
 from trustcenter.comparator import instructions, uploads
-from trustcenter.instance import rekey
+from trustcenter.instance import rekey, room_key_compromise
 from trustcenter.instance.opened import Instance
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
@@ -102,8 +104,26 @@ def of_room(say: Connection, directory: Path, room: str) -> None:
     asyncio.run(main())
 
 
-def of_room_at(say: Connection, directory: Path, room: str, step: int) -> None:
+async def _leak(instance: Instance, room: str, _: Files) -> None:
+    await room_key_compromise.compromise(instance, OPERATOR, "req", room, LEAKED)
+
+
+async def _rotate(instance: Instance, room: str, _: Files) -> None:
+    await rotate_room(instance, room)
+
+
+ROOM_ACTS: dict[str, Callable[[Instance, str, Files], Awaitable[Any]]] = {
+    "rotate": _rotate,
+    "leak": _leak,
+    "destroy": destroy_room_keys,
+}
+LEAKED = api.RoomKeyCompromise(reason="backup disk stolen", since="2026-11-01")
+
+
+def of_room_at(say: Connection, directory: Path, room: str, step: int, act: str = "rotate") -> None:
     """Rotate a room's own keys, and die at one of its instants; without a step, say how many there are.
+
+    The same of what follows a leak ("leak"), and of destroying the version before ("destroy", 31 days later).
 
     Instants: before, inside and after each transaction of either room, before and after the key store is saved.
     """
@@ -138,11 +158,13 @@ def of_room_at(say: Connection, directory: Path, room: str, step: int) -> None:
         return adding
 
     async def main() -> None:
-        async with open_instance(files.config, files.passphrase) as instance:
+        clock = later(31) if act == "destroy" else utc_now
+        async with open_instance(files.config, files.passphrase, clock) as instance:
             for context in (instance.registrar, instance.comparator):
                 context.db.write = around(context.db.write)  # type: ignore[method-assign]
                 context.keys.add = saving(context.keys.add)  # type: ignore[method-assign]
-            await rotate_room(instance, room)
+                context.keys.destroy = saving(context.keys.destroy)  # type: ignore[method-assign]
+            await ROOM_ACTS[act](instance, room, files)
             say.send(seen)
             os.kill(os.getpid(), signal.SIGKILL)  # it is not closed either
 

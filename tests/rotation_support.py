@@ -14,6 +14,8 @@ from keys.ids import Purpose
 from keys.personal import PersonalKey
 from trustcenter.auth import Principal
 from trustcenter.clock import utc_now
+from trustcenter.instance import room_key_proposals
+from trustcenter.instance.opened import Instance
 from trustcenter.messages import api
 from trustcenter.registrar import site_keys
 from trustcenter.registrar.rotating import key_proposals, rotation, rotation_map
@@ -66,3 +68,11 @@ async def approve(center: Opened, files: Files, body: api.KeyPropose) -> api.Key
     made = await key_proposals.propose(center.context, OPERATOR, "req", body)
     signed = api.Approval(signature=anna.sign(key_proposals.CONTEXT, made.statement.encode()))
     return await key_proposals.approve(center.context, ANNA, "req", made.proposal, signed)
+
+
+async def destroy_room_keys(instance: Instance, room: str, files: Files, version: int = 1) -> api.KeyProposal:
+    """Propose as the operator and approve as anna that a version of a room's own keys is destroyed."""
+    body = api.KeyPropose(kind="destroy", room=room, version=version)  # type: ignore[arg-type]
+    made = await room_key_proposals.propose(instance, OPERATOR, "req", body)
+    signed = PersonalKey.load(files.dir / "anna.key").sign(key_proposals.CONTEXT, made.statement.encode())
+    return await room_key_proposals.approve(instance, ANNA, "req", made.proposal, api.Approval(signature=signed))

@@ -31,6 +31,7 @@ def test_every_test_that_is_named_exists_with_its_mark() -> None:
 
 def test_every_guarantee_has_a_row() -> None:
     assert re.findall(r"^\| R(\d+) ", PAGE, re.MULTILINE) == [str(number) for number in range(1, 11)]
+    assert re.findall(r"^\| I(\d+) ", PAGE, re.MULTILINE) == [str(number) for number in range(1, 8)]
     for path, name, _ in NAMED:
         number = re.match(r"test_r(\d+)_", name)
         if number:

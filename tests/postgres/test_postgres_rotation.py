@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 from postgres_support import PostgresServer
+from rotation_support import destroy_room_keys, later
 from rules_support import OPERATOR, Files, rotate_room
 from tests_support import make_instance
 
 from keys.ids import Purpose
+from keys.personal import PersonalKey
 from trustcenter.comparator import receipt_keys
+from trustcenter.instance import room_key_compromise, room_key_plan, room_key_show
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.messages.receipts import Receipt
@@ -81,4 +84,35 @@ async def test_another_process_signs_with_the_next_keys_of_its_room_at_once(
         for instance in (one, other):
             for context in (instance.registrar, instance.comparator):
                 await context.db.read(context.log.checkpoint)
+    assert files.failures() == []
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("room", ["registrar", "comparator"])
+async def test_leaked_keys_of_a_room_are_marked_and_destroyed(
+    server: PostgresServer, tmp_path: Path, room: str
+) -> None:
+    files = Files(tmp_path / "instance")
+    make_instance(files.dir, ["--postgres-registrar", server.create(), "--postgres-comparator", server.create()])
+    anna = PersonalKey.generate()
+    anna.save(files.dir / "anna.key")
+    async with open_instance(files.config, files.passphrase) as instance:
+        people = instance.registrar.directory
+        await instance.registrar.db.write(lambda conn: people.add_staff(conn, "anna", "approver", anna.public))
+        body = api.RoomKeyCompromise(reason="backup disk stolen")
+        report = await room_key_compromise.compromise(instance, OPERATOR, "req", room, body)
+        again = await room_key_compromise.compromise(instance, OPERATOR, "req", room, body)
+        assert (report.replaced_by, again.rotation) == (2, report.rotation)
+    async with open_instance(files.config, files.passphrase, later(31)) as instance:
+        await destroy_room_keys(instance, room, files)
+    async with open_instance(files.config, files.passphrase, later(31)) as instance:
+        states = {
+            (key.purpose, key.version): key.state
+            for key in (await room_key_show.list_keys(instance)).keys
+            if key.room == room and key.purpose != "sealing"
+        }
+        beside = room_key_plan.BESIDE[room].value
+        assert states == {
+            ("audit", 1): "destroyed", ("audit", 2): "active", (beside, 1): "destroyed", (beside, 2): "active"
+        }  # fmt: skip
     assert files.failures() == []

@@ -18,12 +18,23 @@ import killed_victims
 import msgspec
 import pytest
 from killed_support import kill_at, run
+from rotation_support import destroy_room_keys, later
 from rules_support import OPERATOR, Files, rotate_room
 
 from keys.ids import KeyId, Purpose
 from keys.kdf import CHEAP_FOR_TESTS
+from keys.rotating import Stage
 from keys.store import KeyStore
-from trustcenter.instance import rekey, room_key_plan, room_key_record, room_keys
+from trustcenter.instance import (
+    rekey,
+    room_key_compromise,
+    room_key_leaks,
+    room_key_plan,
+    room_key_proposals,
+    room_key_record,
+    room_key_show,
+    room_keys,
+)
 from trustcenter.instance.opened import Instance
 from trustcenter.instance.opening import open_instance
 from trustcenter.messages.receipts import Receipt
@@ -145,6 +156,71 @@ def test_killed_at_each_single_instant_of_a_room_s_rotation(template: Files, tmp
         code, said = run(killed_victims.of_room_at, files.dir, KINDS[kind], step)
         assert (code, said) == (-signal.SIGKILL, []), step
         assert asyncio.run(finish(files, kind)) == expected, step
+        assert files.failures() == [], step
+
+
+async def marked(files: Files, kind: str) -> tuple[Any, ...]:
+    """Say again that the keys leaked; what that leaves: rotations, leaks, states, and entries of the leak."""
+    room = KINDS[kind]
+    async with open_instance(files.config, files.passphrase) as instance:
+        report = await room_key_compromise.compromise(instance, OPERATOR, "req", room, killed_victims.LEAKED)
+        context = getattr(instance, room)
+        leaks = [(one.purpose, one.version, one.reason) for one in await context.db.read(room_key_leaks.listed)]
+        done = await context.db.read(room_key_record.listed)
+        rotations = [(one.stage, one.from_version, one.to_version) for one in done]
+        states = {
+            (key.purpose, key.version): key.state
+            for key in (await room_key_show.list_keys(instance)).keys
+            if key.room == room
+        }
+        leaves = await context.db.read(lambda conn: conn.execute("SELECT leaf FROM audit_entry").fetchall())
+        told = [leaf for (leaf,) in leaves if b"operator:key:compromise" in leaf]
+        return report.replaced_by, leaks, rotations, states, len(told)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_each_single_instant_of_what_follows_a_leak(template: Files, tmp_path: Path, kind: str) -> None:
+    """The same command goes on, ends it once, and rotates no more than once."""
+    expected = asyncio.run(marked(template.copy(tmp_path / "whole"), kind))
+    assert expected[2] == [(Stage.FINALIZED, 1, 2)]
+    counted = template.copy(tmp_path / "counted")
+    _, (count,) = run(killed_victims.of_room_at, counted.dir, KINDS[kind], 0, "leak")
+    assert asyncio.run(marked(counted, kind)) == expected
+    for step in range(1, count + 1):
+        files = template.copy(tmp_path / f"killed-{step}")
+        code, said = run(killed_victims.of_room_at, files.dir, KINDS[kind], step, "leak")
+        assert (code, said) == (-signal.SIGKILL, []), step
+        assert asyncio.run(marked(files, kind)) == expected, step
+        assert files.failures() == [], step
+
+
+async def destroyed(files: Files, kind: str) -> set[tuple[str, int, str]]:
+    """Start 31 days later; propose and approve again unless that was done already. The states of the room's keys."""
+    room = KINDS[kind]
+    async with open_instance(files.config, files.passphrase, later(31)) as instance:
+        if not any(one.approved for one in await room_key_proposals.listed(instance)):
+            await destroy_room_keys(instance, room, files)
+        context = getattr(instance, room)
+        purposes = (Purpose.AUDIT, room_key_plan.BESIDE[room])
+        assert not any(context.keys.has(KeyId("instance", purpose, 1)) for purpose in purposes)
+        await context.db.read(context.log.checkpoint)
+        found = (await room_key_show.list_keys(instance)).keys
+        return {(key.purpose, key.version, key.state) for key in found if key.room == room}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_each_single_instant_of_destroying_a_room_s_keys(template: Files, tmp_path: Path, kind: str) -> None:
+    start = template.copy(tmp_path / "start")
+    asyncio.run(finish(start, kind))
+    expected = asyncio.run(destroyed(start.copy(tmp_path / "whole"), kind))
+    counted = start.copy(tmp_path / "counted")
+    _, (count,) = run(killed_victims.of_room_at, counted.dir, KINDS[kind], 0, "destroy")
+    assert asyncio.run(destroyed(counted, kind)) == expected
+    for step in range(1, count + 1):
+        files = start.copy(tmp_path / f"killed-{step}")
+        code, said = run(killed_victims.of_room_at, files.dir, KINDS[kind], step, "destroy")
+        assert (code, said) == (-signal.SIGKILL, []), step
+        assert asyncio.run(destroyed(files, kind)) == expected, step
         assert files.failures() == [], step
 
 

@@ -181,6 +181,9 @@ COMPARATOR_EVENTS: Final = frozenset(
         Event.KEY_CREATE,
         Event.KEY_ROTATE,
         Event.KEY_COMPROMISE,
+        Event.KEY_DESTROY,
+        Event.KEY_PROPOSE,  # of a comparator of its own, whose people are on file there
+        Event.KEY_APPROVE,
         Event.KEY_VERIFY,
         Event.KEY_SCHEDULE,
         Event.STUDY_PARAMS,

@@ -89,7 +89,7 @@ async def approve(center: TrustCenter, ident: str, sign: Callable[[str], str]) -
         0: CONTEXT,
         2: f"proposal: {ident}",
         3: f"action: {found.kind}",
-        4: f"domain: {found.domain}",
+        4: f"domain: {found.domain}" if found.room is None else f"room: {found.room}",
         5: f"key: {found.purpose} version {found.version}",
     }
     if len(lines) < 10 or any(lines[place] != line for place, line in wanted.items()):

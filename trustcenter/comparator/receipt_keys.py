@@ -9,7 +9,7 @@ import msgspec
 
 from keys.ids import INSTANCE, KeyId, Purpose
 from keys.store import KeyStore
-from trustcenter.errors import VerificationError
+from trustcenter.errors import StaleDatabaseError, VerificationError
 from trustcenter.messages.receipts import HANDOVERS_MAX, KeyHandover, Receipt
 from trustcenter.store import Connection, Migration
 
@@ -47,6 +47,32 @@ def current(keys: KeyStore, conn: Connection) -> int:
             hint="restore the newest key store of this instance; the database was not touched",
         )
     return version
+
+
+def first(keys: KeyStore, conn: Connection) -> bytes:
+    """The public key that signed receipts before any rotation; it outlives its private half.
+
+    Raises:
+        StaleDatabaseError: there was no rotation yet, and the key was destroyed since.
+    """
+    row = conn.execute("SELECT handover FROM receipt_handover ORDER BY version LIMIT 1").fetchone()
+    if row is None:
+        require_here(keys, KeyId(INSTANCE, Purpose.RECEIPT, 1))
+        return keys.public_key(INSTANCE, Purpose.RECEIPT, 1)
+    return bytes.fromhex(msgspec.json.decode(row[0], type=KeyHandover).before)
+
+
+def require_here(keys: KeyStore, key: KeyId) -> None:
+    """A key that a room's database relies on was not destroyed since.
+
+    Raises:
+        StaleDatabaseError: it was: two people destroy only what is no longer in use.
+    """
+    if keys.known(key) and not keys.has(key):
+        raise StaleDatabaseError(
+            "this database is from before its room's keys were exchanged, and the key it needs was destroyed since",
+            hint="restore a newer database, or with this one the backup of the key store from its time",
+        )
 
 
 def handovers(conn: Connection, newest: int = HANDOVERS_MAX) -> list[KeyHandover]:

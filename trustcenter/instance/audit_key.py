@@ -8,6 +8,7 @@ from keys.ids import KeyId, Purpose
 from keys.store import KeyStore
 from trustcenter.audit.chain import NEXT_KEY
 from trustcenter.audit.note import parse_checkpoint, parse_note, parse_vkey
+from trustcenter.comparator.receipt_keys import require_here
 from trustcenter.registrar.rotating.keyring import INSTANCE
 from trustcenter.store import Connection
 
@@ -43,9 +44,20 @@ def versions(keys: KeyStore) -> list[int]:
 
 
 def current(keys: KeyStore, conn: Connection) -> int:
-    """The version that the log was last handed over to; 1 if it never was."""
+    """The version that the log was last handed over to; 1 if it never was.
+
+    Raises:
+        StaleDatabaseError: the version that it would be was destroyed since.
+    """
     row = conn.execute("SELECT note FROM audit_handover ORDER BY number DESC LIMIT 1").fetchone()
-    if row is None:
-        return 1
-    extension = parse_checkpoint(parse_note(row[0]).text).extensions[0]
-    return version_of(keys, parse_vkey(extension.removeprefix(NEXT_KEY)).public)
+    found = 1
+    if row is not None:
+        extension = parse_checkpoint(parse_note(row[0]).text).extensions[0]
+        found = version_of(keys, parse_vkey(extension.removeprefix(NEXT_KEY)).public)
+    require_here(keys, KeyId(INSTANCE, Purpose.AUDIT, found))
+    return found
+
+
+def vkeys(conn: Connection) -> set[str]:
+    """Every key that signed this room's log, in C2SP text form, but the one that signs it now; destroyed ones too."""
+    return {str(vkey) for (vkey,) in conn.execute("SELECT vkey_before FROM audit_handover").fetchall()}

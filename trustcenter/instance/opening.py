@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from keys.ids import Purpose
 from keys.store import KeyStore, Passphrase
 from trustcenter import auth
 from trustcenter.audit import MIGRATIONS as AUDIT_MIGRATIONS
@@ -32,12 +31,11 @@ from trustcenter.registrar.linking import ledger as registrar_ledger
 from trustcenter.registrar.pseudonyms import removal
 from trustcenter.registrar.reversal import reidentify_schema
 from trustcenter.registrar.rotating import rewriting, rotation_schema, rotation_verify
-from trustcenter.registrar.rotating.keyring import INSTANCE
 from trustcenter.registrar.study import enrolment_schema, secret_relay_schema
 from trustcenter.store import Database, Migration, Postgres
 from trustcenter.store.scrub import scrub
 
-from . import places, room_key_record, room_keys
+from . import places, room_key_destroy, room_key_leaks, room_key_proposals, room_key_record, room_keys
 from . import room_opening as rooms
 from .backups import fence, notes, replaying
 from .between import cards
@@ -45,6 +43,12 @@ from .opened import Instance
 from .parts import keys_path, require_file
 from .places import RESTORE_PENDING
 
+OWN_KEYS = (
+    room_key_record.MIGRATION,
+    room_key_leaks.MIGRATION,
+    room_key_destroy.MIGRATION,
+    room_key_proposals.MIGRATION,
+)
 REGISTRAR_MIGRATIONS = (
     *AUDIT_MIGRATIONS,
     *auth.MIGRATIONS,
@@ -64,7 +68,7 @@ REGISTRAR_MIGRATIONS = (
     *registrar_ledger.MIGRATIONS,
     *carried.MIGRATIONS,
     *receipt_keys.MIGRATIONS,
-    room_key_record.MIGRATION,
+    *OWN_KEYS,
 )
 COMPARATOR_MIGRATIONS = (
     *AUDIT_MIGRATIONS,
@@ -76,7 +80,7 @@ COMPARATOR_MIGRATIONS = (
     *cosignatures.MIGRATIONS,
     fence.COMPARATOR_MIGRATION,
     *comparator_receipt_keys.MIGRATIONS,
-    room_key_record.MIGRATION,
+    *OWN_KEYS,
 )
 
 
@@ -141,7 +145,8 @@ async def open_instance(
         if "registrar" in stores:
             receipts = keys.get("comparator")
             if receipts is not None:
-                receipt_key = receipts.public_key(INSTANCE, Purpose.RECEIPT, 1)
+                first = comparator_receipt_keys.first
+                receipt_key = await stores["comparator"].read(lambda conn: first(receipts, conn))
             else:
                 receipt_key = bytes.fromhex(card.receipt_key) if card is not None else b""
             registrar = await rooms.open_registrar(
@@ -150,6 +155,7 @@ async def open_instance(
         if "comparator" in stores:
             comparator = await rooms.open_comparator(config, stores["comparator"], keys["comparator"], clock, registrar)
         instance, gate = await rooms.open_gate(registrar, comparator, clock)
+        opened = Instance(config, instance, copies, gate, registrar, comparator)
         stack.push_async_callback(asyncio.to_thread, copies.stop_copying)
         await asyncio.to_thread(copies.attach, stores)
         if registrar is not None:
@@ -162,8 +168,9 @@ async def open_instance(
             await removal.expire_due(registrar)
         elif comparator is not None:
             await rooms.note(comparator, Event.INSTANCE_START, separation=config.separation)
+        await room_key_proposals.take_up(opened)
         try:
-            yield Instance(config, instance, copies, gate, registrar, comparator)
+            yield opened
         finally:
             if registrar is not None:
                 await rotation_verify.stop(registrar)

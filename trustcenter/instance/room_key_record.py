@@ -50,9 +50,9 @@ _COLUMNS: Final = (
 )
 
 
-def there(conn: Connection) -> bool:
+def there(conn: Connection, migration: Migration = MIGRATION) -> bool:
     """Whether the tables are: a store of an earlier version gets them at the next start of the service."""
-    return conn.execute("SELECT 1 FROM schema_migration WHERE number = ?", (MIGRATION.number,)).fetchone() is not None
+    return conn.execute("SELECT 1 FROM schema_migration WHERE number = ?", (migration.number,)).fetchone() is not None
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,11 @@ def listed(conn: Connection) -> list[RoomRotation]:
 
 def _row(ident: str, before: int, after: int, beside: int, following: int, stage: str, *rest: Any) -> RoomRotation:
     return RoomRotation(ident, before, after, beside, following, Stage(stage), *rest)
+
+
+def newest(conn: Connection) -> RoomRotation | None:
+    """The one that leads to the newest keys, whatever the clock said when it was begun."""
+    return max(listed(conn), key=lambda one: one.to_version, default=None)
 
 
 def find(conn: Connection, ident: str) -> RoomRotation | None:

@@ -17,6 +17,7 @@ from trustcenter.registrar.context import Context as RegistrarContext
 from trustcenter.registrar.rotating import keycare, rotation_record, rotation_show
 from trustcenter.store import Connection
 
+from . import room_key_leaks
 from . import room_key_record as record
 from .audit_key import current
 from .opened import Instance
@@ -53,14 +54,17 @@ def _of_room(one: api.KeyVersion, room: str) -> api.KeyVersion:
 
 
 def _comparator(keys: KeyStore, conn: Connection) -> list[api.KeyVersion]:
-    """The comparator keeps no states of its own: they follow from its log and the handovers of its receipt key."""
+    """The comparator keeps no states: they follow from its log, the handovers of its receipt key, and what leaked."""
     in_use = {Purpose.AUDIT: current(keys, conn), Purpose.RECEIPT: receipt_keys.current(keys, conn)}
+    leaked = {(leak.purpose, leak.version) for leak in room_key_leaks.listed(conn) if leak.rotation}
     found = []
     for entry in keys.entries():
         version, now = entry.id.version, in_use.get(entry.id.purpose, 0)
         state = KeyState.ACTIVE if version == now else KeyState.DEACTIVATED
         if entry.destroyed is not None:
             state = KeyState.DESTROYED
+        elif (entry.id.purpose, version) in leaked:
+            state = KeyState.COMPROMISED
         elif version > now:
             state = KeyState.PRE_ACTIVE
         found.append(

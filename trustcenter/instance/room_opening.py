@@ -36,11 +36,15 @@ def make_log(
     room: str,
     keys: KeyStore,
     epoch: int = 0,
-    version: int = 1,
+    version: int | None = None,
     clock: Clock = utc_now,
     separation: str = "",
 ) -> AuditLog:
-    """The log of a room, signed with that room's audit key. `epoch` is the registrar's, 0 at the comparator."""
+    """The log of a room, signed with a version of that room's audit key, or the oldest one that is there.
+
+    `epoch` is the registrar's, 0 at the comparator.
+    """
+    version = audit_key.versions(keys)[0] if version is None else version
     return AuditLog(
         origin=log_origin(instance, room, epoch),
         sign=audit_key.signer(keys, version),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keys import personal
-from trustcenter.auth import Principal
+from trustcenter.auth import Directory, Principal
 from trustcenter.errors import PolicyError
 from trustcenter.store import Connection
 
@@ -37,6 +37,21 @@ def require(
         PolicyError: the caller is the person who proposed.
         SignatureError: the signature is not the caller's over this statement.
     """
+    require_in(context.directory, conn, caller, proposed_by, purpose, statement, signature, hint=hint)
+
+
+def require_in(
+    directory: Directory,
+    conn: Connection,
+    caller: Principal,
+    proposed_by: str,
+    purpose: str,
+    statement: str,
+    signature: str,
+    *,
+    hint: str,
+) -> None:
+    """The same, of people on file in any room that lets clients in; `conn` is of that room."""
     if caller.name == proposed_by:
         raise PolicyError("whoever proposed this cannot approve it", code="approval_by_requester", hint=hint)
-    personal.verify(context.directory.public_key(conn, caller.name), purpose, statement.encode(), signature)
+    personal.verify(directory.public_key(conn, caller.name), purpose, statement.encode(), signature)

@@ -9,8 +9,20 @@ import click
 
 from trustcenter.cli import output
 from trustcenter.cli.options import F, call, confirm, connect_option, json_option
+from trustcenter.errors import CommandLineError
 
-from .options import KEY, PLAN, PROPOSAL, dry_run_option, purpose_option, version_option, yes_option
+from .options import (
+    KEY,
+    PLAN,
+    PROPOSAL,
+    PURPOSES,
+    ROOMS,
+    dry_run_option,
+    purpose_option,
+    version_option,
+    yes_option,
+)
+from .rotate import target as require_target
 
 if TYPE_CHECKING:
     from trustcenter.client.parts.keys import Act
@@ -111,36 +123,58 @@ _AFTER: Final = {
 
 
 @click.command("destroy")
-@click.argument("domain")
-@purpose_option
+@click.argument("domain", required=False)
+@click.option("--room", type=click.Choice(ROOMS), help="In the place of a domain: a room's own keys.")
+@click.option("--purpose", type=click.Choice(PURPOSES), help="Which key of a domain; pseudonym unless named.")
 @version_option(required=True)
 @dry_run_option
 @yes_option
 @json_option
 @connect_option
 def destroy(
-    domain: str, purpose: str, version: int, dry_run: bool, yes: bool, as_json: bool, connect: Path | None
+    domain: str | None,
+    room: str | None,
+    purpose: str | None,
+    version: int,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    connect: Path | None,
 ) -> None:
     """Propose to destroy a key version; two people (operator).
 
     It must have been deactivated or compromised for the grace period, and a rotation away from it must be finalized.
     Nothing happens until an approver signs. Afterwards nothing that was made under it resolves; nothing but a
     backup of the key store brings it back, and that has to expire as well.
+
+    Of a room --version is that of its log's key; the key that was exchanged together with it is destroyed too.
+
+    Examples:
+      trustcenter keys destroy uk-nord --version 1
+      trustcenter keys destroy --room comparator --version 1
     """
     from trustcenter.messages.api import KeyPropose
 
+    require_target(domain, room)
+    if room is not None and purpose is not None:
+        raise CommandLineError(
+            "of a room no purpose is named", hint="its two keys are exchanged and destroyed together"
+        )
     if not dry_run:
-        confirm(f"Propose: {purpose} key version {version} is destroyed for ever.", domain, yes=yes)
+        which = f"{purpose or 'pseudonym'} key" if room is None else "the log's key and the one that goes with it"
+        confirm(f"Propose: version {version} of {which} is destroyed for ever.", domain or room or "", yes=yes)
     body = KeyPropose(
         kind="destroy",
         domain=domain,
+        room=room,  # type: ignore[arg-type]
         purpose=purpose,  # type: ignore[arg-type]
         version=version,
         dry_run=dry_run,
     )
     made = call(connect, lambda center: center.propose_for_key(body))
     if dry_run:
-        shown = {name: getattr(made, name) for name in ("kind", "domain", "purpose", "version")}  # there is no proposal
+        named = ("kind", "domain", "room", "purpose", "version")
+        shown = {name: getattr(made, name) for name in named}  # there is no proposal
         output.data(shown) if as_json else output.fields(shown)
         output.note("nothing was proposed; it could be")
         return

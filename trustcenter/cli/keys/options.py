@@ -26,6 +26,7 @@ PROPOSAL = (
     "proposal",
     "kind",
     "domain",
+    "room",
     "purpose",
     "version",
     "rotation",

@@ -80,7 +80,8 @@ def _next(found: Any) -> str:
     on, ident = "trustcenter keys rotation", found.rotation
     silent = next((party.party for party in found.parties if party.acknowledged is None), None)
     if found.room is not None:
-        return "" if found.stage == "finalized" else f"{on} resume {ident} ends it"
+        ended = f"trustcenter keys destroy --room {found.room} --version {found.from_version}, after 30 days"
+        return ended if found.stage == "finalized" else f"{on} resume {ident} ends it"
     match found.stage:
         case "prepared":
             return f"{on} resume {ident} cuts over; {on} abort {ident} ends it"

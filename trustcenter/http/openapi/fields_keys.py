@@ -23,7 +23,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {  # field -> messages -> text
         "RetentionRule": "What the details say",
     },
     "domain": {
-        "CompromiseReport KeyDue KeyProposal Rotation RotationPlan SubjectReport": "Domain that it is about",
+        "CompromiseReport KeyDue Rotation RotationPlan SubjectReport": "Domain that it is about",
+        "KeyProposal": "Domain that it is about; null: a room's own keys",
         "KeyPropose": "To destroy: domain of the key",
         "KeyVersion": "Domain of the key; null for keys of a room or of the instance",
     },
@@ -116,7 +117,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {  # field -> messages -> text
     },
     "room": {
         "RoomRotationPlan": "Room whose own keys are rotated",
-        "CompromiseReport KeyDue KeyVersion Rotation": "Room whose own key it is; null: a domain's",
+        "CompromiseReport KeyDue KeyProposal KeyVersion Rotation": "Room whose own key it is; null: a domain's",
+        "KeyPropose": "To destroy: room whose own key it is, in the place of a domain",
     },
     "rows": {
         "SubjectReport": "Encoded rows of the record whose refs the registrar knows",

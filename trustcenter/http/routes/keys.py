@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from trustcenter.errors import UsageError
 from trustcenter.http.calls import APPROVER, OPERATOR, SITE, Answer, Call, Handler, Lines, Route
-from trustcenter.instance import room_key_compromise, room_key_show, room_keys
+from trustcenter.instance import room_key_compromise, room_key_proposals, room_key_show, room_keys
 from trustcenter.messages import api
 from trustcenter.registrar import site_keys
 from trustcenter.registrar.rotating import (
@@ -57,6 +57,7 @@ async def _room_rotation(call: Call, room: str, *, go_on: bool) -> Answer:
     ident = call.segment("rotation")
     if go_on:
         await room_keys.resume(call.instance, call.principal, call.request_id, room, ident)
+        await room_key_compromise.finish(call.instance, call.principal, call.request_id, room)
     return await room_key_show.rotation(call.instance, room, ident)
 
 
@@ -147,21 +148,28 @@ async def site_key_show(call: Call) -> Answer:
 
 
 async def propose(call: Call) -> Answer:
+    if call.body.room is not None:
+        return await room_key_proposals.propose(call.instance, call.principal, call.request_id, call.body)
     return await key_proposals.propose(call.instance.registrar, call.principal, call.request_id, call.body)
 
 
 async def proposal_list(call: Call) -> Answer:
-    return await key_proposals.listed(call.instance.registrar)
+    here = call.instance.registrar_room
+    found = (await key_proposals.listed(here)).proposals if here is not None else []
+    both = [*found, *await room_key_proposals.listed(call.instance)]
+    return api.KeyProposals(proposals=sorted(both, key=lambda one: one.created))
 
 
 async def proposal_show(call: Call) -> Answer:
-    return await key_proposals.show(call.instance.registrar, call.segment("proposal"))
+    found = await room_key_proposals.find(call.instance, call.segment("proposal"))
+    return found or await key_proposals.show(call.instance.registrar, call.segment("proposal"))
 
 
 async def proposal_approve(call: Call) -> Answer:
-    return await key_proposals.approve(
-        call.instance.registrar, call.principal, call.request_id, call.segment("proposal"), call.body
-    )
+    ident = call.segment("proposal")
+    if await room_key_proposals.find(call.instance, ident) is not None:
+        return await room_key_proposals.approve(call.instance, call.principal, call.request_id, ident, call.body)
+    return await key_proposals.approve(call.instance.registrar, call.principal, call.request_id, ident, call.body)
 
 
 def _on_domain(job: Callable[..., Awaitable[Answer]]) -> Handler:

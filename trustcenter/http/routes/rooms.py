@@ -23,6 +23,7 @@ _COMPARATOR: Final = frozenset(
         *("listKeys", "keysDue", "rotateRoomKeys", "compromiseRoomKeys", "scheduleRoomKeys"),
         *("listRotations", "showRotation", "resumeRotation", "verifyRotation", "finalizeRotation"),
         *("abortRotation", "rollBackRotation"),
+        *("proposeForKey", "listKeyProposals", "showKeyProposal", "approveForKey"),
         *("auditCheckpoint", "auditInclusion", "auditConsistency", "auditExport", "auditCosign", "auditCosigned"),
     }
 )

@@ -52,7 +52,7 @@ def stage(config: Config, source: Path, passphrase: bytes) -> Replay:
     with room_snapshot(config, "registrar") as own:
         (instance,) = own.execute("SELECT instance FROM instance").fetchone()
         hashes = (bytes(row[0]) for row in own.execute("SELECT hash FROM audit_entry ORDER BY seq"))
-        with _newer(source, keys, instance) as (size, root, leaves):
+        with _newer(source, keys, instance, audit_key.vkeys(own)) as (size, root, leaves):
             replay = _difference(instance, hashes, leaves, size, root)
     with replacing(Path(config.base) / NAME, force=True) as stream:
         stream.write(msgspec.json.encode(replay) + b"\n")
@@ -81,8 +81,8 @@ def _difference(instance: str, own: Iterator[bytes], newer: Iterable[Leaf], size
 
 
 @contextmanager
-def _newer(source: Path, keys: KeyStore, instance: str) -> Iterator[tuple[int, str, Iterator[Leaf]]]:
-    """Size, root and leaves of a log that was verified."""
+def _newer(source: Path, keys: KeyStore, instance: str, before: set[str]) -> Iterator[tuple[int, str, Iterator[Leaf]]]:
+    """Size, root and leaves of a log that was verified; `before` are keys that signed it and may be destroyed now."""
     with tempfile.TemporaryDirectory(prefix="trustcenter-replay-") as folder:
         if chains.is_target(source):
             source = rebuild(source, None, Path(folder)).path
@@ -109,7 +109,7 @@ def _newer(source: Path, keys: KeyStore, instance: str) -> Iterator[tuple[int, s
                 for version in audit_key.versions(keys)
             ]
             key = ours[-1]
-            foreign = all(one.vkey != report.vkey for one in ours)
+            foreign = report.vkey not in before.union(one.vkey for one in ours)
             if report.room != "registrar" or f"/{instance}/" not in report.origin or foreign:
                 raise VerificationError(
                     "this log was not signed by this instance's registrar",

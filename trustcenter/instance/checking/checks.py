@@ -12,17 +12,16 @@ import sqlite_utils
 from cryptography import x509
 
 from keys.errors import WrongPassphraseError
-from keys.ids import Purpose
 from keys.store import KeyStore
 from trustcenter.clock import utc_now
 from trustcenter.config import Config, require_safe_address
-from trustcenter.instance import places
+from trustcenter.instance import audit_key, places
 from trustcenter.instance.between import cards
 from trustcenter.instance.parts import head_path, keys_path, require_file, room_snapshot
 from trustcenter.instance.places import HEAD_NAME
 from trustcenter.instance.room_opening import make_log
 from trustcenter.registrar.head import OutsideHead
-from trustcenter.registrar.rotating.keyring import INSTANCE, KeyRing
+from trustcenter.registrar.rotating.keyring import KeyRing
 from trustcenter.store import Postgres, snapshot
 
 from . import checks_keys
@@ -98,7 +97,8 @@ def _permissions(config: Config) -> Iterator[Finding]:
         if path is not None
     ]
     private += [keys_path(config, room) for room in config.rooms]
-    private += [path for path in (config.path(config.files.room_key),) if path.exists()]  # made with the first card
+    may_lack = (config.files.room_key, "tls/ca.key", "operator.toml")  # made later, or given away
+    private += [path for path in map(config.path, may_lack) if path.exists()]
     private += [place for room in config.rooms if isinstance(place := places.database(config, room), Path)]
     open_ones = [path.name for path in private if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
     missing = [path.name for path in private if not path.exists()]
@@ -218,5 +218,5 @@ def _log(config: Config, room: str, keys: KeyStore) -> Iterator[Finding]:
         if log.root_at(conn, size) != root:
             yield Finding(f"{room} log", "fail", "entries do not give the recorded root", "trustcenter audit export")
             return
-    keys.public_key(INSTANCE, Purpose.AUDIT, 1)
+        audit_key.current(keys, conn)  # which signs it, is there
     yield Finding(f"{room} log", "ok", f"{counted(size, 'entry')}, root as recorded")

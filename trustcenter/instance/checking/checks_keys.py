@@ -8,7 +8,7 @@ from keys.store import KeyStore
 from trustcenter.clock import stamp, utc_now
 from trustcenter.comparator import receipt_keys
 from trustcenter.config import Config
-from trustcenter.instance import room_key_record, room_key_show
+from trustcenter.instance import room_key_leaks, room_key_record, room_key_show
 from trustcenter.instance.parts import room_snapshot
 from trustcenter.messages import api
 from trustcenter.registrar.rotating import keycare, rotation_record, rotation_show
@@ -52,15 +52,20 @@ def _command(one: api.KeyDue) -> str:
 
 def rotations(config: Config, stores: Mapping[str, KeyStore]) -> Iterator[Finding]:
     """Rotations under way: those that a crash left, and those whose parties had their time."""
-    waiting, running = [], 0
+    waiting, running, leaked = [], 0, []
     for room in stores:
         with room_snapshot(config, room) as conn:
             if not room_key_record.there(conn):
                 continue
+            if room_key_record.there(conn, room_key_leaks.MIGRATION):
+                leaked += [room] if room_key_leaks.pending(conn) else []
             waiting += [f"{room} ({one.id}, {one.stage})" for one in room_key_record.listed(conn) if one.open]
             if room == "registrar":
                 late, others = _of_domains(conn)
                 waiting, running = waiting + late, others
+    for room in leaked:
+        hint = f"trustcenter keys compromise --room {room} --reason TEXT goes on with it, in the words of before"
+        yield Finding("key leak", "warn", f"{room}: a leak was reported and not carried out to its end", hint)
     if waiting:
         hint = "trustcenter keys rotation list says what comes next of each"
         yield Finding("key rotations", "warn", f"not ended: {', '.join(waiting)}", hint)

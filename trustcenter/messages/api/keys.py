@@ -154,14 +154,16 @@ class KeyPropose(Message, frozen=True, kw_only=True):
     """What two people shall agree on.
 
     finalize: a verified rotation without every acknowledgement; deliver: the map of a compromised key to a party;
-    destroy: a key version of a domain. `dry_run` only tries: the proposal of the answer does not exist.
+    destroy: a key version of a domain, or of a room with what goes with it; of a domain's pseudonym key unless
+    `purpose` says otherwise. `dry_run` only tries: the proposal of the answer does not exist.
     """
 
     kind: Literal["finalize", "deliver", "destroy"]
     rotation: Hex16 | None = None
     party: Party | None = None
     domain: DomainName | None = None
-    purpose: DomainPurpose = "pseudonym"
+    room: Room | None = None
+    purpose: DomainPurpose | None = None
     version: Version | None = None
     dry_run: bool = False
 
@@ -171,7 +173,7 @@ class KeyProposal(Message, frozen=True, kw_only=True):
 
     proposal: Hex16
     kind: str
-    domain: DomainName
+    domain: DomainName | None
     purpose: str
     version: int
     rotation: Hex16 | None
@@ -182,6 +184,7 @@ class KeyProposal(Message, frozen=True, kw_only=True):
     approved_by: str | None
     approved: str | None
     over: bool = False  # it waits, and can no longer be carried out
+    room: Room | None = None  # of a room's own keys: the version of its log's key, and what goes with it
 
 
 class KeyProposals(Message, frozen=True, kw_only=True):

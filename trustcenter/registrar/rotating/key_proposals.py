@@ -95,7 +95,7 @@ def _facts(context: Context, conn: Connection, body: api.KeyPropose) -> _Facts:
     """What a proposal is about, if it is possible now."""
     if body.kind == "destroy":
         domain = domains.find(conn, body.domain or "")
-        key = KeyId(domain.scope, Purpose(body.purpose), body.version or 1)
+        key = KeyId(domain.scope, Purpose(body.purpose or "pseudonym"), body.version or 1)
         version = rotation_show.version_of(context, conn, key)
         key_due.require_destroyable(context, conn, version)
         return domain, key, None, [f"state: {version.state} since {version.since}"]
@@ -138,7 +138,7 @@ def _over(context: Context, conn: Connection, found: api.KeyProposal) -> bool:
     """Whether its rotation has ended otherwise, or its key version is not one to be destroyed any more."""
     if found.rotation is not None:
         return not rotation_record.find(conn, found.rotation).open
-    scope = domains.find(conn, found.domain).scope
+    scope = domains.find(conn, found.domain or "").scope
     version = rotation_show.version_of(context, conn, KeyId(scope, Purpose(found.purpose), found.version))
     return version.state not in (KeyState.DEACTIVATED, KeyState.COMPROMISED)
 
@@ -208,7 +208,7 @@ def _carry_out(context: Context, conn: Connection, request: str, found: api.KeyP
         key_due.require_overdue(context, record)
         rotation_end.end(context, conn, found.proposed_by, request, record, approved_by=approver)
     elif found.kind == "destroy":
-        domain = domains.find(conn, found.domain)
+        domain = domains.find(conn, found.domain or "")
         version = rotation_show.version_of(context, conn, KeyId(domain.scope, Purpose(found.purpose), found.version))
         key_due.require_destroyable(context, conn, version)
         context.db.forget_soon()
