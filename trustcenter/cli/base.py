@@ -90,11 +90,10 @@ def _leave_no_core_file() -> None:
 
     Keys, passphrases and identities lie in it. Whoever reads the memory of a running process is not kept off by this.
     """
-    if sys.platform != "win32":
+    with suppress(ImportError, OSError, ValueError):  # Windows has no such module; a filter of calls may forbid it
         import resource
 
-        with suppress(OSError, ValueError):  # where a filter of system calls forbids it
-            resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _keep_examples(command: click.Command) -> None:
