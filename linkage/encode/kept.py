@@ -6,7 +6,6 @@ on in the same directory with the first piece that is missing, and what was done
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import os
@@ -106,6 +105,8 @@ def place_of(work: Path | None, thrown_away: Path) -> Iterator[Path]:
     if work is None:
         yield thrown_away
         return
+    import fcntl  # here, so that programs which keep nothing run on Windows
+
     try:
         work.mkdir(mode=0o700, exist_ok=True)
         handle = os.open(work / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
