@@ -10,7 +10,17 @@ from letter_support import Registrar
 
 from keys.errors import SealError
 from keys.hybrid import RecipientKey, seal
-from trustcenter.client.study.changes import FORMAT, Batch, ChangesFile, SealedBatch, open_changes
+from trustcenter.client.errors import LocalFileError
+from trustcenter.client.study.changes import (
+    FORMAT,
+    Batch,
+    Change,
+    ChangesFile,
+    SealedBatch,
+    apply,
+    open_changes,
+    read_codes,
+)
 from trustcenter.errors import VerificationError
 
 CENTRE = Registrar()
@@ -122,3 +132,34 @@ def test_a_batch_that_holds_something_else_is_named(tmp_path: Path) -> None:
     with pytest.raises(VerificationError) as refused:
         open_changes(written(tmp_path, [batch]), key, "herz-1", KNOWN)
     assert refused.value.code == "changes_unreadable"
+
+
+def test_a_map_after_changes_says_no_quality_that_is_not_known() -> None:
+    rows = [
+        ("a", "A1", "P", "0.9900", "2"),
+        ("b", "B1", "P", "0.9900", "2"),
+        ("a", "A2", "Q", "0.9800", "3"),
+        ("b", "B2", "Q", "0.9800", "3"),
+        ("c", "C2", "Q", "0.9700", "3"),
+        ("c", "C3", "R", "", "1"),
+    ]
+    changes = [
+        Change(kind="moved", site="b", pseudonym="B1", person="P", into="R"),
+        Change(kind="withdrawn", site="c", pseudonym="C2", person="Q"),
+    ]
+    assert apply(rows, changes) == [
+        ("a", "A1", "P", "", "1"),
+        ("a", "A2", "Q", "0.9800", "2"),
+        ("b", "B2", "Q", "0.9800", "2"),
+        ("b", "B1", "R", "", "2"),
+        ("c", "C3", "R", "", "2"),
+    ]
+    assert apply(apply(rows, changes), changes) == apply(rows, changes)
+
+
+def test_a_file_without_codes_acknowledges_nothing(tmp_path: Path) -> None:
+    codes = tmp_path / "codes.csv"
+    codes.write_text("number,code\n", encoding="utf-8")
+    with pytest.raises(LocalFileError) as refused:
+        read_codes(codes)
+    assert refused.value.code == "no_codes"

@@ -113,6 +113,7 @@ def folder(live: Live, tmp_path: Path) -> Path:
         ok(*command)
     (tmp_path / "operator.toml").symlink_to(live.operator)
     (tmp_path / "export.bdt").write_bytes(bdt(0, PATIENTS))
+    (tmp_path / "gone.csv").write_text(f"id\n{PATIENTS - 1}\n", encoding="utf-8")
     (tmp_path / "tmp").mkdir()
     return tmp_path
 
@@ -155,6 +156,7 @@ def test_the_practice_page_runs(live: Live, folder: Path) -> None:
 
     again = run("trustcenter", "practice", "send", "herz", "export.bdt", "--json")
     assert '"sent": 0' in again.stdout, (again.stdout, again.stderr)
+    assert '"without_consent": 1' in again.stdout  # who withdrew is in the export still
     (folder / "export.bdt").write_bytes(bdt(0, PATIENTS + 1))
     few = run("trustcenter", "practice", "send", "herz", "export.bdt")
     assert (few.returncode, "[batch_too_small]" in few.stderr) == (4, True)

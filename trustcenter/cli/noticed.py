@@ -40,6 +40,8 @@ def say(records: int, few_passes: int, warnings: Mapping[str, int]) -> None:
         few_passes: of these, those with fewer than three passes that are live.
         warnings: "field:what" → in how many records.
     """
+    if "street:no_column" not in warnings:  # the number stands behind the street
+        warnings = {text: count for text, count in warnings.items() if text != "house_number:no_column"}
     for text, count in sorted(warnings.items()):
         field, _, what = text.partition(":")
         output.note(f"noticed {output.plain(field)} ({count}): {output.plain(WORDS.get(what, what))}")

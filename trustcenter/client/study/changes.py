@@ -169,6 +169,8 @@ def read_map(source: Path) -> list[MapRow]:
 def apply(rows: Sequence[MapRow], changes: Sequence[Change]) -> list[MapRow]:
     """A join map after changes: persons renamed, records moved, withdrawn ones gone, sizes counted again.
 
+    The link quality of a record that moved, or is alone now, is not known: it is left empty.
+
     Changes are applied in order. All of them, from the first on, may be applied to any map of the study: the outcome
     is the state after the last.
     """
@@ -176,6 +178,7 @@ def apply(rows: Sequence[MapRow], changes: Sequence[Change]) -> list[MapRow]:
     members: dict[str, set[tuple[str, str]]] = {}
     for record, who in person.items():
         members.setdefault(who, set()).add(record)
+    moved: set[tuple[str, str]] = set()
     for change in changes:
         if change.kind == "merged":
             for record in members.pop(change.person, set()):
@@ -191,12 +194,13 @@ def apply(rows: Sequence[MapRow], changes: Sequence[Change]) -> list[MapRow]:
         else:
             person[record] = change.into
             members.setdefault(change.into, set()).add(record)
+            moved.add(record)
     sizes = Counter(person.values())
-    made = [
-        (site, pseudonym, person[site, pseudonym], quality, str(sizes[person[site, pseudonym]]))
-        for site, pseudonym, _, quality, _ in rows
-        if (site, pseudonym) in person
-    ]
+    made = []
+    for site, pseudonym, _, quality, _ in rows:
+        if (now := person.get((site, pseudonym))) is not None:
+            known = sizes[now] > 1 and (site, pseudonym) not in moved
+            made.append((site, pseudonym, now, quality if known else "", str(sizes[now])))
     return sorted(made, key=lambda row: (row[2], row[0], row[1]))
 
 
@@ -204,9 +208,14 @@ def read_codes(source: Path) -> list[tuple[int, str]]:
     """(number, code) of a file that `recipient changes` wrote.
 
     Raises:
-        LocalFileError: it is none.
+        LocalFileError: it is none, or has no code.
     """
     try:
-        return [(int(number), code) for number, code in read_columns(source, ("number", "code"))]
+        found = [(int(number), code) for number, code in read_columns(source, ("number", "code"))]
     except ValueError:
         raise LocalFileError("this is no file of acknowledgement codes", code="bad_input") from None
+    if not found:
+        raise LocalFileError(
+            "the file holds no codes", code="no_codes", hint="nobody was withdrawn: there is nothing to acknowledge"
+        )
+    return found

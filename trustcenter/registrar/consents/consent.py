@@ -98,7 +98,7 @@ async def record_study(
     name = await context.db.read(
         lambda conn: studies.participation(conn, studies.find(conn, study, caller), caller).name
     )
-    domain = await batches.own_domain(context, caller, name, len(items), Operation.CONSENT, studies=True)
+    domain = await batches.own_domain(context, caller, name, len(items), Operation.STUDY, studies=True)
     return await _record(context, caller, request, domain, items)
 
 

@@ -60,7 +60,7 @@ async def query_study(
     name = await context.db.read(
         lambda conn: studies.participation(conn, studies.find(conn, study, caller), caller).name
     )
-    domain = await batches.own_domain(context, caller, name, len(asked), Operation.CONSENT, studies=True)
+    domain = await batches.own_domain(context, caller, name, len(asked), Operation.STUDY, studies=True)
     return await _query(context, caller, request, domain, body.record_numbers, body.pseudonyms, body.policies)
 
 
