@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from linkage.errors import EncodingError, MissingExtraError, RowError, TableError
+from linkage.errors import EncodingError, RowError, TableError
 from linkage.tables import FURTHER, Places, place_columns
 
 DELIMITERS: Final = (",", ";", "\t", "|")
@@ -53,7 +53,11 @@ def ids_once(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     seen: list[NDArray[np.int64]] = []
     for chunk in chunks:
         if "" in chunk.ids:
-            raise RowError("the id is empty", where=f"row {chunk.first + chunk.ids.index('')}")
+            raise RowError(
+                "the id is empty",
+                hint="every patient needs the id that the site knows",
+                where=f"row {chunk.first + chunk.ids.index('')}",
+            )
         seen.append(np.fromiter(map(hash, chunk.ids), np.int64, len(chunk.ids)))
         yield chunk
     every = np.concatenate([np.empty(0, np.int64), *seen])
@@ -107,7 +111,9 @@ def read_chunks(
 
     kind = kind_of(file)
     if kind == "parquet":
-        yield from _parquet(file, place, size, progress)
+        from linkage.readparquet import read_parquet
+
+        yield from read_parquet(file, place, size, progress)
         return
     try:
         stream = file.open("rb")
@@ -172,8 +178,8 @@ def _csv(
                 row = next(reader)
             except StopIteration:
                 return
-            except csv.Error:
-                raise TableError("a quotation is not closed or not opened", where=f"line {reader.line_num}") from None
+            except csv.Error as e:
+                raise _of_csv(str(e), reader.line_num) from None
             yield row
 
     source = rows()
@@ -193,6 +199,20 @@ def _csv(
             begun, taken = begun + size, []
     if taken or begun == 1:
         yield _of_rows(begun, taken, id_at, places)
+
+
+def _of_csv(said: str, line: int) -> TableError:
+    """What the reader of CSV found wrong, which it tells apart by words only."""
+    where = f"line {line}"
+    if "field limit" in said:
+        return TableError(
+            f"a field is longer than {_FIELD_CHARS} characters", hint="is a quotation not closed?", where=where
+        )
+    if "new-line" in said:
+        return TableError(
+            "a line ends with a carriage return only", hint="save the file with usual line ends", where=where
+        )
+    return TableError("a quotation is not closed or not opened", where=where)
 
 
 def _of_rows(first: int, rows: list[list[str]], id_at: int, places: Places) -> Chunk:
@@ -227,7 +247,9 @@ def _ndjson(lines: Iterator[str], place: Callable[[Sequence[str]], Places], size
         try:
             taken.append(decoder.decode(line))
         except (msgspec.DecodeError, RecursionError):
-            raise RowError("the line is no JSON object", where=f"row {number}") from None
+            raise RowError(
+                "the line is no JSON object", hint="NDJSON is one object a line, no list", where=f"row {number}"
+            ) from None
         if len(taken) == size:
             yield chunk()
             begun, taken = begun + size, []
@@ -246,46 +268,3 @@ def _text(value: object, name: str, row: int) -> str:
     if isinstance(value, list) and name in FURTHER and all(isinstance(v, str) for v in value):
         return "|".join(value)
     raise RowError(f"{name} is neither text nor a whole number", where=f"row {row}")
-
-
-def _parquet(
-    path: Path, place: Callable[[Sequence[str]], Places], size: int, progress: Callable[[int, int], None] | None
-) -> Iterator[Chunk]:
-    try:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise MissingExtraError("Parquet files need pyarrow", hint="pip install 'trustcenter[parquet]'") from None
-    try:
-        file = pq.ParquetFile(path)
-    except FileNotFoundError:
-        raise TableError("there is no such file") from None
-    except (pa.ArrowException, OSError):
-        raise TableError("this is not a Parquet file") from None
-    with file:
-        header = file.schema_arrow.names
-        places = place(header)
-
-        def texts(column: Any, name: str) -> list[str]:
-            kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-            if pa.types.is_list(kind) and name in FURTHER:
-                column = pc.binary_join(column.cast(pa.list_(pa.string())), "|")
-            elif pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_nested(kind):
-                raise RowError(f"{name} is neither text nor a whole number nor a date", where=name)
-            values: list[str] = column.cast(pa.string()).fill_null("").to_pylist()
-            return values
-
-        begun = 1
-        wanted = list(dict.fromkeys([header[places.id_at], *(header[i] for i in places.at.values())]))
-        try:
-            for batch in file.iter_batches(batch_size=size, columns=wanted):
-                ids = [one.strip() for one in texts(batch.column(header[places.id_at]), "id")]
-                yield Chunk(begun, ids, {name: texts(batch.column(header[i]), name) for name, i in places.at.items()})
-                begun += len(ids)
-                if progress is not None:
-                    progress(begun - 1, file.metadata.num_rows)
-        except pa.ArrowException:
-            raise TableError("the Parquet file is damaged, or a column is not text", where=f"row {begun}") from None
-        if begun == 1:
-            yield Chunk(1, [], {name: [] for name in places.at})

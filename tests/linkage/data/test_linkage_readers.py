@@ -124,6 +124,33 @@ def test_bad_parquet(tmp_path):
     assert e.value.where == "postcode"
 
 
+def test_a_parquet_file_that_is_damaged_inside(tmp_path):
+    """Header and footer are whole; the first page of every column is not."""
+    as_parquet(tmp_path / "t.parquet")
+    data = bytearray((tmp_path / "t.parquet").read_bytes())
+    data[4:60] = bytes(byte ^ 0xFF for byte in data[4:60])
+    (tmp_path / "t.parquet").write_bytes(data)
+    with pytest.raises(TableError, match="damaged") as caught:
+        read_table(tmp_path / "t.parquet", id_column="pid")
+    assert caught.value.where == "row 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("id,nachname\r1,Weber\r", "carriage return"),
+        ("id,nachname\n1," + "x" * 140_000 + "\n", "longer than"),
+        ('id,nachname\n1,"Weber\n2,Klein\n', "quotation"),
+    ],
+    ids=["line ends", "a long field", "a quotation"],
+)
+def test_bad_csv_is_told_apart(tmp_path, text, why):
+    (tmp_path / "t.csv").write_text(text, newline="")
+    with pytest.raises(TableError, match=why) as caught:
+        read_table(tmp_path / "t.csv", id_column="id")
+    assert caught.value.where.startswith("line ")
+
+
 def test_a_file_without_line_ends_is_not_read_whole(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"id,surname\n" + b"a" * (2**22 + 5))
     with pytest.raises(TableError) as e:

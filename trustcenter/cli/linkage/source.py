@@ -151,6 +151,8 @@ def encode(
     from trustcenter.cli.secret_input import linkage_secrets
     from trustcenter.client.linking.offline import encode_source
 
+    if work is not None and work.resolve() == target.resolve():
+        raise CommandLineError("--work and --output are one directory")
     schema = load(schema_name)
     secrets = linkage_secrets(study_secret, site_key, study)
     with resumable(work, "encoded"), stages() as tick:
@@ -181,4 +183,6 @@ def _say(made: object, as_json: bool) -> None:
         output.fields({"source": made.source, "records": made.records, "rows": made.rows, "schema": made.fingerprint})
     output.note(f"{ROWS} goes to the comparator, {MAP} to the registrar: never both to one party")
     output.note(f"{IDS} stays here")
+    if not made.records:
+        output.note("the source has no records: it was encoded, and nobody will be found in it")
     noticed.say(made.records, made.few_passes, made.warnings)
