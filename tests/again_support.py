@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,33 @@ from trustcenter.instance.running import Rooms
 from trustcenter.store import Connection
 
 RECORDS = 60  # of each site
+
+
+class Steps:
+    """Takes the place of `turns` in a module: its job stands still after each of its transactions."""
+
+    def __init__(self) -> None:
+        """In an event loop or before it."""
+        self._stands, self._go = asyncio.Semaphore(0), asyncio.Semaphore(0)
+        self._free = False
+
+    async def give_way(self, context: object, took: float) -> None:
+        """The job is after a transaction."""
+        if not self._free:
+            self._stands.release()
+            await self._go.acquire()
+
+    async def until(self, there: Callable[[], Awaitable[Any]]) -> None:
+        """Let the job go on, one transaction after the other, until something is there; then it stands."""
+        await self._stands.acquire()
+        while not await there():
+            self._go.release()
+            await self._stands.acquire()
+
+    def go_on(self) -> None:
+        """Let it go on to its end."""
+        self._free = True
+        self._go.release()
 
 
 async def using(folder: Path, work: Callable[[Instance, Rooms], Any]) -> Any:

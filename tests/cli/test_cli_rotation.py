@@ -149,10 +149,9 @@ def test_lookup_and_data_keys_are_rotated_in_the_background(cli: Cli, places: di
     assert cli("pseudonymize", base / "patients.csv", *job, "-o", base / "before.csv").code == 0
     for purpose in ("lookup", "data"):
         done = cli("keys", "rotate", "sealed", "--purpose", purpose, "--yes", "--json", *op).json
-        for _ in range(100):
-            shown = cli("keys", "rotation", "show", done["rotation"], "--json", *op).json
-            if shown["stage"] != "rewriting":
-                break
+        show = ("keys", "rotation", "show", done["rotation"], "--json", *op)
+        while (shown := cli(*show).json)["stage"] == "rewriting":
+            pass
         assert (shown["stage"], shown["done"], shown["parties"]) == ("changed", 3, [])
         assert cli("keys", "rotation", "verify", done["rotation"], "--json", *op).json["done"] == 3
         assert (

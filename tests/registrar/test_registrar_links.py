@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from again_support import complaints, fill, using
+from again_support import Steps, complaints, fill, using
 from joining_support import OPERATOR
 from tests_support import make_instance
 from windows_support import tables
@@ -61,19 +61,21 @@ async def test_a_run_that_was_stopped_writes_its_links_once(
 ) -> None:
     monkeypatch.setattr(links, "_SLICE", 1)
     make_instance(tmp_path / "instance")
+    steps = Steps()
 
     async def first(opened: Instance, rooms: Rooms) -> None:
         await fill(opened, rooms, tables, link=False)
         assert rooms.linking is not None
         await rooms.linking.create(OPERATOR, "req", "heart")
-        while not await rows(opened, "SELECT 1 FROM link LIMIT 1"):  # noqa: ASYNC110 - nothing else tells
-            await asyncio.sleep(0)
+        await steps.until(lambda: rows(opened, "SELECT 1 FROM link LIMIT 1"))
 
     async def second(opened: Instance, rooms: Rooms) -> None:
         await check(opened, rooms)
         assert len(await entries(opened, "registrar:run:resume")) == 1
 
-    await using(tmp_path / "instance", first)
+    with monkeypatch.context() as patched:
+        patched.setattr(links, "turns", steps)
+        await using(tmp_path / "instance", first)
     await using(tmp_path / "instance", second)
 
 
@@ -82,15 +84,20 @@ async def test_a_run_that_is_cancelled_leaves_no_links(
     tmp_path: Path, tables: dict[str, Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(links, "_SLICE", 1)
+    steps = Steps()
+    monkeypatch.setattr(links, "turns", steps)
     make_instance(tmp_path / "instance")
 
     async def work(opened: Instance, rooms: Rooms) -> None:
         await fill(opened, rooms, tables, link=False)
         assert rooms.linking is not None
         run = await rooms.linking.create(OPERATOR, "req", "heart")
-        while not await rows(opened, "SELECT 1 FROM link LIMIT 1"):  # noqa: ASYNC110 - nothing else tells
+        await steps.until(lambda: rows(opened, "SELECT 1 FROM link LIMIT 1"))
+        cancelling = asyncio.create_task(rooms.linking.cancel(OPERATOR, "heart", run.run))  # it waits for the end
+        while not await rows(opened, "SELECT 1 FROM run WHERE cancelled_by IS NOT NULL"):  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0)
-        await rooms.linking.cancel(OPERATOR, "heart", run.run)
+        steps.go_on()
+        await cancelling
         assert (await ended(rooms)).state == "cancelled"
         for table in ("link", "linkage_decision"):
             assert await rows(opened, f"SELECT count(*) FROM {table}") == [(0,)]

@@ -11,9 +11,9 @@ from typing import Any
 
 import placed_support
 import pytest
-from again_support import RECORDS, complaints, fill, using
+from again_support import RECORDS, Steps, complaints, fill, using
 from joining_support import OPERATOR
-from tests_support import make_instance
+from tests_support import make_instance, stay_within_a_day
 from windows_support import tables
 
 from linkage.tables import Table
@@ -64,14 +64,16 @@ async def test_a_version_that_is_over_is_cleaned_up_from_where_it_was_left(
 ) -> None:
     small(monkeypatch)
     make_instance(tmp_path / "instance")
-    total = 2 * RECORDS * 15
+    total, steps = 2 * RECORDS * 15, Steps()
+
+    async def begun(opened: Instance) -> bool:
+        return any(sweep.part for sweep in await waiting(opened))
 
     async def first(opened: Instance, rooms: Rooms) -> None:
         await fill(opened, rooms, tables, link=False)
         assert await counts(opened) == (total, 0, total)
         task = asyncio.create_task(study_versions.renew(opened.registrar, OPERATOR, "req", "heart", RENEW))
-        while not (found := await waiting(opened)) or found[0].part == 0:  # noqa: ASYNC110 - nothing else tells
-            await asyncio.sleep(0)
+        await steps.until(lambda: begun(opened))
         task.cancel()
         assert await asyncio.gather(task, return_exceptions=True) != [None]
         assert await complaints(opened) == []
@@ -81,13 +83,16 @@ async def test_a_version_that_is_over_is_cleaned_up_from_where_it_was_left(
         assert await counts(opened) == (0, 0, 0)
         assert await complaints(opened) == []
 
-    await using(tmp_path / "instance", first)
+    with monkeypatch.context() as patched:
+        patched.setattr(sweeping, "turns", steps)
+        await using(tmp_path / "instance", first)
     await using(tmp_path / "instance", second)
 
 
 async def test_a_run_that_reads_while_a_version_is_cleaned_up_counts_nothing_of_it(
     tmp_path: Path, tables: dict[str, Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    stay_within_a_day()
     make_instance(tmp_path / "instance")
 
     async def work(opened: Instance, rooms: Rooms) -> None:

@@ -270,14 +270,15 @@ async def test_r4_a_request_is_answered_under_one_version_and_never_mixes(files:
             body = api.PseudonymRequest(originals=originals)
             return await operations.pseudonymize(center.context, NORTH, "req", "plain", body)
 
+        answers: list[api.PseudonymAnswer] = []
+
         async def both_ways() -> None:
-            for _ in range(3):
+            for number in range(3):
                 plan = await begin(center)
-                await asyncio.sleep(0.01)
+                answers.append(await ask(number))
                 await rotation_end.roll_back(center.context, OPERATOR, "req", plan.rotation or "")
 
         turning = asyncio.create_task(both_ways())
-        answers = []
         while not turning.done():
             answers += await asyncio.gather(*(ask(number) for number in range(12)))
         await turning
