@@ -7,6 +7,6 @@ Each returns one `<svg>` element, which may stand in a page or, written by `save
 
 from linkage.charts.plot import columns, curves
 from linkage.charts.rows import bars
-from linkage.charts.save import save
+from linkage.charts.save import drawer_of, save
 
-__all__ = ["bars", "columns", "curves", "save"]
+__all__ = ["bars", "columns", "curves", "drawer_of", "save"]

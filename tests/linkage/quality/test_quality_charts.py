@@ -67,9 +67,13 @@ def test_ticks_are_inside_and_evenly_apart(low, width):
 
 
 def test_a_file_names_its_name_space_and_png_is_drawn_or_explained():
-    chart = bars("t", [("x", [1])], ("a",))
+    chart = bars("Dogs & cats", [("x", [1])], ("a",))
     assert "xmlns" not in chart, "a page names no address"
-    assert ET.fromstring(save(chart)).tag == "{http://www.w3.org/2000/svg}svg"
+    alone = ET.fromstring(save(chart))
+    space = "{http://www.w3.org/2000/svg}"
+    assert alone.tag == f"{space}svg"
+    assert alone.find(f"{space}text").text == "Dogs & cats", "what a page writes above it"
+    assert float(alone.get("height")) > float(ET.fromstring(chart).get("height"))
     if find_spec("vl_convert"):
         assert save(chart, "png").startswith(b"\x89PNG\r\n\x1a\n")
         return

@@ -75,7 +75,11 @@ def evaluate(
     for target in (report, sheet):
         if target is not None:
             require_writable(target, sources=tuple(p for p in (truth, labels) if p is not None), force=force)
+    form: Literal["svg", "png"] = "png" if png else "svg"
     if charts is not None:
+        from linkage.charts import drawer_of
+
+        drawer_of(form)
         require_directory(charts, force=force)
     with stages() as tick:
         read = Matched(matched, partial(tick, "read"))
@@ -90,7 +94,7 @@ def evaluate(
             file.write(page(found).encode())
         output.note("wrote the page")
     if charts is not None:
-        _write_charts(found, charts, "png" if png else "svg", force)
+        _write_charts(found, charts, form, force)
     _say(found, as_json)
 
 
