@@ -20,9 +20,9 @@ from keys.kdf import CHEAP_FOR_TESTS
 from keys.store import KeyStore
 from trustcenter.clock import utc_now
 from trustcenter.comparator import instructions, uploads
-from trustcenter.instance import rekey, room_key_compromise
 from trustcenter.instance.opened import Instance
 from trustcenter.instance.opening import open_instance
+from trustcenter.instance.rotating import rekey, room_key_compromise
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Params, Settle
 from trustcenter.registrar.rotating import reindexing, rewriting, rotation, rotation_verify

@@ -14,8 +14,8 @@ from keys.ids import Purpose
 from keys.personal import PersonalKey
 from trustcenter.auth import Principal
 from trustcenter.clock import utc_now
-from trustcenter.instance import room_key_proposals
 from trustcenter.instance.opened import Instance
+from trustcenter.instance.rotating import room_key_proposals
 from trustcenter.messages import api
 from trustcenter.registrar import site_keys
 from trustcenter.registrar.rotating import key_proposals, rotation, rotation_map

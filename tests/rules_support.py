@@ -18,10 +18,10 @@ from trustcenter.auth import Principal
 from trustcenter.clock import utc_now
 from trustcenter.config import Config
 from trustcenter.errors import TrustCenterError
-from trustcenter.instance import room_keys
 from trustcenter.instance.checking import fsck
 from trustcenter.instance.opened import Instance
 from trustcenter.instance.opening import open_instance
+from trustcenter.instance.rotating import room_keys
 from trustcenter.messages import api
 from trustcenter.registrar import domain_create, domains
 from trustcenter.registrar.context import Context

@@ -14,8 +14,8 @@ from tests_support import make_instance
 from keys.ids import Purpose
 from keys.personal import PersonalKey
 from trustcenter.comparator import receipt_keys
-from trustcenter.instance import room_key_compromise, room_key_plan, room_key_show
 from trustcenter.instance.opening import open_instance
+from trustcenter.instance.rotating import room_key_compromise, room_key_plan, room_key_show
 from trustcenter.messages import api
 from trustcenter.messages.receipts import Receipt
 from trustcenter.registrar.linking import receipt_keys as learnt

@@ -14,12 +14,13 @@ from keys.ids import KeyId, Purpose
 from keys.personal import PersonalKey
 from trustcenter.audit import Event, fingerprint, parse_vkey, verify_bundle
 from trustcenter.errors import BundleError, LogForkedError, StaleDatabaseError, UnavailableError, VerificationError
-from trustcenter.instance import audit_key, places
+from trustcenter.instance import places
 from trustcenter.instance.backups import reopen
 from trustcenter.instance.checking import checks
 from trustcenter.instance.opened import Instance
 from trustcenter.instance.opening import open_instance
 from trustcenter.instance.room_opening import make_log
+from trustcenter.instance.rotating import audit_key
 
 
 def opened(files: Files):

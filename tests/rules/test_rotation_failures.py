@@ -19,7 +19,7 @@ from keys.errors import (
 from keys.ids import KeyId, Purpose
 from keys.personal import PersonalKey
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError, TrustCenterError, VerificationError
-from trustcenter.instance import rekey
+from trustcenter.instance.rotating import rekey
 from trustcenter.messages import api
 from trustcenter.registrar import site_keys
 from trustcenter.registrar.rotating import (

@@ -25,7 +25,9 @@ from keys.ids import KeyId, Purpose
 from keys.kdf import CHEAP_FOR_TESTS
 from keys.rotating import Stage
 from keys.store import KeyStore
-from trustcenter.instance import (
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.opening import open_instance
+from trustcenter.instance.rotating import (
     rekey,
     room_key_compromise,
     room_key_leaks,
@@ -35,8 +37,6 @@ from trustcenter.instance import (
     room_key_show,
     room_keys,
 )
-from trustcenter.instance.opened import Instance
-from trustcenter.instance.opening import open_instance
 from trustcenter.messages.receipts import Receipt
 
 pytestmark = pytest.mark.faults

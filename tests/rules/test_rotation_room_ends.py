@@ -21,7 +21,10 @@ from trustcenter.auth import Principal
 from trustcenter.clock import utc_now
 from trustcenter.comparator import receipt_keys
 from trustcenter.errors import ConflictError, NotFoundError, PolicyError, StaleDatabaseError, UsageError
-from trustcenter.instance import (
+from trustcenter.instance.checking import checks
+from trustcenter.instance.opened import Instance
+from trustcenter.instance.opening import open_instance
+from trustcenter.instance.rotating import (
     room_key_compromise,
     room_key_leaks,
     room_key_plan,
@@ -29,9 +32,6 @@ from trustcenter.instance import (
     room_key_record,
     room_key_show,
 )
-from trustcenter.instance.checking import checks
-from trustcenter.instance.opened import Instance
-from trustcenter.instance.opening import open_instance
 from trustcenter.messages import api
 from trustcenter.messages.receipts import Receipt
 from trustcenter.registrar.rotating import key_proposals, rotation_end, rotation_map, rotation_verify

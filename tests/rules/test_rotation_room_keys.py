@@ -17,10 +17,17 @@ from keys.kdf import CHEAP_FOR_TESTS
 from keys.rotating import Stage
 from keys.store import KeyStore
 from trustcenter.errors import ConflictError, NotFoundError, VerificationError
-from trustcenter.instance import rekey, room_key_compromise, room_key_plan, room_key_record, room_key_show, room_keys
 from trustcenter.instance.checking import checks, checks_keys
 from trustcenter.instance.opened import Instance
 from trustcenter.instance.opening import open_instance
+from trustcenter.instance.rotating import (
+    rekey,
+    room_key_compromise,
+    room_key_plan,
+    room_key_record,
+    room_key_show,
+    room_keys,
+)
 from trustcenter.messages import api
 from trustcenter.messages.rooms import Step
 from trustcenter.registrar.linking import receipt_keys

@@ -1,4 +1,4 @@
-"""Which key signs receipts now, and how each was handed over to the next. Rotated by `instance.room_keys`."""
+"""Which key signs receipts now, and how each was handed over to the next. Rotated by `instance.rotating.room_keys`."""
 
 from __future__ import annotations
 

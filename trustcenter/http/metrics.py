@@ -19,8 +19,8 @@ from typing import Final
 from aiohttp import web
 
 from trustcenter.audit import Event
-from trustcenter.instance import room_key_show
 from trustcenter.instance.opened import Instance
+from trustcenter.instance.rotating import room_key_show
 from trustcenter.store import Connection
 from trustcenter.store.database import Activity
 

@@ -35,13 +35,14 @@ from trustcenter.registrar.study import enrolment_schema, secret_relay_schema
 from trustcenter.store import Database, Migration, Postgres
 from trustcenter.store.scrub import scrub
 
-from . import places, room_key_destroy, room_key_leaks, room_key_proposals, room_key_record, room_keys
+from . import places
 from . import room_opening as rooms
 from .backups import fence, notes, replaying
 from .between import cards
 from .opened import Instance
 from .parts import keys_path, require_file
 from .places import RESTORE_PENDING
+from .rotating import room_key_destroy, room_key_leaks, room_key_proposals, room_key_record, room_keys
 
 OWN_KEYS = (
     room_key_record.MIGRATION,

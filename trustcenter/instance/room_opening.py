@@ -20,10 +20,10 @@ from trustcenter.registrar.study import refs
 from trustcenter.store import Connection, Database
 from trustcenter.store.engine import Engine, Watch
 
-from . import audit_key, room_key_record
 from .opened import Gate
 from .parts import no_instance
 from .places import HEAD_NAME
+from .rotating import audit_key, room_key_record
 
 
 def log_origin(instance: str, room: str, epoch: int = 0) -> str:

@@ -90,7 +90,7 @@ def rekey(
     """
     from keys.passphrase import read_passphrase
     from trustcenter import config
-    from trustcenter.instance import rekey as work
+    from trustcenter.instance.rotating import rekey as work
 
     os.umask(0o077)
     settings = config.load(directory)

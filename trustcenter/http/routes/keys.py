@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from trustcenter.errors import UsageError
 from trustcenter.http.calls import APPROVER, OPERATOR, SITE, Answer, Call, Handler, Lines, Route
-from trustcenter.instance import room_key_compromise, room_key_proposals, room_key_show, room_keys
+from trustcenter.instance.rotating import room_key_compromise, room_key_proposals, room_key_show, room_keys
 from trustcenter.messages import api
 from trustcenter.registrar import site_keys
 from trustcenter.registrar.rotating import (

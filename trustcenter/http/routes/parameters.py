@@ -7,7 +7,7 @@ from keys.store import KeyStore
 from trustcenter.comparator import parameters, receipt_keys
 from trustcenter.errors import NotFoundError
 from trustcenter.http.calls import SITE, Answer, Call, Route
-from trustcenter.instance import audit_key
+from trustcenter.instance.rotating import audit_key
 from trustcenter.messages.rooms import Params, RoomParameters
 from trustcenter.registrar.rotating.keyring import INSTANCE
 from trustcenter.registrar.study import studies

@@ -24,10 +24,11 @@ from trustcenter.clock import Clock, utc_now
 from trustcenter.config import Config
 from trustcenter.config import Postgres as Names
 from trustcenter.errors import ConflictError, LimitError
-from trustcenter.instance import audit_key, places
+from trustcenter.instance import places
 from trustcenter.instance.opening import COMPARATOR_MIGRATIONS, REGISTRAR_MIGRATIONS, open_instance
 from trustcenter.instance.parts import head_path, keys_path
 from trustcenter.instance.room_opening import log_origin, make_log
+from trustcenter.instance.rotating import audit_key
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.store import Connection, Database, Postgres, snapshot
 

@@ -30,10 +30,11 @@ from trustcenter.errors import (
     UsageError,
     VerificationError,
 )
-from trustcenter.instance import audit_key, places
+from trustcenter.instance import places
 from trustcenter.instance.opening import REGISTRAR_MIGRATIONS, require_complete
 from trustcenter.instance.parts import head_path, keys_path
 from trustcenter.instance.room_opening import log_origin, make_log
+from trustcenter.instance.rotating import audit_key
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.rotating.keyring import KeyRing
 from trustcenter.store import Connection, Database

@@ -19,8 +19,8 @@ from trustcenter.audit.note import Key
 from trustcenter.client.files import flush_directory, replacing
 from trustcenter.config import Config
 from trustcenter.errors import NotFoundError, VerificationError
-from trustcenter.instance import audit_key
 from trustcenter.instance.parts import keys_path, recompute_log, room_snapshot
+from trustcenter.instance.rotating import audit_key
 from trustcenter.registrar import context as registrar_context
 from trustcenter.registrar.pseudonyms import replay as again
 from trustcenter.registrar.pseudonyms.replay import Replay

@@ -24,9 +24,9 @@ from trustcenter.client.files import replacing
 from trustcenter.comparator import receipt_keys
 from trustcenter.config import Config
 from trustcenter.errors import ConfigError, ConflictError, UsageError, VerificationError
-from trustcenter.instance import room_key_record
-from trustcenter.instance.audit_key import current
 from trustcenter.instance.parts import keys_path, room_snapshot
+from trustcenter.instance.rotating import room_key_record
+from trustcenter.instance.rotating.audit_key import current
 from trustcenter.messages.room_card import RoomCard
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)

@@ -16,8 +16,8 @@ import structlog
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, TrustCenterError
-from trustcenter.instance import room_keys
 from trustcenter.instance.opened import Instance
+from trustcenter.instance.rotating import room_keys
 from trustcenter.instance.workers import Workers
 from trustcenter.messages import api
 from trustcenter.messages.carried import SettleAnswer, SettleOrder

@@ -15,11 +15,12 @@ from keys.errors import WrongPassphraseError
 from keys.store import KeyStore
 from trustcenter.clock import utc_now
 from trustcenter.config import Config, require_safe_address
-from trustcenter.instance import audit_key, places
+from trustcenter.instance import places
 from trustcenter.instance.between import cards
 from trustcenter.instance.parts import head_path, keys_path, require_file, room_snapshot
 from trustcenter.instance.places import HEAD_NAME
 from trustcenter.instance.room_opening import make_log
+from trustcenter.instance.rotating import audit_key
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.rotating.keyring import KeyRing
 from trustcenter.store import Postgres, snapshot

@@ -8,8 +8,8 @@ from keys.store import KeyStore
 from trustcenter.clock import stamp, utc_now
 from trustcenter.comparator import receipt_keys
 from trustcenter.config import Config
-from trustcenter.instance import room_key_leaks, room_key_record, room_key_show
 from trustcenter.instance.parts import room_snapshot
+from trustcenter.instance.rotating import room_key_leaks, room_key_record, room_key_show
 from trustcenter.messages import api
 from trustcenter.registrar.rotating import keycare, rotation_record, rotation_show
 from trustcenter.store import Connection

@@ -18,9 +18,9 @@ from trustcenter.clock import utc_now
 from trustcenter.comparator import receipt_keys
 from trustcenter.config import Config
 from trustcenter.errors import VerificationError
-from trustcenter.instance import room_key_record
 from trustcenter.instance.opening import require_complete
 from trustcenter.instance.parts import RANGE_WORDS, head_path, keys_path, recompute_log, room_snapshot
+from trustcenter.instance.rotating import room_key_record
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.rotating.keyring import KeyRing
 from trustcenter.store import Connection

@@ -12,6 +12,7 @@ from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.comparator import receipt_keys
+from trustcenter.instance.opened import Instance
 from trustcenter.messages import api
 from trustcenter.registrar.context import Context as RegistrarContext
 from trustcenter.registrar.rotating import keycare, rotation_record, rotation_show
@@ -20,7 +21,6 @@ from trustcenter.store import Connection
 from . import room_key_leaks
 from . import room_key_record as record
 from .audit_key import current
-from .opened import Instance
 from .room_key_record import RoomRotation
 from .room_keys import context_of, find, here, tell
 

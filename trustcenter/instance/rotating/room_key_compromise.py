@@ -12,6 +12,7 @@ from keys.states import KeyAction
 from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
+from trustcenter.instance.opened import Instance
 from trustcenter.messages import api
 from trustcenter.registrar.context import Context as RegistrarContext
 from trustcenter.store import Connection
@@ -19,7 +20,6 @@ from trustcenter.store import Connection
 from . import room_key_leaks as leaks
 from . import room_key_plan, room_keys
 from . import room_key_record as record
-from .opened import Instance
 from .room_key_leaks import Leak
 from .room_key_plan import Context
 

@@ -16,6 +16,7 @@ from trustcenter.audit import Event
 from trustcenter.auth import Principal
 from trustcenter.clock import stamp
 from trustcenter.errors import ConflictError, NotFoundError, UsageError
+from trustcenter.instance.opened import Instance
 from trustcenter.messages import api
 from trustcenter.registrar import second_person
 from trustcenter.registrar.rotating.key_proposals import CONTEXT
@@ -23,7 +24,6 @@ from trustcenter.store import Connection, Migration
 
 from . import room_key_destroy, room_keys
 from . import room_key_record as record
-from .opened import Instance
 from .room_key_plan import BESIDE
 
 MIGRATION: Final = Migration(

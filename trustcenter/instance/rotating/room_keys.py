@@ -23,6 +23,7 @@ from trustcenter.clock import stamp
 from trustcenter.comparator import receipt_keys
 from trustcenter.comparator.context import Context as ComparatorContext
 from trustcenter.errors import ConflictError, NotFoundError, VerificationError
+from trustcenter.instance.opened import Instance
 from trustcenter.messages import api
 from trustcenter.registrar.context import Context as RegistrarContext
 from trustcenter.registrar.linking import receipt_keys as learnt
@@ -31,7 +32,6 @@ from trustcenter.store import Connection
 from . import room_key_plan
 from . import room_key_record as record
 from .audit_key import signer
-from .opened import Instance
 from .room_key_plan import Context
 from .room_key_record import RoomRotation
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from keys.errors import WrongPassphraseError
 from keys.store import KeyStore
 from trustcenter.config import Config
-
-from .parts import keys_path
+from trustcenter.instance.parts import keys_path
 
 
 @dataclass(frozen=True)
