@@ -140,6 +140,29 @@ def test_a_damaged_database_is_said(center: Center) -> None:
     path = center.dir / "registrar" / "registrar.db"
     path.write_bytes(b"\0" * 4096 + path.read_bytes()[4096:])
     assert "[store_damaged]" in center.refusal(3)
+    assert "[store_damaged]" in center.cli("fsck", center.dir, *center.secret, expect=3).stderr
+    assert "damaged" in center.doctor()["registrar database"]["text"]
+
+
+@pytest.mark.files
+def test_a_disk_that_is_full_after_a_crash_is_not_taken_for_a_damaged_database(center: Center, tmp_path: Path) -> None:
+    """SQLite needs room for an index of the WAL even to read."""
+    path = center.dir / "registrar" / "registrar.db"
+    wal = path.with_name("registrar.db-wal")
+    conn = sqlite3.connect(path)
+    conn.executescript("PRAGMA journal_mode=wal; CREATE TABLE never_checkpointed (x)")
+    found = path.read_bytes(), wal.read_bytes()
+    conn.close()
+    path.write_bytes(found[0])
+    wal.write_bytes(found[1])
+
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+
+    command = [sys.executable, "-m", "trustcenter", "fsck", center.dir, *center.secret]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small, timeout=60)
+    assert (done.returncode, "[store_unavailable]" in done.stderr) == (2, True), done.stderr
+    assert "restore" not in done.stderr
 
 
 def test_a_passphrase_file_that_others_can_read_is_said(center: Center) -> None:

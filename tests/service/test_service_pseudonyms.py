@@ -121,6 +121,17 @@ def test_bad_items_are_named_and_the_others_served(world) -> None:
     assert [value is None for value in answer["pseudonyms"]] == [False, True, True, True, False]
 
 
+def test_a_byte_order_mark_is_no_part_of_a_body(world) -> None:
+    """Shells and editors of Windows write one."""
+    path, plain = "/v1/domains/north/pseudonyms", {"originals": ["marked"]}
+    expected = world["north"]("POST", path, plain).json["pseudonyms"]
+    for kind, body in (("application/json", json.dumps(plain)), ("application/x-ndjson", '"marked"\n')):
+        answer = world["north"]("POST", path, raw=b"\xef\xbb\xbf" + body.encode(), headers={"Content-Type": kind})
+        assert answer.status == 200, answer.body
+        found = answer.json["pseudonyms"] if kind == "application/json" else [answer.lines[0]["pseudonym"]]
+        assert found == expected
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "status", "code"),
     [

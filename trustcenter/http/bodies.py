@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from typing import Any, Final
 
 import msgspec
@@ -50,6 +51,7 @@ async def read(request: web.Request, route: Route, limits: Limits) -> Any:
         raise LimitError("the request body did not arrive in time", code="body_too_slow") from None
     if isinstance(route.takes, str):
         return body
+    body = body.removeprefix(codecs.BOM_UTF8)  # which editors and shells of Windows put before every text
     if request.content_type == lines.CONTENT_TYPE:
         return await lines.parse(body, limits.batch_items)
     return await _decode(body, route.takes)

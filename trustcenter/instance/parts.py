@@ -16,6 +16,7 @@ from trustcenter.config import Config
 from trustcenter.errors import NotFoundError, VerificationError
 from trustcenter.store import Connection
 from trustcenter.store.connections import open_reader
+from trustcenter.store.faults import translate
 
 from . import places
 from .places import HEAD_NAME
@@ -90,9 +91,14 @@ def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
 
     Raises:
         NotFoundError: there is no such file.
+        StoreUnavailableError: it cannot be opened; on a full disk not even for reading, after a crash.
+        StoreDamagedError: it is no database.
     """
     require_file(path)
-    conn = open_reader(path)
+    try:
+        conn = open_reader(path)
+    except sqlite3.Error as error:
+        raise translate(error) from error
     try:
         conn.execute("BEGIN")
         yield conn

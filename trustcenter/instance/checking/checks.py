@@ -24,6 +24,7 @@ from trustcenter.instance.rotating import audit_key
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.rotating.keyring import KeyRing
 from trustcenter.store import Postgres, snapshot
+from trustcenter.store.faults import translate
 
 from . import checks_keys
 from . import checks_operate as more
@@ -73,11 +74,12 @@ def run(config: Config, passphrase: Callable[[], bytes]) -> list[Finding]:
 def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
     try:
         return list(check())
-    except Exception as error:
+    except Exception as raised:
+        error = translate(raised)
         return [Finding(name, "fail", _say(error), getattr(error, "hint", ""))]
 
 
-def _say(error: Exception) -> str:
+def _say(error: BaseException) -> str:
     return str(error) if hasattr(error, "hint") else f"the check itself failed ({type(error).__name__})"
 
 

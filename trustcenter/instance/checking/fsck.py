@@ -24,6 +24,7 @@ from trustcenter.instance.rotating import room_key_record
 from trustcenter.registrar.head import OutsideHead
 from trustcenter.registrar.rotating.keyring import KeyRing
 from trustcenter.store import Connection
+from trustcenter.store.faults import translate
 
 from .finding import Finding, counted
 from .fsck_entries import blobs, forgotten, idempotency, strings, tag_index
@@ -111,9 +112,8 @@ def require_clean(findings: list[Finding]) -> None:
 def _guarded(name: str, check: Check) -> list[Finding]:
     try:
         found = list(check())
-    except sqlite3.Error as error:
-        return [Finding(name, "fail", f"SQLite cannot read it ({type(error).__name__})", "restore the newest backup")]
-    except Exception as error:
+    except Exception as raised:
+        error = translate(raised)
         if not isinstance(getattr(error, "message", None), str):
             return [Finding(name, "fail", f"the check itself failed ({type(error).__name__})")]
         place = f" ({error.where})" if getattr(error, "where", "") else ""  # type: ignore[attr-defined]
