@@ -132,6 +132,30 @@ def test_two_stewards_are_blind_to_each_other_and_a_third_settles(world, recipie
         assert word not in text
 
 
+def test_an_answer_is_taken_back_by_whoever_gave_it(world, recipient_key, stewards) -> None:
+    of = study(world, recipient_key, "taken-back", "double")
+    dora, emil = stewards["dora"], stewards["emil"]
+    task = ask(dora, "taken-back", of["north"]["40"], of["south"]["40"]).json["task"]
+    own = f"/v1/studies/taken-back/clearing/{task}/answers"
+    assert dora("DELETE", own).json["code"] == "not_answered"
+    assert answer(dora, "taken-back", task, SAME).status == 200
+    assert dora("DELETE", own).status == 200
+    assert task in waiting(dora, "taken-back")
+    assert answer(dora, "taken-back", task, DIFFERENT).json["decided"] is False
+    assert answer(emil, "taken-back", task, DIFFERENT).json["decided"] is True
+    link(world, "taken-back")
+    now = persons(world, recipient_key, "taken-back")
+    assert now[of["north"]["40"]] != now[of["south"]["40"]]
+    # A decision that one of the two takes back holds no more from the next run on.
+    assert stewards["frieda"]("DELETE", own).json["code"] == "not_answered"
+    assert emil("DELETE", own).json["decided"] is False
+    assert task in waiting(emil, "taken-back")
+    assert task not in waiting(dora, "taken-back")
+    link(world, "taken-back")
+    now = persons(world, recipient_key, "taken-back")
+    assert now[of["north"]["40"]] == now[of["south"]["40"]]
+
+
 def test_postponing_and_refusals(world, recipient_key, stewards) -> None:
     of = study(world, recipient_key, "later", "single")
     dora = stewards["dora"]
@@ -140,6 +164,7 @@ def test_postponing_and_refusals(world, recipient_key, stewards) -> None:
     assert dora("POST", f"{path}/postpone", {"until": "2020-01-01"}).json["code"] == "usage_error"
     assert dora("POST", f"{path}/postpone", {"until": "2999-01-01"}).json["postponed"] == "2999-01-01"
     assert task not in waiting(dora, "later")
+    assert task in [t["task"] for t in dora("GET", "/v1/studies/later/clearing").json["postponed"]]
     free = dora("POST", f"{path}/answers", {"answer": "same", "reason": "she told me her name"})
     assert (free.status, free.json["code"]) == (400, "invalid_body")
     assert answer(dora, "later", "0" * 32, SAME).json["code"] == "unknown_task"

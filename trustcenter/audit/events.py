@@ -106,6 +106,7 @@ class Event(StrEnum):
     CLEARING_ASK = "steward:clearing:ask"
     CLEARING_ANSWER = "steward:clearing:answer"
     CLEARING_POSTPONE = "steward:clearing:postpone"
+    CLEARING_RETRACT = "steward:clearing:retract"
     CLEARING_QUESTION = "steward:clearing:question"
     CLEARING_REPLY = "site:clearing:reply"
 

@@ -194,6 +194,7 @@ class SyncTrustCenter:
     ask_clearing = _blocking(TrustCenter.ask_clearing)
     answer_clearing = _blocking(TrustCenter.answer_clearing)
     postpone_clearing = _blocking(TrustCenter.postpone_clearing)
+    retract_clearing = _blocking(TrustCenter.retract_clearing)
     propose_release = _blocking(TrustCenter.propose_release)
     releases = _blocking(TrustCenter.releases)
     release = _blocking(TrustCenter.release)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -24,7 +25,14 @@ _HEADER = ("task", "sites", "origin", "joined now", "records", "edges", "level",
 @click.option("--task", metavar="ID", help="The task that you decide or postpone.")
 @click.option("--answer", type=click.Choice(("same", "different")), help="With --task: one person, or two.")
 @click.option("--reason", type=click.Choice(get_args(ClearingReason)), help="With --answer: why.")
-@click.option("--postpone", metavar="YYYY-MM-DD", help="With --task: show it again on this day.")
+@click.option("--take-back", is_flag=True, help="With --task: take your own answer back.")
+@click.option(
+    "--postpone",
+    type=click.DateTime(("%Y-%m-%d",)),
+    metavar="YYYY-MM-DD",
+    help="With --task: show it again on this day, to everybody.",
+)
+@click.option("--postponed", is_flag=True, help="List what was postponed instead.")
 @click.option(
     "--pair",
     nargs=2,
@@ -45,7 +53,9 @@ def clearing(
     task: str | None,
     answer: Literal["same", "different"] | None,
     reason: ClearingReason | None,
-    postpone: str | None,
+    take_back: bool,
+    postpone: datetime | None,
+    postponed: bool,
     pair: tuple[str, str] | None,
     ask_sites: tuple[str, ...],
     target: Path | None,
@@ -65,6 +75,7 @@ def clearing(
     Examples:
       trustcenter study clearing sepsis
       trustcenter study clearing sepsis --task 0f3c5a… --answer same --reason evidence-strong
+      trustcenter study clearing sepsis --task 0f3c5a… --take-back
       trustcenter study clearing sepsis --task 0f3c5a… --postpone 2027-02-01
       trustcenter study clearing sepsis -o worklist.csv
       trustcenter study clearing sepsis --answers worklist.csv
@@ -73,10 +84,12 @@ def clearing(
     """
     from trustcenter.messages.api import ClearingAnswer, ClearingAsk, ClearingPostpone
 
-    wanted = (answer, postpone, pair, ask_sites or None, target, answers)
-    if sum(one is not None for one in wanted) > 1 or (task is not None) != (answer is not None or postpone is not None):
+    of_task = (answer is not None, take_back, postpone is not None)
+    others = (pair is not None, bool(ask_sites), target is not None, answers is not None)
+    if sum((*of_task, *others)) > 1 or (task is not None) != any(of_task):
         raise CommandLineError(
-            "give --task with --answer or --postpone, or one of --pair, --ask-sites, --output, --answers, or none",
+            "give --task with --answer, --take-back or --postpone, or one of --pair, --ask-sites, --output, --answers,"
+            " or none"
         )
     if (answer is None) != (reason is None):
         reasons = f"--reason is one of: {', '.join(get_args(ClearingReason))}"
@@ -86,8 +99,12 @@ def clearing(
         done = call(connect, lambda center: center.answer_clearing(study, task, said))
         output.item(done, (*_FIELDS, "decided"), as_json=as_json)
         output.note("your answer is kept; what is decided holds from the next linkage run on")
+    elif task is not None and take_back:
+        done = call(connect, lambda center: center.retract_clearing(study, task))
+        output.item(done, (*_FIELDS, "decided"), as_json=as_json)
+        output.note("your answer is taken back")
     elif task is not None and postpone is not None:
-        until = ClearingPostpone(until=postpone)
+        until = ClearingPostpone(until=postpone.date().isoformat())
         done = call(connect, lambda center: center.postpone_clearing(study, task, until))
         output.item(done, (*_FIELDS, "decided"), as_json=as_json)
     elif pair is not None:
@@ -101,7 +118,7 @@ def clearing(
     elif answers is not None:
         _hand_in(study, answers, as_json, connect)
     else:
-        _list(study, target, first, force, as_json, connect)
+        _list(study, target, first, postponed, force, as_json, connect)
 
 
 def _named(text: str) -> tuple[str, str]:
@@ -125,14 +142,26 @@ def _hand_in(study: str, source: Path, as_json: bool, connect: Path | None) -> N
         output.note(f"{done.over} tasks needed no answer any more: decided by others, or gone with a run or a record")
 
 
-def _list(study: str, target: Path | None, first: int, force: bool, as_json: bool, connect: Path | None) -> None:
+def _list(
+    study: str,
+    target: Path | None,
+    first: int,
+    postponed: bool,
+    force: bool,
+    as_json: bool,
+    connect: Path | None,
+) -> None:
+    from trustcenter.client.files import require_writable
     from trustcenter.client.study import clearing_file
 
-    found = call(connect, lambda center: center.clearing(study))
     if target is not None:
-        clearing_file.write(target, found.tasks, force=force)
+        require_writable(target, force=force)
+    found = call(connect, lambda center: center.clearing(study))
+    tasks = found.postponed if postponed else found.tasks
+    if target is not None:
+        clearing_file.write(target, tasks, force=force)
     elif as_json:
-        output.data(found.tasks)
+        output.data(tasks)
     else:
         output.table(
             (
@@ -140,14 +169,15 @@ def _list(study: str, target: Path | None, first: int, force: bool, as_json: boo
                     *(t.task, " + ".join(t.sites), t.origin, t.joined, t.records, t.edges, t.level, t.rivals),
                     *(t.site_answers, t.created[:10]),
                 )
-                for t in found.tasks[:first]
+                for t in tasks[:first]
             ),
             _HEADER,
-            empty="nothing waits for you",
+            empty="nothing was postponed" if postponed else "nothing waits for you",
         )
-    hidden = len(found.tasks) - first if target is None and not as_json else 0
+        if len(tasks) > first:
+            output.note(f"{first} of {len(tasks)} are shown (--first)")
     output.note(
-        f"{len(found.tasks)} wait for you{f', {first} are shown' if hidden > 0 else ''}; of {found.total} tasks"
+        f"{len(found.tasks)} wait for you, {len(found.postponed)} are postponed; of {found.total} tasks"
         f" {found.decided} are decided, {found.disagreements} disagreed on"
     )
     if found.disagreements:
@@ -155,7 +185,7 @@ def _list(study: str, target: Path | None, first: int, force: bool, as_json: boo
     if found.unmet:
         output.note(f"{len(found.unmet)} pairs called the same could not be joined: {', '.join(_unmet(found))}")
         output.hint("a site holds two records of that person: it declares them with trustcenter study duplicates")
-    elif target is not None and found.tasks:
+    elif target is not None and tasks:
         output.hint(f"fill in answer and reason, then: trustcenter study clearing {study} --answers {target.name}")
 
 

@@ -68,16 +68,22 @@ def questions(
         if asked > len(found):
             output.hint(f"{asked - len(found)} more are not in the input: give the file that holds all patients")
         return
-    said = _checked(read_columns(source, (id_column, "answer")))
+    rows = read_columns(source, (id_column, "answer"))
+    said = _checked(rows)
     done = call(connect, lambda center: work.reply(center, study, said, key))
     if as_json:
         output.data(done)
     output.note(f"{done.answered} answers are new; {done.left} questions are left")
+    if len(said) < len(rows):
+        output.hint(f"{len(rows) - len(said)} rows have no answer yet: fill them in, and hand the file in again")
 
 
 def _checked(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, SiteAnswer]]:
     words = get_args(SiteAnswer)
     for position, (_, answer) in enumerate(rows):
-        if answer not in words:
+        if answer and answer not in words:
             raise CommandLineError(f"an answer is one of: {', '.join(words)}", where=f"row {position + 1}")
-    return [(one, cast("SiteAnswer", answer)) for one, answer in rows]
+    given = [(one, cast("SiteAnswer", answer)) for one, answer in rows if answer]
+    if not given:
+        raise CommandLineError("no row has an answer", hint=f"write into the column answer: {', '.join(words)}")
+    return given

@@ -122,7 +122,7 @@ def _say(run: Run, as_json: bool) -> None:
     if run.counts is not None:
         pairs |= {
             "mode": run.mode,
-            "edges": run.counts.edges,
+            "new edges": run.counts.edges,
             "records decided": run.counts.decided,
             "persons": run.counts.persons,
             "linked persons": run.counts.linked_persons,
@@ -135,6 +135,10 @@ def _say(run: Run, as_json: bool) -> None:
             ([" + ".join(p.sites), p.edges, p.matches, p.possible] for p in run.counts.pairs),
             ("sites", "edges", "matches", "possible"),
         )
+        if sum(p.possible for p in run.counts.pairs):
+            output.hint(
+                f"possible pairs wait for stewards, if there are any: trustcenter study clearing {run.study}"
+            )
         for sites in run.counts.outgrown:
             output.hint(
                 f"{' + '.join(sites)}: weights were frozen with less than half of what they have now;"

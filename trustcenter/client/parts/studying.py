@@ -122,6 +122,11 @@ class StudyOperations(Calls):
         """Decide a doubtful pair."""
         return await self._post(f"/v1/studies/{quoted(study)}/clearing/{quoted(task)}/answers", answer, m.ClearingTask)
 
+    async def retract_clearing(self, study: str, task: str) -> m.ClearingTask:
+        """Take the own answer back."""
+        path = f"/v1/studies/{quoted(study)}/clearing/{quoted(task)}/answers"
+        return decoded(await self._http.call("DELETE", path, repeatable=False), m.ClearingTask)
+
     async def postpone_clearing(self, study: str, task: str, until: m.ClearingPostpone) -> m.ClearingTask:
         """Hide a task until a day."""
         return await self._post(f"/v1/studies/{quoted(study)}/clearing/{quoted(task)}/postpone", until, m.ClearingTask)

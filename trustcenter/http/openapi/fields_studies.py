@@ -98,6 +98,9 @@ FIELDS: Final[dict[str, dict[str, str]]] = {  # field -> messages -> text
         "ConsentQuery RecordConsentQuery": "Whether to tell what is required only, or all that was sent",
         "ConsentStatus": "Of each policy that was asked about",
     },
+    "postponed": {
+        "ClearingTasks": "That somebody put off",
+    },
     "pseudonyms": {
         "ClearingAsk": "Study pseudonyms, each of the site in the same place",
         "ConsentQuery": "Pseudonyms to ask about; null: by originals",

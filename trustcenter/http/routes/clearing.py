@@ -22,6 +22,11 @@ async def answer(call: Call) -> Answer:
     return await clearing.answer(call.instance.registrar, call.principal, call.request_id, study, task, call.body)
 
 
+async def retract(call: Call) -> Answer:
+    study, task = call.segment("study"), call.segment("task")
+    return await clearing.retract(call.instance.registrar, call.principal, call.request_id, study, task)
+
+
 async def postpone(call: Call) -> Answer:
     study, task = call.segment("study"), call.segment("task")
     return await clearing.postpone(call.instance.registrar, call.principal, call.request_id, study, task, call.body)
@@ -52,6 +57,10 @@ ROUTES = (
     Route(
         "POST", _TASKS + "/{task}/answers", "answerClearing", STEWARD, "Decide a doubtful pair",
         answer, api.ClearingAnswer, api.ClearingTask,
+    ),
+    Route(
+        "DELETE", _TASKS + "/{task}/answers", "retractClearing", STEWARD, "Take back the own answer",
+        retract, None, api.ClearingTask,
     ),
     Route(
         "POST", _TASKS + "/{task}/postpone", "postponeClearing", STEWARD, "Hide a task until a day",

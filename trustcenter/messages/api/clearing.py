@@ -39,6 +39,7 @@ class ClearingTask(Message, frozen=True, kw_only=True):
 class ClearingTasks(Message, frozen=True, kw_only=True):
     """What waits for the caller, the most urgent first; how far the study is; and what a run could not carry out.
 
+    `postponed` are tasks that somebody put off, and that can be answered all the same.
     `unmet` are pairs that were called one person although that would put two records of one source together, which the
     source has declared not to happen.
     """
@@ -48,6 +49,7 @@ class ClearingTasks(Message, frozen=True, kw_only=True):
     decided: Count
     disagreements: Count
     unmet: list[ClearingTask] = msgspec.field(default_factory=list)
+    postponed: list[ClearingTask] = msgspec.field(default_factory=list)
 
 
 class ClearingAnswer(Message, frozen=True, kw_only=True):

@@ -47,23 +47,27 @@ async def answer(
         study = require_clearing(conn, study_name)
         state = _state(conn, study_name, task)
         given = conn.execute(
-            "SELECT steward, answer FROM clearing_answer WHERE task = ? ORDER BY number", (task,)
+            "SELECT steward, answer, number FROM clearing_answer WHERE task = ? ORDER BY number", (task,)
         ).fetchall()
-        mine = dict(given).get(caller.name)
+        mine = {steward: said for steward, said, _ in given}.get(caller.name)
         if mine is not None:
             if mine != body.answer:
-                raise ConflictError("you have answered this task otherwise", code="answered")
+                raise ConflictError(
+                    "you have answered this task otherwise",
+                    code="answered",
+                    hint="take your answer back first: trustcenter study clearing STUDY --task ID --take-back",
+                )
             return one(conn, study_name, task)
         if state == TaskState.DECIDED:
             raise ConflictError(
-                "this task is decided", code="task_decided", hint="ask for it to be split or paired again"
+                "this task is decided", code="task_decided", hint="who answered can take that back (--take-back)"
             )
         conn.execute(
             "INSERT INTO clearing_answer VALUES (?,?,?,?,?,?)",
-            (task, caller.name, len(given) + 1, body.answer, body.reason, stamp(context.clock())),
+            (task, caller.name, (given[-1][2] if given else 0) + 1, body.answer, body.reason, stamp(context.clock())),
         )
         mode = study.settings.clearing
-        state, verdict = state_of(mode, [*(word for _, word in given), body.answer])
+        state, verdict = state_of(mode, [*(word for _, word, _ in given), body.answer])
         conn.execute("UPDATE clearing_task SET state = ?, verdict = ? WHERE id = ?", (state.value, verdict, task))
         context.audit(
             conn,
@@ -75,6 +79,39 @@ async def answer(
             answer=body.answer,
             reason=body.reason,
             state=state.value,
+        )
+        return one(conn, study_name, task)
+
+    return await context.db.write(effect)
+
+
+async def retract(context: Context, caller: Principal, request: str, study_name: str, task: str) -> api.ClearingTask:
+    """Take the caller's own answer back; the task stands as the others' answers leave it.
+
+    Raises:
+        NotFoundError: no such study or task, or the caller has not answered it.
+        PolicyError: the study has no clearing, or is in no state for it.
+    """
+
+    def effect(conn: Connection) -> api.ClearingTask:
+        study = require_clearing(conn, study_name)
+        before = _state(conn, study_name, task)
+        gone = conn.execute("DELETE FROM clearing_answer WHERE task = ? AND steward = ?", (task, caller.name)).rowcount
+        if not gone:
+            raise NotFoundError("you have not answered this task", code="not_answered")
+        left = conn.execute("SELECT answer FROM clearing_answer WHERE task = ? ORDER BY number", (task,)).fetchall()
+        state, verdict = state_of(study.settings.clearing, [word for (word,) in left])
+        conn.execute(
+            "UPDATE clearing_task SET state = ?, verdict = ?, unmet = 0 WHERE id = ?", (state.value, verdict, task)
+        )
+        if before == TaskState.DECIDED:  # runs follow the verdict no more, or another one
+            row = conn.execute(
+                "SELECT domain_a, serial_a, domain_b, serial_b FROM clearing_task WHERE id = ?", (task,)
+            ).fetchone()
+            pairs.touch(conn, row[0], [row[1]])
+            pairs.touch(conn, row[2], [row[3]])
+        context.audit(
+            conn, Event.CLEARING_RETRACT, caller.name, request, study=study_name, task=task, state=state.value
         )
         return one(conn, study_name, task)
 

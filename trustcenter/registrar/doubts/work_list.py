@@ -28,9 +28,9 @@ _QUERY: Final = (
     " LEFT JOIN clearing_question qb ON qb.domain = t.domain_b AND qb.serial = t.serial_b"
     " WHERE t.study = ? AND "
 )
-_WAITING: Final = (
-    "t.state <> 'decided' AND (t.postponed IS NULL OR t.postponed <= ?)"
-    " AND NOT EXISTS (SELECT 1 FROM clearing_answer g WHERE g.task = t.id AND g.steward = ?)"
+_NOW: Final = "(t.postponed IS NULL OR t.postponed <= ?)"
+_MINE: Final = (
+    " AND t.state <> 'decided' AND NOT EXISTS (SELECT 1 FROM clearing_answer g WHERE g.task = t.id AND g.steward = ?)"
 )
 
 
@@ -60,6 +60,7 @@ async def work_list(context: Context, caller: Principal, study_name: str) -> api
 
     def query(conn: Connection) -> api.ClearingTasks:
         require_clearing(conn, study_name)
+        values = (context.clock().date().isoformat(), caller.name)
         total, decided, disputed = conn.execute(
             "SELECT count(*), coalesce(sum(CASE WHEN state = 'decided' THEN 1 ELSE 0 END), 0),"
             " coalesce(sum(CASE WHEN state = 'disagreement' THEN 1 ELSE 0 END), 0)"
@@ -67,7 +68,8 @@ async def work_list(context: Context, caller: Principal, study_name: str) -> api
             (study_name,),
         ).fetchone()
         return api.ClearingTasks(
-            tasks=_tasks(conn, study_name, _WAITING, (context.clock().date().isoformat(), caller.name)),
+            tasks=_tasks(conn, study_name, _NOW + _MINE, values),
+            postponed=_tasks(conn, study_name, f"NOT {_NOW}{_MINE}", values),
             unmet=_tasks(conn, study_name, "t.unmet = 1"),
             total=int(total),
             decided=int(decided),
