@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from trustcenter.messages.rooms import EDGE_BYTES
 from trustcenter.store import Connection, Location, snapshot
-from trustcenter.store.packed import PARTS, Keys
+from trustcenter.store.packed import PARTS, Keys, take
 
 from . import placing
 from .frozen import Frozen
@@ -116,26 +116,36 @@ def join_piece(place: Location, frozen: Frozen, piece: Piece, folder: Path) -> F
     """
     from linkage.join import join_pass
 
-    source_of = dict(frozen.uploads)
     with snapshot(place) as conn:
         rows = _read(conn, frozen, piece)
-    uploads = rows["upload"].astype(np.int64)
-    number_of = np.array(sorted(source_of), np.int64)
-    at = np.minimum(np.searchsorted(number_of, uploads), max(len(number_of) - 1, 0))
-    live = number_of[at] == uploads if len(number_of) else np.zeros(len(uploads), np.bool_)
-    sources = np.array([source_of[n] for n in number_of.tolist()], np.int64)
-    fresh = np.isin(uploads, np.array(sorted(frozen.fresh), np.int64)) & live
+    sources, fresh = _of_uploads(frozen, rows["upload"])
+    if (sources < 0).any():  # of uploads that are not live any more
+        live = np.flatnonzero(sources >= 0)
+        rows, sources, fresh = take(rows, live), sources[live], fresh[live]
     edges = join_pass(
-        tokens=rows["token"][live],
-        filters=rows["filter"][live],
-        refs=rows["ref"][live],
-        source=sources[at[live]],
+        tokens=rows["token"],
+        filters=rows["filter"],
+        refs=rows["ref"],
+        source=sources,
         levels=frozen.levels,
         cap=frozen.caps[piece.pass_number],
     )
-    table = edges.table if bool(fresh[live].all()) else _touching(edges.table, rows["ref"][fresh])
+    table = edges.table if bool(fresh.all()) else _touching(edges.table, rows["ref"][fresh])
     table.tofile(folder / f"{piece.number}.piece")
     return Found(sum(edges.over_cap), edges.blocks_skipped)
+
+
+def _of_uploads(frozen: Frozen, uploads: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Of the upload of each row: number of its source, -1 if it is not live, and whether it is fresh."""
+    known = np.array([*frozen.uploads, (0, -1)], np.int64)
+    first, last = int(known[:-1, 0].min(initial=0)), int(known[:, 0].max())
+    sources = np.full(last - first + 2, -1, np.int64)  # the last for all that are not known
+    sources[known[:-1, 0] - first] = known[:-1, 1]
+    fresh = np.zeros(len(sources), np.bool_)
+    fresh[np.array(sorted(frozen.fresh), np.int64) - first] = True
+    places = uploads.astype(np.int64) - first
+    places[(places < 0) | (places > last - first)] = len(sources) - 1
+    return sources[places], fresh[places]
 
 
 def _touching(table: NDArray[np.void], refs: U8) -> NDArray[np.void]:
