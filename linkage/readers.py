@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -17,31 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.errors import EncodingError, RowError, TableError
-from linkage.tables import FURTHER, Places, place_columns
+from linkage.tables import FURTHER, Chunk, Places, place_columns
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 CHUNK: Final = 20_000  # records
 _LINE_BYTES: Final = 2**22  # a file without line ends must not be read whole
 _FIELD_CHARS: Final = 131_072  # characters in one cell
 _SUFFIXES: Final = {".parquet": "parquet", ".ndjson": "ndjson", ".jsonl": "ndjson"}
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Some consecutive records of a file.
-
-    Attributes:
-        first: number of the first of them, from 1.
-        ids: the site's ids, without white space at the ends; not checked for repetitions.
-        columns: field name → values, as long as `ids`; "" = missing.
-    """
-
-    first: int
-    ids: list[str]
-    columns: dict[str, list[str]]
-
-    def __repr__(self) -> str:
-        return f"Chunk({len(self.ids)} records from {self.first}, fields={sorted(self.columns)})"
 
 
 def ids_once(chunks: Iterable[Chunk]) -> Iterator[Chunk]:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from linkage.errors import MissingExtraError, RowError, TableError
-from linkage.readers import Chunk
-from linkage.tables import FURTHER, Places
+from linkage.tables import FURTHER, Chunk, Places
 
 
 def read_parquet(

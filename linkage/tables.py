@@ -84,6 +84,24 @@ class Table:
         return {f: self.columns[f] for f in fields if f in self.columns}
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Some consecutive records of a file.
+
+    Attributes:
+        first: number of the first of them, from 1.
+        ids: the site's ids, without white space at the ends; not checked for repetitions.
+        columns: field name → values, as long as `ids`; "" = missing.
+    """
+
+    first: int
+    ids: list[str]
+    columns: dict[str, list[str]]
+
+    def __repr__(self) -> str:
+        return f"Chunk({len(self.ids)} records from {self.first}, fields={sorted(self.columns)})"
+
+
 def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
     """Read "field=COLUMN" pairs, as they stand on a command line.
 

@@ -23,9 +23,9 @@ from linkage.decide import shipped
 from linkage.encode.values import alternatives
 from linkage.errors import DensitiesError
 from linkage.normalise import Prepared, prepare
-from linkage.readers import Chunk
 from linkage.schema import COMPONENTS, PROFILES, Pass, Schema, load
 from linkage.schema import shipped as shipped_schemas
+from linkage.tables import Chunk
 
 U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]

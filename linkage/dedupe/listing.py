@@ -20,10 +20,9 @@ import msgspec
 from linkage.dedupe.find import Duplicates
 from linkage.dedupe.model import CUT, LEVELS
 from linkage.errors import DuplicatesError
-from linkage.readers import Chunk
 from linkage.schema import Schema
 from linkage.spreadsheet import guarded, unguarded
-from linkage.tables import Table
+from linkage.tables import Chunk, Table
 
 SAME: Final = "same"
 DIFFERENT: Final = "different"

@@ -11,9 +11,9 @@ from linkage.check import check, collect
 from linkage.check.html import page
 from linkage.encode.blocks import plan
 from linkage.normalise import prepare
-from linkage.readers import Chunk
 from linkage.schema import load
 from linkage.synth import SiteSpec, SynthConfig, generate
+from linkage.tables import Chunk
 
 DE, WIDE, FEBRL = load("de-person/1"), load("de-person/2"), load("febrl/1")
 FIELDS = [f.name for f in DE.fields]

@@ -136,9 +136,7 @@ def _say(run: Run, as_json: bool) -> None:
             ("sites", "edges", "matches", "possible"),
         )
         if sum(p.possible for p in run.counts.pairs):
-            output.hint(
-                f"possible pairs wait for stewards, if there are any: trustcenter study clearing {run.study}"
-            )
+            output.hint(f"possible pairs wait for stewards, if there are any: trustcenter study clearing {run.study}")
         for sites in run.counts.outgrown:
             output.hint(
                 f"{' + '.join(sites)}: weights were frozen with less than half of what they have now;"
