@@ -31,7 +31,7 @@ async def test_a_long_wal_is_copied_back_while_others_wait(tmp_path: Path, items
 
 async def test_a_long_read_lets_writers_wait_seldom(tmp_path: Path, items, monkeypatch) -> None:
     monkeypatch.setattr(sqlite, "WAL_BYTES_MAX", 2**20)
-    monkeypatch.setattr(sqlite, "WAL_PAGES_MAX", 16)
+    monkeypatch.setattr(sqlite, "WAL_RESTART_BYTES", 16 * 4096)
     waits = []
     monkeypatch.setattr(sqlite.SqliteEngine, "_wait_for", lambda *_: waits.append(1))
     db = await Database.open(tmp_path / "a.db", items)

@@ -40,14 +40,19 @@ _READER: Final = (
 )
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
+def open_writer(path: Path, page_bytes: int = 4096) -> sqlite3.Connection:
     """The one connection that writes.
+
+    Args:
+        path: of the database.
+        page_bytes: of its pages, if it is new; one that is there keeps what it has.
 
     Raises:
         StoreError: a setting did not take, such as WAL on a network file system.
     """
     conn = _connect(path, "rw")
     try:
+        conn.execute(f"PRAGMA page_size = {page_bytes}")
         _apply(conn, _COMMON + _WRITER)
     except BaseException:
         conn.close()

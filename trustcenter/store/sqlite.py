@@ -21,7 +21,10 @@ from .migrations import Migration
 CHECKPOINT_CHANGES: Final = 2000  # row changes after which the WAL is copied back while nobody waits
 CHECKPOINT_CHANGES_BUSY: Final = 60_000  # and at the latest, even if somebody does
 WAL_BYTES_MAX: Final = 256 * 2**20  # beyond this it is copied back however few rows were changed
-WAL_PAGES_MAX: Final = 32_768  # 128 MiB: beyond this, wait briefly for readers so that the WAL can restart
+WAL_RESTART_BYTES: Final = 128 * 2**20  # beyond this, wait briefly for readers so that the WAL can restart
+# The registrar changes single rows, so its commits are small if its pages are; the comparator has values of 70 KB to
+# 4 MB, in chains of pages that are followed one by one.
+PAGE_BYTES: Final = {"registrar": 4096, "comparator": 16_384}
 RESTART_WAIT_MS: Final = 250
 FORGET_SECONDS: Final = 60.0  # that pages of before an erasure may stay in the WAL while somebody always waits
 
@@ -37,6 +40,7 @@ class SqliteEngine(Engine):
         self.before_checkpoint: Callable[[], None] = _nothing  # called while the WAL still holds what it holds
         self._lock: FileLock | None = None
         self._emptied = time.monotonic()
+        self._page_bytes = 0
         self._changes = 0  # of the writing connection at the last checkpoint
         self._kept = 0  # bytes of the WAL that a reader kept it from cutting at the last checkpoint
 
@@ -48,7 +52,7 @@ class SqliteEngine(Engine):
         self.forgetting = log.exists() and log.stat().st_size > 0
         try:
             create_private(self.path)
-            conn = open_writer(self.path)
+            conn = open_writer(self.path, PAGE_BYTES[application])
             try:
                 steps.claim(conn, application)
                 steps.migrate(conn, migrations)
@@ -59,6 +63,7 @@ class SqliteEngine(Engine):
             self.release()
             raise
         self._changes = conn.total_changes
+        (self._page_bytes,) = conn.execute("PRAGMA page_size").fetchone()
         return conn
 
     def check(self, migrations: Sequence[Migration], application: str) -> bool:
@@ -114,7 +119,7 @@ class SqliteEngine(Engine):
         self._changes = conn.total_changes
         self.before_checkpoint()
         _, pages, _ = conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        cut = pages <= WAL_PAGES_MAX or self._wait_for(conn, "RESTART")
+        cut = pages * self._page_bytes <= WAL_RESTART_BYTES or self._wait_for(conn, "RESTART")
         self._kept = 0 if cut else self._log_bytes()
 
     def _long_log(self) -> bool:
