@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from trustcenter.client.jobs.consentfile import Sent, Whose
 
 _SHOWN = 20  # failed rows named one by one
+_EFFECTS = {
+    "changed": "consent is another one than before",
+    "newly_withdrawn": "of them withdrawn now",
+    "removed": "pseudonyms that lead to nobody any more",
+}
 
 
 def _whose_options(command: F) -> F:
@@ -267,8 +272,11 @@ def _say(done: Sent, as_json: bool, unit: str) -> None:
                 "failed": [{"row": row, "code": code} for row, code, _ in done.failed],
             }
         )
-    told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(done.counts.items()) if count)
-    output.note(f"{done.items} items" + (f": {told}" if told else ""))
+    states = {name: n for name, n in sorted(done.counts.items()) if n and name not in _EFFECTS}
+    output.note(f"{done.items} taken" + "".join(f", {n} {name.replace('_', ' ')}" for name, n in states.items()))
+    for name, words in _EFFECTS.items():
+        if done.counts[name]:
+            output.note(f"{words}: {done.counts[name]}")
     if done.failed:
         raise LocalFileError(
             f"{len(done.failed)} of {done.items} items were not served; the others were",

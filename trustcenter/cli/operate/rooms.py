@@ -51,7 +51,8 @@ def card(directory: Path, passphrase_file: Path | None, url: str, by_hand: bool,
     made = cards.make(settings, service_passphrase(settings, passphrase_file), url, by_hand=by_hand)
     with replacing(target, force=force) as stream:
         stream.write(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
-    click.echo(f"{made.room:<12} {made.fingerprint}")
+    digits = made.fingerprint
+    click.echo(f"{made.room:<12} {'-'.join(digits[at : at + 4] for at in range(0, len(digits), 4))}")
     output.hint("read this fingerprint to the other room's operator; never send it along with the card")
 
 
@@ -65,7 +66,7 @@ def pair(directory: Path, card_file: Path, fingerprint: str) -> None:
     Repeat it on both sides when a certificate was renewed.
 
     Example:
-      trustcenter rooms pair /srv/registrar comparator.card --fingerprint 6f9c...
+      trustcenter rooms pair /srv/registrar comparator.card --fingerprint 6f9c-01d2-…
     """
     from trustcenter import config
     from trustcenter.instance.between import cards

@@ -186,7 +186,7 @@ def _list(
         output.note(f"{len(found.unmet)} pairs called the same could not be joined: {', '.join(_unmet(found))}")
         output.hint("a site holds two records of that person: it declares them with trustcenter study duplicates")
     elif target is not None and tasks:
-        output.hint(f"fill in answer and reason, then: trustcenter study clearing {study} --answers {target.name}")
+        output.hint(f"fill in answer and reason, then: trustcenter study clearing {study} --answers {target}")
 
 
 def _unmet(found: ClearingTasks) -> list[str]:

@@ -160,7 +160,7 @@ def keep(config: Config, card: RoomCard, expected: str) -> None:
     Raises:
         VerificationError: another fingerprint. ConflictError: a card of the same room, or of another separation.
     """
-    if card.fingerprint != expected.replace(" ", "").lower():
+    if card.fingerprint != "".join(c for c in expected.lower() if c not in " -:"):
         raise VerificationError(
             "the card does not have this fingerprint", code="wrong_room_card", hint="compare it once more; do not pair"
         )
