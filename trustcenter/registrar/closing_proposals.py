@@ -102,7 +102,7 @@ async def approve(context: Context, caller: Principal, request: str, name: str, 
         found = _describe(conn, name)
         closing.require_closable(conn, name)
         second_person.require(
-            context,
+            context.directory,
             conn,
             caller,
             found.proposed_by,

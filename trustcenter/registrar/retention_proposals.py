@@ -144,7 +144,7 @@ def approve(
         ConflictError: the rule is no longer the one that was to be shortened.
     """
     second_person.require(
-        context,
+        context.directory,
         conn,
         caller,
         found.proposed_by,

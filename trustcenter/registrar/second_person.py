@@ -7,11 +7,9 @@ from trustcenter.auth import Directory, Principal
 from trustcenter.errors import PolicyError
 from trustcenter.store import Connection
 
-from .context import Context
-
 
 def require(
-    context: Context,
+    directory: Directory,
     conn: Connection,
     caller: Principal,
     proposed_by: str,
@@ -24,8 +22,8 @@ def require(
     """Let nobody pass but another person who signed the statement.
 
     Args:
-        context: the registrar.
-        conn: transaction or snapshot.
+        directory: of people, in any room that lets clients in.
+        conn: of that room, a transaction or snapshot.
         caller: who approves.
         proposed_by: name of the person who proposed.
         purpose: signature context of this kind of statement (docs/spec/secret-files.md).
@@ -37,21 +35,6 @@ def require(
         PolicyError: the caller is the person who proposed.
         SignatureError: the signature is not the caller's over this statement.
     """
-    require_in(context.directory, conn, caller, proposed_by, purpose, statement, signature, hint=hint)
-
-
-def require_in(
-    directory: Directory,
-    conn: Connection,
-    caller: Principal,
-    proposed_by: str,
-    purpose: str,
-    statement: str,
-    signature: str,
-    *,
-    hint: str,
-) -> None:
-    """The same, of people on file in any room that lets clients in; `conn` is of that room."""
     if caller.name == proposed_by:
         raise PolicyError("whoever proposed this cannot approve it", code="approval_by_requester", hint=hint)
     personal.verify(directory.public_key(conn, caller.name), purpose, statement.encode(), signature)

@@ -153,7 +153,7 @@ async def approve(
         if found is None or found.approved is not None:
             raise ConflictError("this proposal was approved already", code="already_approved")
         hint = "another person signs: trustcenter keys approve"
-        second_person.require_in(
+        second_person.require(
             gate.directory, conn, caller, found.proposed_by, CONTEXT, found.statement, body.signature, hint=hint
         )
         conn.execute(

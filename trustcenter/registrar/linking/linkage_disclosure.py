@@ -94,7 +94,7 @@ async def approve(
     def effect(conn: Connection) -> api.LinkageDisclosure:
         found = _find(conn, ident)
         second_person.require(
-            context,
+            context.directory,
             conn,
             caller,
             found.proposed_by,

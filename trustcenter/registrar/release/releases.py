@@ -126,7 +126,7 @@ async def approve(
         if release.state != "released":
             study_states.require(study.state, study_states.Act.RELEASE)
         second_person.require(
-            context,
+            context.directory,
             conn,
             caller,
             release.proposed_by,

@@ -167,7 +167,7 @@ async def approve(context: Context, caller: Principal, request: str, ident: str,
         if found.approved is not None:
             raise ConflictError("this proposal was approved already", code="already_approved")
         second_person.require(
-            context,
+            context.directory,
             conn,
             caller,
             found.proposed_by,
