@@ -8,7 +8,17 @@ import threading
 import numpy as np
 import pytest
 
-from trustcenter.store import Database, IntegrityError, Location, Migration, beside, insert, insert_rows
+from trustcenter.store import (
+    Connection,
+    Database,
+    IntegrityError,
+    Location,
+    Migration,
+    beside,
+    insert,
+    insert_rows,
+    update_rows,
+)
 from trustcenter.store.columns import FEW
 
 TABLE = (
@@ -49,6 +59,25 @@ async def test_a_text_can_be_the_same_in_all_rows(place: Location, count: int) -
     finally:
         await database.close()
     assert sorted(found) == [(number, "größer") for number in range(1, 1 + count)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 63, 341])
+async def test_rows_are_updated_each_with_its_own_values(place: Location, count: int) -> None:
+    rows = [(number % 3, number, b"before") for number in range(2 * count)]
+    database = await Database.open(place, TABLE)
+    changes = [(bytes([number % 256]) * (number % 5 + 1), number % 3, number) for number in range(0, 2 * count, 2)]
+
+    def work(conn: Connection) -> None:
+        insert_rows(conn, "thing", rows)
+        update_rows(conn, "thing", "body = ?", "place = ? AND number = ? AND place <> 1", changes)
+
+    try:
+        await database.write(work)
+        found = await database.read(lambda conn: conn.execute(QUERY).fetchall())
+    finally:
+        await database.close()
+    after = {number: body for body, at, number in changes if at != 1}
+    assert found == [(at, number, after.get(number, body)) for at, number, body in rows]
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 63, 341])

@@ -1,6 +1,6 @@
 """Databases that are safe by construction: one writer with group commit, snapshot readers, migrations."""
 
-from .columns import Column, beside, insert, insert_rows
+from .columns import Column, beside, insert, insert_rows, update_rows
 from .connection import Connection, Cursor, IntegrityError, select_in
 from .database import Database
 from .location import Location, Postgres, snapshot
@@ -22,4 +22,5 @@ __all__ = [
     "ranges",
     "select_in",
     "snapshot",
+    "update_rows",
 ]

@@ -8,6 +8,7 @@ binary COPY format, laid out by numpy.
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -122,16 +123,36 @@ def insert_rows(conn: Connection, table: str, rows: Sequence[tuple[Any, ...]], c
         conn.executemany(f"{head}VALUES ({','.join('?' * width)}) {conflict}", rows)
 
 
+def update_rows(conn: Connection, table: str, change: str, where: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Update rows one by one, each with values of its own. No row must be meant twice.
+
+    Args:
+        conn: of the writing transaction.
+        table: its name, a constant of ours.
+        change: "column = ?, ..."
+        where: "key = ? AND ...": which one it is.
+        rows: a value for every question mark, in their order.
+    """
+    if not rows:
+        return
+    if not isinstance(conn, sqlite3.Connection):
+        conn.executemany(f"UPDATE {table} SET {change} WHERE {where}", rows)  # noqa: S608 - constants
+        return
+    number = iter(range(1, 1 + len(rows[0])))
+    change, where = (re.sub(r"\?", lambda _: f"v.column{next(number)}", text) for text in (change, where))
+    _bind_rows(conn, f"UPDATE {table} SET {change} FROM (", len(rows[0]), iter(rows), len(rows), f") v WHERE {where}")  # noqa: S608
+
+
 def _bind_rows(
-    conn: sqlite3.Connection, head: str, width: int, rows: Iterator[Sequence[Any]], count: int, conflict: str = ""
+    conn: sqlite3.Connection, head: str, width: int, rows: Iterator[Sequence[Any]], total: int, tail: str = ""
 ) -> None:
     one = f"({','.join('?' * width)})"
     most = max(1, _BOUND // width)
     for each in (most, *(size for size in _FEWER if size < most or size == 1)):  # few statements, each prepared once
-        values = f"{head}VALUES {','.join([one] * each)} {conflict}"
-        for _ in range(count // each):
+        values = f"{head}VALUES {','.join([one] * each)} {tail}"
+        for _ in range(total // each):
             conn.execute(values, tuple(chain.from_iterable(islice(rows, each))))
-        count %= each
+        total %= each
 
 
 def _cut(conn: sqlite3.Connection, table: str, columns: Mapping[str, Column], count: int) -> None:

@@ -19,7 +19,7 @@ from trustcenter.registrar.context import Context
 from trustcenter.registrar.doubts import clearing_tasks
 from trustcenter.registrar.release import release_changes
 from trustcenter.registrar.study import studies
-from trustcenter.store import Connection
+from trustcenter.store import Connection, update_rows
 
 from . import pairs, tally
 from .changes import Changes, Slice
@@ -176,10 +176,12 @@ def _write_records(conn: Connection, decided: Decided) -> None:
         packed = decided.persons[part].tobytes()
         persons = [packed[at : at + 16] for at in range(0, len(packed), 16)]
         quality = [None if math.isnan(value) else value for value in decided.quality[part].tolist()]
-        conn.executemany(
-            "UPDATE record SET state = 'linked', person = ?, quality = ?"
-            " WHERE domain = ? AND serial = ? AND state <> 'unlinked'",
-            zip(persons, quality, *decided.records[part].T.tolist(), strict=True),
+        update_rows(
+            conn,
+            "record",
+            "state = 'linked', person = ?, quality = ?",
+            "domain = ? AND serial = ? AND state <> 'unlinked'",
+            list(zip(persons, quality, *decided.records[part].T.tolist(), strict=True)),
         )
 
 
