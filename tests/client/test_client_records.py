@@ -122,7 +122,7 @@ def test_the_time_is_linear_in_quotes() -> None:
     hostile = b"a,b\n" + b'"' * 200_000 + b"\n" + b'x,"' * 70_000 + b"\n" + b'""",' * 50_000 + b"\n"
     started = time.monotonic()
     rows(opened(hostile))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60  # a square of it would be hours
 
 
 @pytest.mark.parametrize(
