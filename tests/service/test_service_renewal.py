@@ -9,10 +9,12 @@ import socket
 import ssl
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import trustme
 from conftest_operate import Center
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -104,6 +106,18 @@ def test_a_key_that_does_not_fit_or_is_sealed_is_told_before_the_service_is_star
         assert [(one.name, one.state) for one in certificates(settings)][1:] == [("certificate key", "fail")]
         with pytest.raises(ConfigError):
             tls_context(settings)
+
+
+def test_doctor_tells_a_certificate_that_has_expired_from_one_that_is_not_valid_yet(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[files]\n")
+    (tmp_path / "tls").mkdir()
+    for days, text in (((-3, -1), "expired"), ((1, 3), "not valid yet: is the clock right?")):
+        begin, end = (datetime.now(UTC) + timedelta(days=count) for count in days)
+        made = trustme.CA().issue_cert("127.0.0.1", not_before=begin, not_after=end)
+        (tmp_path / "tls" / "server.pem").write_bytes(made.cert_chain_pems[0].bytes())
+        (tmp_path / "tls" / "server.key").write_bytes(made.private_key_pem.bytes())
+        (found,) = certificates(config.load(tmp_path))
+        assert (found.state, found.text) == ("fail", text)
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root gives files away")

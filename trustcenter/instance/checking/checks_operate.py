@@ -43,7 +43,9 @@ def certificates(config: Config) -> Iterator[Finding]:
         days = min((one.not_valid_after_utc - now).days for one in found)
         begun = all(one.not_valid_before_utc <= now for one in found)
         state = "fail" if days < 0 or not begun else "ok" if days > _RENEW_DAYS else "warn"
-        text = f"valid for {days} more days" if begun else "not valid yet: is the clock right?"
+        text = (
+            "expired" if days < 0 else f"valid for {days} more days" if begun else "not valid yet: is the clock right?"
+        )
         yield Finding(name, state, text, "" if state == "ok" else "docs/how-to/certificates.md")
     try:
         tls.load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), config)
