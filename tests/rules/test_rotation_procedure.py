@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from trustcenter.registrar.rotating import (
     key_compromise,
     key_proposals,
     keycare,
+    rotation,
     rotation_end,
     rotation_map,
     rotation_show,
@@ -156,3 +158,54 @@ async def test_what_waits_for_a_second_person_is_listed_until_it_is_done_or_over
         await key_compromise.compromise(context, OPERATOR, "req", "plain", leaked)
         (one,) = (await key_proposals.listed(context)).proposals
         assert one.over
+
+
+@pytest.mark.parametrize("at", ["prepare", "make_material", "_exchange"])
+async def test_what_follows_a_leak_is_cut_and_the_same_command_ends_it(
+    files: Files, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """Also where the leaked key was the new one of a rotation: the version before it is suspended meanwhile."""
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    async with files.open() as center:
+        old = await center.issue("plain", ["a", "b"])
+        for version in (1, 2):
+            body = api.KeyCompromise(version=version, reason="stolen")
+            with monkeypatch.context() as patched:
+                patched.setattr(rotation, at, die)
+                with pytest.raises(Killed):
+                    await key_compromise.compromise(center.context, OPERATOR, "req", "plain", body)
+            with pytest.raises(ConflictError) as stopped:
+                await center.issue("plain", ["a"])
+            assert stopped.value.code == "no_active_key"
+            assert await center.context.db.read(key_compromise.interrupted) == [("plain", version)]
+            for _ in range(2):  # the second time it only reports
+                report = await key_compromise.compromise(center.context, OPERATOR, "req", "plain", body)
+                assert (report.version, report.replaced_by) == (version, version + 1)
+                found = await rotation_show.show(center.context, report.rotation or "")
+                assert (found.from_version, found.stage, found.approval_needed) == (version, "changed", True)
+            assert await center.context.db.read(key_compromise.interrupted) == []
+        assert await states(center) == {1: "compromised", 2: "compromised", 3: "active"}
+        assert [entry["version"] for entry in await center.entries("operator:key:compromise")] == [1, 2]
+        assert not set(await center.issue("plain", ["a", "b"])) & set(old)
+    assert files.failures() == []
+
+
+class Killed(Exception):
+    """Where a process would have died."""
+
+
+async def test_a_rotation_after_a_suspension_leads_away_from_what_was_suspended(files: Files) -> None:
+    async with files.open() as center:
+        old = await center.issue("plain", ["a", "b"])
+        await keycare.suspend(center.context, OPERATOR, "req", "plain", api.KeyAct())
+        planned = await begin(center, dry_run=True)
+        assert (planned.from_version, planned.to_version) == (1, 2)
+        done = await begin(center, expected_version=1)
+        new = await center.issue("plain", ["a", "b"])
+        assert (await center.translate("plain", old)).pseudonyms == new
+        await center.finalize(done.rotation, "plain")  # with its map
+        assert await states(center) == {1: "deactivated", 2: "active"}
+    assert files.failures() == []

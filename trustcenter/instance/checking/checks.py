@@ -26,7 +26,7 @@ from trustcenter.registrar.rotating.keyring import KeyRing
 from trustcenter.store import Postgres, snapshot
 from trustcenter.store.faults import translate
 
-from . import checks_keys
+from . import age, checks_keys
 from . import checks_operate as more
 from .finding import Finding, counted
 
@@ -51,6 +51,8 @@ def run(config: Config, passphrase: Callable[[], bytes]) -> list[Finding]:
         findings.extend(_guarded(name, lambda check=check: check(config)))  # type: ignore[misc]
     for room in config.rooms:
         findings.extend(_guarded(f"{room} database", lambda room=room: _database(config, room)))  # type: ignore[misc]
+    ages = [found for room in config.rooms for found in _guarded(f"{room} schema", lambda: age.schema(config, room))]
+    findings += ages
     try:
         secret = passphrase()
         stores = {room: KeyStore.open(keys_path(config, room), secret) for room in config.rooms}
@@ -61,11 +63,14 @@ def run(config: Config, passphrase: Callable[[], bytes]) -> list[Finding]:
         findings.append(Finding("key stores", "fail", _say(error), hint))
         return findings
     findings.append(Finding("key stores", "ok", f"{' and '.join(stores)}: open with the passphrase"))
+    if any(found.state != "ok" for found in ages):
+        return findings  # what follows reads tables that may not be there
     if "registrar" in stores:
         findings.extend(_guarded("key states", lambda: _keys(config, stores["registrar"])))
     findings.extend(_guarded("key schedule", lambda: checks_keys.schedules(config, stores)))
     findings.extend(_guarded("receipt keys", lambda: checks_keys.receipts(config, stores)))
     findings.extend(_guarded("key rotations", lambda: checks_keys.rotations(config, stores)))
+    findings.extend(_guarded("key leaks", lambda: checks_keys.leaks(config, stores)))
     for room, keys in stores.items():
         findings.extend(_guarded(f"{room} log", lambda room=room, keys=keys: _log(config, room, keys)))  # type: ignore[misc]
     return findings

@@ -11,7 +11,7 @@ from trustcenter.config import Config
 from trustcenter.instance.parts import room_snapshot
 from trustcenter.instance.rotating import room_key_leaks, room_key_record, room_key_show
 from trustcenter.messages import api
-from trustcenter.registrar.rotating import keycare, rotation_record, rotation_show
+from trustcenter.registrar.rotating import key_compromise, keycare, rotation_record, rotation_show
 from trustcenter.store import Connection
 
 from .finding import Finding, counted
@@ -52,25 +52,36 @@ def _command(one: api.KeyDue) -> str:
 
 def rotations(config: Config, stores: Mapping[str, KeyStore]) -> Iterator[Finding]:
     """Rotations under way: those that a crash left, and those whose parties had their time."""
-    waiting, running, leaked = [], 0, []
+    waiting, running = [], 0
     for room in stores:
         with room_snapshot(config, room) as conn:
             if not room_key_record.there(conn):
                 continue
-            if room_key_record.there(conn, room_key_leaks.MIGRATION):
-                leaked += [room] if room_key_leaks.pending(conn) else []
             waiting += [f"{room} ({one.id}, {one.stage})" for one in room_key_record.listed(conn) if one.open]
             if room == "registrar":
                 late, others = _of_domains(conn)
                 waiting, running = waiting + late, others
-    for room in leaked:
-        hint = f"trustcenter keys compromise --room {room} --reason TEXT goes on with it, in the words of before"
-        yield Finding("key leak", "warn", f"{room}: a leak was reported and not carried out to its end", hint)
     if waiting:
         hint = "trustcenter keys rotation list says what comes next of each"
         yield Finding("key rotations", "warn", f"not ended: {', '.join(waiting)}", hint)
     else:
         yield Finding("key rotations", "ok", f"{running} under way" if running else "none under way")
+
+
+def leaks(config: Config, stores: Mapping[str, KeyStore]) -> Iterator[Finding]:
+    """Leaks that were reported, and not carried out to their end because something died in between."""
+    commands = []
+    for room in stores:
+        with room_snapshot(config, room) as conn:
+            if room == "registrar":
+                commands += [f"{name} --version {version}" for name, version in key_compromise.interrupted(conn)]
+            if room_key_record.there(conn, room_key_leaks.MIGRATION) and room_key_leaks.pending(conn):
+                commands.append(f"--room {room}")
+    for command in commands:
+        hint = f"go on with it: trustcenter keys compromise {command} --reason TEXT"
+        yield Finding("key leaks", "warn", f"{command}: reported, and not carried out to its end", hint)
+    if not commands:
+        yield Finding("key leaks", "ok", "none waits to be carried out")
 
 
 def _of_domains(conn: Connection) -> tuple[list[str], int]:

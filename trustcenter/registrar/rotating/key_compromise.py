@@ -24,11 +24,12 @@ async def compromise(
 ) -> api.CompromiseReport:
     """Mark a version compromised: issue under it stops at once, the next version is opened, the report says the rest.
 
-    A crash in between leaves the domain without an active key and a prepared rotation: `keys activate` goes on.
+    Killed in between, the domain has no active key, and the same command goes on; repeated when all is done it reports
+    again, and nothing changes.
 
     Raises:
         NotFoundError: no such domain or version.
-        IllegalTransitionError: it is compromised or destroyed already.
+        IllegalTransitionError: it is destroyed already.
     """
     purpose = Purpose(body.purpose)
 
@@ -41,6 +42,8 @@ async def compromise(
                 code="rotate_first",
                 hint=f"trustcenter keys rotate {name} --purpose {purpose}",
             )
+        if version.state is KeyState.COMPROMISED:
+            return purpose is Purpose.PSEUDONYM and (name, body.version) in interrupted(conn), version.since
         was_active = version.state is KeyState.ACTIVE
         until = stamp(context.clock()) if was_active else version.since
         high = rotation_plan.high_water(conn, domain.id) if was_active else version.high_water
@@ -57,7 +60,7 @@ async def compromise(
             since=body.since or "",
         )
         _end_rotations(context, conn, domain, purpose, body.version)
-        return was_active and domain.policy.suite != policy.DRAWN and domain.state == policy.OPEN, until
+        return was_active and _replaceable(domain), until
 
     if body.dry_run:
 
@@ -72,16 +75,31 @@ async def compromise(
         waiting = await context.db.read(
             lambda conn: rotation_record.under_way(conn, domains.find(conn, name).scope, purpose)
         )
-        made = (
-            waiting
-            or (
-                await rotation.prepare(
-                    context, caller.name, request, name, purpose, api.RotateRequest(), source=body.version
-                )
-            )[0]
-        )
+        made = waiting or (await rotation.prepare(context, caller.name, request, name, purpose, api.RotateRequest()))[0]
         made = await rotation.cut_over(context, caller.name, request, made.id)
     return await context.db.read(lambda conn: _report(context, conn, name, body, until, made))
+
+
+def _replaceable(domain: DomainRow) -> bool:
+    return domain.policy.suite != policy.DRAWN and domain.state == policy.OPEN
+
+
+def interrupted(conn: Connection) -> list[tuple[str, int]]:
+    """Domain and version of each leak that was marked and not answered: killed in between, nothing is active since."""
+    return conn.execute(
+        "SELECT d.name, k.version FROM key_version k JOIN domain d ON k.scope = 'domain:' || d.uuid"
+        " WHERE d.state = ? AND d.suite <> ? AND k.purpose = ? AND k.state = ? AND k.high_water IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM key_version o WHERE o.scope = k.scope AND o.purpose = k.purpose AND"
+        " (o.state = ? OR o.high_water IS NOT NULL AND o.state <> ? AND o.since > k.since)) ORDER BY d.name, k.version",
+        (
+            policy.OPEN,
+            policy.DRAWN,
+            Purpose.PSEUDONYM.value,
+            KeyState.COMPROMISED.value,
+            KeyState.ACTIVE.value,
+            KeyState.DESTROYED.value,
+        ),
+    ).fetchall()
 
 
 def _away(conn: Connection, name: str, body: api.KeyCompromise) -> Rotation | None:

@@ -65,26 +65,14 @@ async def prepare(
     name: str,
     purpose: Purpose,
     body: api.RotateRequest,
-    *,
-    source: int | None = None,
 ) -> tuple[Rotation, Plan]:
-    """Write down the intent; nothing else changes. Errors as `rotate`.
-
-    Args:
-        context: the registrar.
-        who: name of the operator.
-        request: id of the request.
-        name: of the domain.
-        purpose: of the key.
-        body: what was asked for.
-        source: the version to be translated from, where none is active any more.
-    """
+    """Write down the intent; nothing else changes. Errors as `rotate`."""
     rows = await context.db.read(lambda conn: rotation_plan.count(conn, name))
 
     def intent(conn: Connection) -> tuple[Rotation, Plan]:
         plan = rotation_plan.make(context, conn, name, purpose, body.expected_version, rows)
         rotation_plan.require_free(conn, plan.domain, purpose)
-        versions = (source or plan.source, plan.target, plan.companion)
+        versions = (plan.source, plan.target, plan.companion)
         made = rotation_record.insert(context, conn, who, plan.domain, purpose, versions, plan.rows, body.deadline_days)
         for key in key_ids(made):
             context.ring.add(conn, key, KeyState.PRE_ACTIVE)

@@ -24,11 +24,14 @@ REWRITE_RATE = 10_000  # rows a second that a cursor job rewrites, at least
 
 @dataclass(frozen=True)
 class Plan:
-    """What a rotation would do; `companion` is the data key that goes with a new lookup key."""
+    """What a rotation would do; `companion` is the data key that goes with a new lookup key.
+
+    `old` is what it leads away from: the active version, or, where none is, the one whose use ended last.
+    """
 
     domain: DomainRow
     purpose: Purpose
-    active: Version | None
+    old: Version | None
     target: int
     companion: int | None
     rows: int
@@ -37,8 +40,8 @@ class Plan:
 
     @property
     def source(self) -> int:
-        """The version that is rotated away from; 0 if none is active."""
-        return self.active.version if self.active is not None else 0
+        """The version that is rotated away from; 0 if none was ever in use."""
+        return self.old.version if self.old is not None else 0
 
     def message(self, state: str, rotation: str | None = None) -> api.RotationPlan:
         """The plan as it is shown."""
@@ -84,9 +87,10 @@ def make(context: Context, conn: Connection, name: str, purpose: Purpose, expect
     _require_rotatable(conn, domain, purpose)
     versions = context.ring.versions(conn, domain.scope, purpose)
     active = next((v for v in versions if v.state is KeyState.ACTIVE), None)
-    if expected is not None and (active is None or expected != active.version):
+    old = active or _last_used(versions)
+    if expected is not None and (old is None or expected != old.version):
         raise ConflictError(
-            "the active key version is not the one that the plan was made for",
+            "the key version in use is not the one that the plan was made for",
             code="rotation_plan_stale",
             hint="somebody rotated in between; look at keys list and plan again with --dry-run",
         )
@@ -96,13 +100,22 @@ def make(context: Context, conn: Connection, name: str, purpose: Purpose, expect
     return Plan(
         domain,
         purpose,
-        active,
+        old,
         _next(context, conn, domain, purpose),
         companion,
         rows,
         high_water(conn, domain.id),
         rotation_record.parties(conn, domain) if purpose is Purpose.PSEUDONYM else [],
     )
+
+
+def _last_used(versions: list[Version]) -> Version | None:
+    """The version under which pseudonyms were made last, where none is active: suspended, deactivated or compromised.
+
+    One that was never in use has no mark of the last serial that it issued.
+    """
+    used = [v for v in versions if v.high_water is not None and v.state is not KeyState.DESTROYED]
+    return max(used, key=lambda version: (version.since, version.version), default=None)
 
 
 def _next(context: Context, conn: Connection, domain: DomainRow, purpose: Purpose) -> int:

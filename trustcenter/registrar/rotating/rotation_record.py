@@ -29,7 +29,7 @@ class Rotation:
         id: 32 hex digits.
         scope: of the key.
         purpose: of the key.
-        from_version: 0 where no version was active.
+        from_version: 0 where no version was ever in use.
         to_version: its successor.
         companion: version of the data key that goes with a new lookup key.
         stage: how far it is.
