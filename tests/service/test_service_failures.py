@@ -165,6 +165,17 @@ def test_a_disk_that_is_full_after_a_crash_is_not_taken_for_a_damaged_database(c
     assert "restore" not in done.stderr
 
 
+@pytest.mark.files
+def test_databases_of_an_older_version_are_told_from_damaged_ones(center: Center) -> None:
+    for room in ("registrar", "comparator"):
+        with sqlite3.connect(center.dir / room / f"{room}.db") as conn:
+            conn.execute("DELETE FROM schema_migration WHERE number = (SELECT max(number) FROM schema_migration)")
+    found = center.doctor()
+    assert {found[f"{room} schema"]["state"] for room in ("registrar", "comparator")} == {"warn"}
+    assert not [name for name, finding in found.items() if finding["state"] == "fail"]
+    assert "[store_older]" in center.cli("fsck", center.dir, *center.secret, expect=1).stderr
+
+
 def test_a_passphrase_file_that_others_can_read_is_said(center: Center) -> None:
     (center.dir / "passphrase").chmod(0o644)
     assert "[unusable_passphrase]" in center.refusal(1)

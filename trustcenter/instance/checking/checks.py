@@ -51,7 +51,9 @@ def run(config: Config, passphrase: Callable[[], bytes]) -> list[Finding]:
         findings.extend(_guarded(name, lambda check=check: check(config)))  # type: ignore[misc]
     for room in config.rooms:
         findings.extend(_guarded(f"{room} database", lambda room=room: _database(config, room)))  # type: ignore[misc]
-    ages = [found for room in config.rooms for found in _guarded(f"{room} schema", lambda: age.schema(config, room))]
+    ages: list[Finding] = []
+    for room in config.rooms:
+        ages.extend(_guarded(f"{room} schema", lambda room=room: age.schema(config, room)))  # type: ignore[misc]
     findings += ages
     try:
         secret = passphrase()

@@ -26,6 +26,7 @@ from trustcenter.registrar.rotating.keyring import KeyRing
 from trustcenter.store import Connection
 from trustcenter.store.faults import translate
 
+from . import age
 from .finding import Finding, counted
 from .fsck_entries import blobs, forgotten, idempotency, strings, tag_index
 from .fsck_rows import comparator_rows, records, rooms
@@ -40,9 +41,10 @@ def run(config: Config, passphrase: bytes) -> list[Finding]:
     Raises:
         KeysError: a key store does not open, without which nothing can be verified.
         VerificationError: no head, or a forged one.
-        NotFoundError, ConflictError: a database is missing, or a restore was interrupted.
+        NotFoundError, ConflictError: a database is missing or older than this program, or a restore was interrupted.
     """
     require_complete(config)
+    age.require_current(config)
     findings: list[Finding] = []
     with ExitStack() as stack:
         conns = {room: stack.enter_context(room_snapshot(config, room)) for room in config.rooms}
