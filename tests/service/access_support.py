@@ -8,7 +8,7 @@ import json
 import socket
 import ssl
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,10 @@ class Reply:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.body.splitlines()]
 
     @property
     def code(self) -> str:
@@ -143,6 +147,19 @@ class Center:
 
         path.write_bytes(self.ask(auditor, "GET", "/v1/audit/registrar/export").body)
         return run_cli("audit", "verify", path)
+
+
+@contextlib.contextmanager
+def serving(base: Path, settings: str) -> Iterator[Center]:
+    """A service that ends when it is told to, and whose log holds no traceback."""
+    running = Center(base, settings)
+    try:
+        yield running
+        assert running.stop() == 0
+        assert "Traceback" not in running.log.read_text()
+    finally:
+        if running.process.poll() is None:
+            running.kill()
 
 
 def raw(center: Center) -> ssl.SSLSocket:

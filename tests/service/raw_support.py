@@ -5,28 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from access_support import Reply
+
 from trustcenter.client.connection import Connection
-
-
-@dataclass
-class Answer:
-    """Status, headers and body of a raw response."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def lines(self) -> list[Any]:
-        return [json.loads(line) for line in self.body.splitlines()]
 
 
 class Raw:
@@ -46,7 +30,7 @@ class Raw:
         *,
         headers: dict[str, str] | None = None,
         raw: bytes | None = None,
-    ) -> Answer:
+    ) -> Reply:
         sent = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         data = raw
         if body is not None:
@@ -57,6 +41,6 @@ class Raw:
         try:
             conn.request(method, path, data, sent)
             response = conn.getresponse()
-            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+            return Reply(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         finally:
             conn.close()

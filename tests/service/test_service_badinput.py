@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from access_support import Center, answer, head, raw
+from access_support import Center, answer, head, raw, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -35,16 +35,10 @@ SHAPES: tuple[Any, ...] = (
 
 @pytest.fixture(scope="module")
 def center(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Center]:
-    running = Center(tmp_path_factory.mktemp("bad"), SETTINGS)
-    try:
+    with serving(tmp_path_factory.mktemp("bad"), SETTINGS) as running:
         running.add_site("north")
         running.add_staff("clara", "auditor")
         yield running
-        assert running.stop() == 0
-        assert "Traceback" not in running.log.read_text()
-    finally:
-        if running.process.poll() is None:
-            running.kill()
 
 
 def memory(center: Center) -> int:

@@ -14,7 +14,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from access_support import Center
+from access_support import Center, serving
 from tests_support import ON_POSTGRES
 
 from trustcenter.http.lane import Plain, read
@@ -33,16 +33,10 @@ VARYING = {"x-request-id", "date", "trust-log-head", "trust-log-entry", "content
 
 @pytest.fixture(scope="module")
 def center(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Center]:
-    running = Center(tmp_path_factory.mktemp("lane"), SETTINGS)
-    try:
+    with serving(tmp_path_factory.mktemp("lane"), SETTINGS) as running:
         running.add_site("north")
         running.add_site("south")
         yield running
-        assert running.stop() == 0
-        assert "Traceback" not in running.log.read_text()
-    finally:
-        if running.process.poll() is None:
-            running.kill()
 
 
 class Wire:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from access_support import Center, Reply
+from access_support import Center, Reply, serving
 from tests_support import run_cli, seconds_to_midnight, stay_within_a_day
 
 SETTINGS = """
@@ -30,17 +30,12 @@ connections_per_address = 20
 
 @pytest.fixture(scope="module")
 def center(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Center]:
-    running = Center(tmp_path_factory.mktemp("limits"), SETTINGS)
-    try:
+    with serving(tmp_path_factory.mktemp("limits"), SETTINGS) as running:
         for site in ("north", "south", "east", "west"):
             running.add_site(site)
         for name in ("clara", "carl"):
             running.add_staff(name, "auditor")
         yield running
-        assert "Traceback" not in running.log.read_text()
-    finally:
-        if running.process.poll() is None:
-            assert running.stop() == 0
 
 
 @pytest.fixture(autouse=True)

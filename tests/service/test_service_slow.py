@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from access_support import Center, head, raw
+from access_support import Center, head, raw, serving
 
 SETTINGS = """
 [limits]
@@ -28,16 +28,10 @@ PATIENCE = 40.0  # seconds: above all of these by far, and below the time that w
 
 @pytest.fixture(scope="module")
 def center(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Center]:
-    running = Center(tmp_path_factory.mktemp("slow"), SETTINGS)
-    try:
+    with serving(tmp_path_factory.mktemp("slow"), SETTINGS) as running:
         for site in ("north", "south"):
             running.add_site(site)
         yield running
-        assert running.stop() == 0
-        assert "Traceback" not in running.log.read_text()
-    finally:
-        if running.process.poll() is None:
-            running.kill()
 
 
 def until_closed(sock: socket.socket, feed: bytes = b"", *, word: bytes | None = None) -> bytes:
