@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from linkage.evaluate.figures import figures
-from linkage.evaluate.model import Evaluation, Rates
+from linkage.evaluate.model import CAUTION, Evaluation, Rates
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#1a1a1a}
@@ -103,7 +103,7 @@ def _projected(e: Evaluation) -> str:
     told = (
         "<p>All pairs of records of the two sources, and in brackets how many of one person the posteriors expect "
         "among them; without an edge, as many as calibration says. They are right as far as the densities suit the "
-        "sources.</p>"
+        f"sources. {escape(CAUTION)}</p>"
     )
     head = (
         "",

@@ -115,6 +115,8 @@ def _write_charts(found: Evaluation, target: Path, form: Literal["svg", "png"], 
 def _say(found: Evaluation, as_json: bool) -> None:
     import msgspec
 
+    from linkage.evaluate.model import CAUTION
+
     if as_json:
         told = msgspec.to_builtins(found)
         told["overall"], told["estimated"] = _figures(found.overall), _figures(found.estimated)
@@ -144,6 +146,7 @@ def _say(found: Evaluation, as_json: bool) -> None:
             ),
             ("expected by the run itself", "wrong matches", "wrong possible", "missed"),
         )
+        output.note(CAUTION)
 
 
 def _figures(r: Rates) -> dict[str, float]:
