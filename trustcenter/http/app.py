@@ -11,6 +11,7 @@ from trustcenter.errors import UsageError
 from trustcenter.http.routes.rooms import routes_of
 from trustcenter.instance.opened import Instance
 from trustcenter.instance.running import Rooms
+from trustcenter.messages import built
 
 from . import problems
 from .access import Access
@@ -28,6 +29,7 @@ def create_app(instance: Instance) -> web.Application:
     Returns:
         An application with every route of the interface; it takes up interrupted linkage runs when it starts.
     """
+    built.build()  # bodies are decoded in threads
     app = web.Application(
         middlewares=[envelope],
         client_max_size=instance.config.limits.body_bytes,
