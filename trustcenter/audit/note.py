@@ -81,7 +81,7 @@ def check_fingerprint(vkey: str, expected: str) -> None:
     if typed != fingerprint(vkey).replace("-", ""):
         raise VerificationError(
             "the public key is not the one of the given fingerprint",
-            hint="compare all 32 digits with the printed sheet",
+            hint="compare all 32 digits with the printed sheet; where the key was rotated, the first one counts",
             where="public key",
         )
 
