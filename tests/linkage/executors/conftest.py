@@ -1,28 +1,10 @@
 """Rows files of three sources whose tokens collide often."""
 
-import hashlib
-
 import msgspec
-import numpy as np
 import pytest
+from rows_support import make_rows
 
-from linkage.rows import ROW, sort_order, write_rows
-
-
-def draw(name, *shape):
-    """Bytes from SHAKE-256, the same everywhere."""
-    size = int(np.prod(shape))
-    return np.frombuffer(bytearray(hashlib.shake_256(name.encode()).digest(size)), np.uint8).reshape(shape)
-
-
-def make_rows(name, n, passes=15, tokens=60):
-    """(n,) ROW sorted by ref: few tokens over the whole range of prefixes, filters that are close to each other."""
-    rows = np.zeros(n, ROW)
-    rows["ref"] = draw(f"ref {name}", n, 16)
-    rows["pass"] = draw(f"pass {name}", n) % passes
-    rows["token"][:, 0] = draw(f"token {name}", n) % tokens * (256 // tokens)
-    rows["filter"] = draw(f"filter {name}", n, 32) & draw(f"mask {name}", n, 32)
-    return rows[sort_order(rows["ref"])]
+from linkage.rows import write_rows
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The index on disk: a window is a look-up, what was retired is gone, and a change is whole or not there."""
 
-import hashlib
 import os
 import shutil
 import signal
@@ -12,27 +11,18 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import rows_support
+from rows_support import draw
 
 from linkage import load_schema
 from linkage.errors import RowsFileDamagedError, TokenIndexBusyError, TokenIndexDamagedError, TokenIndexError
 from linkage.index import TokenIndex, Window
 from linkage.join import join
-from linkage.rows import ROW, sort_order, write_rows
+from linkage.rows import ROW, write_rows
 
 
-def draw(name, *shape):
-    size = int(np.prod(shape))
-    return np.frombuffer(bytearray(hashlib.shake_256(name.encode()).digest(size)), np.uint8).reshape(shape)
-
-
-def make_rows(name, n, passes=15, tokens=60):
-    rows = np.zeros(n, ROW)
-    rows["ref"] = draw(f"ref {name}", n, 16)
-    rows["pass"] = draw(f"pass {name}", n) % passes
-    rows["token"][:, 0] = draw(f"token {name}", n) % tokens * (256 // tokens)
-    rows["token"][:, 15] = draw(f"end {name}", n) % 2
-    rows["filter"] = draw(f"filter {name}", n, 32) & draw(f"mask {name}", n, 32)
-    return rows[sort_order(rows["ref"])]
+def make_rows(name, n, passes=15):
+    return rows_support.make_rows(name, n, passes, ends=2)
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +194,7 @@ def test_killed_at_any_moment(tmp_path, index, schema):
     script.write_text(
         "import sys\n"
         f"sys.path.insert(0, {str(tmp_path)!r})\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"sys.path[:0] = {[str(Path(__file__).parent), str(Path(rows_support.__file__).parent)]!r}\n"
         "from pathlib import Path\n"
         "from test_token_index import make_rows\n"
         "from linkage.index import TokenIndex, Window\n"
