@@ -23,9 +23,9 @@ from .pairs import Key
 I64 = NDArray[np.int64]
 
 _FILES: Final = ("keys", "ends", "edges")
-_LISTS: Final = ("greater", "firsts", "names")
 _COMPLETE: Final = "complete"
 _SLICE: Final = 50_000  # rows written in one transaction: others have their turn in between
+_AT_ONCE: Final = 1_000_000  # pairs
 
 
 class Slice(NamedTuple):
@@ -65,12 +65,17 @@ class Changes:
         """Say that all are there."""
         for name in _FILES:
             (self.folder / name).touch()
-        keys = np.fromfile(self.folder / "keys", np.int64).reshape(-1, 4)
-        order = np.lexsort((keys[:, 3], keys[:, 2]))  # the smaller records of one stay in their order
-        keys = keys[order]
-        firsts = np.flatnonzero((np.diff(keys[:, 2:], axis=0, prepend=-1) != 0).any(axis=1))
-        for name, table in zip(_LISTS, (keys[firsts, 2:], np.append(firsts, len(keys)), keys[:, :2]), strict=True):
-            np.ascontiguousarray(table).tofile(self.folder / name)
+        size = (self.folder / "keys").stat().st_size // 32
+        keys = np.memmap(self.folder / "keys", np.int64, "r", shape=(size, 4)) if size else np.empty((0, 4), np.int64)
+        greater = np.array(keys[:, 2:])
+        order = np.lexsort((greater[:, 1], greater[:, 0]))  # the smaller records of one stay in their order
+        greater = greater[order]
+        firsts = np.flatnonzero((np.diff(greater, axis=0, prepend=-1) != 0).any(axis=1))
+        greater[firsts].tofile(self.folder / "greater")
+        np.append(firsts, size).tofile(self.folder / "firsts")
+        with (self.folder / "names").open("wb") as file:
+            for start in range(0, size, _AT_ONCE):
+                np.ascontiguousarray(keys[order[start : start + _AT_ONCE], :2]).tofile(file)
         (self.folder / _COMPLETE).touch()
 
     # --- by the service ----------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """All edges of a study by the pairs of records that they join, in a run over everything.
 
 Whom the refs of an edge belong to is looked up once. From then on an edge is its place in its file and two numbers:
-edges are sorted by pair a million at a time, so memory does not follow them.
+edges are sorted by pair some at a time, so memory does not follow them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ I64 = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Edges = NDArray[np.void]
 
-_EDGES: Final = 1_000_000  # looked up, and sorted, at a time
+_EDGES: Final = 500_000  # looked up, and sorted, at a time
 _NOWHERE: Final = 2**16 - 1  # instead of a slice: of an edge whose records are not both there
 
 
