@@ -107,7 +107,7 @@ def processes(tmp_path: Path, server: PostgresServer) -> Iterator[Processes]:
     finally:
         made.first.kill()
         made.second.kill()
-        made.second.wait(10)
+        made.second.wait(60)
 
 
 def test_a_run_is_cancelled_from_another_process(processes: Processes) -> None:

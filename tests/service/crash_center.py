@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -20,16 +20,26 @@ from trustcenter.client.connection import Connection
 from trustcenter.instance.checking import fsck
 from trustcenter.instance.parts import recompute_log, room_snapshot
 
+Fault = Callable[["Crashing"], AbstractContextManager[None]]
 WORKERS = 4
 WIDE = "\n[limits]\nrequests_per_second = 100000\nrequest_burst = 100000\n"
+
+
+def wait_until(there: Callable[[], bool], otherwise: str) -> None:
+    """Wait until something is there, for two minutes at most."""
+    deadline = time.monotonic() + 120
+    while not there():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.01)
 
 
 class Crashing:
     """An instance that is killed under load and compared with what its clients were told."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, options: Sequence[str] = ()) -> None:
+        """`options`: of `init`."""
         self.dir, self.base, self.log = base / "center", base, base / "log"
-        make_instance(self.dir)
+        make_instance(self.dir, options)
         with (self.dir / "config.toml").open("a") as stream:
             stream.write(WIDE)
         self.process, _ = launch(self.dir, self.log)
@@ -38,6 +48,7 @@ class Crashing:
         self.cli("site", "token", "north", "-o", base / "north.toml", *operator)
         self.connection = Connection.load(base / "north.toml")
         self.operator = Connection.load(self.dir / "operator.toml")
+        self.ends = [(self.connection, self.operator)]  # where a site and an operator reach the service
         call = Caller(self.operator)
         for name, options in DOMAINS.items():
             made = call("/v1/domains", {"name": name, "site": "north", **options})
@@ -58,10 +69,10 @@ class Crashing:
     def load(self, number: int) -> Iterator[None]:
         """Clients of every operation, until the block ends."""
         stop = threading.Event()
-        threads = [
-            threading.Thread(target=Worker(self.ledger, self.connection, self.operator, number * WORKERS + n, stop).run)
-            for n in range(WORKERS)
+        workers = [
+            Worker(self.ledger, *self.ends[n % len(self.ends)], number * WORKERS + n, stop) for n in range(WORKERS)
         ]
+        threads = [threading.Thread(target=worker.run) for worker in workers]
         for thread in threads:
             thread.start()
         try:
@@ -71,21 +82,32 @@ class Crashing:
             for thread in threads:
                 thread.join(30)
 
-    def round(self, number: int, fault: Callable[[Crashing], AbstractContextManager[None]] | None = None) -> None:
-        """Load with a fault, kill, restart, compare what came new. The kill alone is a fault, too."""
-        since, effects = len(self.ledger.names), len(self.ledger.effects)
+    def round(self, number: int, fault: Fault | None = None, *, seen: bool = False) -> None:
+        """Load with a fault, kill, restart, compare what came new. The kill alone is a fault, too.
+
+        Args:
+            number: of the round; it decides what is asked, and when the kill comes.
+            fault: lasts for a second, or until a client was refused.
+            seen: whether a client has to be refused.
+        """
+        since, effects, refused = len(self.ledger.names), len(self.ledger.effects), self.ledger.statuses[503]
         with self.load(number):
-            time.sleep(random.uniform(0.05, 1.2) if fault is None else 0.3)
-            if fault is not None:
+            wait_until(lambda: len(self.ledger.names) >= since + 40, "nothing is acknowledged")
+            if fault is None:
+                time.sleep(random.Random(number).uniform(0, 1.1))
+            else:
                 with fault(self):
-                    time.sleep(1.0)
+                    if seen:
+                        wait_until(lambda: self.ledger.statuses[503] > refused, "a fault was not noticed")
+                    else:
+                        time.sleep(1.0)
             self.kill()
         self.process, _ = launch(self.dir, self.log)
         self.verify(since, effects)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def verify(self, since: int, effects: int) -> None:
         """What clients were told since then against the running service, its log and its files."""
@@ -129,7 +151,7 @@ class Crashing:
         compare(self.ledger, self.connection)
         acknowledged = require_distinct(self.ledger)
         self.process.terminate()
-        assert self.process.wait(40) == 0
+        assert self.process.wait(60) == 0
         assert "Traceback" not in self.log.read_text()
         if not commands:
             self.check()

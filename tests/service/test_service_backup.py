@@ -199,7 +199,7 @@ def test_a_restore_over_a_crashed_instance_does_not_meet_its_write_ahead_log(cen
     with center.running() as process:
         center.pseudonyms(["after the backup"])
         process.kill()
-        process.wait(10)
+        process.wait(60)
     assert (center.dir / "registrar" / "registrar.db-wal").stat().st_size > 0
     done = center.cli("restore", path, center.dir)
     assert "reopen" in done.stderr

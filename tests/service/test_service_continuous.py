@@ -299,15 +299,15 @@ async def test_directories_that_undo_the_separation_are_refused(
     assert caught.value.code == code
 
 
-def test_after_a_kill_under_load_what_was_acknowledged_a_second_before_is_restored(tmp_path: Path) -> None:
+def test_after_a_kill_under_load_what_was_said_to_be_in_the_backup_is_restored(tmp_path: Path) -> None:
     center = Center(tmp_path)
     live = tmp_path / "live"
     with (center.dir / "config.toml").open("a") as file:
         parts = ("registrar", "comparator", "registrar_keys", "comparator_keys")
         file.write("\n[backups.continuous]\n" + "".join(f'{part} = "{live / part}"\n' for part in parts))
         file.write("\n[metrics]\nloopback = true\n")
-    acknowledged: list[tuple[float, dict[str, str]]] = []
-    with suppress(AssertionError), center.running() as process:
+    acknowledged: list[dict[str, str]] = []
+    with center.running() as process:
         center.found()
         stop = threading.Event()
 
@@ -316,23 +316,21 @@ def test_after_a_kill_under_load_what_was_acknowledged_a_second_before_is_restor
             while not stop.is_set():
                 with suppress(Exception):
                     made = center.pseudonyms([f"w{worker}-{number}-{i}" for i in range(20)])
-                    acknowledged.append((time.monotonic(), made))
+                    acknowledged.append(made)
                     number += 1
 
         workers = [threading.Thread(target=work, args=(n,)) for n in range(2)]
         for worker in workers:
             worker.start()
-        wait_for_backup(center)
         while len(acknowledged) <= 20:
             time.sleep(0.1)
-        time.sleep(4)
+        early = {original: made for answer in list(acknowledged) for original, made in answer.items()}
+        wait_for_backup(center)
         process.kill()
-        killed = time.monotonic()
-        process.wait(10)
+        process.wait(60)
         stop.set()
         for worker in workers:
             worker.join(30)
-    assert len(acknowledged) > 20
     newest = chain_notes.alive(live / "registrar")
     assert newest is not None
 
@@ -342,13 +340,11 @@ def test_after_a_kill_under_load_what_was_acknowledged_a_second_before_is_restor
     done = center.cli("restore", live / "registrar", live / "comparator", center.dir)
     assert "older than the head" not in done.stderr
     assert center.fsck()[0] == 0
-    early = {o: p for when, made in acknowledged if when < killed - 2 for o, p in made.items()}
-    assert len(early) > 100
     with center.running():
         answer = center.pseudonyms(list(early))
         assert answer == early
         fresh = center.pseudonyms([f"after-{n}" for n in range(200)])
-        everything = {p for _, made in acknowledged for p in made.values()}
+        everything = {p for made in acknowledged for p in made.values()}
         assert not everything & set(fresh.values())
         wait_for_backup(center)
 
@@ -363,16 +359,16 @@ def test_after_a_kill_under_load_what_was_acknowledged_a_second_before_is_restor
 
 
 def wait_for_backup(center: Center) -> None:
-    """Until the service says that it lags less than a second behind."""
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        time.sleep(0.3)
+    """Until the service says that whatever was committed before this call can be restored."""
+    began = time.monotonic()
+    while (asked := time.monotonic()) < began + 90:
         _, text = center.get("/metrics", {})
-        lag = [line for line in text.splitlines() if line.startswith("trustcenter_backup_lag_seconds ")]
-        if float(lag[0].split()[1]) < 1:
+        (lag,) = [line for line in text.splitlines() if line.startswith("trustcenter_backup_lag_seconds ")]
+        if float(lag.split()[1]) < asked - began:
             assert "trustcenter_backup_failures_total 0" in text
             return
-    raise RuntimeError(f"the backup stays behind: {lag}")
+        time.sleep(0.1)
+    raise AssertionError(f"the backup stays behind: {lag}")
 
 
 def run_fsck(directory: Path, center: Center) -> subprocess.CompletedProcess[str]:

@@ -7,20 +7,16 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crash_center import Crashing
+from crash_center import Crashing, Fault, wait_until
 from crash_support import Caller
 from tests_support import ON_POSTGRES
 
 pytestmark = [pytest.mark.faults, pytest.mark.skipif(ON_POSTGRES, reason="faults of files")]
 strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-
-Fault = Callable[[Crashing], AbstractContextManager[None]]
 
 
 def failing(calls: str, how: str) -> Fault:
@@ -93,8 +89,7 @@ LONG = tuple(
 def test_calls_to_the_disk_that_fail_lose_nothing(tmp_path: Path) -> None:
     with ended(Crashing(tmp_path)) as center:
         for number, (calls, how) in enumerate(SHORT):
-            center.round(number, failing(calls, how))
-        assert center.ledger.statuses[503] > 0
+            center.round(number, failing(calls, how), seen=True)
         center.end(commands=False)
 
 
@@ -114,20 +109,15 @@ def test_each_call_to_the_disk_that_fails_loses_nothing(tmp_path: Path) -> None:
 def test_a_full_disk_refuses_and_serves_again_when_there_is_room(tmp_path: Path) -> None:
     with small_disk(tmp_path / "small", "40m") as disk, ended(Crashing(disk)) as center:
         with center.load(0):
-            time.sleep(0.5)
+            wait_until(lambda: center.ledger.statuses[200] >= 20, "nothing is acknowledged")
             with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
                 while True:
                     ballast.write(bytes(4096))
             before = center.ledger.statuses[503]
-            deadline = time.monotonic() + 20
-            while center.ledger.statuses[503] < before + 20 and time.monotonic() < deadline:
-                time.sleep(0.05)
-            assert center.ledger.statuses[503] >= before + 20, "a full disk was not noticed"
+            wait_until(lambda: center.ledger.statuses[503] >= before + 20, "a full disk was not noticed")
             (disk / "ballast").unlink()
             good = center.ledger.statuses[200]
-            while center.ledger.statuses[200] < good + 20 and time.monotonic() < deadline + 20:
-                time.sleep(0.05)
-            assert center.ledger.statuses[200] >= good + 20, "it does not serve again"
+            wait_until(lambda: center.ledger.statuses[200] >= good + 20, "it does not serve again")
         center.verify(0, 0)
         center.end(commands=False)
 

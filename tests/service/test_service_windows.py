@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import shutil
 import time
@@ -31,12 +32,13 @@ def send(world: Any, study: str, site: str, key: int, start: int, count: int) ->
     assert send_map(world, site, study, send_rows(world, site, study, source), source.entries()).status == 200
 
 
-def ended(live: Live, pids: list[int], seconds: float = 20) -> bool:
-    """Whether the service was killed, with all its workers."""
-    deadline = time.monotonic() + seconds
+def ended(world: Any, live: Live, study: str, pids: list[int]) -> bool:
+    """Whether the service was killed, with all its workers, before its windows were all applied."""
     while live.process.poll() is None:
-        if time.monotonic() > deadline:
-            return False
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            windows = world["operator"]("GET", f"/v1/studies/{study}/runs").json["runs"]
+            if windows and all(window["state"] in ("applied", "failed") for window in windows):
+                return False
         time.sleep(0.02)
     wait_for_end(pids)
     return True
@@ -52,9 +54,9 @@ def kills(world: Any, live: Live, study: str, flushes: tuple[int, ...]) -> int:
         site, key = (("north", 40), ("south", 41))[round_ % 2]
         send(world, study, site, key, 200 + 50 * (round_ // 2), 50)
         with failing("fsync,fdatasync", f"signal=KILL:when={flush}")(live):  # type: ignore[arg-type]
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, http.client.HTTPException):
                 world["operator"]("POST", f"/v1/studies/{study}/runs")
-            dead = ended(live, children(live.process.pid), 6)
+            dead = ended(world, live, study, children(live.process.pid))
         if dead:
             killed += 1
             live.start()

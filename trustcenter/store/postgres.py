@@ -35,7 +35,7 @@ from .pgsession import PostgresSession
 VERSION_MIN: Final = 150_000  # PostgreSQL 15
 _FAMILY: Final = 0x5443  # "TC": first half of our advisory locks, beside which the room or a name stands
 _OPEN, _WRITE = 1, 2
-_LEFT: Final = 2.0  # seconds: the server lets go of a lock a moment after its process has ended
+_LEFT: Final = 5.0  # seconds: the server lets go of a lock a moment after its process has ended
 _LOCAL: Final = ("", "localhost", "127.0.0.1", "::1")
 # Settings that safety depends on: a server that acknowledges before the disk did loses acknowledged pseudonyms.
 _REQUIRED: Final = (("fsync", ("on",)), ("full_page_writes", ("on",)), ("synchronous_commit", ("on", "remote_apply")))
