@@ -131,7 +131,11 @@ def verify_ed25519(public_key: bytes, message: bytes, signature: bytes) -> None:
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
     except InvalidSignature:
-        raise SignatureError("the signature does not hold", where="signature") from None
+        raise SignatureError(
+            "the signature does not hold",
+            hint="was it made with the personal key that is on file for this person?",
+            where="signature",
+        ) from None
 
 
 def _require_strong(raw: bytes) -> None:

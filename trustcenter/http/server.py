@@ -49,10 +49,16 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         load_pair(context, config)
+    except FileNotFoundError:
+        raise ConfigError(
+            "the server's certificate or key is not where config.toml says",
+            hint="put them there; what `init` made and is lost: trustcenter renew-certificate DIR --new-authority",
+            where="server",
+        ) from None
     except (OSError, ValueError):
         raise ConfigError(
             "the server's certificate or key cannot be read",
-            hint="check server.certificate and server.key in config.toml; the key has no passphrase",
+            hint="do they belong together, as PEM, the key without a passphrase?",
             where="server",
         ) from None
     if config.server.client_certificates != "off":
