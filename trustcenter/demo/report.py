@@ -95,6 +95,8 @@ class Story:
             self.tell("The files are gone again; keep them with: trustcenter demo --keep DIR")
         else:
             self.tell(f"The files lie in {kept}. Start the service again with: trustcenter serve {kept}/center")
+            self.tell(f"and ask it as a site: trustcenter domain list --connect {kept}/uk-nord/connection.toml")
+            self.tell("(from Python, over files and with curl: docs/how-to/pipeline.md)")
         self.tell("Go on with docs/tutorial.md: your own three sites, step by step.")
 
     def _say(self, text: str) -> None:
