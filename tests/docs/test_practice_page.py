@@ -160,7 +160,11 @@ def test_the_practice_page_runs(live: Live, folder: Path) -> None:
     (folder / "export.bdt").write_bytes(bdt(0, PATIENTS + 1))
     few = run("trustcenter", "practice", "send", "herz", "export.bdt")
     assert (few.returncode, "[batch_too_small]" in few.stderr) == (4, True)
-    printed += again.stdout + again.stderr + few.stderr
+    ended = run("trustcenter", "practice", "revoke", "herz-1", "praxis-am-markt", "--connect", "uk-nord.toml")
+    assert ended.returncode == 0, ended.stderr
+    late = run("trustcenter", "practice", "results", "herz", "export.bdt", "-o", "late.csv")
+    assert (late.returncode, "[access_ended]" in late.stderr) == (4, True)
+    printed += again.stdout + again.stderr + few.stderr + late.stderr
 
     # Names are in the export and nowhere else: not printed, nor in the folder, in temporary files, or at the centre.
     assert not any(canary in printed for canary in CANARIES)

@@ -14,7 +14,7 @@ WORDS: Final = {  # of docs/spec/normalisation.md and practice-files.md
     "impossible": "there is no such day",
     "implausible_year": "the year cannot be one of birth, so the date counts as missing",
     "length": "lines that are not read have another length than declared",
-    "no_column": "the source has no such column",
+    "no_column": "the source has none",
     "no_letters": "holds no letter, so it counts as missing",
     "no_phonetic_code": "a name in another script",
     "not_active": "left out: not active, or replaced by another one",

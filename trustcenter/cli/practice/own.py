@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,7 +16,11 @@ from trustcenter.cli.progress import progress
 from .export import Reading, export_options
 
 if TYPE_CHECKING:
+    from trustcenter.client import TrustCenter
     from trustcenter.client.practice import Export
+    from trustcenter.client.practice.home import Home
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -83,8 +88,8 @@ def send(
     place = home.Home(folder)
     place.membership()  # before anything else is said to be missing
     with progress("sending") as tick:
-        done = call(
-            place.connection,
+        done = _call(
+            place,
             lambda center: work.send(
                 center,
                 place,
@@ -104,6 +109,23 @@ def send(
     if not done.sent:
         output.note("the centre holds all of this already")
     noticed.say(done.records, done.few_passes, {**found.warnings, **done.warnings})
+
+
+def _call(place: Home, job: Callable[[TrustCenter], Coroutine[Any, Any, T]]) -> T:
+    """As `call`, with the practice's connection; who has no access any more is told where it comes from."""
+    from trustcenter.client.errors import RemoteError
+    from trustcenter.errors import PolicyError
+
+    try:
+        return call(place.connection, job)
+    except RemoteError as error:
+        if error.code != "unauthorized":
+            raise
+        raise PolicyError(
+            "this practice has no access any more: it was ended, or a year is over",
+            code="access_ended",
+            hint="ask your sponsoring site for an invitation, and redeem it in the same folder",
+        ) from None
 
 
 def _say(found: Export) -> None:
@@ -153,6 +175,6 @@ def results(
     ids = reading.read(export).table.ids
     place = home.Home(folder)
     study = place.membership().study
-    rows = call(place.connection, lambda center: work.results(center, place, ids))
+    rows = _call(place, lambda center: work.results(center, place, ids))
     study_results.write(target, written, "id", rows, study, force=force)  # type: ignore[arg-type]
     output.note(f"{len(rows)} patients; {len(ids) - len(rows)} are not registered")

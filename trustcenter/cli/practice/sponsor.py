@@ -90,8 +90,12 @@ def list_(study: str, as_json: bool, connect: Path | None) -> None:
     if as_json:
         output.data(found)
         return
+    newest = {e.site: e.created for e in sorted(found, key=lambda e: e.created) if e.state == "used"}
     output.table(
-        ((e.site, e.sponsor, e.state, e.expires[:10], e.sealed) for e in found),
+        (
+            (e.site, e.sponsor, "replaced" if e.created < newest.get(e.site, "") else e.state, e.expires[:10], e.sealed)
+            for e in found
+        ),
         ("practice", "sponsor", "code", "valid until", "has the secret"),
         empty="no invitations yet",
     )

@@ -204,11 +204,11 @@ async def send(
 
 
 def noticed(table: Table) -> Counter[str]:
-    """What normalisation notices in an export, as counts; the rules are the same for every German schema."""
+    """What normalisation notices in an export, as counts, whatever of its fields the study's schema takes."""
     from linkage.normalise import prepare
     from linkage.schema import load
 
-    schema = load("de-person/1")
+    schema = load("de-person/4")
     return Counter(prepare(schema, table.select(schema.columns)).warnings)
 
 
