@@ -48,7 +48,7 @@ def ids_once(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         at = again[np.argmin(order[again + 1])]
         raise RowError(
             f"the id is the same as in row {order[at] + 1}",
-            hint="one row per patient: remove duplicates first",
+            hint="one row per id: take out the others, or give them ids of their own",
             where=f"row {order[at + 1] + 1}",
         )
 

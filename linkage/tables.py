@@ -68,7 +68,7 @@ class Table:
             if one in seen:
                 raise RowError(
                     f"the id is the same as in row {seen[one]}",
-                    hint="one row per patient: remove duplicates first",
+                    hint="one row per id: take out the others, or give them ids of their own",
                     where=f"row {row}",
                 )
             seen[one] = row

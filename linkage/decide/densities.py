@@ -159,7 +159,7 @@ def parse(data: bytes) -> Counts:
     if any(len(t) != counts.passes for t in tables):
         raise DensitiesError("a table has not one row per number of edges")
     if not all(sum(map(sum, t)) for t in tables):
-        raise DensitiesError("a table has no counts at all", hint="calibrate with more records")
+        raise DensitiesError("a table has no counts at all", hint="calibrate with more records, and such that differ")
     return counts
 
 

@@ -153,7 +153,7 @@ def _passes(e: Evaluation) -> str:
 
 
 def _rates(r: Rates) -> list[object]:
-    return [f"{r.precision:.4f}", f"{r.recall:.4f}", f"{r.f1:.4f}", *(_count(v) for v in (r.right, r.found, r.true))]
+    return [*r.told, *(_count(v) for v in (r.right, r.found, r.true))]
 
 
 def _count(value: float) -> object:

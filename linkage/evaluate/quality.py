@@ -35,6 +35,13 @@ class Ratios:
         total = self.found + self.true
         return 2 * self.right / total if total else 1.0
 
+    @property
+    def told(self) -> tuple[str, str, str]:
+        """Precision, recall and F1 for people; "none" where there is nothing that it could be a share of."""
+        shares = ((self.precision, self.found), (self.recall, self.true), (self.f1, self.found + self.true))
+        precision, recall, f1 = (f"{share:.4f}" if of else "none" for share, of in shares)
+        return precision, recall, f1
+
 
 @dataclass(frozen=True, slots=True)
 class Quality(Ratios):

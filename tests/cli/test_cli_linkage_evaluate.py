@@ -87,6 +87,9 @@ def test_what_does_not_fit_is_refused(cli: Cli, joined: Path) -> None:
         rows = list(csv.DictReader(file))
     assert "[usage]" in cli("linkage", "evaluate", out, "--truth", truth, "--labels", sheet).err
     assert "[usage]" in cli("linkage", "evaluate", out, "--png").err
+    refused = cli("linkage", "evaluate", out, "--truth", sheet)
+    assert "[unknown_column]" in refused.err
+    assert "site, id, person" in refused.err
     for change in ({"decision": "Geheim-4711"}, {"decision": "same", "record_a": "Geheim-4711"}):
         write(sheet, [rows[0], {**rows[1], **change}])
         done = cli("linkage", "evaluate", out, "--labels", sheet)

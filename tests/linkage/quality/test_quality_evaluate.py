@@ -16,6 +16,7 @@ from linkage.evaluate.curves import STRATA, from_labels, stratum_of
 from linkage.evaluate.figures import figures
 from linkage.evaluate.html import page
 from linkage.evaluate.passes import true_pairs
+from linkage.evaluate.quality import Quality
 from linkage.match import match
 from linkage.pairtable import PAIR
 from linkage.synth import SiteSpec, SynthConfig, generate
@@ -230,3 +231,9 @@ def test_no_pairs_at_all():
     empty = evaluate(Outcome(np.zeros(0, PAIR), np.zeros(0, int), np.zeros(0, int), ["a", "b"]))
     assert empty.persons == 0
     assert "<svg" in page(empty)
+
+
+def test_a_share_of_nothing_is_told_as_none():
+    assert Quality(found=0, true=0, right=0).told == ("none", "none", "none")
+    assert Quality(found=0, true=4, right=0).told == ("none", "0.0000", "0.0000")
+    assert Quality(found=4, true=4, right=3).told == ("0.7500", "0.7500", "0.7500")

@@ -161,4 +161,4 @@ def _figures(r: Rates) -> dict[str, float]:
 
 
 def _row(r: Rates) -> list[object]:
-    return [f"{r.precision:.4f}", f"{r.recall:.4f}", f"{r.f1:.4f}", round(r.true), round(r.found)]
+    return [*r.told, round(r.true), round(r.found)]

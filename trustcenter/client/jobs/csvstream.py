@@ -176,7 +176,14 @@ def read_columns(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
     stream, _ = open_input(path)
     with stream:
         table = CsvInput(stream)
-        places = [table.column(name) for name in columns]
+        places = [at for at in map(table.optional, columns) if at is not None]
+        if len(places) < len(columns):
+            raise LocalFileError(
+                "the input lacks columns",
+                code="unknown_column",
+                hint=f"its first line has to name {', '.join(columns)}",
+                where="header",
+            )
         return [tuple(fields[i] for i in places) for _, fields in table.rows()]
 
 
