@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from trustcenter.cli.linkage.machines import resumable
-from trustcenter.client.linking.comparing import Machines
 
 Cli = Callable[..., Any]
 
@@ -79,7 +78,7 @@ def test_plan_chunks_and_match(cli: Cli, tmp_path: Path, rows: dict[str, Path]) 
 
 @pytest.mark.parametrize("work", [None, Path("spool")])
 def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str], work: Path | None) -> None:
-    with pytest.raises(KeyboardInterrupt), resumable(Machines(work=work)):
+    with pytest.raises(KeyboardInterrupt), resumable(work, "compared"):
         raise KeyboardInterrupt
     assert ("the same command goes on" in capsys.readouterr().err) == (work is not None)
 
