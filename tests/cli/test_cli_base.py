@@ -236,6 +236,8 @@ def test_json_and_messages_are_apart() -> None:
 def test_numbers_are_shown_as_people_write_them(capsys: pytest.CaptureFixture[str]) -> None:
     output.fields({"level": 0.1 + 0.2, "edges": 3})
     assert capsys.readouterr().out == "level  0.3\nedges  3\n"
+    output.table([["2026-11-28T18:13:32.884796Z", None]], ("created", "revoked"))
+    assert capsys.readouterr().out == "created               revoked\n2026-11-28T18:13:32Z  -\n"
 
 
 def test_an_option_that_is_missing_beside_another_is_told_with_its_choices(cli: Cli) -> None:

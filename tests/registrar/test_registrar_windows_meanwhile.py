@@ -143,6 +143,10 @@ async def test_verdicts_asked_again_and_runs_that_kept_edges_and_were_not_applie
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     study = await linked(instance, "lungs", tables, others)
+    asked = "SELECT margin FROM clearing_task WHERE origin = 'run'"
+    margins = [row[0] for row in await study.instance.registrar.db.read(lambda conn: conn.execute(asked).fetchall())]
+    assert margins
+    assert all(0 <= margin <= 0.5 for margin in margins), "of two sources the cut is in the middle"
     await ask_again(study)
     corrected = range(0, BASE, 6)
     query = "SELECT domain_a, serial_a, domain_b, serial_b FROM pair"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
+
+# A moment as the service writes it; people need no millionths of a second.
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z")
 
 
 def plain(text: object) -> str:
@@ -96,6 +100,8 @@ def _cell(value: object) -> object:
         return "yes" if value else "no"
     if isinstance(value, float):
         return round(value, 4)
+    if isinstance(value, str) and (moment := _MOMENT.fullmatch(value)):
+        return f"{moment[1]}Z"
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 

@@ -44,6 +44,7 @@ _HEADER = ("task", "sites", "origin", "joined now", "records", "edges", "level",
 )
 @click.option("-o", "--output", "target", type=PATH, metavar="FILE", help="Export the whole work list as CSV.")
 @click.option("--answers", type=PATH, metavar="FILE", help="Hand in such a file, with answer and reason filled in.")
+@click.option("--site", "sites", multiple=True, metavar="SITE", help="List only pairs of this site; repeat.")
 @click.option("--first", type=click.IntRange(min=1), default=20, show_default=True, help="Rows of the list to show.")
 @force_option
 @json_option
@@ -60,6 +61,7 @@ def clearing(
     ask_sites: tuple[str, ...],
     target: Path | None,
     answers: Path | None,
+    sites: tuple[str, ...],
     first: int,
     force: bool,
     as_json: bool,
@@ -118,7 +120,7 @@ def clearing(
     elif answers is not None:
         _hand_in(study, answers, as_json, connect)
     else:
-        _list(study, target, first, postponed, force, as_json, connect)
+        _list(study, target, first, postponed, sites, force, as_json, connect)
 
 
 def _named(text: str) -> tuple[str, str]:
@@ -147,6 +149,7 @@ def _list(
     target: Path | None,
     first: int,
     postponed: bool,
+    sites: tuple[str, ...],
     force: bool,
     as_json: bool,
     connect: Path | None,
@@ -157,7 +160,7 @@ def _list(
     if target is not None:
         require_writable(target, force=force)
     found = call(connect, lambda center: center.clearing(study))
-    tasks = found.postponed if postponed else found.tasks
+    tasks = [t for t in (found.postponed if postponed else found.tasks) if set(sites) <= set(t.sites)]
     if target is not None:
         clearing_file.write(target, tasks, force=force)
     elif as_json:

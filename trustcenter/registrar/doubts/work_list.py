@@ -102,13 +102,18 @@ def _tasks(conn: Connection, study: str, condition: str, values: tuple[Any, ...]
     persons = {bytes(person) for row in rows for person in row[13:15] if person is not None}
     counted = "SELECT person, count(*) FROM record WHERE person IN {values} GROUP BY person"
     sizes = {bytes(person): int(n) for person, n in select_in(conn, counted, (), sorted(persons))}
-    ordered = []
-    for row in rows:
-        margin, created, task = row[12], row[9], row[0]
-        made = _described(row, sites, sizes)
-        # A pair that people named has no margin, and goes before those that a run found.
-        ordered.append(((-made.records, -1.0 if margin is None else margin, created, task), made))
-    return [made for _, made in sorted(ordered, key=lambda pair: pair[0])]
+    made = [(_described(row, sites, sizes), row[12]) for row in rows]
+    return [task for task, _ in sorted(made, key=lambda pair: urgency(*pair))]
+
+
+def urgency(task: api.ClearingTask, margin: float | None) -> tuple[int, float, str, str]:
+    """What a list of tasks is sorted by.
+
+    Args:
+        task: as it is shown.
+        margin: how far its posterior is from the cut; None of a pair that people named, which goes before the others.
+    """
+    return -task.records, -1.0 if margin is None else margin, task.created, task.task
 
 
 def _described(row: tuple[Any, ...], sites: dict[int, str], sizes: dict[bytes, int]) -> api.ClearingTask:
