@@ -192,6 +192,7 @@ def test_required_certificates_and_the_command_line(clients: Clients, tmp_path: 
         center.ask("north", "GET", "/v1/domains")
     refused = run_cli("site", "list", "--connect", center.operator)
     assert refused.returncode == 2
+    assert "client certificate" in refused.stderr
     file = center.dir.parent / "site.toml"
     lines = [f'url = "{center.url}"', 'site = "north"', 'certificate = "site.pem"', 'certificate_key = "site.pem"']
     file.write_text("\n".join([*lines, f'ca = """\n{center.connection.ca}"""', ""]))

@@ -109,7 +109,7 @@ class Transport:
                 wait = error.retry_after
             except _LOST as error:
                 if not repeatable or not self._time_left(started):
-                    raise self._unreachable() from error
+                    raise self._unreachable(error) from error
                 wait = 0.0
             attempt += 1
             await asyncio.sleep(wait + self._pause(attempt))
@@ -143,7 +143,7 @@ class Transport:
                 wait = error.retry_after
             except _LOST as error:
                 if begun or not self._time_left(started):
-                    raise self._unreachable() from error
+                    raise self._unreachable(error) from error
             attempt += 1
             await asyncio.sleep(wait + self._pause(attempt))
 
@@ -207,10 +207,17 @@ class Transport:
             ceiling = min(ceiling, 0.5)
         return ceiling * secrets.randbelow(1000) / 1000
 
-    def _unreachable(self) -> UnreachableError:
+    def _unreachable(self, error: BaseException) -> UnreachableError:
         if self._answered:
             return UnreachableError(
                 "the connection to the service was lost", hint="try again; nothing was left half done"
+            )
+        if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)) and not isinstance(
+            error, aiohttp.ClientConnectorError
+        ):
+            return UnreachableError(
+                "the service takes the connection and ends it without an answer",
+                hint="does it ask for a client certificate (docs/how-to/access.md), or have too many connections?",
             )
         return UnreachableError(
             "the service does not answer",
