@@ -56,6 +56,7 @@ def agree(db: Database, domain: int) -> bool:
 
 def test_no_ref_that_a_record_has_is_missed(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ref_owners, "HEADS", 4)  # so that parts have several rows
+    monkeypatch.setattr(ref_owners, "_SEARCHED", 64)
     table = made(9_000)
     kept = [*np.array_split(table[:6_000], 5)]
     for part in kept:

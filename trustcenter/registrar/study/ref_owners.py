@@ -14,13 +14,14 @@ any ref is looked for (stores of before this table). The first refs that come to
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trustcenter.store import Connection, Migration
-from trustcenter.store.keys import U64, halves_of
+from trustcenter.store.keys import U64
 from trustcenter.store.packed import PARTS, Keys, Packed
 
 U32 = NDArray[np.uint32]
@@ -28,6 +29,8 @@ U32 = NDArray[np.uint32]
 OWNER = np.dtype([("ref", "u1", 16), ("serial", "<i8")])
 OWNERS: Final = Packed("ref_owner", OWNER, "ref")  # the table is of migration 611, in `refs`
 HEADS: Final = 16_384  # of one row: with so many it is full, and the next one is begun
+_SEARCHED: Final = 2**18  # bytes of heads that are searched at a time
+_READ: Final = 16  # parts whose refs are read at a time
 
 MIGRATIONS: Final = (
     Migration(
@@ -54,11 +57,12 @@ def add(conn: Connection, domain: int, entries: NDArray[np.void]) -> None:
     heads, bounds = _by_part(first)
     query = "SELECT part, id, number, length(heads) FROM ref_heads WHERE domain = ? ORDER BY part, number"
     last = {part: (row, number, size) for part, row, number, size in conn.execute(query, (domain,))}
+    begun = set()
     for part, (start, end) in enumerate(itertools.pairwise(bounds)):
         if start == end:
             continue
         if part not in last:
-            _begin(conn, domain, part)
+            begun.add(part)
             continue
         row, number, size = last[part]
         if size >= HEADS * heads.itemsize:
@@ -66,6 +70,9 @@ def add(conn: Connection, domain: int, entries: NDArray[np.void]) -> None:
         else:
             (held,) = conn.execute("SELECT heads FROM ref_heads WHERE id = ?", (row,)).fetchone()
             _update(conn, row, np.sort(np.concatenate((_read(held), heads[start:end]))))
+    for part, whole in _whole(conn, domain, begun):
+        for number, at in enumerate(range(0, len(whole), HEADS)):
+            _insert(conn, domain, part, number, whole[at : at + HEADS])
 
 
 def remove(conn: Connection, domain: int, keys: Keys) -> NDArray[np.void]:
@@ -80,16 +87,15 @@ def remove(conn: Connection, domain: int, keys: Keys) -> NDArray[np.void]:
 
 def near(conn: Connection, domain: int, keys: Keys) -> NDArray[np.bool_]:
     """Which of some refs a record of the domain may have: all that one has, and hardly any others."""
-    heads, bounds = _by_part(keys.first)
-    found = np.ones(len(heads), np.bool_)
-    known = -1
-    query = "SELECT part, heads FROM ref_heads WHERE domain = ? ORDER BY part, number"
-    for part, held in conn.execute(query, (domain,)):
-        mine = slice(bounds[part], bounds[part + 1])
-        if part != known:
-            found[mine], known = False, part
-        found[mine] |= _among(_read(held), heads[mine])
-    return found
+    asked = keys.first >> np.uint64(24)  # part and head
+    found, known = np.zeros(len(asked), np.bool_), np.zeros(PARTS, np.bool_)
+    for parts, held in _runs(conn, domain):
+        known[parts] = True
+        bounds = np.array([parts[0], parts[-1] + 1], np.uint64) << np.uint64(32)
+        mine = slice(*np.searchsorted(asked, bounds).tolist())
+        if len(held):
+            found[mine] |= held[np.minimum(np.searchsorted(held, asked[mine]), len(held) - 1)] == asked[mine]
+    return found | ~known[(asked >> np.uint64(32)).astype(np.intp)]
 
 
 def drop(conn: Connection, domain: int) -> int:
@@ -110,14 +116,39 @@ def agree(conn: Connection, domain: int) -> bool:
     held: dict[int, list[U32]] = {}
     for part, packed in conn.execute("SELECT part, heads FROM ref_heads WHERE domain = ? ORDER BY id", (domain,)):
         held.setdefault(part, []).append(_read(packed))
-    return all(np.array_equal(np.sort(np.concatenate(held[part])), _of_part(conn, domain, part)) for part in held)
+    found = _whole(conn, domain, set(held))
+    return all(np.array_equal(np.sort(np.concatenate(held[part])), whole) for part, whole in found)
 
 
-def _begin(conn: Connection, domain: int, part: int) -> None:
-    """The heads of a part that had none: of all refs that it has by now."""
-    whole = _of_part(conn, domain, part)
-    for number, at in enumerate(range(0, len(whole), HEADS)):
-        _insert(conn, domain, part, number, whole[at : at + HEADS])
+def _runs(conn: Connection, domain: int) -> Iterator[tuple[list[int], U64]]:
+    """The heads of a domain behind their parts, ascending: rows of different parts together while they are short."""
+    parts: list[int] = []
+    rows: list[bytes] = []
+    query = "SELECT part, heads FROM ref_heads WHERE domain = ? ORDER BY part, number"
+    for part, heads in conn.execute(query, (domain,)):
+        if parts and (part == parts[-1] or sum(map(len, rows)) >= _SEARCHED):
+            yield parts, _behind(parts, rows)
+            parts, rows = [], []
+        parts.append(part)
+        rows.append(heads)
+    if parts:
+        yield parts, _behind(parts, rows)
+
+
+def _behind(parts: list[int], rows: list[bytes]) -> U64:
+    heads = _read(b"".join(rows))
+    found: U64 = np.repeat(np.array(parts, np.uint64) << np.uint64(32), [len(row) // 4 for row in rows]) | heads
+    return found
+
+
+def _whole(conn: Connection, domain: int, parts: set[int]) -> Iterator[tuple[int, U32]]:
+    """The heads of parts by the refs themselves, sorted."""
+    for first in range(0, PARTS, _READ):
+        mine = sorted(parts.intersection(range(first, first + _READ)))
+        if mine:
+            entries = np.concatenate([np.empty(0, OWNER), *OWNERS.read(conn, domain, first, first + _READ)])
+            heads, bounds = _by_part(OWNERS.in_order(entries)[1])
+            yield from ((part, heads[bounds[part] : bounds[part + 1]]) for part in mine)
 
 
 def _forget(conn: Connection, domain: int, part: int, gone: U32) -> None:
@@ -134,23 +165,10 @@ def _forget(conn: Connection, domain: int, part: int, gone: U32) -> None:
             gone = gone[~there]
 
 
-def _of_part(conn: Connection, domain: int, part: int) -> U32:
-    """The heads of a part by the refs themselves, sorted."""
-    return _by_part(halves_of(OWNERS.sorted(conn, domain, part)["ref"])[0])[0]
-
-
 def _by_part(first: U64) -> tuple[U32, list[int]]:
     """Ascending first halves of refs → their heads, and where each part begins among them, and the last ends."""
     bounds = np.searchsorted(first, np.arange(PARTS, dtype=np.uint64) << np.uint64(56)).tolist()
     return (first >> np.uint64(24)).astype(np.uint32), [*bounds, len(first)]
-
-
-def _among(held: U32, asked: U32) -> NDArray[np.bool_]:
-    """Which of some heads are among others, which are sorted."""
-    if not len(held):
-        return np.zeros(len(asked), np.bool_)
-    found: NDArray[np.bool_] = held[np.minimum(np.searchsorted(held, asked), len(held) - 1)] == asked
-    return found
 
 
 def _read(packed: bytes) -> U32:
