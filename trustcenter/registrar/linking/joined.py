@@ -175,7 +175,7 @@ class _Joined:
         gone = lost[:, 0] * n + lost[:, 1]
         told = np.isin(pairs, gone)
         told |= np.logical_or.reduceat(fresh, starts) if len(starts) else told
-        codes = np.union1d(pairs[told], gone)
+        codes = np.union1d(pairs[told], gone) if len(gone) else pairs[told]
         told_counts = np.zeros(len(codes), np.int64)
         told_counts[np.searchsorted(codes, pairs[told])] = counts[told]
         keys = np.hstack([self.whole.keys(side) for side in np.divmod(codes, n)])
