@@ -130,7 +130,7 @@ def test_the_spool_holds_no_value(tmp_path, table, secrets):
             look()
 
     def now_and_then(*_):  # it is told of each of the 256 files
-        if next(told) % 32 == 0:
+        if next(told) % 128 == 0:
             look()
 
     encode_pieces(SCHEMA, pieces(), secrets("a"), tmp_path / "rows", tmp_path / "map", header, progress=now_and_then)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trustcenter.client.errors import LocalFileError
@@ -18,7 +21,7 @@ def require_directory(path: Path, *, force: bool = False) -> None:
     """
     if path.exists() and not path.is_dir():
         raise LocalFileError("the output is a file, not a directory", code="output_exists")
-    if path.is_dir() and any(path.iterdir()) and not force:
+    if path.is_dir() and not force and any(not _is_begun(one, path) for one in path.iterdir()):
         raise LocalFileError(
             "the output directory is not empty", code="output_exists", hint="name a new one, or overwrite with --force"
         )
@@ -47,14 +50,49 @@ def filling(path: Path, *, force: bool = False, stale: Sequence[str] = ()) -> It
         stale: names of files that would not fit the new ones: they go, if none of that name was made.
     """
     require_directory(path, force=force)
-    beside = path if path.is_dir() else path.parent
-    with tempfile.TemporaryDirectory(dir=beside, prefix=f".{path.name}-") as temporary:
-        yield Path(temporary)
+    with _begun(path, path if path.is_dir() else path.parent) as place:
+        yield place
         new_directory(path, force=True)
-        made = sorted(Path(temporary).iterdir())
+        made = sorted(place.iterdir())
         if not force and any((path / file.name).exists() for file in made):
             raise LocalFileError("the output was created by somebody else meanwhile", code="output_exists")
         for name in stale:
             (path / name).unlink(missing_ok=True)
         for file in made:
             file.replace(path / file.name)
+
+
+def _is_begun(one: Path, path: Path) -> bool:
+    """Whether this is a directory in which somebody began to fill `path`."""
+    return one.name.startswith(f".{path.name}-")
+
+
+@contextmanager
+def _begun(path: Path, beside: Path) -> Iterator[Path]:
+    """A hidden directory that goes with the block; those of processes that were killed go now.
+
+    It is locked as long as its process lives, and bears its name only when it is locked.
+    """
+    made = Path(tempfile.mkdtemp(dir=beside, prefix=".new-"))  # mkdtemp creates 0700
+    handle = os.open(made, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems lock no directories: then nothing is swept there either
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        made = made.rename(beside / made.name.replace(".new-", f".{path.name}-", 1))
+        for left in [one for one in beside.iterdir() if _is_begun(one, path) and one != made]:
+            _remove_if_left(left)
+        yield made
+    finally:
+        shutil.rmtree(made)
+        os.close(handle)
+
+
+def _remove_if_left(place: Path) -> None:
+    """Remove a directory of this kind, unless its process lives, or another one removes it."""
+    with suppress(OSError):
+        handle = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(place)
+        finally:
+            os.close(handle)
