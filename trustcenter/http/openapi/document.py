@@ -88,8 +88,8 @@ def document(routes: tuple[Route, ...]) -> bytes:
             "info": {
                 "title": "trustcenter",
                 "version": trustcenter.__version__,
-                "description": "Site-specific pseudonyms and private record linkage. Unknown fields are refused; errors"
-                " have a stable code and a hint, and never hold a value that was sent.",
+                "description": "Site-specific pseudonyms and private record linkage. Unknown fields and parameters are"
+                " refused; errors have a stable code and a hint, and never hold a value that was sent.",
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             },
             "servers": [{"url": "/"}],
