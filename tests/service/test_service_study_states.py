@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import placed_support
 import pytest
 from sources_support import Source, open_upload, put, register, send_map, send_rows
 from studies_support import bring, link, make_study, move, release
-from tests_support import stored
+from tests_support import ON_POSTGRES, run_here, stored
 
 from keys import hybrid
 from keys.cards import make_card
@@ -111,6 +114,24 @@ def test_twins_go_to_stewards_where_there_are_any(world, recipient_key, settings
     name = f"careful-{len(settings)}-{settings.get('clearing', 'single')}"
     made = make_study(world, recipient_key, name, settings=settings)
     assert made.json["settings"]["careful"] is careful
+
+
+def counted(world) -> int:
+    """Rows of all studies, as `doctor` counts them."""
+    findings = json.loads(run_here("doctor", world.live.dir, "--json").out)["checks"]
+    text = next(found["text"] for found in findings if found["name"] == "comparator database")
+    return int(re.search(r"([\d,]+) rows?", text)[1].replace(",", ""))
+
+
+@pytest.mark.skipif(ON_POSTGRES, reason="of PostgreSQL doctor counts uploads only")
+def test_doctor_counts_the_rows_that_are_held(world, recipient_key) -> None:
+    before = counted(world)
+    assert make_study(world, recipient_key, "counted-study").status == 201
+    bring(world, "counted-study", "north", Source("counted-study", 1, 0, 60))
+    rows, _, _ = held(world, "counted-study")
+    assert counted(world) == before + rows > before
+    move(world, "counted-study", "closed")
+    assert counted(world) == before
 
 
 def test_closing_purges_and_a_retained_study_is_not_deleted(world, recipient_key) -> None:

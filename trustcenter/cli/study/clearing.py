@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trustcenter.messages.api import ClearingTasks
 
 _FIELDS = ("task", "sites", "origin", "joined", "records", "edges", "level", "rivals", "site_answers", "postponed")
-_HEADER = ("task", "sites", "origin", "joined now", "records", "edges", "level", "rivals", "sites say", "waits since")
+_HEADER = ("task", "sites", "origin", "joined now", "records", "edges", "level", "rivals", "sites say")
 
 
 @click.command()
@@ -170,11 +170,11 @@ def _list(
             (
                 (
                     *(t.task, " + ".join(t.sites), t.origin, t.joined, t.records, t.edges, t.level, t.rivals),
-                    *(t.site_answers, t.created[:10]),
+                    *(t.site_answers, t.postponed if postponed else t.created[:10]),
                 )
                 for t in tasks[:first]
             ),
-            _HEADER,
+            (*_HEADER, "waits until" if postponed else "waits since"),
             empty="nothing was postponed" if postponed else "nothing waits for you",
         )
         if len(tasks) > first:

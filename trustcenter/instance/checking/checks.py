@@ -178,9 +178,11 @@ def _database(config: Config, room: str) -> Iterator[Finding]:
     try:
         db = sqlite_utils.Database(conn)
         state = next(iter(db.query("PRAGMA quick_check")))["quick_check"]
-        tables = {
-            name: db.table(name).count for name in ("entry", "record", "row", "upload") if name in db.table_names()
+        tables: dict[str, int] = {
+            name: db.table(name).count for name in ("entry", "record", "upload") if name in db.table_names()
         }
+        if "upload" in tables and "held" in db.table("upload").columns_dict:  # an older store has rows one by one
+            tables["row"] = next(iter(db.query("SELECT coalesce(sum(held), 0) AS rows FROM upload")))["rows"]
         mode = next(iter(db.query("PRAGMA journal_mode")))["journal_mode"]
     finally:
         conn.close()
@@ -194,7 +196,7 @@ def _database(config: Config, room: str) -> Iterator[Finding]:
 
 def _postgres(place: Postgres, room: str) -> Iterator[Finding]:
     with snapshot(place) as conn:
-        name = "entry" if room == "registrar" else "row"
+        name = "entry" if room == "registrar" else "upload"
         (count,) = conn.execute(f"SELECT count(*) FROM {name}").fetchone()  # noqa: S608 - constants
         (version,) = conn.execute("SELECT current_setting('server_version')").fetchone()
     yield Finding(f"{room} database", "ok", f"PostgreSQL {version}, {counted(count, name)}")
