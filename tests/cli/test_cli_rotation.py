@@ -189,6 +189,10 @@ def test_a_room_s_own_keys_by_the_same_commands(cli: Cli, places: dict[str, Path
         assert cli("keys", "rotation", "resume", ident, "--json", *op).json["stage"] == "finalized"
         for step in ("abort", "rollback"):
             assert "[forward_only]" in cli("keys", "rotation", step, ident, "--yes", *op).err
+        destroy = ("keys", "destroy", "--room", room, "--version", "1")
+        for said in ("--yes", "--dry-run"):
+            assert "[not_due]" in cli(*destroy, said, *op).err
+        assert "[usage]" in cli(*destroy, "--purpose", "data", "--yes", *op).err
         assert ident in cli("keys", "rotation", "list", *op).out
         shown = cli("keys", "show", "--room", room, "--json", *op).json
         assert [one["rotation"] for one in shown["rotations"]] == [ident]

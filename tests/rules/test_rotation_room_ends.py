@@ -6,12 +6,14 @@ import io
 import json
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from killed_victims import LEAKED
 from rotation_support import ANNA, begin, destroy_room_keys, digest, fetch, later, register_key
 from rules_support import NORTH, OPERATOR, Files, Opened, rotate_room
+from tests_support import make_instance
 
 from keys.errors import KeyDestroyedError, SignatureError
 from keys.ids import KeyId, Purpose
@@ -195,6 +197,27 @@ async def test_a_leak_that_was_cut_is_told_by_doctor_keeps_its_keys_and_is_ended
 
 class Killed(Exception):
     """Where a process would have died."""
+
+
+async def test_a_comparator_of_its_own_destroys_its_keys_with_its_own_people(tmp_path: Path) -> None:
+    files = Files(tmp_path / "alone")
+    make_instance(files.dir, ("--room", "comparator", "--separation", "operator"))
+    anna = PersonalKey.generate()
+    anna.save(files.dir / "anna.key")
+    async with opened(files) as instance:
+        gate = instance.gate
+        await gate.db.write(lambda conn: gate.directory.add_staff(conn, "anna", "approver", anna.public))
+        await room_key_compromise.compromise(instance, OPERATOR, "req", "comparator", LEAKED)
+        with pytest.raises(NotFoundError):
+            await room_key_proposals.propose(instance, OPERATOR, "req", wanted("registrar"))
+    async with opened(files, later(31)) as instance:
+        assert (await destroy_room_keys(instance, "comparator", files)).approved_by == "anna"
+        (approved,) = await entries(instance, "comparator", "approver:key:approve")
+        assert (approved["who"], approved["version"]) == ("anna", 1)
+    async with opened(files, later(31)) as instance:
+        shown = await states(instance, "comparator")
+        assert {key for key, state in shown.items() if state == "destroyed"} == {("audit", 1), ("receipt", 1)}
+    assert files.failures() == []
 
 
 @both

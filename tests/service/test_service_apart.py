@@ -234,6 +234,9 @@ async def test_a_comparator_of_its_own_gets_other_keys_which_the_registrar_learn
     assert (active["audit"], active["receipt"]) == tuple(made["to_versions"])
     elsewhere = run_cli("keys", "rotate", "--room", "registrar", "--yes", *own)
     assert "[other_room]" in elsewhere.stderr
+    early = run_cli("keys", "destroy", "--room", "comparator", "--version", "1", "--yes", *own)
+    assert "[not_due]" in early.stderr
+    assert run_cli("keys", "proposals", *own).returncode == 0
     (receipt,) = (await apart.upload("south", 500, 60)).receipts
     assert len(receipt.handovers) == 1
     with stored(apart.rooms["registrar"].dir, "registrar") as conn:

@@ -75,7 +75,13 @@ def require(context: Context, conn: Connection, version: int, clock: Clock) -> R
         )
     if done(conn, found):
         raise ConflictError("this key version is destroyed already", code="key_destroyed")
-    _require_unneeded(context, conn, found)
+    if found.open:
+        raise ConflictError(
+            "a rotation away from this key version has not ended",
+            code="rotation_under_way",
+            hint=f"trustcenter keys rotation resume {found.id}",
+            where=found.id,
+        )
     due = datetime.fromisoformat(found.since) + timedelta(days=GRACE_DAYS)
     if clock() < due:
         raise ConflictError(
@@ -83,6 +89,7 @@ def require(context: Context, conn: Connection, version: int, clock: Clock) -> R
             code="not_due",
             hint=f"it ends {stamp(due)}: {GRACE_DAYS} days after its use ended",
         )
+    _require_unneeded(context, conn, found)
     return found
 
 
@@ -92,13 +99,6 @@ def _require_unneeded(context: Context, conn: Connection, found: RoomRotation) -
     Raises:
         ConflictError: something does.
     """
-    if found.open:
-        raise ConflictError(
-            "a rotation away from this key version has not ended",
-            code="rotation_under_way",
-            hint=f"trustcenter keys rotation resume {found.id}",
-            where=found.id,
-        )
     if room_key_leaks.pending(conn):
         raise ConflictError(
             "a leak of this room's keys was reported and not carried out to its end",
