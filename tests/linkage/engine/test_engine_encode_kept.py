@@ -61,8 +61,9 @@ def assert_no_value(people, place):
 
 
 @pytest.mark.soak
-def test_killed_at_every_step(tmp_path, people, whole):
-    for step in range(1, STEPS + 1):
+def test_killed_at_many_steps(tmp_path, people, whole):
+    """At every piece, and at every sixteenth of the parts that are sorted."""
+    for step in (*range(1, len(SIZES) + 1), *range(len(SIZES) + 1, STEPS + 1, 16)):
         folder, work = tmp_path / f"out-{step}", tmp_path / f"work-{step}"
         killed(folder, work, step)
         assert of(folder, encoding(people, folder, work)) == whole, step
