@@ -141,7 +141,9 @@ def _hand_in(study: str, source: Path, as_json: bool, connect: Path | None) -> N
         output.data(done)
     output.note(f"{done.answered} answers are kept, {done.decided} tasks are decided with them")
     if done.over:
-        output.note(f"{done.over} tasks needed no answer any more: decided by others, or gone with a run or a record")
+        output.note(
+            f"{done.over} tasks took no answer: decided by others, gone with a run or a record, or of another study"
+        )
 
 
 def _list(
