@@ -8,18 +8,19 @@ from typing import Any
 import pytest
 from postgres_support import PostgresServer
 from rotation_support import destroy_room_keys, later
-from rules_support import OPERATOR, Files, rotate_room
+from rules_support import OPERATOR, Files, Opened, rotate_room
 from tests_support import make_instance
 
 from keys.ids import Purpose
 from keys.personal import PersonalKey
 from trustcenter.comparator import receipt_keys
 from trustcenter.instance.opening import open_instance
-from trustcenter.instance.rotating import room_key_compromise, room_key_plan, room_key_show
+from trustcenter.instance.rotating import room_key_compromise, room_key_plan, room_key_record, room_key_show
 from trustcenter.messages import api
 from trustcenter.messages.receipts import Receipt
 from trustcenter.registrar.linking import receipt_keys as learnt
 from trustcenter.registrar.rotating import reindexing, rewriting, rotation, rotation_end, rotation_verify
+from trustcenter.store import Connection, IntegrityError
 
 NAMED = [f"p{i}" for i in range(60)]
 
@@ -115,4 +116,35 @@ async def test_leaked_keys_of_a_room_are_marked_and_destroyed(
         assert states == {
             ("audit", 1): "destroyed", ("audit", 2): "active", (beside, 1): "destroyed", (beside, 2): "active"
         }  # fmt: skip
+    assert files.failures() == []
+
+
+@pytest.mark.faults
+async def test_r1_the_database_itself_allows_one_active_version_and_one_rotation(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    files = Files(tmp_path / "instance")
+    make_instance(files.dir, ["--postgres-registrar", server.create(), "--postgres-comparator", server.create()])
+    async with open_instance(files.config, files.passphrase) as instance:
+        context = instance.registrar
+        await context.db.write(lambda conn: context.directory.add_site(conn, "north", "diz", "North"))
+        await Opened(context).domain("plain")
+        body = api.RotateRequest(prepare=True)
+        await rotation.rotate(context, OPERATOR, "req", "plain", body)
+        for sql in (
+            "UPDATE key_version SET state = 'active' WHERE purpose = 'pseudonym'",
+            "INSERT INTO rotation (id, scope, purpose, from_version, to_version, stage, mark, cursor, total, done,"  # noqa: ISC004
+            " deadline, started_by, started, since) SELECT 'x', scope, purpose, 1, 3, stage, 0, 0, 0, 0, '', '', '', ''"
+            " FROM rotation",
+        ):
+            with pytest.raises(IntegrityError):
+                await context.db.write(lambda conn, sql=sql: conn.execute(sql))  # type: ignore[misc]
+        for room in (instance.registrar, instance.comparator):
+
+            def twice(conn: Connection) -> None:
+                for _ in range(2):
+                    room_key_record.insert(conn, (1, 2, 1, 2), "operator", "2026-11-24T00:00:00.000000Z")
+
+            with pytest.raises(IntegrityError):
+                await room.db.write(twice)
     assert files.failures() == []
