@@ -36,6 +36,7 @@ class Duplicates:
         compared: pairs of records that were compared.
         blocks_skipped: blocks that were left out because they are huge, even cut by further components.
         defaults: values that far too many records share, taken as missing (`dedupe.defaults`).
+        equal: records that are equal to another one in every field.
     """
 
     pairs: NDArray[np.void]
@@ -43,6 +44,7 @@ class Duplicates:
     compared: int
     blocks_skipped: int
     defaults: int
+    equal: int
 
     def levels(self) -> dict[str, list[int]]:
         """Comparison → level of each pair; 0 missing, 1 equal, then less and less alike."""
@@ -60,6 +62,7 @@ def find(schema: Schema, prepared: Prepared, *, lowest: float = LOWEST, progress
         lowest: pairs below this probability are not returned.
         progress: called with (steps done, steps), two a rule: to estimate, then to list. May raise to cancel.
     """
+    equal = _equal(schema, prepared)
     prepared, defaults = without_defaults(schema, prepared)
     fields, text, size = text_numbers(schema, prepared)
     blocks, skipped = blocks_of(schema, prepared)
@@ -77,7 +80,15 @@ def find(schema: Schema, prepared: Prepared, *, lowest: float = LOWEST, progress
     if schema.rules == "german/1":
         table["match"] &= ~never_alone(pattern)
     table = table[np.lexsort((b, a, -table["posterior"]))]
-    return Duplicates(table, model, compared, skipped, defaults)
+    return Duplicates(table, model, compared, skipped, defaults, equal)
+
+
+def _equal(schema: Schema, prepared: Prepared) -> int:
+    """Records that are equal to another one in every field, and not empty."""
+    rows = zip(*(prepared.values[f.name] for f in schema.fields), strict=True)
+    numbers = np.fromiter((hash(row) if any(row) else 0 for row in rows), np.int64, prepared.n)
+    counts = np.unique(numbers[numbers != 0], return_counts=True)[1]
+    return int(counts[counts > 1].sum())
 
 
 def never_alone(pattern: I8) -> NDArray[np.bool_]:

@@ -100,3 +100,11 @@ def test_a_value_is_never_echoed(cli: Cli, source: Path, tmp_path: Path) -> None
     assert "row 1" in done.err
     assert "Geheimrat" not in done.err + done.out
     assert not (tmp_path / "clean").exists()
+
+
+def test_records_that_are_all_alike_are_told(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "same.csv"
+    path.write_text("id,surname,given_name,birth_date\n" + "".join(f"{i},Weber,Jan,1950-01-02\n" for i in range(300)))
+    done = cli("linkage", "dedupe", path, *OPTIONS, "--list", tmp_path / "pairs.csv")
+    assert done.code == 0
+    assert "300 records are equal to another one in every field" in done.err

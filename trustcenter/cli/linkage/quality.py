@@ -219,6 +219,11 @@ def dedupe(
             f"{found.blocks_skipped} values are shared by so many records that these were not compared: look at them "
             "with `linkage check`"
         )
+    if found.equal and not len(found.pairs):
+        output.note(
+            f"{found.equal} records are equal to another one in every field, and so many are that the rule takes it "
+            "for chance: look at them with `linkage check`"
+        )
     if listing is not None:
         from linkage.dedupe.listing import write_list
 
