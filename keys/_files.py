@@ -66,10 +66,19 @@ def _give_unused_name(temporary: Path, path: Path) -> None:
 def replace(path: Path, data: Secret) -> None:
     """Replace a file, mode 0600, durable on return; at any instant the name has the old or the new content.
 
+    Replaced by root it goes on belonging to whom it belonged to, who could not read it otherwise.
+
     Raises:
         OSError: as usual; the file is then the old or the new one.
     """
-    _publish(path, data, lambda temporary: temporary.replace(path))
+
+    def exchange(temporary: Path) -> None:
+        if hasattr(os, "geteuid") and os.geteuid() == 0 and path.exists():
+            owner = path.stat()
+            os.chown(temporary, owner.st_uid, owner.st_gid)
+        temporary.replace(path)
+
+    _publish(path, data, exchange)
 
 
 def _publish(path: Path, data: Secret, give_name: Callable[[Path], object]) -> None:

@@ -21,6 +21,7 @@ from keys.ids import KeyId, Purpose
 from keys.personal import verify_ed25519
 from keys.store import KeyStore
 from trustcenter.errors import StaleDatabaseError, StoreUnavailableError, VerificationError
+from trustcenter.owner import give
 
 RESERVE = 2**20  # serials per reservation, so one fsync per million pseudonyms
 COUNTER_BITS = 36
@@ -83,6 +84,7 @@ class OutsideHead:
             file.write(body + b"\n" + signature + b"\n")
             file.flush()
             os.fsync(file.fileno())
+        give(temporary, self.path if self.path.exists() else self.path.parent)
         temporary.replace(self.path)
         directory = os.open(self.path.parent, os.O_RDONLY)
         try:

@@ -11,6 +11,7 @@ from typing import Final
 from trustcenter.config import Config
 from trustcenter.instance.parts import head_facts
 from trustcenter.instance.places import RESTORE_PENDING
+from trustcenter.owner import give
 from trustcenter.store.connections import open_writer
 
 STAGED: Final = ".restore"
@@ -57,6 +58,7 @@ def exchange(config: Config, staged: Sequence[Path]) -> list[str]:
             old.unlink(missing_ok=True)
             os.link(target, old)
             kept.append(old.name)
+        give(path, target if target.exists() else target.parent)
         for suffix in ("-wal", "-shm"):
             leftover = target.with_name(target.name + suffix)
             if target.suffix == ".db" and leftover.exists():  # it could not be folded in: it belongs to the old file

@@ -20,6 +20,7 @@ from trustcenter.client.files import replacing
 from trustcenter.clock import stamp, utc_now
 from trustcenter.config import Config
 from trustcenter.messages.common import Count
+from trustcenter.owner import give
 from trustcenter.registrar import context as registrar_context
 from trustcenter.store import Connection
 
@@ -65,8 +66,10 @@ def leave(config: Config, what: Literal["backup", "restore"], manifests: Sequenc
     directory = Path(config.base) / DIRECTORY
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
+        give(directory, directory.parent)
         name = note.at.replace(":", "") + "-" + secrets.token_hex(4) + _SUFFIX
         with replacing(directory / name) as stream:
+            give(stream.fileno(), directory)  # else the service, which is not root, could not read it
             stream.write(msgspec.json.encode(note))
     except OSError:
         return False
