@@ -70,7 +70,9 @@ def read_passphrase(path: Path | None, *, prompt: bool, confirm: bool = False) -
         data = read_private(path, _MAX_FILE_BYTES)
     except ExposedError:
         raise PassphraseError(
-            "others can read the passphrase file", hint="chmod 600 and let it be your own", where="passphrase"
+            "the passphrase file is another account's, or others can read it",
+            hint="chmod 600; it must belong to the account that runs this, or to root",
+            where="passphrase",
         ) from None
     except FileNotFoundError:
         hint = "check the path: --passphrase-file, the credential of the service, or files.passphrase in config.toml"
