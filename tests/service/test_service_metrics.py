@@ -65,7 +65,7 @@ def test_work_is_counted_and_nothing_else_is_told(world) -> None:
 
 def test_pages_alerts_and_dashboard_ask_for_what_there_is(world) -> None:
     told = world["operator"]("GET", "/metrics").body.decode()
-    # Of configured continuous backups only; tests/service/test_service_continuous.py sees them.
+    # Of configured continuous backups only; tests/service/test_service_continuous_killed.py sees them.
     there = set(re.findall(r"^# TYPE (\S+)", told, re.M)) | {
         "trustcenter_backup_lag_seconds",
         "trustcenter_backup_failures_total",
