@@ -95,7 +95,7 @@ def test_a_row_outside_of_the_ticket_leaves_no_output(house: Path, tmp_path: Pat
     assert approve(house, ident).returncode == 0
     refused = fetch(house, ident, tmp_path / "out.csv")
     assert (refused.returncode, "[rows_not_in_ticket]" in refused.stderr) == (4, True)
-    assert "row 4: not_in_ticket" in refused.stderr
+    assert "rows 4 to 20: not_in_ticket" in refused.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["part.csv"]
 
 
