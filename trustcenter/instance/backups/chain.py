@@ -135,7 +135,9 @@ class Chain:
 
 def chains(target: Path) -> list[Chain]:
     """The chains in a directory, oldest first."""
-    return [Chain(path) for path in sorted(target.iterdir()) if path.is_dir() and path.name[8:9] == "T"]
+    found = (path for path in target.iterdir() if path.is_dir() and path.name[8:9] == "T")
+    # By the time before the Z. Names of earlier releases end it with the second, and so precede those within it.
+    return [Chain(path) for path in sorted(found, key=lambda path: path.name.split("Z"))]
 
 
 def is_target(path: Path) -> bool:
@@ -145,7 +147,7 @@ def is_target(path: Path) -> bool:
 
 def new_chain(target: Path, now: datetime) -> Chain:
     """Begin a chain."""
-    path = target / f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    path = target / f"{now:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
     path.mkdir(mode=0o700)
     flush_directory(target)
     return Chain(path)

@@ -132,8 +132,8 @@ def _newest(target: Path, until: str | None) -> tuple[Chain, Base]:
             hint="name the directory of backups.continuous, or a backup file",
         )
     found = [
-        (base.time, chain.name, chain, base)
-        for chain in chains.chains(target)
+        (base.time, at, chain, base)
+        for at, chain in enumerate(chains.chains(target))
         for base in chain.bases()
         if until is None or base.time <= until
     ]
