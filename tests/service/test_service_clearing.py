@@ -149,11 +149,29 @@ def test_an_answer_is_taken_back_by_whoever_gave_it(world, recipient_key, stewar
     # A decision that one of the two takes back holds no more from the next run on.
     assert stewards["frieda"]("DELETE", own).json["code"] == "not_answered"
     assert emil("DELETE", own).json["decided"] is False
-    assert task in waiting(emil, "taken-back")
+    assert task in waiting(stewards["frieda"], "taken-back")
     assert task not in waiting(dora, "taken-back")
     link(world, "taken-back")
     now = persons(world, recipient_key, "taken-back")
     assert now[of["north"]["40"]] == now[of["south"]["40"]]
+
+
+def test_nobody_finds_out_by_trying_what_the_other_steward_said(world, recipient_key, stewards) -> None:
+    """Else one person would decide what takes two: an answer, back, and the other one."""
+    of = study(world, recipient_key, "tried", "double")
+    dora, emil, frieda = (stewards[name] for name in ("dora", "emil", "frieda"))
+    task = ask(dora, "tried", of["north"]["40"], of["south"]["40"]).json["task"]
+    own = f"/v1/studies/tried/clearing/{task}/answers"
+    assert answer(dora, "tried", task, DIFFERENT).json["decided"] is False
+    assert answer(emil, "tried", task, SAME).json["decided"] is False  # so dora said the other thing, or nothing
+    assert emil("DELETE", own).status == 200
+    for tried in (DIFFERENT, SAME):
+        assert answer(emil, "tried", task, tried).json["code"] == "answer_taken_back"
+    assert task not in waiting(emil, "tried")
+    assert answer(frieda, "tried", task, DIFFERENT).json["decided"] is True
+    assert ask(emil, "tried", of["north"]["40"], of["south"]["40"]).json["task"] == task  # anew, for everybody
+    assert task in waiting(emil, "tried")
+    assert answer(emil, "tried", task, SAME).json["decided"] is False
 
 
 def test_postponing_and_refusals(world, recipient_key, stewards) -> None:

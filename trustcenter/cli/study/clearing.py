@@ -104,7 +104,7 @@ def clearing(
     elif task is not None and take_back:
         done = call(connect, lambda center: center.retract_clearing(study, task))
         output.item(done, (*_FIELDS, "decided"), as_json=as_json)
-        output.note("your answer is taken back")
+        output.note("your answer is taken back; had somebody else answered too, then others decide this pair")
     elif task is not None and postpone is not None:
         until = ClearingPostpone(until=postpone.date().isoformat())
         done = call(connect, lambda center: center.postpone_clearing(study, task, until))
@@ -142,7 +142,8 @@ def _hand_in(study: str, source: Path, as_json: bool, connect: Path | None) -> N
     output.note(f"{done.answered} answers are kept, {done.decided} tasks are decided with them")
     if done.over:
         output.note(
-            f"{done.over} tasks took no answer: decided by others, gone with a run or a record, or of another study"
+            f"{done.over} tasks took no answer: decided by others or theirs to decide, gone with a run or a record,"
+            " or of another study"
         )
 
 

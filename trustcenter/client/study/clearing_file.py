@@ -23,7 +23,8 @@ _HEADER: Final = (
     *("task", "sites", "origin", "joined_now", "records", "edges", "level", "rivals", "sites_say", "waiting_since"),
     *("answer", "reason"),
 )
-_OVER: Final = ("task_decided", "unknown_task")  # somebody else decided it, or it went with a run or a record
+# Somebody else decided it, it went with a run or a record, or others have to decide it.
+_OVER: Final = ("task_decided", "unknown_task", "answer_taken_back")
 Answer = tuple[str, ClearingAnswer]  # task
 
 
@@ -34,7 +35,7 @@ class HandedIn:
     Attributes:
         answered: answers that were kept, those that had been given before included.
         decided: tasks that are decided with them.
-        over: tasks that need no answer any more.
+        over: tasks that take no answer, or none of the caller's.
     """
 
     answered: int

@@ -21,6 +21,7 @@ from trustcenter.registrar.linking import pairs
 from trustcenter.registrar.pseudonyms import lookup
 from trustcenter.store import Connection
 
+from . import clearing_tasks
 from .clearing_states import TaskState, state_of
 from .work_list import one, require_clearing, unknown_task
 
@@ -39,7 +40,7 @@ async def answer(
 
     Raises:
         NotFoundError: no such study or task.
-        ConflictError: the task is decided, or the steward has answered otherwise.
+        ConflictError: the task is decided, or the steward has answered otherwise, or took an answer back too late.
         PolicyError: the study has no clearing, or is in no state for it.
     """
 
@@ -58,6 +59,14 @@ async def answer(
                     hint="take your answer back first: trustcenter study clearing STUDY --task ID --take-back",
                 )
             return one(conn, study_name, task)
+        if conn.execute(
+            "SELECT 1 FROM clearing_taken_back WHERE task = ? AND steward = ?", (task, caller.name)
+        ).fetchone():
+            raise ConflictError(
+                "you took an answer to this task back when somebody else had answered it too",
+                code="answer_taken_back",
+                hint="others decide it: whoever may try both answers learns what the other one said",
+            )
         if state == TaskState.DECIDED:
             raise ConflictError(
                 "this task is decided", code="task_decided", hint="who answered can take that back (--take-back)"
@@ -88,6 +97,9 @@ async def answer(
 async def retract(context: Context, caller: Principal, request: str, study_name: str, task: str) -> api.ClearingTask:
     """Take the caller's own answer back; the task stands as the others' answers leave it.
 
+    Where others have answered, the caller does not answer it again: what their first answer led to told them the
+    other's, and with a second one of theirs a single person would have decided.
+
     Raises:
         NotFoundError: no such study or task, or the caller has not answered it.
         PolicyError: the study has no clearing, or is in no state for it.
@@ -100,6 +112,8 @@ async def retract(context: Context, caller: Principal, request: str, study_name:
         if not gone:
             raise NotFoundError("you have not answered this task", code="not_answered")
         left = conn.execute("SELECT answer FROM clearing_answer WHERE task = ? ORDER BY number", (task,)).fetchall()
+        if left:
+            conn.execute("INSERT INTO clearing_taken_back VALUES (?,?)", (task, caller.name))
         state, verdict = state_of(study.settings.clearing, [word for (word,) in left])
         conn.execute(
             "UPDATE clearing_task SET state = ?, verdict = ?, unmet = 0 WHERE id = ?", (state.value, verdict, task)
@@ -196,7 +210,7 @@ async def ask(
         if known and known[1] != TaskState.DECIDED:  # as it is: who asks neither loses nor learns others' answers
             return one(conn, study_name, str(known[0]))
         task = known[0] if known else os.urandom(16).hex()
-        conn.execute("DELETE FROM clearing_answer WHERE task = ?", (task,))
+        clearing_tasks.drop_answers(conn, task)
         if known:  # runs follow the verdict no more
             pairs.touch(conn, a, [s])
             pairs.touch(conn, b, [t])

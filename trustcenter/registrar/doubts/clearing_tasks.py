@@ -59,6 +59,17 @@ MIGRATIONS: Final = (
         name="how near the cut a doubtful pair is",
         sql="ALTER TABLE clearing_task ADD COLUMN margin REAL;  -- of the posterior; null where people named the pair",
     ),
+    Migration(
+        number=720,
+        name="who took an answer back beside another's",
+        sql="""
+        CREATE TABLE clearing_taken_back (
+            task TEXT NOT NULL REFERENCES clearing_task(id),
+            steward TEXT NOT NULL,
+            PRIMARY KEY (task, steward)
+        ) STRICT, WITHOUT ROWID;
+        """,
+    ),
 )
 _INSERT: Final = (
     "INSERT INTO clearing_task (id, study, domain_a, serial_a, domain_b, serial_b, origin, edges, level, rivals,"
@@ -158,8 +169,15 @@ def _pair(one: Record, other: Record) -> tuple[int, int, int, int]:
 
 def drop(conn: Connection, tasks: Sequence[str]) -> None:
     """Remove tasks with their answers."""
-    conn.executemany("DELETE FROM clearing_answer WHERE task = ?", [(task,) for task in tasks])
+    for task in tasks:
+        drop_answers(conn, task)
     conn.executemany("DELETE FROM clearing_task WHERE id = ?", [(task,) for task in tasks])
+
+
+def drop_answers(conn: Connection, task: str) -> None:
+    """Remove what stewards answered, and that they took it back."""
+    conn.execute("DELETE FROM clearing_answer WHERE task = ?", (task,))
+    conn.execute("DELETE FROM clearing_taken_back WHERE task = ?", (task,))
 
 
 def forget(conn: Connection, domain: int, serials: Sequence[int]) -> None:

@@ -31,6 +31,7 @@ _QUERY: Final = (
 _NOW: Final = "(t.postponed IS NULL OR t.postponed <= ?)"
 _MINE: Final = (
     " AND t.state <> 'decided' AND NOT EXISTS (SELECT 1 FROM clearing_answer g WHERE g.task = t.id AND g.steward = ?)"
+    " AND NOT EXISTS (SELECT 1 FROM clearing_taken_back g WHERE g.task = t.id AND g.steward = ?)"
 )
 
 
@@ -52,7 +53,7 @@ def require_clearing(conn: Connection, name: str) -> StudyRow:
 
 
 async def work_list(context: Context, caller: Principal, study_name: str) -> api.ClearingTasks:
-    """The tasks that wait for this steward: undecided, not postponed, not answered by them; what matters most first.
+    """The tasks that wait for this steward: undecided, not postponed, and theirs to answer; what matters most first.
 
     Raises:
         NotFoundError: no such study. PolicyError: it has no clearing, or is in no state for it.
@@ -60,7 +61,7 @@ async def work_list(context: Context, caller: Principal, study_name: str) -> api
 
     def query(conn: Connection) -> api.ClearingTasks:
         require_clearing(conn, study_name)
-        values = (context.clock().date().isoformat(), caller.name)
+        values = (context.clock().date().isoformat(), caller.name, caller.name)
         total, decided, disputed = conn.execute(
             "SELECT count(*), coalesce(sum(CASE WHEN state = 'decided' THEN 1 ELSE 0 END), 0),"
             " coalesce(sum(CASE WHEN state = 'disagreement' THEN 1 ELSE 0 END), 0)"
