@@ -293,6 +293,12 @@ def test_bodies_that_are_no_resources(world, domain: str, body: bytes) -> None:
     assert b"Muster" not in answer.body + lines.body
 
 
+@pytest.mark.parametrize("kind", ["application/fhir+json", "application/fhir+ndjson"])
+def test_resources_may_begin_with_a_byte_order_mark(world, domain: str, kind: str) -> None:
+    answer = send_fhir(world, f"/v1/domains/{domain}", b"\xef\xbb\xbf" + json.dumps(resource("good")).encode(), kind)
+    assert (answer.status, answer.json["results"]) == (200, ["permitted"]), answer.body
+
+
 def test_nothing_is_carried_into_another_domain_without_consent(world, domain: str) -> None:
     other = f"{domain}-plain"
     assert world["operator"]("POST", "/v1/domains", {"name": other, "site": "north"}).status == 201

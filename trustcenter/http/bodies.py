@@ -49,9 +49,10 @@ async def read(request: web.Request, route: Route, limits: Limits) -> Any:
                 body = await _whole(request.content, limits.body_bytes)
     except TimeoutError:
         raise LimitError("the request body did not arrive in time", code="body_too_slow") from None
+    if route.takes == "fhir" or not isinstance(route.takes, str):
+        body = body.removeprefix(codecs.BOM_UTF8)  # which editors and shells of Windows put before every text
     if isinstance(route.takes, str):
         return body
-    body = body.removeprefix(codecs.BOM_UTF8)  # which editors and shells of Windows put before every text
     if request.content_type == lines.CONTENT_TYPE:
         return await lines.parse(body, limits.batch_items)
     return await _decode(body, route.takes)
