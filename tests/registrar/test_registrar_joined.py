@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +187,30 @@ def test_edges_of_a_comparator_that_does_not_sort_them_are_kept_once(tmp_path: P
     expected = case.by_objects(objects := Changes(tmp_path / "objects"))
     assert found.pairs.c.tolist() == expected.pairs.c.tolist()
     assert kept(changes) == kept(objects)
+
+
+def test_edges_whose_refs_begin_alike_count_once_although_they_were_known(tmp_path: Path) -> None:
+    """A site chooses its refs: else each run over everything would count an edge once more."""
+    case = Case("alike", (4,))
+    for _, _, refs in case.groups:
+        refs[:] = [bytes(8) + ref[8:] for ref in refs]
+    case.stored = [row for row in case.pairs(600) if all(row[:2] < row[2:4] for _ in edges(row[4]))]
+    known = {edge for row in case.stored for edge in edges(row[4])}
+    case.fresh = np.frombuffer(b"".join(sorted(known)), EDGE)
+    owner = {ref: number for number, _, refs in case.groups for ref in refs}
+    alive = {edge for edge in known if edge[:16] in owner and edge[16:32] in owner}
+    assert max(Counter(tuple(sorted((owner[e[:16]], owner[e[16:32]]))) for e in alive).values()) > 1
+    (tmp_path / "fresh").write_bytes(case.fresh.tobytes())
+    (tmp_path / "objects").mkdir()
+    for found in (
+        joined.subjects(case.whole(tmp_path), tmp_path / "fresh", Changes(tmp_path)),
+        case.by_objects(Changes(tmp_path / "objects")),
+    ):
+        part = {key: number for number, key in enumerate(map(tuple, found.keys.tolist()))}
+        expected = Counter(
+            tuple(sorted(part.get(case.keys[owner[side]], -1) for side in (edge[:16], edge[16:32]))) for edge in alive
+        )
+        told = dict(
+            zip(zip(found.pairs.a.tolist(), found.pairs.b.tolist(), strict=True), found.pairs.c.tolist(), strict=True)
+        )
+        assert told == {pair: many for pair, many in expected.items() if pair[0] >= 0}

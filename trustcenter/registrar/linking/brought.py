@@ -20,6 +20,7 @@ from trustcenter.store import Connection, select_in
 from trustcenter.store.packed import Keys
 
 from .neighbours import PAIRS, Row, pairs_of
+from .once import in_order
 from .pairs import Key
 from .reading import Setting
 
@@ -130,7 +131,7 @@ class Brought:
     @classmethod
     def read(cls, conn: Connection, setting: Setting, numbering: Numbering, table: NDArray[np.void]) -> Brought:
         """Of a window's edges (m,) EDGE, those that join live records of two sources."""
-        from linkage.rows import EDGE, as_words
+        from linkage.rows import EDGE
 
         lo, hi = _owners(conn, setting, numbering, table)
         whole = (lo >= 0) & (hi >= 0)
@@ -145,12 +146,8 @@ class Brought:
         table = np.concatenate((np.frombuffer(b"".join(row[4] for row in rows), EDGE), table[whole]))
         pair = np.concatenate((np.repeat(row_pairs, counts), pair))
         fresh = np.arange(len(table)) >= counts.sum()
-        # In one pair of records the smaller ref tells an edge: it is of one pass, and so is the other record's ref.
-        order = np.lexsort((fresh, as_words(table["lo"])[0], pair))
-        table, pair, fresh = table[order], pair[order], fresh[order]
-        once = np.ones(len(table), np.bool_)
-        once[1:] = (table["lo"][1:] != table["lo"][:-1]).any(axis=1) | (table["hi"][1:] != table["hi"][:-1]).any(axis=1)
-        return cls(first, second, pair[once], table[once], fresh[once], rows, row_pairs)
+        order = in_order(table, pair, fresh)
+        return cls(first, second, pair[order], table[order], fresh[order], rows, row_pairs)
 
     def matter(self, near: Nearness) -> Mask:
         """(k,) the pairs that can matter to a decision, or could before the window.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from trustcenter.store.packed import take
 
 from .changes import Changes
+from .once import in_order
 from .subjects import Subjects
 from .whole import Whole
 
@@ -157,18 +158,10 @@ class _Joined:
 
     def _sorted(self, at: I64, lost: I64) -> _Found:
         """The edges at some places, by pair, each once; those of a pair are all among them."""
-        from linkage.rows import as_words
-
         n, split = len(self.whole), int(np.searchsorted(at, len(self.stored)))
         table = np.concatenate((take(self.stored, at[:split]), take(self.fresh, at[split:] - len(self.stored))))
         code = self.first[at].astype(np.int64) * n + self.second[at]
-        words = as_words(table["lo"])[0]
-        # In one pair of records the smaller ref tells an edge: it is of one pass, and so is the other record's ref.
-        if split or bool((words[1:] < words[:-1]).any()):
-            order = np.lexsort((np.arange(len(at)) >= split, words, code))
-        else:  # a run brings its edges by their smaller ref
-            order = np.argsort(code, kind="stable")
-        order = order[_once(take(table, order), code[order], words[order])]
+        order = in_order(table, code, np.arange(len(at)) >= split)
         table, code, fresh = take(table, order), code[order], order >= split
         starts = np.flatnonzero(np.diff(code, prepend=-1))
         pairs, counts = code[starts], np.diff(np.append(starts, len(code)))
@@ -224,14 +217,6 @@ class _Versions:
         for place in range(self.held.shape[1]):
             found &= ~(self.held[one, place] & self.held[other, place] & (self.of_group[group] < place))
         return found
-
-
-def _once(table: Edges, code: I64, words: NDArray[np.uint64]) -> I64:
-    """Places of sorted edges, of the same two refs the first one."""
-    again = np.flatnonzero((code[1:] == code[:-1]) & (words[1:] == words[:-1])) + 1
-    again = again[(table["lo"][again] == table["lo"][again - 1]).all(axis=1)]
-    again = again[(table["hi"][again] == table["hi"][again - 1]).all(axis=1)]
-    return np.delete(np.arange(len(table)), again)
 
 
 def _index(whole: Whole) -> RefIndex:

@@ -17,6 +17,7 @@ from trustcenter.registrar.doubts import clearing_tasks
 from trustcenter.store import Connection, select_in
 
 from . import calibrations
+from .once import in_order
 from .pairs import Key
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ class Resolved:
 
 def resolve(edges: Edges, records: Records, index: RefIndex) -> Resolved:
     """Look up the refs of edges; retired ones fall away."""
-    from linkage.rows import EDGE, as_words
+    from linkage.rows import EDGE
 
     table = np.concatenate([np.empty(0, EDGE), *edges.tables])
     known = [np.concatenate([np.empty(0, np.int64), *side]) for side in (edges.first, edges.second)]
@@ -241,12 +242,8 @@ def resolve(edges: Edges, records: Records, index: RefIndex) -> Resolved:
     lost = np.unique(np.stack((known[0][dead], known[1][dead]), axis=1), axis=0)
     first, second = np.minimum(first, second)[whole], np.maximum(first, second)[whole]
     table, fresh, counts = table[whole], fresh[whole], counts[whole]
-    # In one pair of records the smaller ref tells an edge: it is of one pass, and so is the other record's ref.
-    order = np.lexsort((fresh, as_words(table["lo"])[0], first * len(sources) + second))
-    table, first, second, fresh, counts = (column[order] for column in (table, first, second, fresh, counts))
-    once = np.ones(len(table), np.bool_)
-    once[1:] = (table["lo"][1:] != table["lo"][:-1]).any(axis=1) | (table["hi"][1:] != table["hi"][:-1]).any(axis=1)
-    return Resolved(table[once], first[once], second[once], counts[once], fresh[once], lost)
+    order = in_order(table, first * len(sources) + second, fresh)
+    return Resolved(table[order], first[order], second[order], counts[order], fresh[order], lost)
 
 
 def _newest(records: Records, group: I64, first: I64, second: I64) -> NDArray[np.bool_]:
