@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from linkage.wording import counted
+
 FEW = 3  # live passes below which a record can hardly be linked
 _MANY_FEW = 0.02  # share of such records above which it is said
 _ALIKE = 0.002  # shares of such records that differ less are one
@@ -15,8 +17,8 @@ _COARSE_DEAD = 0.8  # share of capped rows in coarse passes above which they do 
 _CODES = {
     "missing": "{name}: {share:.0%} of the records lack it",
     "no_column": "{name}: the file has no such column, or none that was recognised",
-    "placeholder": "{name}: {count} placeholders or default values, taken as missing",
-    "wrong_check_digit": "{name}: {count} with a wrong check digit, dropped",
+    "placeholder": "{name}: {count:,} with a placeholder or default value, taken as missing",
+    "wrong_check_digit": "{name}: {count:,} with a wrong check digit, dropped",
 }
 
 
@@ -165,10 +167,10 @@ def advise(
     said: list[str] = []
     if counts["ids_empty"] or counts["ids_repeated"]:
         bad = counts["ids_empty"] + counts["ids_repeated"]
-        said.append(f"{bad} records have no id of their own: encoding will refuse the file")
+        said.append(f"{counted(bad, 'record')} without an id of their own: encoding will refuse the file")
     own = profiles[0]
     if own.few > _MANY_FEW * n:
-        said.append(f"{own.few} of {n} records have fewer than {FEW} live passes and can hardly be linked")
+        said.append(f"{own.few:,} of {counted(n, 'record')} with fewer than {FEW} live passes: can hardly be linked")
     if recommended != own.profile:
         chosen = next(p for p in profiles if p.profile == recommended)
         calibrate = "" if chosen.densities else "; no densities ship for it: the study calibrates its own"
@@ -182,7 +184,8 @@ def advise(
         said.append("above 200,000 records a pass on the insured number helps most, where both sources have it")
     if counts["same_person"]:
         said.append(
-            f"{counts['same_person']} records repeat both names and the birth date of another: run `linkage dedupe`"
+            f"{counted(counts['same_person'], 'record repeats', 'records repeat')} both names and the birth date of"
+            " another: run `linkage dedupe`"
         )
     for f in fields:
         if f.noticed.get("no_column"):
@@ -195,7 +198,7 @@ def advise(
             if f.noticed.get(what)
         ]
     said += [
-        f"{p.largest} records share one value in the pass {p.name}: is it a default value?"
+        f"{p.largest:,} records share one value in the pass {p.name}: is it a default value?"
         for p in passes
         if p.name in own.passes and p.largest > max(50, 0.05 * n)
     ]

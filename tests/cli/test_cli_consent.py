@@ -218,7 +218,7 @@ def test_a_study_by_record_numbers(cli: Cli, places: Places, tmp_path: Path) -> 
     upload = ("study", "upload", "sepsis", patients, *own, "--study-secret", tmp_path / "study.secret", *places.north)
     uploaded = cli(*upload, "--json")
     assert uploaded.code == 0, uploaded.err
-    assert "2 records have no consent for this study, or were withdrawn, and were left out" in uploaded.err
+    assert "2 records left out: no consent for this study, or withdrawn" in uploaded.err
     assert (uploaded.json["records"], uploaded.json["sent"], uploaded.json["without_consent"]) == (5, 3, 2)
 
     status = tmp_path / "status.csv"

@@ -27,5 +27,5 @@ def test_counts_are_said_and_no_values(capsys: pytest.CaptureFixture[str]) -> No
     assert lines == [
         "noticed birth_date (3): the year has two digits, so the date counts as missing",
         "noticed surname (1): a title and no name, so it counts as missing",
-        "2 of 60 records have too few fields filled in (fewer than 3 live passes): they can hardly be linked",
+        "2 of 60 records with too few fields filled in (fewer than 3 live passes): can hardly be linked",
     ]

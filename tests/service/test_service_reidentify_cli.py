@@ -75,7 +75,7 @@ def test_request_approve_fetch_gives_the_first_file_again(house: Path, tmp_path:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.csv").read_bytes() == (house / "pid.csv").read_bytes()
     assert (tmp_path / "out.csv").stat().st_mode & 0o777 == 0o600
-    assert "30 rows, 20 originals; 4 fetches left" in done.stderr
+    assert "30 rows, 20 originals; fetches left: 4" in done.stderr
     beside = fetch(house, ident, tmp_path / "both.csv", "--into", "original", "--json")
     assert json.loads(beside.stdout) == {"rows": 30, "originals": 20, "fetches_left": 3, "state": "approved"}
     with (tmp_path / "both.csv").open(newline="") as stream:
@@ -109,7 +109,7 @@ def test_rows_that_are_no_pseudonyms_are_named_and_nothing_is_requested(house: P
     )  # fmt: skip
     assert done.returncode == 1
     assert "row 2: unknown_pseudonym\nrow 4: unknown_pseudonym\n" in done.stderr
-    assert "error: 2 of 4 rows" in done.stderr
+    assert "error: no live pseudonym in 2 of 4 rows" in done.stderr
     source.write_text(f"{head}\n;x\n")
     done = cli(house, "north", "request", source, "--column", "pid", "--domain", "north", "--reason", "r")
     assert (done.returncode, "row 1: empty_value" in done.stderr) == (1, True)

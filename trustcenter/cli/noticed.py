@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from linkage.wording import counted
+
 from . import output
 
 _FEW: Final = 3  # live passes
@@ -47,6 +49,6 @@ def say(records: int, few_passes: int, warnings: Mapping[str, int]) -> None:
         output.note(f"noticed {output.plain(field)} ({count}): {output.plain(WORDS.get(what, what))}")
     if few_passes:
         output.note(
-            f"{few_passes} of {records} records have too few fields filled in (fewer than {_FEW} live passes):"
-            " they can hardly be linked"
+            f"{few_passes:,} of {counted(records, 'record')} with too few fields filled in"
+            f" (fewer than {_FEW} live passes): can hardly be linked"
         )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from linkage.wording import counted
+
 from . import output
 from .options import PATH, bare_option, force_option, json_option, output_option, passphrase_option
 
@@ -81,7 +83,7 @@ def open_(
     lines = open_join_map(sealed, key, study, release_id, target, log_keys=log_keys, force=force)
     if as_json:
         output.data({"study": study, "release": release_id, "records": lines})
-    output.note(f"{lines} records")
+    output.note(counted(lines, "record"))
 
 
 @recipient.command("changes")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from linkage.wording import counted
 from trustcenter.client.jobs.outcome import ColumnResult, RowsFailedError
 from trustcenter.client.jobs.sources import Selection, Source
 from trustcenter.errors import PolicyError, VerificationError
@@ -32,7 +33,7 @@ class NotInTicketError(PolicyError):
 
     def __init__(self, result: ColumnResult) -> None:
         super().__init__(
-            f"{result.failures} of {result.rows} rows have no original on this ticket; nothing was written",
+            f"no original on this ticket for {result.failures:,} of {counted(result.rows, 'row')}; nothing was written",
             hint="fetch with the file that the re-identification was requested with",
         )
         self.result = result
@@ -43,7 +44,7 @@ class NotPseudonymsError(RowsFailedError):
 
     def __init__(self, result: ColumnResult) -> None:
         super().__init__(result)
-        self.message = f"{result.failures} of {result.rows} rows hold no live pseudonym; nothing was done"
+        self.message = f"no live pseudonym in {result.failures:,} of {counted(result.rows, 'row')}; nothing was done"
         self.hint = "correct or remove them"
 
 

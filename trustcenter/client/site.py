@@ -14,6 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from linkage.wording import counted
 from trustcenter.errors import ConflictError, PolicyError
 from trustcenter.messages.api import Deduplication, Study
 from trustcenter.messages.receipts import Receipt
@@ -176,7 +177,7 @@ async def upload(
     receipt_key = await center.require_rooms(study)
     if len(table) < study.minimum_batch:
         hint = "nothing was sent; give all records, not the new ones alone, or send when there are more"
-        raise _too_small(study, f"the source has {len(table)} records", hint)
+        raise _too_small(study, f"the source has {counted(len(table), 'record')}", hint)
     # Registered first: who has no consent, or was withdrawn, is not even encoded.
     named = await register(center, study.name, table.ids, secrets.site_key, progress)
     refused = named.count(None)
@@ -186,7 +187,7 @@ async def upload(
     done.sent, rows = new_records(encoded, held)
     if 0 < rows < study.minimum_batch * study.passes:
         hint = "nothing is wrong: the same command sends them when there are more; their study pseudonyms are there"
-        raise _too_small(study, f"{done.sent} records are new or changed", hint)
+        raise _too_small(study, f"{counted(done.sent, 'record is', 'records are')} new or changed", hint)
     async with aclosing(made_ahead(parts(encoded, held, center.settings.upload_records))) as made:
         async for part in made:
             done.receipts.append(await send(center, study, schema, part, receipt_key, deduplication, progress))

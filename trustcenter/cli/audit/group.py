@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, call, connect_option, force_option, json_option, output_option
 
@@ -115,9 +116,9 @@ def export(
     if as_json:
         output.data({"room": room, "format": chosen, "lines": count})
     if chosen in ("bundle", "archive"):
-        output.note(f"{count} lines; check them with: trustcenter audit verify {target} --key FINGERPRINT")
+        output.note(f"{counted(count, 'line')}; check them with: trustcenter audit verify {target} --key FINGERPRINT")
     else:
-        output.note(f"{count} entries, verified on the way; keep a bundle as well: a table proves nothing")
+        output.note(f"{counted(count, 'entry')}, verified on the way; keep a bundle as well: a table proves nothing")
 
 
 @audit.command("proof")

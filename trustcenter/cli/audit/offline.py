@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, force_option, json_option, output_option
 
@@ -34,7 +35,7 @@ def convert(bundle: Path, target: Path, form: str | None, fingerprint: str | Non
     count = run(bundle, target, format_of(target, form), fingerprint=fingerprint, force=force)
     if as_json:
         output.data({"entries": count})
-    output.note(f"{count:,} entries, verified on the way")
+    output.note(f"{counted(count, 'entry')}, verified on the way")
 
 
 @click.command("verify")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import call, confirm, connect_option, json_option
 from trustcenter.errors import ConflictError, UsageError
@@ -118,9 +119,10 @@ def _domain(
         return
     if not yes and output.interactive():
         to_do = (
-            f"{plan.pseudonyms} pseudonyms to translate at {output.plain(', '.join(plan.sites) or 'no site')}"
+            f"{counted(plan.pseudonyms, 'pseudonym')} to translate at "
+            + output.plain(", ".join(plan.sites) or "no site")
             if purpose == "pseudonym"
-            else f"{plan.pseudonyms} rows to rewrite in the background"
+            else f"{counted(plan.pseudonyms, 'row')} to rewrite in the background"
         )
         output.note(
             f"domain {output.plain(plan.domain)}: key version {plan.from_version} to {plan.to_version}, {to_do},"

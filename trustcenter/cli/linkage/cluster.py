@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, force_option, json_option, output_option
 from trustcenter.cli.progress import stages
@@ -63,4 +64,4 @@ def cluster(
         click.echo()
         output.table(([name, count] for name, count in events.items()), ("event", "persons"), empty="nothing changed")
     if made.unmet:
-        output.note(f"{made.unmet} pairs called the same would put two records of one source together")
+        output.note(f"{counted(made.unmet, 'pair')} called the same would put two records of one source together")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, force_option, json_option
 from trustcenter.cli.progress import stages
@@ -85,7 +86,7 @@ def evaluate(
         read = Matched(matched, partial(tick, "read"))
     if sheet is not None:
         written = read.sheet(sheet, sheet_size, force=force)
-        output.note(f"wrote a sheet of {written} pairs: write same or different in its first column")
+        output.note(f"wrote a sheet of {counted(written, 'pair')}: write same or different in its first column")
     found = evaluate_directory(read, truth=truth, labels=labels, encoded=encoded)
     if report is not None:
         from linkage.evaluate.html import page

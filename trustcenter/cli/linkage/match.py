@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, force_option, json_option, output_option
 from trustcenter.cli.progress import stages
@@ -105,7 +106,7 @@ def match(
 
         with stages() as tick:
             explained = write_explained(target, force=force, progress=tick)
-        output.note(f"explained {explained} pairs")
+        output.note(f"explained {counted(explained, 'pair')}")
     _say(result, as_json)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, F, force_option, json_option, mapping_option, separator
 from trustcenter.cli.progress import stages
@@ -216,12 +217,12 @@ def dedupe(
     }
     if found.blocks_skipped:
         output.note(
-            f"{found.blocks_skipped} values are shared by so many records that these were not compared: look at them "
-            "with `linkage check`"
+            f"{counted(found.blocks_skipped, 'value is', 'values are')} shared by so many records that these were not "
+            "compared: look at them with `linkage check`"
         )
     if found.equal and not len(found.pairs):
         output.note(
-            f"{found.equal} records are equal to another one in every field, and so many are that the rule takes it "
+            f"{found.equal:,} records are equal to another one in every field, and so many are that the rule takes it "
             "for chance: look at them with `linkage check`"
         )
     if listing is not None:

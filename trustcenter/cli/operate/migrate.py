@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import confirm, json_option
 from trustcenter.cli.progress import progress
@@ -78,7 +79,10 @@ def migrate(
         return
     if moved.rows:
         seconds = time.monotonic() - started
-        click.echo(f"{moved.rows:,} rows copied and compared, {moved.pseudonyms:,} pseudonyms equal, {seconds:.0f} s")
+        click.echo(
+            f"{counted(moved.rows, 'row')} copied and compared, "
+            f"{counted(moved.pseudonyms, 'pseudonym')} equal, {seconds:.0f} s"
+        )
     click.echo(f"epoch        {moved.epoch}")
     click.echo(f"registrar    {moved.fingerprint}")
     output.note("Write the registrar's new fingerprint down: its log goes on under a new name.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import json_option
 from trustcenter.errors import CommandLineError, UsageError
@@ -130,7 +131,7 @@ def _tell_done(done: Restored, directory: Path, *, replayed: bool) -> None:
         output.note(f"kept beside their places until you delete them: {', '.join(done.kept)}")
     if done.missing and not replayed:
         output.hint(f"with a newer log they can be removed again: trustcenter restore --replay LOG {directory}")
-        output.note(f"at least {done.missing:,} entries of the log are missing: deletions among them are undone")
+        output.note(f"missing in the log: at least {counted(done.missing, 'entry')}; deletions among them are undone")
     if done.reopen:
         output.hint(f"the database is older than the head; two people let it serve: trustcenter reopen {directory} -h")
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import noticed, output
 from trustcenter.cli.options import PATH, call, force_option, json_option, output_option, separation_option
 from trustcenter.cli.progress import progress
@@ -103,9 +104,7 @@ def send(
     else:
         output.fields({"patients": done.records, "new or changed": done.sent, "rows sent": done.rows})
     if done.without_consent:
-        output.note(
-            f"{done.without_consent} patients have no consent for this study, or were withdrawn, and were left out"
-        )
+        output.note(f"{counted(done.without_consent, 'patient')} left out: no consent for this study, or withdrawn")
     if not done.sent:
         output.note("the centre holds all of this already")
     noticed.say(done.records, done.few_passes, {**found.warnings, **done.warnings})
@@ -131,7 +130,7 @@ def _call(place: Home, job: Callable[[TrustCenter], Coroutine[Any, Any, T]]) -> 
 def _say(found: Export) -> None:
     """Which fields an export has: a column that was not recognised would cost matches without a sign."""
     filled = {name: sum(map(bool, column)) for name, column in found.table.columns.items()}
-    output.note(f"{len(found.table)} patients, read as {found.format}; filled in:")
+    output.note(f"{counted(len(found.table), 'patient')}, read as {found.format}; filled in:")
     output.note(", ".join(f"{name} {count}" for name, count in filled.items()))
     if lacking := [name for name in ("surname", "given_name", "birth_date") if name not in filled]:
         hint = "; a column of another name: --map birth_date=COLUMN" if found.format == "csv" else ""
@@ -177,4 +176,4 @@ def results(
     study = place.membership().study
     rows = _call(place, lambda center: work.results(center, place, ids))
     study_results.write(target, written, "id", rows, study, force=force)  # type: ignore[arg-type]
-    output.note(f"{len(rows)} patients; {len(ids) - len(rows)} are not registered")
+    output.note(f"{counted(len(rows), 'patient')}; not registered: {len(ids) - len(rows):,}")

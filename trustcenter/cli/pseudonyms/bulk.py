@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import (
     PATH,
@@ -121,7 +122,7 @@ def validate(column: str, into: str, **options: Any) -> None:
     from trustcenter.client.jobs.bulk import validate_file
 
     result = _run("checking", lambda c, d, f, t: validate_file(c, d, f, column, into, t), options)
-    _say(result, options["as_json"], f"{result.rows} rows: {_counts(result)}")
+    _say(result, options["as_json"], f"{counted(result.rows, 'row')}: {_counts(result)}")
 
 
 def _removal(verb: Verb, question: str) -> Callable[..., None]:
@@ -206,10 +207,10 @@ def _run(label: str, work: Job, options: dict[str, Any]) -> ColumnResult:
 def _listed(label: str, work: Job, **options: Any) -> None:
     """A job whose output is a list of outcomes: written in any case, and an error if a row was refused."""
     result = _run(label, work, options)
-    _say(result, options["as_json"], f"{result.rows} rows: {_counts(result)}")
+    _say(result, options["as_json"], f"{counted(result.rows, 'row')}: {_counts(result)}")
     if result.failures and options["skip_failed"] is None:
         raise UsageError(
-            f"{result.failures} of {result.rows} rows were refused",
+            f"refused: {result.failures:,} of {counted(result.rows, 'row')}",
             code=_REFUSED,
             hint="the output has every row's outcome; --skip-failed FILE sets the refused ones aside",
         )

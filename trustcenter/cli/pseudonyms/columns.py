@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, F, call, connect_option, force_option, json_option, output_option, separator
 from trustcenter.cli.progress import progress
@@ -260,7 +261,7 @@ def _say(result: ColumnResult, as_json: bool, **more: object) -> None:
     if as_json:
         output.data(tabular.summary(result, **more))
     output.note(
-        f"{result.rows - result.failures} rows, {result.created} new pseudonyms"
+        f"{counted(result.rows - result.failures, 'row')}, {counted(result.created, 'new pseudonym')}"
         + (f", key version {result.key_version}" if result.versions else "")
-        + (f"; {result.failures} rows set aside" if result.failures else "")
+        + (f"; {counted(result.failures, 'row')} set aside" if result.failures else "")
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import (
     PATH,
@@ -196,7 +197,9 @@ def fetch(
     )
     if as_json:
         output.data(done)
-    output.note(f"{done.rows} rows, {done.originals} originals; {done.fetches_left} fetches left")
+    output.note(
+        f"{counted(done.rows, 'row')}, {counted(done.originals, 'original')}; fetches left: {done.fetches_left}"
+    )
 
 
 def _selection(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, call, connect_option, force_option, json_option
 from trustcenter.errors import CommandLineError
@@ -55,10 +56,10 @@ def changes(
             connect,
             lambda center: center.acknowledge_changes(study, ChangesAcknowledge(recipient=recipient, codes=said)),
         )
-        output.note(f"{len(said)} batches are acknowledged")
+        output.note(f"{counted(len(said), 'batch is', 'batches are')} acknowledged")
     elif target is not None:
         count = call(connect, lambda center: work.fetch(center, study, recipient, since, target, force=force))
-        output.note(f"wrote {count} batches; only the recipient can open them: trustcenter recipient changes")
+        output.note(f"wrote {counted(count, 'batch')}; only the recipient can open any: trustcenter recipient changes")
     else:
         found = call(connect, lambda center: center.changes(study, recipient, since))
         rows = found.batches

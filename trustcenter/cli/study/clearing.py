@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, call, connect_option, force_option, json_option
 from trustcenter.errors import CommandLineError
@@ -139,11 +140,11 @@ def _hand_in(study: str, source: Path, as_json: bool, connect: Path | None) -> N
         done = call(connect, lambda center: clearing_file.hand_in(center, study, rows, tick))
     if as_json:
         output.data(done)
-    output.note(f"{done.answered} answers are kept, {done.decided} tasks are decided with them")
+    output.note(f"{counted(done.answered, 'answer')} kept, {counted(done.decided, 'task')} decided with them")
     if done.over:
         output.note(
-            f"{done.over} tasks took no answer: decided by others or theirs to decide, gone with a run or a record,"
-            " or of another study"
+            f"{counted(done.over, 'task')} took no answer: decided by others or theirs to decide, gone with a run or"
+            " a record, or of another study"
         )
 
 
@@ -183,13 +184,15 @@ def _list(
         if len(tasks) > first:
             output.note(f"{first} of {len(tasks)} are shown (--first)")
     output.note(
-        f"{len(found.tasks)} wait for you, {len(found.postponed)} are postponed; of {found.total} tasks"
-        f" {found.decided} are decided, {found.disagreements} disagreed on"
+        f"{counted(found.total, 'task')}: {len(found.tasks):,} for you now, {len(found.postponed):,} postponed,"
+        f" {found.decided:,} decided, {found.disagreements:,} disagreed on"
     )
     if found.disagreements:
         output.hint("pairs that two stewards disagree on wait for a third, who sees them like any other")
     if found.unmet:
-        output.note(f"{len(found.unmet)} pairs called the same could not be joined: {', '.join(_unmet(found))}")
+        output.note(
+            f"{counted(len(found.unmet), 'pair')} called the same could not be joined: {', '.join(_unmet(found))}"
+        )
         output.hint("a site holds two records of that person: it declares them with trustcenter study duplicates")
     elif target is not None and tasks:
         output.hint(f"fill in answer and reason, then: trustcenter study clearing {study} --answers {target}")

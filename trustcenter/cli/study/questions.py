@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, call, connect_option, force_option, json_option, separator
 from trustcenter.errors import CommandLineError
@@ -64,7 +65,7 @@ def questions(
         write_csv(target, (id_column, "answer"), [(one, "") for one in found], force=force)
         if as_json:
             output.data({"study": study, "questions": asked, "found": len(found)})
-        output.note(f"{len(found)} records to look at")
+        output.note(f"{counted(len(found), 'record')} to look at")
         if asked > len(found):
             output.hint(f"{asked - len(found)} more are not in the input: give the file that holds all patients")
         return

@@ -7,6 +7,7 @@ from typing import get_args
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import (
     PATH,
@@ -81,7 +82,7 @@ def result(
     unknown = len(ids) - len(rows)
     if as_json:
         output.data({"study": study, "records": len(rows), "unknown": unknown})
-    output.note(f"{len(rows)} records" + (f"; {unknown} are not registered" if unknown else ""))
+    output.note(counted(len(rows), "record") + (f"; not registered: {unknown:,}" if unknown else ""))
 
 
 @click.command()

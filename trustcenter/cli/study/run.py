@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, call, connect_option, force_option, json_option, passphrase_option
 from trustcenter.cli.progress import progress
@@ -145,10 +146,13 @@ def _say(run: Run, as_json: bool) -> None:
         for site in run.counts.refused_declarations:
             output.note(f"{site} holds one person twice, against its declaration: its pairs are possible at most")
         if run.counts.unmet:
-            output.note(f"{run.counts.unmet} pairs called the same could not be joined; see trustcenter study clearing")
+            output.note(
+                f"{counted(run.counts.unmet, 'pair')} called the same could not be joined;"
+                " see trustcenter study clearing"
+            )
         without = sum(source.left_out for source in run.counts.sources)
         if without:
-            output.note(f"{without} records without the consent that the study requires were left out")
+            output.note(f"{counted(without, 'record')} left out: without the consent that the study requires")
 
 
 @click.command()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from linkage.wording import counted
 from trustcenter.cli import noticed, output
 from trustcenter.cli.linkage.source import source_options
 from trustcenter.cli.options import (
@@ -81,8 +82,8 @@ def register(
     if as_json:
         output.data({"study": study, "records": len(rows), "without_consent": refused})
     output.note(
-        f"{len(rows)} records registered"
-        + (f"; {refused} have no consent for this study, or were withdrawn" if refused else "")
+        f"{counted(len(rows), 'record')} registered"
+        + (f"; {refused:,} not: no consent for this study, or withdrawn" if refused else "")
     )
 
 
@@ -162,11 +163,9 @@ def upload(
     else:
         output.fields({"records": done.records, "new or changed": done.sent, "rows sent": done.rows})
     for receipt in done.receipts:
-        output.note(f"receipt {receipt.sequence}: {receipt.rows} rows, root {receipt.root[:16]}…, verified")
+        output.note(f"receipt {receipt.sequence}: {counted(receipt.rows, 'row')}, root {receipt.root[:16]}…, verified")
     if done.without_consent:
-        output.note(
-            f"{done.without_consent} records have no consent for this study, or were withdrawn, and were left out"
-        )
+        output.note(f"{counted(done.without_consent, 'record')} left out: no consent for this study, or withdrawn")
     if not done.sent:
         output.note("the centre holds all of this already")
     noticed.say(done.records, done.few_passes, done.warnings)

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from linkage.wording import counted
 from trustcenter.client.errors import LocalFileError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class RowsFailedError(LocalFileError):
 
     def __init__(self, result: ColumnResult) -> None:
         super().__init__(
-            f"{result.failures} of {result.rows} rows could not be served; nothing was written",
+            f"{result.failures:,} of {counted(result.rows, 'row')} could not be served; nothing was written",
             hint="correct them, or set them aside with --skip-failed FILE",
         )
         self.result = result

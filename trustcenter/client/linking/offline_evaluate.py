@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from linkage.wording import counted
 from trustcenter.client.errors import LocalFileError
 from trustcenter.client.jobs.csvstream import read_columns, write_csv
 from trustcenter.errors import ConflictError, UsageError
@@ -113,7 +114,9 @@ class Matched:
         known = {(site, one): person for site, one, person in read_columns(truth, ("site", "id", "person"))}
         lacking = sum((source, one) not in known for source, _, one in self.records)
         if lacking:
-            raise UsageError(f"{lacking} of {len(self.records)} records are not in the truth", code="truth_incomplete")
+            raise UsageError(
+                f"not in the truth: {lacking:,} of {counted(len(self.records), 'record')}", code="truth_incomplete"
+            )
         people = {person: i for i, person in enumerate(dict.fromkeys(known.values()))}
         return [people[known[source, one]] for source, _, one in self.records]
 

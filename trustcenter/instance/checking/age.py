@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from linkage.wording import counted
 from trustcenter.config import Config
 from trustcenter.errors import ConflictError
 from trustcenter.instance.opening import migrations
 from trustcenter.instance.parts import room_snapshot
 from trustcenter.store.migrations import missing
 
-from .finding import Finding, counted
+from .finding import Finding
 
 
 def lacking(config: Config, room: str) -> int:

@@ -13,6 +13,7 @@ from cryptography import x509
 
 from keys.errors import WrongPassphraseError
 from keys.store import KeyStore
+from linkage.wording import counted
 from trustcenter.clock import utc_now
 from trustcenter.config import Config, require_safe_address
 from trustcenter.instance import places
@@ -28,7 +29,7 @@ from trustcenter.store.faults import translate
 
 from . import age, checks_keys
 from . import checks_operate as more
-from .finding import Finding, counted
+from .finding import Finding
 
 _PEER_DAYS = 30
 

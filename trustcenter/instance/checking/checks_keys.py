@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from keys.store import KeyStore
+from linkage.wording import counted
 from trustcenter.clock import stamp, utc_now
 from trustcenter.comparator import receipt_keys
 from trustcenter.config import Config
@@ -14,7 +15,7 @@ from trustcenter.messages import api
 from trustcenter.registrar.rotating import key_compromise, keycare, rotation_record, rotation_show
 from trustcenter.store import Connection
 
-from .finding import Finding, counted
+from .finding import Finding
 
 
 def schedules(config: Config, stores: Mapping[str, KeyStore]) -> Iterator[Finding]:

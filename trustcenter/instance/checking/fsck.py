@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from keys.ids import KeyId
 from keys.states import KeyState
 from keys.store import KeyStore
+from linkage.wording import counted
 from trustcenter.audit.entries import Entry
 from trustcenter.clock import utc_now
 from trustcenter.comparator import receipt_keys
@@ -27,7 +28,7 @@ from trustcenter.store import Connection
 from trustcenter.store.faults import translate
 
 from . import age
-from .finding import Finding, counted
+from .finding import Finding
 from .fsck_entries import blobs, forgotten, idempotency, strings, tag_index
 from .fsck_rows import comparator_rows, records, rooms
 from .fsck_serials import counters, domain_rows, ranges
