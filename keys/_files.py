@@ -75,7 +75,7 @@ def replace(path: Path, data: Secret) -> None:
     def exchange(temporary: Path) -> None:
         if hasattr(os, "geteuid") and os.geteuid() == 0 and path.exists():
             owner = path.stat()
-            os.chown(temporary, owner.st_uid, owner.st_gid)
+            os.lchown(temporary, owner.st_uid, owner.st_gid)
         temporary.replace(path)
 
     _publish(path, data, exchange)

@@ -10,6 +10,8 @@ from pathlib import Path
 def give(made: Path | int, like: Path) -> None:
     """Where root runs this, give a file to whom another file or a directory belongs.
 
+    Links are not followed: who owns the directory could lead root to a file of the system, and get it.
+
     Args:
         made: the file or directory, or its descriptor.
         like: the file in whose place it comes, or the directory that it lies in.
@@ -19,4 +21,5 @@ def give(made: Path | int, like: Path) -> None:
     """
     if sys.platform != "win32" and os.geteuid() == 0:
         owner = like.stat()
-        os.chown(made, owner.st_uid, owner.st_gid)
+        chown = os.fchown if isinstance(made, int) else os.lchown
+        chown(made, owner.st_uid, owner.st_gid)

@@ -10,7 +10,9 @@ import pytest
 from conftest_operate import Center
 
 from trustcenter import config
+from trustcenter.instance.backups import notes
 from trustcenter.instance.rotating import rekey
+from trustcenter.owner import give
 
 pytestmark = [
     pytest.mark.files,
@@ -43,3 +45,17 @@ def test_backup_restore_and_rekey_by_root_leave_the_service_its_files(tmp_path: 
     assert any(name.endswith(".note") for name in found)
     assert {name for name, owner in found.items() if owner != OWNER} == set()
     assert center.doctor()["key stores"]["state"] == "ok"
+
+
+def test_root_gives_away_nothing_that_a_link_leads_to(tmp_path: Path) -> None:
+    """Who has the service's account may put a link to /etc where root will write."""
+    base, mine = tmp_path / "center", tmp_path / "mine"
+    base.mkdir()
+    mine.mkdir()
+    os.chown(base, *OWNER)
+    link = base / notes.DIRECTORY
+    link.symlink_to(mine)
+    assert notes.leave(config.Config(base=str(base)), "backup", []) is False
+    assert not list(mine.iterdir())
+    give(link, base)
+    assert (link.lstat().st_uid, mine.stat().st_uid) == (OWNER[0], 0)

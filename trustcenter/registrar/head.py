@@ -79,12 +79,12 @@ class OutsideHead:
         newest = _versions(self.keys)[-1]
         signature = base64.b64encode(self.keys.sign("instance", Purpose.AUDIT, newest, body))
         temporary = self.path.with_suffix(".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
+            give(descriptor, self.path if self.path.exists() else self.path.parent)
             file.write(body + b"\n" + signature + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        give(temporary, self.path if self.path.exists() else self.path.parent)
         temporary.replace(self.path)
         directory = os.open(self.path.parent, os.O_RDONLY)
         try:

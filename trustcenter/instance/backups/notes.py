@@ -60,12 +60,14 @@ class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def leave(config: Config, what: Literal["backup", "restore"], manifests: Sequence[Manifest], missing: int = 0) -> bool:
-    """Leave a note of what was done; False if that was not possible."""
+    """Leave a note of what was done; False if that was not possible, or a link would lead it elsewhere."""
     parts = [Part(m.room, m.part, m.time, m.log_size, m.log_root) for m in manifests]
     note = Note(what, _account(), stamp(utc_now()), parts, missing)
     directory = Path(config.base) / DIRECTORY
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
+        if directory.is_symlink():
+            return False
         give(directory, directory.parent)
         name = note.at.replace(":", "") + "-" + secrets.token_hex(4) + _SUFFIX
         with replacing(directory / name) as stream:
