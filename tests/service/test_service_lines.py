@@ -48,6 +48,7 @@ def test_lines_give_what_a_list_gives(world: Any) -> None:
         ("pseudonyms", b'"\xff"\n', 400, "malformed_line"),
         ("pseudonyms?mode=maybe", b'"a"\n', 400, "invalid_parameter"),
         ("pseudonyms?colour=red", b'"a"\n', 400, "invalid_parameter"),
+        ("pseudonyms?mode=get&mode=create", b'"a"\n', 400, "invalid_parameter"),
         ("pseudonyms?originals=a", b'"a"\n', 400, "invalid_parameter"),
         ("pseudonyms", b'"a"\n' * 100_001, 413, "batch_too_large"),
         ("close", b'"a"\n', 415, "wrong_content_type"),

@@ -58,8 +58,14 @@ def request(type_: type[msgspec.Struct], form: Form, items: list[str], query: An
 
 
 def answer(call: Call, handler: Handler, type_: type[msgspec.Struct], form: Form, items: list[str]) -> Lines:
-    """The lines of the answer. An error of the first part is the request's own; a later one ends the stream."""
+    """The lines of the answer. An error of the first part is the request's own; a later one ends the stream.
+
+    Raises:
+        UsageError: a parameter is given twice, or as `request`.
+    """
     query = dict(call.query)
+    if len(query) < len(call.query):  # `mode=get&mode=create`: which of the two was meant?
+        raise UsageError("a parameter of the query is given twice", code="invalid_parameter", where="query")
     request(type_, form, [], query)  # before anything is done
 
     async def parts() -> AsyncIterator[Sequence[Any]]:
