@@ -32,6 +32,7 @@ BUCKETS = 256  # of a piece, by the first byte of ref or record number
 BEGUN = "encoding.json"
 _LOCK = "lock"
 _PIECE = "piece-"
+_PIECES = _PIECE + "[0-9]" * 6  # of all files of a directory; 20 billion records have no more
 _SCRATCH = ".encode-"  # of one process: worthless without it
 _MAGIC = b"TCENCP1\n"
 _ANEW = "name another directory with --work, or delete this one to begin anew"
@@ -119,7 +120,7 @@ def place_of(work: Path | None, thrown_away: Path) -> Iterator[Path]:
             raise EncodeWorkBusyError(
                 "another process encodes in this working directory", hint="wait for it, or name another with --work"
             ) from None
-        for left in (*work.glob(_SCRATCH + "*"), *work.glob(f".{_PIECE}*")):
+        for left in (*work.glob(_SCRATCH + "*"), *work.glob(f".{_PIECES}*"), *work.glob(f".{BEGUN}*")):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield work
     finally:
@@ -139,7 +140,7 @@ def scratch(place: Path) -> Iterator[Path]:
 
 def forget(work: Path) -> None:
     """Remove what an encoding kept, once its output has taken its place; other files stay."""
-    for path in (*work.glob(_PIECE + "*"), work / BEGUN, work / _LOCK):
+    for path in (*work.glob(_PIECES), work / BEGUN, work / _LOCK):
         path.unlink(missing_ok=True)
     if not any(work.iterdir()):
         work.rmdir()

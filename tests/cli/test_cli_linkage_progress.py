@@ -101,6 +101,18 @@ def test_an_encoding_that_is_stopped_goes_on_in_its_working_directory(cli, joine
         assert (joined / "again" / name).read_bytes() == (joined / "once" / name).read_bytes()
 
 
+def test_working_directory_and_output_lie_beside_each_other(cli, joined):
+    """An output `encode` is begun as `.encode-…`, which is what goes from a working directory."""
+    secrets = ("--study-secret", joined / "study.secret", "--site-key", joined / "north.key")
+    command = ("linkage", "encode", joined / "data" / "north.csv", *FIELDS, *secrets)
+    before = sorted(joined.iterdir())
+    for work, output in (("w", "w"), ("", "encode"), ("w/spool", "w")):
+        refused = cli(*command, "--work", joined / work, "-o", joined / output)
+        assert refused.code == 1, refused.err
+        assert "lies in the other" in refused.err
+    assert sorted(joined.iterdir()) == before
+
+
 def interrupted(*_):
     raise KeyboardInterrupt
 

@@ -176,7 +176,9 @@ def test_a_name_that_no_file_can_bear_is_refused_before_anything_is_read(tmp_pat
 def test_other_files_in_the_place_stay(tmp_path, people):
     folder, work = tmp_path / "out", tmp_path / "work"
     work.mkdir()
-    (work / "mine.txt").write_text("mine")
+    for mine in ("mine.txt", "piece-of-mine.txt"):
+        (work / mine).write_text("mine")
+    (work / ".encoding.json4k2x").write_text("{")  # of a process that was killed while it began
     encoding(people, folder, work)
     forget(work)
-    assert [path.name for path in work.iterdir()] == ["mine.txt"]
+    assert sorted(path.name for path in work.iterdir()) == ["mine.txt", "piece-of-mine.txt"]

@@ -151,8 +151,11 @@ def encode(
     from trustcenter.cli.secret_input import linkage_secrets
     from trustcenter.client.linking.offline import encode_source
 
-    if work is not None and work.resolve() == target.resolve():
-        raise CommandLineError("--work and --output are one directory")
+    if work is not None:
+        places = work.resolve(), target.resolve()
+        # What is begun beside an output may bear a name that is swept in a working directory.
+        if places[0].is_relative_to(places[1]) or places[1].is_relative_to(places[0]):
+            raise CommandLineError("one of --work and --output lies in the other", hint="name two beside each other")
     schema = load(schema_name)
     secrets = linkage_secrets(study_secret, site_key, study)
     with resumable(work, "encoded"), stages() as tick:
