@@ -17,6 +17,7 @@ from .calls import FHIR_TYPES, Route
 
 _JSON: Final = ("application/json",)
 _CONTENT_TYPES: Final = {"bytes": ("application/octet-stream",), "rows": tuple(row_forms.FORMS), "fhir": FHIR_TYPES}
+_SMALL: Final = 4096  # bytes; smaller parts are put together: what holds one of two bytes takes fifty
 _DECODE_INLINE: Final = 64 * 2**10  # bytes; larger bodies are decoded in a thread
 
 
@@ -65,14 +66,21 @@ async def _whole(content: StreamReader, most: int) -> bytes:
         LimitError: more than `most` bytes.
     """
     content.set_read_chunk_size(most)  # the sender is not held up again and again
-    parts, size = [], 0
+    parts: list[bytes] = []
+    small, size = bytearray(), 0
     while not content.at_eof():
         part, _ = await content.readchunk()
         size += len(part)
         if size > most:
             raise LimitError("the request body is too large", code="body_too_large", hint="send smaller batches")
-        parts.append(part)
-    return b"".join(parts)
+        if len(part) < _SMALL:
+            small += part
+            if len(small) < _SMALL:
+                continue
+            part = b""
+        parts += [bytes(small), part]
+        small.clear()
+    return b"".join((*parts, small))
 
 
 async def _decode(body: bytes, type_: type[msgspec.Struct]) -> Any:
