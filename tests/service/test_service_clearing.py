@@ -10,12 +10,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from sources_support import Source
 from studies_support import bring, link, make_study, release
 
 from keys import hybrid
+from trustcenter.cli import main
 from trustcenter.client.api import TrustCenter
 from trustcenter.client.connection import Connection
+from trustcenter.client.errors import RemoteError
 from trustcenter.client.study import clearing_file
 from trustcenter.messages import api
 from trustcenter.registrar.release.releases import seal_info
@@ -189,6 +192,28 @@ def test_postponing_and_refusals(world, recipient_key, stewards) -> None:
     assert world["operator"]("GET", "/v1/studies/later/clearing").status == 403
 
 
+def test_one_task_is_shown_alone_be_it_postponed(world, recipient_key, stewards, tmp_path) -> None:
+    of = study(world, recipient_key, "alone", "single")
+    dora = stewards["dora"]
+    token = world["operator"]("POST", "/v1/staff/dora/tokens", {}).json["token"]
+    msgspec.structs.replace(Connection.load(world.live.operator), token=token).save(tmp_path / "dora.toml")
+    tasks = [ask(dora, "alone", of["north"][str(n)], of["south"][str(80 + n)]).json["task"] for n in range(2)]
+    dora("POST", f"/v1/studies/alone/clearing/{tasks[1]}/postpone", {"until": "2999-01-01"})
+
+    def show(task: str) -> Any:
+        command = ["study", "clearing", "alone", "--task", task, "--json", "--connect", str(tmp_path / "dora.toml")]
+        return CliRunner().invoke(main, command)
+
+    for task, postponed in zip(tasks, (None, "2999-01-01"), strict=True):
+        shown = json.loads(show(task).stdout)
+        assert (shown["task"], shown["postponed"], shown["sites"]) == (task, postponed, ["north", "south"])
+    assert answer(dora, "alone", tasks[0], DIFFERENT).json["decided"] is True
+    for gone in (tasks[0], "0" * 32):
+        refused = show(gone)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "[unknown_task]" in refused.stderr
+
+
 def test_a_study_without_clearing_has_no_tasks(world, recipient_key, stewards) -> None:
     assert make_study(world, recipient_key, "uncleared", settings={"clearing": "none"}).status == 201
     refused = stewards["dora"]("GET", "/v1/studies/uncleared/clearing")
@@ -240,6 +265,11 @@ def test_a_work_list_is_exported_filled_in_and_handed_in(world, recipient_key, s
 
     assert asyncio.run(hand_in()) == clearing_file.HandedIn(answered=1, decided=1, over=1)
     assert asyncio.run(hand_in()) == clearing_file.HandedIn(answered=1, decided=1, over=1)  # again: harmless
+    changed = (tmp_path / "filled.csv").read_text().replace(f"{tasks[0]},same", f"{tasks[0]},different")
+    (tmp_path / "filled.csv").write_text(changed)
+    with pytest.raises(RemoteError) as refused:
+        asyncio.run(hand_in())
+    assert (refused.value.code, refused.value.where) == ("answered", "row 1")
     left = waiting(dora, "in-a-file")
     assert tasks[2] in left
     assert not {tasks[0], tasks[1]} & set(left)

@@ -11,11 +11,11 @@ import click
 from linkage.wording import counted
 from trustcenter.cli import output
 from trustcenter.cli.options import PATH, call, connect_option, force_option, json_option
-from trustcenter.errors import CommandLineError
+from trustcenter.errors import CommandLineError, NotFoundError
 from trustcenter.messages.words import ClearingReason
 
 if TYPE_CHECKING:
-    from trustcenter.messages.api import ClearingTasks
+    from trustcenter.messages.api import ClearingTask, ClearingTasks
 
 _FIELDS = ("task", "sites", "origin", "joined", "records", "edges", "level", "rivals", "site_answers", "postponed")
 _HEADER = ("task", "sites", "origin", "joined now", "records", "edges", "level", "rivals", "sites say")
@@ -23,7 +23,7 @@ _HEADER = ("task", "sites", "origin", "joined now", "records", "edges", "level",
 
 @click.command()
 @click.argument("study")
-@click.option("--task", metavar="ID", help="The task that you decide or postpone.")
+@click.option("--task", metavar="ID", help="Show this task alone, or decide or postpone it.")
 @click.option("--answer", type=click.Choice(("same", "different")), help="With --task: one person, or two.")
 @click.option("--reason", type=click.Choice(get_args(ClearingReason)), help="With --answer: why.")
 @click.option("--take-back", is_flag=True, help="With --task: take your own answer back.")
@@ -77,6 +77,7 @@ def clearing(
 
     Examples:
       trustcenter study clearing sepsis
+      trustcenter study clearing sepsis --task 0f3c5a…
       trustcenter study clearing sepsis --task 0f3c5a… --answer same --reason evidence-strong
       trustcenter study clearing sepsis --task 0f3c5a… --take-back
       trustcenter study clearing sepsis --task 0f3c5a… --postpone 2027-02-01
@@ -89,10 +90,10 @@ def clearing(
 
     of_task = (answer is not None, take_back, postpone is not None)
     others = (pair is not None, bool(ask_sites), target is not None, answers is not None)
-    if sum((*of_task, *others)) > 1 or (task is not None) != any(of_task):
+    if sum((*of_task, *others)) > 1 or (any(of_task) if task is None else any(others)):
         raise CommandLineError(
-            "give --task with --answer, --take-back or --postpone, or one of --pair, --ask-sites, --output, --answers,"
-            " or none"
+            "give --task, alone or with one of --answer, --take-back, --postpone; or one of --pair, --ask-sites,"
+            " --output, --answers; or none"
         )
     if (answer is None) != (reason is None):
         reasons = f"--reason is one of: {', '.join(get_args(ClearingReason))}"
@@ -110,6 +111,9 @@ def clearing(
         until = ClearingPostpone(until=postpone.date().isoformat())
         done = call(connect, lambda center: center.postpone_clearing(study, task, until))
         output.item(done, (*_FIELDS, "decided"), as_json=as_json)
+    elif task is not None:
+        found = call(connect, lambda center: center.clearing(study))
+        output.item(_one(found, study, task), (*_FIELDS, "created", "decided"), as_json=as_json)
     elif pair is not None:
         named = [_named(text) for text in pair]
         asked = ClearingAsk(sites=[site for site, _ in named], pseudonyms=[text for _, text in named])
@@ -122,6 +126,18 @@ def clearing(
         _hand_in(study, answers, as_json, connect)
     else:
         _list(study, target, first, postponed, sites, force, as_json, connect)
+
+
+def _one(found: ClearingTasks, study: str, task: str) -> ClearingTask:
+    """A task that waits for the caller, was postponed, or could not be carried out."""
+    for one in (*found.tasks, *found.postponed, *found.unmet):
+        if one.task == task:
+            return one
+    raise NotFoundError(
+        "no such task waits for you, was postponed, or could not be carried out",
+        code="unknown_task",
+        hint=f"those that do: trustcenter study clearing {study}; what is decided, or answered by you, is not shown",
+    )
 
 
 def _named(text: str) -> tuple[str, str]:
