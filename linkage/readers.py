@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from linkage import separator
 from linkage.errors import EncodingError, RowError, TableError
 from linkage.tables import FURTHER, Chunk, Places, place_columns
 
@@ -129,7 +130,7 @@ def _lines(stream: IO[bytes]) -> Iterator[str]:
             ) from None
         if "\0" in line:
             raise TableError("the file holds null characters", hint="is it UTF-16? save it as UTF-8")
-        number += 1
+        number += begun or separator.told(line) is None
         if begun or line.strip():
             begun = True
             yield line
@@ -141,6 +142,8 @@ def _csv(
     lines: Iterator[str], place: Callable[[Sequence[str]], Places], delimiter: str | None, size: int
 ) -> Iterator[Chunk]:
     first = next(lines)
+    if (told := separator.told(first)) is not None:
+        delimiter, first = delimiter or told, next(lines, "\n")
     if delimiter is None:
         delimiter = max(DELIMITERS, key=first.count)
     elif delimiter not in DELIMITERS:

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linkage import separator
 from trustcenter.client.errors import LocalFileError
 from trustcenter.client.jobs.csvrecords import Records, RecordWriter, Row
-from trustcenter.client.jobs.csvstream import sniff
+from trustcenter.client.jobs.csvstream import CsvInput, sniff
 
 CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0\r"), max_size=12)
 TABLES = st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=8)
@@ -50,9 +51,9 @@ def written(table: list[tuple[str, str, str]], separator: str, line_end: str, qu
     st.sampled_from(["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be"]),
 )
 def test_fields_are_those_of_the_csv_module_and_the_file_stays_as_it_is(
-    table: list[tuple[str, str, str]], separator: str, line_end: str, quoting: int, charset: str
+    table: list[tuple[str, str, str]], mark: str, line_end: str, quoting: int, charset: str
 ) -> None:
-    text = written(table, separator, line_end, quoting)
+    text = written(table, mark, line_end, quoting)
     content = (("\ufeff" if charset.startswith("utf-16") else "") + text).encode(charset)
     records = opened(content, (0, 2))
     out = io.BytesIO()
@@ -172,7 +173,7 @@ def test_a_header_in_another_charset_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "separator"),
+    ("head", "found"),
     [
         ("a,b", ","),
         ("a;b,c;d", ";"),
@@ -183,8 +184,43 @@ def test_a_header_in_another_charset_says_what_to_do() -> None:
         ('"x;y;z",b', ","),
     ],
 )
-def test_the_separator_is_found_outside_quotes(head: str, separator: str) -> None:
-    assert sniff(head) == separator
+def test_the_separator_is_found_outside_quotes(head: str, found: str) -> None:
+    assert sniff(head) == found
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-8-sig", "utf-16-le"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_line_for_excel_tells_the_separator_and_stays_above_the_header(charset: str, line_end: str) -> None:
+    text = line_end.join(["sep=|", "pid|a,b,c", "4711|x", "4712|y", ""])
+    content = (("\ufeff" if charset.startswith("utf-16") else "") + text).encode(charset)
+    records = opened(content, (0,))
+    assert (records.header, records.dialect.delimiter) == (["pid", "a,b,c"], "|")
+    out = io.BytesIO()
+    writer = RecordWriter(out, records.dialect)
+    writer.header(records, ["psn"])
+    found = [(records.dialect.text(row[1]), writer.raw(b"".join(row)))[0] for row in rows(records)]
+    assert found == ["4711", "4712"]
+    assert records.row == 2
+    wanted = text.replace("a,b,c", "a,b,c|psn", 1)
+    assert out.getvalue() == (("\ufeff" if charset.startswith("utf-16") else "") + wanted).encode(charset)
+    assert records.digest.hexdigest() == hmac.new(b"k", content, "sha256").hexdigest()
+    if charset.startswith("utf-8"):
+        table = CsvInput(io.BytesIO(content))
+        assert (table.header, list(table.rows())) == (["pid", "a,b,c"], [(1, ["4711", "x"]), (2, ["4712", "y"])])
+        assert table.read == len(content)
+
+
+@pytest.mark.parametrize("first", ["sep=", "sep=;;", "sep", "separator=;", 'sep="', "sep=ä"])
+def test_what_does_not_tell_a_separator_is_a_header(first: str) -> None:
+    assert separator.told(f"{first}\n") is None
+    assert separator.told("sep=;") is None, "a file of one line has nothing else for a header"
+
+
+def test_a_separator_that_was_said_counts_for_more_than_one_that_is_told() -> None:
+    content = b"sep=;\npid,a;b\n1,2\n"
+    digest = hmac.new(b"k", b"", "sha256")
+    assert Records(io.BytesIO(content), len(content), ",", "auto", digest).header == ["pid", "a;b"]
+    assert CsvInput(io.BytesIO(content), ",").header == ["pid", "a;b"]
 
 
 def test_what_the_charset_cannot_say_is_an_error_not_a_question_mark() -> None:

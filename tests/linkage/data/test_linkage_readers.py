@@ -20,6 +20,11 @@ def as_csv(path):
     return path
 
 
+def as_csv_for_excel(path):
+    path.write_bytes(b"\xef\xbb\xbfsep=;\r\n" + as_csv(path).read_bytes())
+    return path
+
+
 def as_ndjson(path):
     lines = [{**r, "PLZ": int(r["PLZ"]), "Geburtsname": r["Geburtsname"].split("|"), "x": {"y": 1}} for r in ROWS]
     path.write_text("\n".join(map(json.dumps, lines)) + "\n\n", encoding="utf-8")
@@ -37,7 +42,7 @@ def as_parquet(path):
     return path
 
 
-@pytest.mark.parametrize("write", [as_csv, as_ndjson, as_parquet])
+@pytest.mark.parametrize("write", [as_csv, as_csv_for_excel, as_ndjson, as_parquet])
 def test_every_kind_of_file_gives_the_same_table(tmp_path, write):
     table = read_table(write(tmp_path / f"t.{write.__name__[3:]}"), id_column="PID")
     assert table.ids == [r["pid"] for r in ROWS]

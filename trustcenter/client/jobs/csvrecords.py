@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Final
 
+from linkage import separator
 from trustcenter.client.errors import LocalFileError
 
 from .csvdialect import Dialect, charset
@@ -55,7 +56,8 @@ class Records:
 
     Attributes:
         header: column names.
-        head: the first record as it stands there.
+        above: a line above the header that tells the separator, as it stands there; empty where there is none.
+        head: the header as it stands there.
         dialect: how it is written.
         size: bytes of the file.
         position: byte where the next record begins; `row` is the number of the one before.
@@ -84,6 +86,12 @@ class Records:
         self.digest.update(mark)
         self.position = len(mark)
         first = self._header_line()
+        told = separator.told(first.decode("ascii", "replace"))
+        self.above = first if told is not None else b""
+        if told is not None:
+            delimiter = delimiter or told
+            self._count(first)
+            first = self._header_line()
         self._count(first)
         name = self.dialect.inner
         head = first.decode(name, "surrogateescape" if name == "utf-8" else "replace")
@@ -252,8 +260,9 @@ class RecordWriter:
         self._dialect = dialect
 
     def header(self, like: Records, more: Sequence[str] = ()) -> None:
-        """Byte order mark and column names of an input, and further ones."""
+        """Byte order mark, a line that tells the separator, and column names of an input; and further ones."""
         self._sink.write(self._dialect.mark)
+        self.raw(like.above)
         line_end = self._dialect.line_end.encode()
         fields = [like.head.removesuffix(line_end), *map(self._dialect.field, more)]
         self.raw(self._dialect.delimiter.encode().join(fields) + line_end)

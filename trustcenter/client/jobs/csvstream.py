@@ -1,7 +1,7 @@
 """Tables whose fields are taken as text: ids, results, consent documents, row by row through the csv module.
 
-UTF-8 unless said otherwise, a byte order mark is ignored; separator found in the header or given. Rows are numbered
-from 1, the first line below the header. Files whose every byte is kept: `csvrecords`.
+UTF-8 unless said otherwise, a byte order mark is ignored; separator given, told by a line `sep=;`, or found in the
+header. Rows are numbered from 1, the first line below the header. Files whose every byte is kept: `csvrecords`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final, Protocol
 
+from linkage import separator
 from trustcenter.client.errors import LocalFileError
 from trustcenter.client.files import replacing
 
@@ -55,9 +56,13 @@ class CsvInput:
         self._row = 0
         first = self._stream.readline(_LINE_BYTES)
         self.read = len(first)
-        if not first.removeprefix(_BOM).strip():
-            raise LocalFileError("the input is empty", code="empty_file", hint="it needs a header line")
         head = self._decode(first.removeprefix(_BOM) if encoding == "utf-8" else first)
+        if (told := separator.told(head)) is not None:
+            delimiter, first = delimiter or told, self._stream.readline(_LINE_BYTES)
+            self.read += len(first)
+            head = self._decode(first)
+        if not head.strip():
+            raise LocalFileError("the input is empty", code="empty_file", hint="it needs a header line")
         self.delimiter = delimiter or sniff(head)
         self._reader = csv.reader(self._lines(head), delimiter=self.delimiter, strict=True)
         self.header = self._next()

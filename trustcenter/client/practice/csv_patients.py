@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Mapping
 from typing import Final
 
+from linkage import separator
 from linkage.errors import ColumnError, RowError, TableError
 from linkage.tables import place_columns
 from trustcenter.client.errors import LocalFileError
@@ -17,7 +17,6 @@ from .xdt_patients import split_town
 
 _DELIMITERS: Final = (";", ",", "\t", "|")
 _IDS: Final = ("patientennummer", "patientennr", "patientnr", "patnr", "patientenid", "patientid", "patid", "pid", "id")
-_SEP: Final = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _TOWNS: Final = ("plzort", "plzwohnort", "postleitzahlort")
 _NAMES: Final = ("namevorname", "nachnamevorname", "patientenname")
 
@@ -40,8 +39,9 @@ def read_patients(
         ColumnError, RowError, TableError: columns missing or ambiguous, a ragged row, broken quotes.
     """
     text = _decode(data, charset).lstrip("\r\n")
-    if (told := _SEP.match(text)) is not None:  # a line that Excel writes and reads, and does not show
-        delimiter, text = delimiter or told[1], text[told.end() :]
+    first, end, below = text.partition("\n")
+    if (told := separator.told(first + end)) is not None:
+        delimiter, text = delimiter or told, below
     # A comma inside a quoted name is no separator.
     first = "".join(text.split("\n", 1)[0].split('"')[::2])
     chosen = delimiter or max(_DELIMITERS, key=first.count)
