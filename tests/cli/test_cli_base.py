@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from trustcenter.cli import main, output
 from trustcenter.cli.base import LazyGroup
+from trustcenter.client.errors import RemoteError
+from trustcenter.messages.api import Problem
 
 Cli = Callable[..., Any]
 PATIENT = "PATIENT-4711"
@@ -231,6 +234,17 @@ def test_json_and_messages_are_apart() -> None:
     )
     assert {entry["name"] for entry in json.loads(done.stdout)} >= {"de-person/1", "febrl/1"}
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("status", "code", "hints"), [(500, "internal_error", 1), (503, "stopping", 2), (404, "x", 1)])
+def test_a_mistake_of_the_service_is_told_with_one_hint_that_names_the_request(
+    status: int, code: str, hints: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"type": "t", "title": "t", "status": status, "code": code, "detail": "d", "request_id": "00aa11bb22cc33dd"}
+    output.failure(RemoteError.of(msgspec.convert({**told, "hint": "the log has it under this request_id"}, Problem)))
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("hint: ")]
+    assert len(lines) == hints
+    assert ("00aa11bb22cc33dd" in lines[-1]) == (status >= 500)
 
 
 def test_numbers_are_shown_as_people_write_them(capsys: pytest.CaptureFixture[str]) -> None:

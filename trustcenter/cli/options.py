@@ -121,7 +121,7 @@ def call(path: Path | None, job: Callable[[TrustCenter], Coroutine[Any, Any, T]]
 
     async def run() -> T:
         heads = beside(path) if path is not None and found.site is not None else None
-        async with TrustCenter(found, heads=heads) as center:
+        async with TrustCenter(found, heads=heads, waiting=output.waiting) as center:
             return await job(center)
 
     return asyncio.run(run())

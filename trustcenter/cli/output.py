@@ -7,9 +7,12 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
+
+from trustcenter.errors import InternalError
 
 # A moment as the service writes it; people need no millionths of a second.
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z")
@@ -23,6 +26,12 @@ def plain(text: object) -> str:
 def note(text: str) -> None:
     """A message for the person."""
     click.echo(text, err=True)
+
+
+def waiting(seconds: float) -> None:
+    """That the service is tried again for so many seconds."""
+    until = datetime.now() + timedelta(seconds=seconds)  # noqa: DTZ005 - the clock on the wall, for a person
+    note(f"the service does not answer any more; trying again until {until:%H:%M:%S}")
 
 
 def hint(text: str) -> None:
@@ -43,13 +52,12 @@ def error(message: str, *, code: str = "", hint: str = "", where: str = "") -> N
 
 def failure(problem: BaseException) -> None:
     """An error of ours, with its code, place and hint."""
-    error(
-        str(getattr(problem, "message", "")),
-        code=str(getattr(problem, "code", "")),
-        hint=str(getattr(problem, "hint", "")),
-        where=str(getattr(problem, "where", "")),
-    )
-    if getattr(problem, "kind", "") in ("internal", "unavailable") and (request := getattr(problem, "request_id", "")):
+    code, told = str(getattr(problem, "code", "")), str(getattr(problem, "hint", ""))
+    request = getattr(problem, "request_id", "") if getattr(problem, "kind", "") in ("internal", "unavailable") else ""
+    if request and code == InternalError.code:
+        told = ""  # says the same as the line below, without the number
+    error(str(getattr(problem, "message", "")), code=code, hint=told, where=str(getattr(problem, "where", "")))
+    if request:
         hint(f"the service's log names this request {request}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -48,7 +49,14 @@ class TrustCenter(
     Calls that may be repeated without another effect are retried; the others never are.
     """
 
-    def __init__(self, connection: Connection, settings: Settings = DEFAULT, *, heads: Path | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Settings = DEFAULT,
+        *,
+        heads: Path | None = None,
+        waiting: Callable[[float], None] | None = None,
+    ) -> None:
         """One caller.
 
         Args:
@@ -56,11 +64,15 @@ class TrustCenter(
             settings: batching and patience.
             heads: a site's file of the log's heads; with it, leaving the context holds every head that came with an
                 answer against the one kept before, and raises `LogForkedError` where the log was rewritten.
+            waiting: called once where a service that has answered does not for a while and calls are tried again, with
+                the seconds for which they still are.
         """
         self.connection = connection
         self.settings = settings
-        self._http = Transport(connection, settings)
-        self._rows = self._http if connection.comparator is None else Transport(connection.rows, settings)
+        self._http = Transport(connection, settings, waiting=waiting)
+        self._rows = self._http
+        if connection.comparator is not None:
+            self._rows = Transport(connection.rows, settings, waiting=waiting)
         if heads is not None:
             self._http.heads = HeadWatch(heads, connection.log_key)
         self._queues: dict[tuple[str, str], Coalescer] = {}

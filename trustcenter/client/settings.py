@@ -18,6 +18,7 @@ class Settings:
     first_contact: float = 4.5  # seconds after which a service that never answered counts as unreachable
     first_retries: float = 1.5  # seconds after which a service that never answered is not tried once more
     retry_for: float = 60.0  # seconds to go on trying once the service has answered before
+    silent_for: float = 3.0  # seconds of that after which whoever waits is told
     backoff: float = 0.25  # seconds; doubles from try to try, with full jitter
     backoff_max: float = 10.0  # seconds between two tries
     answer_bytes: int = 256 * 2**20  # bytes of one JSON answer

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Final, Self
@@ -29,6 +29,7 @@ import trustcenter
 from trustcenter.client.logs.audit_heads import ENTRY, HEAD, HeadWatch
 from trustcenter.messages.api import Problem
 
+from .absence import Absence
 from .connection import Connection
 from .errors import BadAnswerError, RemoteError, UnreachableError
 from .resolver import AbandonableResolver
@@ -44,7 +45,17 @@ _PROBLEM_BYTES: Final = 64 * 2**10
 class Transport:
     """A session with one service. Use as an asynchronous context manager."""
 
-    def __init__(self, connection: Connection, settings: Settings = DEFAULT) -> None:
+    def __init__(
+        self, connection: Connection, settings: Settings = DEFAULT, *, waiting: Callable[[float], None] | None = None
+    ) -> None:
+        """Not connected yet.
+
+        Args:
+            connection: to whom, and as whom.
+            settings: limits.
+            waiting: called once in every stretch without the service that lasts, with the seconds for which it is
+                still tried.
+        """
         connection.check()
         self.settings = settings
         self._base = URL(connection.url.rstrip("/"))
@@ -52,6 +63,7 @@ class Transport:
         self._token = connection.token
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._answered = False
+        self._absence = Absence(settings, waiting)
         self.heads: HeadWatch | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -75,6 +87,7 @@ class Transport:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._absence.end()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -107,10 +120,12 @@ class Transport:
                 if not self._again(error, started, repeatable=repeatable):
                     raise
                 wait = error.retry_after
+                self._note(error, started)
             except _LOST as error:
                 if not repeatable or not self._time_left(started):
                     raise self._unreachable(error) from error
                 wait = 0.0
+                self._note(error, started)
             attempt += 1
             await asyncio.sleep(wait + self._pause(attempt))
 
@@ -141,9 +156,11 @@ class Transport:
                 if begun or not self._again(error, started, repeatable=True):
                     raise
                 wait = error.retry_after
+                self._note(error, started)
             except _LOST as error:
                 if begun or not self._time_left(started):
                     raise self._unreachable(error) from error
+                self._note(error, started)
             attempt += 1
             await asyncio.sleep(wait + self._pause(attempt))
 
@@ -171,6 +188,7 @@ class Transport:
                 self._answered = True
                 if not 200 <= response.status < 300:
                     raise await _problem(response)
+                self._absence.end()
                 if self.heads is not None:
                     self.heads.note(response.headers.get(HEAD), response.headers.get(ENTRY))
                 yield response
@@ -190,6 +208,11 @@ class Transport:
         # A service that asks for more than is left of the time (a quota of the day) is believed at once.
         left = started + self.settings.retry_for - time.monotonic()
         return self._time_left(started) and error.retry_after <= left
+
+    def _note(self, error: Exception, started: float) -> None:
+        """A try failed and another follows. A service that has never answered is given up before anybody is told."""
+        if self._answered and getattr(error, "status", _UNAVAILABLE) == _UNAVAILABLE:
+            self._absence.begin(started)
 
     def _time_left(self, started: float) -> bool:
         budget = self.settings.retry_for if self._answered else self.settings.first_retries

@@ -197,7 +197,7 @@ def _at(connect: Path | None, room: str, job: Callable[[TrustCenter], Coroutine[
     from trustcenter.client import TrustCenter
 
     async def run() -> T:
-        async with TrustCenter(found.rows) as center:
+        async with TrustCenter(found.rows, waiting=output.waiting) as center:
             return await job(center)
 
     return asyncio.run(run())
