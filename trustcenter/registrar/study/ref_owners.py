@@ -92,9 +92,14 @@ def near(conn: Connection, domain: int, keys: Keys) -> NDArray[np.bool_]:
     for parts, held in _runs(conn, domain):
         known[parts] = True
         bounds = np.array([parts[0], parts[-1] + 1], np.uint64) << np.uint64(32)
-        mine = slice(*np.searchsorted(asked, bounds).tolist())
-        if len(held):
-            found[mine] |= held[np.minimum(np.searchsorted(held, asked[mine]), len(held) - 1)] == asked[mine]
+        start, end = np.searchsorted(asked, bounds).tolist()
+        if len(held) and start < end:
+            _mark(asked[start:end], held, found[start:end])
+    again = np.flatnonzero(asked[1:] == asked[:-1]) + 1
+    if len(again):  # which begin like the one before
+        first = np.arange(len(asked))
+        first[again] = 0
+        found = found[np.maximum.accumulate(first)]
     return found | ~known[(asked >> np.uint64(32)).astype(np.intp)]
 
 
@@ -133,6 +138,19 @@ def _runs(conn: Connection, domain: int) -> Iterator[tuple[list[int], U64]]:
         rows.append(heads)
     if parts:
         yield parts, _behind(parts, rows)
+
+
+def _mark(asked: U64, held: U64, found: NDArray[np.bool_]) -> None:
+    """Note what of `asked` is in `held`, both ascending; of some that are alike at least the first.
+
+    The fewer are looked for among the more: a source that chose all its refs to begin with one byte has many rows in
+    one part, and each is compared with all that it asks about.
+    """
+    if len(held) < len(asked):
+        at = np.minimum(asked.searchsorted(held), len(asked) - 1)
+        found[at[asked[at] == held]] = True
+    else:
+        found |= held[np.minimum(held.searchsorted(asked), len(held) - 1)] == asked
 
 
 def _behind(parts: list[int], rows: list[bytes]) -> U64:
