@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from joining_support import OPERATOR, joining
+from joining_support import OPERATOR, Joining, joining
 from sources_support import Source
 from tests_support import make_instance
 
@@ -39,9 +41,11 @@ class Liar(LocalComparator):
         return self._lie(await super().window(study, window, patience))
 
 
-async def test_a_header_that_is_not_the_order_is_refused_and_told(tmp_path: Path) -> None:
-    make_instance(tmp_path / "instance")
-    loaded = config.load(tmp_path / "instance")
+@contextlib.asynccontextmanager
+async def two_sites(folder: Path) -> AsyncIterator[tuple[Joining, LocalComparator]]:
+    """A study with maps of two sites, and its comparator."""
+    make_instance(folder)
+    loaded = config.load(folder)
     passphrase = loaded.path(loaded.files.passphrase or "").read_bytes().removesuffix(b"\n")
     async with open_instance(loaded, passphrase) as instance, joining(instance) as study:
         registrar = instance.registrar
@@ -54,6 +58,31 @@ async def test_a_header_that_is_not_the_order_is_refused_and_told(tmp_path: Path
             await study.upload(site, source)
         honest = study.linking._comparator
         assert isinstance(honest, LocalComparator)
+        yield study, honest
+
+
+async def test_a_window_that_is_ordered_otherwise_while_it_is_compared_is_compared_again(tmp_path: Path) -> None:
+    """A registrar that was restored or upgraded in the middle of a run wants everything, not what it had ordered."""
+    async with two_sites(tmp_path / "instance") as (study, comparator):
+        order = await study.linking._carrying._order("heart", 1, "window")
+        orders = [msgspec.structs.replace(order, previous="1" * 64), order]
+        for each in orders:  # nothing is awaited in between: the first one is not even begun
+            assert (await comparator.start_window(each)).state == "running"
+        found = await comparator.window("heart", 1, 60)
+        assert found.header is not None
+        assert found.header.answers(order)
+        assert (await comparator.start_window(order)).header == found.header
+        other = msgspec.structs.replace(order, parameters_hash="2" * 64)
+        assert (await comparator.start_window(other)).state == "running"
+        await comparator.cancel("heart", 1)
+        assert (await comparator.window("heart", 1, 0)).state == "cancelled"
+        assert (await comparator.start_window(order)).state == "running"
+        assert (await comparator.window("heart", 1, 60)).header == found.header
+
+
+async def test_a_header_that_is_not_the_order_is_refused_and_told(tmp_path: Path) -> None:
+    async with two_sites(tmp_path / "instance") as (study, honest):
+        instance, registrar = study.instance, study.instance.registrar
         liar = Liar(instance.comparator, honest._windows, instance.id, "none")
         study.linking._carrying._comparator = liar
         most = await registrar.db.read(lambda conn: delivered.edges_max(conn, "heart"))

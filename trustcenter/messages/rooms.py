@@ -200,6 +200,11 @@ class EdgesHeader(Message, frozen=True, kw_only=True):
         )
         return hashlib.sha256(("\n".join(lines) + "\n").encode()).hexdigest()
 
+    def answers(self, order: WindowOrder) -> bool:
+        """Whether this is of the delivery that was ordered."""
+        said = (self.study, self.version, self.window, self.parameters_hash, self.previous)
+        return said == (order.study, order.version, order.window, order.parameters_hash, order.previous)
+
 
 class WindowOrder(Message, frozen=True, kw_only=True):
     """Registrar to comparator: compare what is new among what is live, or all of it, as this window.

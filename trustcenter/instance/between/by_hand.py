@@ -194,7 +194,7 @@ class CarriedComparator:
     def _answered(self, order: WindowOrder) -> WindowState | None:
         """What was brought for exactly this order. An answer to another order of the window is none."""
         found = self._read(order.study, order.window, "state", WindowState)
-        return found if found is None or found.header is None or answers(found.header, order) else None
+        return found if found is None or found.header is None or found.header.answers(order) else None
 
     @staticmethod
     def _waiting(study: str, window: int) -> WindowState:
@@ -209,12 +209,6 @@ class CarriedComparator:
     def _forget(self, study: str, window: int) -> None:
         for what in ("order", "state", "edges"):
             self._file(study, window, what).unlink(missing_ok=True)
-
-
-def answers(header: EdgesHeader, order: WindowOrder) -> bool:
-    """Whether a delivery is the one that was ordered."""
-    said = (header.study, header.version, header.window, header.parameters_hash, header.previous)
-    return said == (order.study, order.version, order.window, order.parameters_hash, order.previous)
 
 
 def _refuse() -> NoReturn:

@@ -31,7 +31,7 @@ from trustcenter.registrar.linking import carried, ledger, outbox, pairs, runs
 from trustcenter.store import Connection
 
 from . import by_hand_pages, reconciling, room_files, telling
-from .by_hand import CarriedComparator, answers, folder
+from .by_hand import CarriedComparator, folder
 
 OUTGOING: Final = "outgoing"
 _ASKED: Final = "asked"  # the reconciliation that the newest file asks for, and its pages
@@ -185,7 +185,7 @@ class RegistrarFiles:
         for state in answer.windows:
             header = state.header
             order = self._comparator.ordered(state.study, state.window)
-            wanted = order is not None and (header is None or answers(header, order))
+            wanted = order is not None and (header is None or header.answers(order))
             size = header.edges * EDGE_BYTES if header is not None else 0
             if wanted and header is not None:
                 with replacing(self._comparator.edges_file(state.study, state.window), force=True) as stream:

@@ -31,6 +31,7 @@ class _Job:
     """A window that is being compared, or was."""
 
     def __init__(self, order: WindowOrder) -> None:
+        self.order = order
         self.state = WindowState(study=order.study, window=order.window, state="running", stage="queued")
         self.task: asyncio.Task[None] | None = None
         self.ended = asyncio.Event()
@@ -41,6 +42,14 @@ class _Job:
     def end(self, state: WindowState) -> None:
         self.state = state
         self.ended.set()
+
+    async def stop(self) -> None:
+        """Stop comparing."""
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
+        if not self.ended.is_set():  # its task had not begun
+            self.end(msgspec.structs.replace(self.state, state="cancelled"))
 
 
 class Windows:
@@ -63,14 +72,18 @@ class Windows:
     async def start(self, order: WindowOrder) -> WindowState:
         """Compare a window, unless it is under way or its edges lie ready.
 
+        Of another order they are not: the registrar was restored or upgraded in the middle of a run, and wants more.
+
         Raises:
             NotFoundError: the comparator does not know the study.
         """
         known = self._jobs.get((order.study, order.window))
         if known is not None and not known.ended.is_set():
-            return known.state
+            if known.order == order:
+                return known.state
+            await known.stop()
         found = await self._delivered(order.study, order.window)
-        if found is not None and found.header is not None and found.header.previous == order.previous:
+        if found is not None and found.header is not None and found.header.answers(order):
             return found
         await self._comparator.db.read(lambda conn: compare.require_study(conn, order.study))
         await self.forget(order.study)
@@ -104,9 +117,8 @@ class Windows:
     async def cancel(self, study: str, window: int) -> None:
         """Stop comparing a window."""
         job = self._jobs.get((study, window))
-        if job is not None and job.task is not None and not job.ended.is_set():
-            job.task.cancel()
-            await job.ended.wait()
+        if job is not None and not job.ended.is_set():
+            await job.stop()
 
     async def edges(self, study: str, window: int, start: int) -> bytes:
         """The part of a window's packed edges that begins at byte `start`; empty at their end.
