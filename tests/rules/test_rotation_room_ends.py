@@ -258,3 +258,22 @@ async def test_a_database_from_before_the_exchange_is_refused_once_its_keys_are_
             assert (await rotate_room(instance, room)).to_versions == [2, 2]
         async with opened(files, later(62)) as instance:  # agreed on was another rotation
             assert instance.comparator.keys.has(KeyId("instance", Purpose.AUDIT, 1))
+
+
+@both
+async def test_a_database_that_needs_a_destroyed_key_is_refused_though_an_older_key_is_there(
+    files: Files, room: str
+) -> None:
+    """Not called a key store that is too old: there is none newer to be restored."""
+    async with opened(files) as instance:
+        await rotate_room(instance, room)
+    database = files.dir / room / f"{room}.db"
+    before = database.read_bytes()
+    async with opened(files) as instance:
+        await rotate_room(instance, room)
+    async with opened(files, later(31)) as instance:
+        await destroy_room_keys(instance, room, files, version=2)
+    database.write_bytes(before)
+    with pytest.raises(StaleDatabaseError):
+        async with opened(files, later(31)):
+            pass

@@ -31,12 +31,13 @@ def current(keys: KeyStore, conn: Connection) -> int:
     """The version that signs receipts; 1 if it was never rotated.
 
     Raises:
-        VerificationError: the key store is older than this database.
+        StaleDatabaseError: it was destroyed since. VerificationError: the key store is older than this database.
     """
     row = conn.execute("SELECT version, handover FROM receipt_handover ORDER BY version DESC LIMIT 1").fetchone()
     if row is None:
         return 1
     version, told = int(row[0]), msgspec.json.decode(row[1], type=KeyHandover)
+    require_here(keys, KeyId(INSTANCE, Purpose.RECEIPT, version))
     if (
         not keys.has(KeyId(INSTANCE, Purpose.RECEIPT, version))
         or keys.public_key(INSTANCE, Purpose.RECEIPT, version).hex() != told.after
