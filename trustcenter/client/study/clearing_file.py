@@ -25,7 +25,7 @@ _HEADER: Final = (
 )
 # Somebody else decided it, it went with a run or a record, or others have to decide it.
 _OVER: Final = ("task_decided", "unknown_task", "answer_taken_back")
-Answer = tuple[str, ClearingAnswer]  # task
+Answer = tuple[int, str, ClearingAnswer]  # row, task
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ def read(source: Path) -> list[Answer]:
             raise _refused(f"an answer is one of: {', '.join(VERDICTS)}", number)
         if reason not in REASONS:
             raise _refused(f"a reason is one of: {', '.join(REASONS)}", number)
-        found.append((task, ClearingAnswer(answer=cast("Verdict", answer), reason=cast("ClearingReason", reason))))
+        found.append(
+            (number, task, ClearingAnswer(answer=cast("Verdict", answer), reason=cast("ClearingReason", reason)))
+        )
     return found
 
 
@@ -84,14 +86,16 @@ async def hand_in(
     """Give the answers, one by one; the same file again is harmless.
 
     Raises:
-        RemoteError: an answer that differs from one that the steward has given, or no right to answer.
+        RemoteError: an answer that differs from one that the steward has given (`where` names the row; those before it
+            are kept), or no right to answer.
     """
     decided = over = 0
-    for done, (task, answer) in enumerate(answers, start=1):
+    for done, (row, task, answer) in enumerate(answers, start=1):
         try:
             decided += (await center.answer_clearing(study, task, answer)).decided
         except RemoteError as error:
             if error.code not in _OVER:
+                error.where = error.where or f"row {row}"
                 raise
             over += 1
         tick(done, len(answers))
