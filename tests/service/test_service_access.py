@@ -105,6 +105,17 @@ def test_a_parameter_that_an_operation_does_not_have_is_refused(world, query: st
     assert world["nobody"]("GET", "/healthz?verbose").status == 200  # as probes like it
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/version", "/openapi.json"])
+def test_a_probe_may_ask_for_the_header_alone(world, path: str) -> None:
+    whole, head = world["nobody"]("GET", path), world["nobody"]("HEAD", path)
+    assert (head.status, head.body) == (200, b"")
+    for name in ("content-type", "content-length", "cache-control"):
+        assert head.headers[name] == whole.headers[name]
+    refused = world["nobody"]("DELETE", path)
+    assert (refused.status, set(refused.headers["allow"].split(","))) == (405, {"GET", "HEAD"})
+    assert world["north"]("HEAD", "/v1/domains").status == 405  # of nothing else
+
+
 LENGTH = "Content-Length: 5\r\n"
 
 

@@ -42,7 +42,10 @@ def create_app(instance: Instance) -> web.Application:
     app[HEADS] = Heads(instance)
     # The first that fits is taken, and the pipelines' routes are asked for most; no two patterns overlap.
     for route in sorted(routes_of(instance.config.room), key=lambda route: route.kind != "issue"):
-        app.router.add_route(route.method, route.path, bind(route), expect_handler=_expect)
+        handler = bind(route)
+        app.router.add_route(route.method, route.path, handler, expect_handler=_expect)
+        if route.method == "GET" and not route.roles:  # a balancer's probe; the library leaves the body out
+            app.router.add_route("HEAD", route.path, handler, expect_handler=_expect)
     app.cleanup_ctx.append(_rooms)
     app.cleanup_ctx.append(_refusals)
     app.cleanup_ctx.append(_heads)
