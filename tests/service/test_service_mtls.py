@@ -10,9 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 import trustme
 from access_support import Center
 from tests_support import run_cli
+
+from trustcenter.http.handshakes import Handshakes
 
 REFUSED = (ssl.SSLError, ConnectionError)
 SETTINGS = """
@@ -57,6 +60,13 @@ class Clients:
         )
         assert made.status == 201, made.body
         return str(made.json["fingerprint"])
+
+
+def failed(center: Center, reason: str, *, who: str | None = None, certificate: Path | None = None) -> int:
+    """How many handshakes the service has counted."""
+    page = center.ask(who, "GET", "/metrics", certificate=certificate).body.decode()
+    name = f'trustcenter_handshakes_failed_total{{outcome="{reason}"}} '
+    return next(int(line.removeprefix(name)) for line in page.splitlines() if line.startswith(name))
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +126,31 @@ def test_a_certificate_of_another_authority_is_refused_in_the_handshake(clients:
     # Same names, even bound by mistake: the handshake decides first.
     foreign = clients.make("foreign", ca=clients.stranger)
     clients.bind("foreign", owner="north")
+    before = failed(clients.center, "wrong_certificate", who="operator")
     for who in (None, "north"):
         with pytest.raises(REFUSED):
             clients.center.ask(who, "GET", "/v1/domains", certificate=foreign)
+    assert failed(clients.center, "wrong_certificate", who="operator") == before + 2
+    told = [line for line in clients.center.log.read_text().splitlines() if "handshake failed" in line]
+    assert len([line for line in told if '"code": "wrong_certificate"' in line]) >= 1
+    assert not any("127.0.0.1" in line or "foreign" in line for line in told)
+
+
+def test_a_thousand_failed_handshakes_are_all_counted_and_leave_a_line_a_minute() -> None:
+    now = 0.0
+    watched = Handshakes(clock=lambda: now)
+    with structlog.testing.capture_logs() as lines:
+        for second in range(125):
+            now = float(second)
+            for _ in range(8):
+                watched.note(ssl.SSLCertVerificationError())
+    assert watched.failed == {"no_certificate": 0, "wrong_certificate": 1000, "refused_by_client": 0, "other": 0}
+    for name in ("TLSV1_ALERT_UNKNOWN_CA", "WRONG_VERSION_NUMBER", None):
+        error = ssl.SSLError()
+        error.reason = name  # type: ignore[assignment]  # as Python has it where OpenSSL tells none
+        watched.note(error)
+    assert (watched.failed["refused_by_client"], watched.failed["other"]) == (1, 2)
+    assert [(line["event"], line["code"]) for line in lines] == [("handshake failed", "wrong_certificate")] * 3
 
 
 def test_an_expired_certificate_is_refused(clients: Clients) -> None:
@@ -201,6 +233,7 @@ def test_required_certificates_and_the_command_line(clients: Clients, tmp_path: 
     assert shown.returncode == 0, shown.stderr
     assert "north" in shown.stdout
     assert center.ask(None, "GET", "/v1/sites", certificate=operator).status == 200
+    assert failed(center, "no_certificate", certificate=operator) >= 2  # the request and the command above
     assert site.exists()
 
 

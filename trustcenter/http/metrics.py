@@ -1,8 +1,9 @@
 """Metrics in Prometheus' text exposition format, version 0.0.4.
 
-Labels are `route` (the template, never a path), `site`, `outcome` (a status, a state, a key's state) and `version`,
+Labels are `route` (the template, never a path), `site`, `outcome` (a status, a state, a reason) and `version`,
 nothing else: no domain, no study, no address. Everything that is counted of the trust center's work is read from the
-database at the moment of scraping, so it is what was committed; only requests are counted in memory.
+database at the moment of scraping, so it is what was committed; only requests and failed handshakes are counted in
+memory.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from trustcenter.instance.rotating import room_key_show
 from trustcenter.store import Connection
 from trustcenter.store.database import Activity
 
+from .handshakes import Handshakes
 from .metrics_process import figures
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)  # seconds
@@ -55,6 +57,7 @@ class Metrics:
         self._latency: dict[str, _Histogram] = defaultdict(_Histogram)
         self._issued: dict[str, int] = defaultdict(int)
         self._alarms = 0
+        self.handshakes = Handshakes()
         self._seen: int | None = None  # entries of the registrar's log that were looked at
         self._scraping = asyncio.Lock()
 
@@ -74,6 +77,8 @@ class Metrics:
             lines: list[str] = []
             lines += _family("requests_total", "counter", "Requests answered.", self._requests.items())
             lines += self._histograms()
+            failed = (((("outcome", reason),), count) for reason, count in self.handshakes.failed.items())
+            lines += _family("handshakes_failed_total", "counter", "TLS handshakes that failed, by reason.", failed)
             rooms = {"registrar": self._instance.registrar_room, "comparator": self._instance.comparator_room}
             for room, context in rooms.items():
                 if context is not None:

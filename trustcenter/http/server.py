@@ -28,6 +28,7 @@ from .app import create_app
 from .lane import Lane
 from .listener import Listener
 from .logs import configure
+from .metrics import METRICS
 
 _log = structlog.get_logger()
 _NOTES_SECONDS: Final = 20.0
@@ -142,6 +143,8 @@ async def serve(config: Config, passphrase: Passphrase, *, ready: Callable[[str]
     async with open_instance(config, passphrase, exclusive=False) as instance:
         limits = config.limits
         app = create_app(instance)
+        if context is not None:
+            app[METRICS].handshakes.watch(context)
         runner = web.AppRunner(
             app,
             access_log=None,
