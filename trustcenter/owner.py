@@ -21,5 +21,7 @@ def give(made: Path | int, like: Path) -> None:
     """
     if sys.platform != "win32" and os.geteuid() == 0:
         owner = like.stat()
-        chown = os.fchown if isinstance(made, int) else os.lchown
-        chown(made, owner.st_uid, owner.st_gid)
+        if isinstance(made, int):
+            os.fchown(made, owner.st_uid, owner.st_gid)
+        else:
+            os.lchown(made, owner.st_uid, owner.st_gid)
