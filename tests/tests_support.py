@@ -130,6 +130,10 @@ def launch(directory: Path, log: Path, *options: str) -> tuple[subprocess.Popen[
         time.sleep(0.5)
 
 
+# Of the consents that tests send: past, and five years of force not over, whenever a test runs. One for the whole run.
+YEAR = datetime.now(UTC).year - 2
+
+
 def seconds_to_midnight() -> float:
     """Until the next day begins in UTC."""
     now = datetime.now(UTC)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_support import ok
+from tests_support import YEAR, ok
 
 Cli = Callable[..., Any]
 NAMES = ("Müller", "Kowalski", "Zander", "Yildiz", "Brandt")
@@ -66,14 +66,14 @@ def test_from_csv_to_the_answer_and_back(cli: Cli, places: Places, tmp_path: Pat
     consents = write(
         tmp_path / "consents.csv",
         "PID;date;policy;permit;from;until;document\n"
-        "4711;2024-05-01;3;permit;;;1.6d\n"
-        "4711;2024-05-01;6;yes;;;1.6d\n"
-        "4712;2024-05-01;IDAT_speichern_verarbeiten;ja;;;\n"
+        f"4711;{YEAR}-05-01;3;permit;;;1.6d\n"
+        f"4711;{YEAR}-05-01;6;yes;;;1.6d\n"
+        f"4712;{YEAR}-05-01;IDAT_speichern_verarbeiten;ja;;;\n"
         "\n"
-        "4712;2024-05-01;6;deny;;;\n"
-        "Mustermann;2024-13-01;3;permit;;;\n"
-        "4713;2024-05-01;3;permit;;2024-06-01;\n"
-        "4713;2024-05-01;6;permit;;;\n",
+        f"4712;{YEAR}-05-01;6;deny;;;\n"
+        f"Mustermann;{YEAR}-13-01;3;permit;;;\n"
+        f"4713;{YEAR}-05-01;3;permit;;{YEAR}-06-01;\n"
+        f"4713;{YEAR}-05-01;6;permit;;;\n",
     )
     domain = ("--domain", "research", *places.north)
     sent = cli("consent", "send", consents, "--column", "pid", "--json", *domain)
@@ -109,15 +109,15 @@ def test_from_csv_to_the_answer_and_back(cli: Cli, places: Places, tmp_path: Pat
     ]
     assert (answers[1]["name"], answers[1]["since"], answers[1]["until"]) == (
         "MDAT_erheben",
-        "2024-05-01",
-        "2029-04-30",
+        f"{YEAR}-05-01",
+        f"{YEAR + 5}-04-30",
     )
     by_pseudonym = tmp_path / "by-pseudonym.csv"
     assert cli("consent", "query", psn, "--column", "pid", "--pseudonyms", "-o", by_pseudonym, *domain).code == 0
     assert [row["consent"] for row in rows(by_pseudonym)] == ["permitted", "permitted"]
     assert rows(by_pseudonym)[0]["pid"] == pseudonym
 
-    gone = cli("consent", "withdraw", one, "--column", "pid", "--date", "2024-07-01", "--json", *domain)
+    gone = cli("consent", "withdraw", one, "--column", "pid", "--date", f"{YEAR}-07-01", "--json", *domain)
     assert gone.code == 0
     assert (gone.json["newly_withdrawn"], gone.json["removed"]) == (1, 1)
     after = cli("consent", "query", psn, "--column", "pid", "--pseudonyms", "-o", by_pseudonym, "--force", *domain)
@@ -127,10 +127,10 @@ def test_from_csv_to_the_answer_and_back(cli: Cli, places: Places, tmp_path: Pat
 
 def test_some_policies_only(cli: Cli, places: Places, tmp_path: Path) -> None:
     domain = ("--domain", "research", *places.north)
-    consents = write(tmp_path / "c.csv", "pid,date,policy\n1,2024-05-01,3\n1,2024-05-01,6\n1,2024-05-01,19\n")
+    consents = write(tmp_path / "c.csv", f"pid,date,policy\n1,{YEAR}-05-01,3\n1,{YEAR}-05-01,6\n1,{YEAR}-05-01,19\n")
     assert cli("consent", "send", consents, "--column", "pid", *domain).code == 0
     ids = write(tmp_path / "ids.csv", "pid\n1\n")
-    withdraw = ("consent", "withdraw", ids, "--column", "pid", "--date", "2024-06-01", "--json", *domain)
+    withdraw = ("consent", "withdraw", ids, "--column", "pid", "--date", f"{YEAR}-06-01", "--json", *domain)
     assert cli(*withdraw, "--policy", "19").json["permitted"] == 1
     status = tmp_path / "status.csv"
     assert cli("consent", "query", ids, "--column", "pid", "--all", "-o", status, *domain).code == 0
@@ -153,7 +153,7 @@ def resource(reference: str, code: str = "3", **change: Any) -> dict[str, Any]:
         "text": {"status": "generated", "div": "<div>Max Mustermann</div>"},
         "status": "active",
         "patient": {"reference": f"Patient/{reference}", "display": "Max Mustermann"},
-        "dateTime": "2024-05-01",
+        "dateTime": f"{YEAR}-05-01",
         "sourceAttachment": {"data": "TWF4IE11c3Rlcm1hbm4="},
         "provision": {"type": "deny", "provision": permits},
         **change,
@@ -206,7 +206,7 @@ def test_a_study_by_record_numbers(cli: Cli, places: Places, tmp_path: Path) -> 
             f"{n},{name},{name[::-1].title()},19{50 + n}-0{n + 1}-1{n},{n}410{n}\n" for n, name in enumerate(NAMES)
         ),
     )
-    consents = write(tmp_path / "c.csv", "id,date,policy\n" + "".join(f"{n},2024-05-01,4\n" for n in range(3)))
+    consents = write(tmp_path / "c.csv", "id,date,policy\n" + "".join(f"{n},{YEAR}-05-01,4\n" for n in range(3)))
     sent = cli("consent", "send", consents, "--column", "id", "--json", *study)
     assert sent.json["permitted"] == 3
 
@@ -225,7 +225,7 @@ def test_a_study_by_record_numbers(cli: Cli, places: Places, tmp_path: Path) -> 
     assert cli("consent", "query", patients, "--column", "id", "-o", status, *study).code == 0
     assert [row["consent"] for row in rows(status)] == ["permitted"] * 3 + ["missing"] * 2
     one = write(tmp_path / "one.csv", "id\n1\n")
-    gone = cli("consent", "withdraw", one, "--column", "id", "--date", "2024-06-01", "--json", *study)
+    gone = cli("consent", "withdraw", one, "--column", "id", "--date", f"{YEAR}-06-01", "--json", *study)
     assert (gone.json["newly_withdrawn"], gone.json["removed"]) == (1, 1)
     again = cli(*upload, "--json")
     assert again.code == 0, again.err
@@ -256,12 +256,12 @@ def test_commands_that_cannot_be(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     head = "pid,date,policy,permit\n"
-    write(Path("c.csv"), head + "1,2024-05-01,3,yes\n")
+    write(Path("c.csv"), head + f"1,{YEAR}-05-01,3,yes\n")
     write(Path("empty.csv"), "")
-    write(Path("permit.csv"), head + "1,2024-05-01,3,perhaps\n")
-    write(Path("ragged.csv"), head + "1,2024-05-01\n")
-    write(Path("quote.csv"), head + '1,2024-05-01,3,"y\n')
-    Path("latin.csv").write_bytes(head.encode() + "Müller,2024-05-01,3,yes\n".encode("latin-1"))
+    write(Path("permit.csv"), head + f"1,{YEAR}-05-01,3,perhaps\n")
+    write(Path("ragged.csv"), head + f"1,{YEAR}-05-01\n")
+    write(Path("quote.csv"), head + f'1,{YEAR}-05-01,3,"y\n')
+    Path("latin.csv").write_bytes(head.encode() + f"Müller,{YEAR}-05-01,3,yes\n".encode("latin-1"))
     done = cli("consent", *arguments, *places.north)
     assert done.code in (1, 4)
     assert f"[{code}]" in done.err, done.err

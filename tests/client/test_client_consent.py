@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests_support import ok
+from tests_support import YEAR, ok
 
 from trustcenter.client import Connection, SyncTrustCenter, TrustCenter
 from trustcenter.client.parts.consent import from_fhir
@@ -29,7 +29,7 @@ def north(live: Any, tmp_path_factory: pytest.TempPathFactory) -> Connection:
 
 
 def item(original: str, code: str = "3") -> api.ConsentItem:
-    return api.ConsentItem(original=original, date="2024-05-01", policies=[api.ConsentProvision(code=code)])
+    return api.ConsentItem(original=original, date=f"{YEAR}-05-01", policies=[api.ConsentProvision(code=code)])
 
 
 def test_asynchronous(north: Connection) -> None:
@@ -42,9 +42,9 @@ def test_asynchronous(north: Connection) -> None:
             assert answer.errors[0].code == "consent_missing"
             found = await center.consents("research", pseudonyms=[answer.pseudonyms[0] or ""])
             assert found.results[0] is not None
-            assert found.results[0].policies[0].since == "2024-05-01"
+            assert found.results[0].policies[0].since == f"{YEAR}-05-01"
             gone = await center.send_consents(
-                "research", [api.ConsentItem(original="1", date="2024-06-01", withdraw=True)]
+                "research", [api.ConsentItem(original="1", date=f"{YEAR}-06-01", withdraw=True)]
             )
             assert (gone.results, gone.removed) == (["withdrawn"], 1)
 
@@ -63,7 +63,7 @@ RESOURCE: dict[str, Any] = {
     "status": "active",
     "text": {"status": "generated", "div": "<div>Mustermann</div>"},
     "patient": {"reference": "https://fhir.example/Patient/p-1/_history/2", "identifier": {"value": "4711"}},
-    "dateTime": "2024-05-01",
+    "dateTime": f"{YEAR}-05-01",
     "policy": [{"uri": "https://example.org/consent?version=1"}],
     "provision": {
         "type": "deny",
@@ -71,7 +71,7 @@ RESOURCE: dict[str, Any] = {
             {
                 "type": "permit",
                 "code": [{"coding": [{"system": SYSTEM, "code": "3"}]}],
-                "period": {"end": "2030-01-01"},
+                "period": {"end": f"{YEAR + 6}-01-01"},
             },
             {"code": [{"coding": [{"system": SYSTEM, "code": "6"}]}]},
         ],
@@ -83,9 +83,9 @@ def test_a_resource_becomes_an_item_without_names(tmp_path: Path) -> None:
     made = from_fhir(json.dumps(RESOURCE).encode())
     assert made == api.ConsentItem(
         original="4711",
-        date="2024-05-01",
+        date=f"{YEAR}-05-01",
         policies=[
-            api.ConsentProvision(code="3", permit=True, last="2030-01-01"),
+            api.ConsentProvision(code="3", permit=True, last=f"{YEAR + 6}-01-01"),
             api.ConsentProvision(code="6", permit=False),  # without a type of its own it has the one above it
         ],
     )

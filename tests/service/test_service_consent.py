@@ -6,6 +6,7 @@ import itertools
 import json
 
 import pytest
+from tests_support import YEAR
 
 IDAT = "2.16.840.1.113883.3.1937.777.24.5.3.3"
 MDAT = "2.16.840.1.113883.3.1937.777.24.5.3.7"
@@ -23,7 +24,7 @@ def domain(world) -> str:
     return name
 
 
-def both(original: str, date: str = "2024-05-01", **more):
+def both(original: str, date: str = f"{YEAR}-05-01", **more):
     return {"original": original, "date": date, "policies": [{"code": IDAT, **more}, {"code": "7", **more}]}
 
 
@@ -49,8 +50,8 @@ def test_issue_is_refused_item_by_item(world, domain: str) -> None:
         domain,
         both("a"),
         both("b", "2019-05-01", until="2020-05-01"),
-        {"original": "c", "date": "2024-05-01", "policies": [{"code": "3"}]},
-        {"original": "d", "date": "2024-05-01", "policies": [{"code": "3"}, {"code": "7", "permit": False}]},
+        {"original": "c", "date": f"{YEAR}-05-01", "policies": [{"code": "3"}]},
+        {"original": "d", "date": f"{YEAR}-05-01", "policies": [{"code": "3"}, {"code": "7", "permit": False}]},
     )
     assert sent["results"] == ["permitted", "expired", "missing", "withdrawn"]
     assert (sent["changed"], sent["withdrawn"], sent["removed"]) == (4, 1, 0)
@@ -68,18 +69,18 @@ def test_issue_is_refused_item_by_item(world, domain: str) -> None:
 def test_withdrawal_removes_the_mapping_and_blocks_until_a_newer_consent(world, domain: str) -> None:
     send(world, domain, both("4711"), both("4712"))
     first, other = issue(world, domain, "4711", "4712")["pseudonyms"]
-    sent = send(world, domain, {"original": "4711", "date": "2024-06-01", "withdraw": True})
+    sent = send(world, domain, {"original": "4711", "date": f"{YEAR}-06-01", "withdraw": True})
     assert (sent["results"], sent["withdrawn"], sent["removed"]) == (["withdrawn"], 1, 1)
     gone = world["north"]("POST", f"/v1/domains/{domain}/translate", {"pseudonyms": [first, other]}).json
     assert codes(gone) == {0: "unknown_pseudonym"}
     assert codes(issue(world, domain, "4711")) == {0: "consent_withdrawn"}
 
-    again = send(world, domain, {"original": "4711", "date": "2024-06-01", "withdraw": True}, both("4711"))
+    again = send(world, domain, {"original": "4711", "date": f"{YEAR}-06-01", "withdraw": True}, both("4711"))
     assert again["results"] == ["withdrawn", "withdrawn"]
     assert (again["changed"], again["withdrawn"], again["removed"]) == (0, 0, 0)
     assert codes(issue(world, domain, "4711")) == {0: "consent_withdrawn"}
 
-    assert send(world, domain, both("4711", "2024-06-02"))["results"] == ["permitted"]
+    assert send(world, domain, both("4711", f"{YEAR}-06-02"))["results"] == ["permitted"]
     new = issue(world, domain, "4711")["pseudonyms"][0]
     assert new is not None
     assert new != first
@@ -89,15 +90,23 @@ def test_withdrawal_removes_the_mapping_and_blocks_until_a_newer_consent(world, 
 def test_partial_withdrawal_counts_only_where_the_policy_is_required(world, domain: str) -> None:
     send(world, domain, both("p"))
     pseudonym = issue(world, domain, "p")["pseudonyms"][0]
-    other = send(world, domain, {"original": "p", "date": "2024-07-01", "policies": [{"code": "19", "permit": False}]})
+    other = send(
+        world, domain, {"original": "p", "date": f"{YEAR}-07-01", "policies": [{"code": "19", "permit": False}]}
+    )
     assert (other["results"], other["removed"]) == (["permitted"], 0)
     assert issue(world, domain, "p")["pseudonyms"] == [pseudonym]
-    group = send(world, domain, {"original": "p", "date": "2024-07-02", "policies": [{"code": "1", "permit": False}]})
+    group = send(
+        world, domain, {"original": "p", "date": f"{YEAR}-07-02", "policies": [{"code": "1", "permit": False}]}
+    )
     assert (group["results"], group["removed"]) == (["withdrawn"], 1)
 
 
 def test_the_answer_by_original_and_by_pseudonym(world, domain: str) -> None:
-    send(world, domain, {**both("x", until="2030-01-01"), "document": "urn:oid:2.16.840.1.113883.3.1937.777.24.2.1790"})
+    send(
+        world,
+        domain,
+        {**both("x", until=f"{YEAR + 6}-01-01"), "document": "urn:oid:2.16.840.1.113883.3.1937.777.24.2.1790"},
+    )
     pseudonym = issue(world, domain, "x")["pseudonyms"][0]
     path = f"/v1/domains/{domain}/consents/query"
     by_original = world["north"]("POST", path, {"originals": ["x", "nobody"]}).json
@@ -108,7 +117,11 @@ def test_the_answer_by_original_and_by_pseudonym(world, domain: str) -> None:
     assert found["status"] == "permitted"
     one = found["policies"][0]
     assert (one["code"], one["name"], one["status"]) == (IDAT, "IDAT_speichern_verarbeiten", "permitted")
-    assert (one["since"], one["until"], one["dated"]) == ("2024-05-01", "2030-01-01", "2024-04-30T22:00:00Z")
+    assert (one["since"], one["until"], one["dated"]) == (
+        f"{YEAR}-05-01",
+        f"{YEAR + 6}-01-01",
+        f"{YEAR}-04-30T22:00:00Z",
+    )
     assert one["document"] == "urn:oid:2.16.840.1.113883.3.1937.777.24.2.1790"
     assert by_original["results"][1] == {
         "status": "missing",
@@ -126,13 +139,13 @@ def test_the_answer_by_original_and_by_pseudonym(world, domain: str) -> None:
             for code, name in ((IDAT, "IDAT_speichern_verarbeiten"), (MDAT, "MDAT_speichern_verarbeiten"))
         ],
     }
-    send(world, domain, {"original": "x", "date": "2024-05-02", "policies": [{"code": "19"}]})
+    send(world, domain, {"original": "x", "date": f"{YEAR}-05-02", "policies": [{"code": "19"}]})
     whole = world["north"]("POST", path, {"originals": ["x"], "policies": "all"}).json["results"][0]
     assert [one["code"].rpartition(".")[2] for one in whole["policies"]] == ["3", "7", "19"]
-    send(world, domain, {"original": "x", "date": "2024-06-01", "withdraw": True})
+    send(world, domain, {"original": "x", "date": f"{YEAR}-06-01", "withdraw": True})
     after = world["north"]("POST", path, {"originals": ["x"]}).json["results"][0]
     assert [(one["status"], one["since"], one["dated"]) for one in after["policies"]] == [
-        ("withdrawn", "2024-05-01", "2024-06-01T21:59:59Z")
+        ("withdrawn", f"{YEAR}-05-01", f"{YEAR}-06-01T21:59:59Z")
     ] * 2
     for body in ({}, {"originals": [], "pseudonyms": []}):
         assert world["north"]("POST", path, body).json["code"] == "one_selection"
@@ -153,7 +166,7 @@ def test_foreign_and_other_domains(world, domain: str) -> None:
 
 BAD = {
     "invalid_date": [
-        both("1", "2024-05"),
+        both("1", f"{YEAR}-05"),
         both("1", "2023-02-29"),
         both("1", "01.05.2024"),
         both("1", until="soon"),
@@ -161,14 +174,14 @@ BAD = {
     ],
     "consent_dated_ahead": [
         both("1", "2999-01-01"),
-        {"original": "1", "date": "2024-01-01", "policies": [{"code": "3", "permit": False, "from": "2999-01-01"}]},
+        {"original": "1", "date": f"{YEAR}-01-01", "policies": [{"code": "3", "permit": False, "from": "2999-01-01"}]},
     ],
-    "unknown_policy": [{"original": "1", "date": "2024-05-01", "policies": [{"code": "Max-Muster"}]}],
-    "consent_without_policies": [{"original": "1", "date": "2024-05-01"}],
+    "unknown_policy": [{"original": "1", "date": f"{YEAR}-05-01", "policies": [{"code": "Max-Muster"}]}],
+    "consent_without_policies": [{"original": "1", "date": f"{YEAR}-05-01"}],
     "invalid_consent": [{**both("1"), "withdraw": True}],
     "invalid_document": [{**both("1"), "document": "Brief an Max Muster"}],
     "invalid_original": [both(""), both("a\n"), both("x" * 257)],
-    "too_many_policies": [{"original": "1", "date": "2024-05-01", "policies": [{"code": "3"}] * 501}],
+    "too_many_policies": [{"original": "1", "date": f"{YEAR}-05-01", "policies": [{"code": "3"}] * 501}],
 }
 
 
@@ -184,7 +197,7 @@ def test_items_that_cannot_be_are_refused_alone_and_without_echo(world, domain: 
 def resource(original: str, **change):
     provision = {
         "type": "permit",
-        "period": {"start": "2024-05-01", "end": "2054-04-30"},
+        "period": {"start": f"{YEAR}-05-01", "end": "2054-04-30"},
         "code": [{"coding": [{"system": SYSTEM, "code": code, "display": "…"}]} for code in (IDAT, MDAT)],
     }
     return {
@@ -198,9 +211,13 @@ def resource(original: str, **change):
         "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "research"}]},
         "category": [{"coding": [{"system": "http://loinc.org", "code": "57016-8"}]}],
         "patient": {"identifier": {"value": original}},
-        "dateTime": "2024-05-01T10:00:00+02:00",
+        "dateTime": f"{YEAR}-05-01T10:00:00+02:00",
         "policy": [{"uri": "urn:oid:2.16.840.1.113883.3.1937.777.24.2.1790"}],
-        "provision": {"type": "deny", "period": {"start": "2024-05-01", "end": "2054-04-30"}, "provision": [provision]},
+        "provision": {
+            "type": "deny",
+            "period": {"start": f"{YEAR}-05-01", "end": "2054-04-30"},
+            "provision": [provision],
+        },
         **change,
     }
 
@@ -220,7 +237,11 @@ def test_fhir_as_bundle_and_as_lines(world, domain: str) -> None:
     answer = send_fhir(world, path, body, "application/fhir+ndjson; charset=utf-8")
     assert answer.json["results"] == ["permitted", "withdrawn", "withdrawn"], answer.body
     found = world["north"]("POST", f"{path}/consents/query", {"originals": ["f2"]}).json["results"][0]["policies"][0]
-    assert (found["since"], found["until"], found["dated"]) == ("2024-05-01", "2054-04-30", "2024-05-01T08:00:00Z")
+    assert (found["since"], found["until"], found["dated"]) == (
+        f"{YEAR}-05-01",
+        "2054-04-30",
+        f"{YEAR}-05-01T08:00:00Z",
+    )
     assert codes(issue(world, domain, "f1", "f2", "f3")) == {0: "consent_withdrawn", 2: "consent_withdrawn"}
     wrong = send_fhir(world, path, json.dumps(bundle).encode(), "application/json")
     assert (wrong.status, wrong.json["code"]) == (415, "wrong_content_type")
@@ -254,7 +275,7 @@ MALFORMED = {
             provision={
                 "type": "permit",
                 "code": [{"coding": [{"system": SYSTEM, "code": IDAT}]}],
-                "dataPeriod": {"start": "2024-01-01"},
+                "dataPeriod": {"start": f"{YEAR}-01-01"},
             },
         ),
     ],
@@ -265,7 +286,7 @@ MALFORMED = {
         resource("1", provision=None, policy=[]) | {"provision": {"type": "deny"}},
         resource("1", provision={"type": "permit", "code": [{"coding": [{"system": "urn:other", "code": IDAT}]}]}),
     ],
-    "invalid_date": [resource("1", dateTime="2024"), resource("1", dateTime="2024-05-01T10:00:00")],
+    "invalid_date": [resource("1", dateTime="2024"), resource("1", dateTime=f"{YEAR}-05-01T10:00:00")],
 }
 
 
@@ -304,7 +325,7 @@ def test_nothing_is_carried_into_another_domain_without_consent(world, domain: s
     assert world["operator"]("POST", "/v1/domains", {"name": other, "site": "north"}).status == 201
     send(world, domain, both("1"), both("2"))
     pseudonyms = issue(world, domain, "1", "2")["pseudonyms"]
-    send(world, domain, both("2", "2024-06-01", until="2025-01-01"))
+    send(world, domain, both("2", f"{YEAR}-06-01", until=f"{YEAR + 1}-01-01"))
 
     def into(source: str, target: str, texts: list[str]):
         body = {"pseudonyms": texts, "into": target, "mode": "create"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from access_support import Center, Reply
-from tests_support import run_cli, stored
+from tests_support import YEAR, run_cli, stored
 
 from trustcenter.registrar.consents.consent import COMMITMENT
 
@@ -34,11 +34,11 @@ def send(center: Center, *items: dict[str, Any]) -> Any:
     return reply.json
 
 
-def permit(original: str, date: str = "2024-05-01") -> dict[str, Any]:
+def permit(original: str, date: str = f"{YEAR}-05-01") -> dict[str, Any]:
     return {"original": original, "date": date, "policies": [{"code": "3"}]}
 
 
-def withdraw(original: str, date: str = "2024-06-01") -> dict[str, Any]:
+def withdraw(original: str, date: str = f"{YEAR}-06-01") -> dict[str, Any]:
     return {"original": original, "date": date, "withdraw": True}
 
 

@@ -9,7 +9,7 @@ import time
 import placed_support
 import pytest
 from sources_support import Source, register, send_map, send_rows
-from tests_support import stored
+from tests_support import YEAR, stored
 
 from keys import hybrid
 from keys.personal import PersonalKey
@@ -75,7 +75,7 @@ def test_a_study_with_consent_from_registration_to_release(world, recipient_key:
     assert [code.rpartition(".")[2] for code in made.json["consent"]] == ["4", "9"]
     path = f"/v1/studies/{study}/consents"
 
-    def consents(site: str, numbers, date: str = "2024-05-01", **more):
+    def consents(site: str, numbers, date: str = f"{YEAR}-05-01", **more):
         policies = [{"code": "4", **more}, {"code": "9", **more}]
         items = [{"original": number, "date": date, "policies": policies} for number in numbers]
         answer = world[site]("POST", path, {"items": items})
@@ -107,10 +107,12 @@ def test_a_study_with_consent_from_registration_to_release(world, recipient_key:
     number = {n: bytes(north.encoded.record_numbers[n]).hex() for n in (50, 51, 52)}
     refs = {n: north.encoded.refs[n] for n in (50, 51, 52)}
     assert rows_at_comparator(world, refs[50]) == 15
-    gone = world["north"]("POST", path, {"items": [{"original": number[50], "date": "2024-06-01", "withdraw": True}]})
+    gone = world["north"](
+        "POST", path, {"items": [{"original": number[50], "date": f"{YEAR}-06-01", "withdraw": True}]}
+    )
     assert (gone.json["results"], gone.json["removed"]) == (["withdrawn"], 1)
     assert rows_at_comparator(world, refs[50]) == 15, "alone they would show which rows are one record"
-    assert consents("north", [number[51]], "2024-06-01", until="2025-01-01")["results"] == ["expired"]
+    assert consents("north", [number[51]], f"{YEAR}-06-01", until=f"{YEAR + 1}-01-01")["results"] == ["expired"]
     held = {line.get("record_number") for line in world["north"]("GET", f"/v1/studies/{study}/results").lines}
     assert number[50] not in held
     assert number[51] in held
@@ -129,7 +131,9 @@ def test_a_study_with_consent_from_registration_to_release(world, recipient_key:
     assert pseudonyms["north"][number[52]] in named
 
     # A withdrawal after the release: what was sealed is erased, and the next one is without that person.
-    later = world["north"]("POST", path, {"items": [{"original": number[52], "date": "2024-06-01", "withdraw": True}]})
+    later = world["north"](
+        "POST", path, {"items": [{"original": number[52], "date": f"{YEAR}-06-01", "withdraw": True}]}
+    )
     assert later.json["removed"] == 1
     stale = world["operator"]("GET", f"{where}/join-map")
     assert (stale.status, stale.json["code"]) == (409, "release_withdrawn")
@@ -157,7 +161,7 @@ def test_a_study_with_consent_from_registration_to_release(world, recipient_key:
     # A newer consent lets the person in again, under another study pseudonym; the source is uploaded once more.
     # The comparator does not hear of it: whose rows wait to leave, leave with others.
     assert rows_at_comparator(world, refs[52]) == 15
-    assert consents("north", [number[50]], "2024-07-01")["results"] == ["permitted"]
+    assert consents("north", [number[50]], f"{YEAR}-07-01")["results"] == ["permitted"]
     assert rows_at_comparator(world, refs[52]) == 15
     again = world["north"]("POST", f"/v1/studies/{study}/records", {"record_numbers": [number[50]]}).json
     assert again["pseudonyms"][0] not in (None, pseudonyms["north"][number[50]])
@@ -188,8 +192,8 @@ def test_a_person_withdraws_from_a_study_that_requires_no_consent(world, recipie
 
     # Nothing is stored of whom nothing was withdrawn.
     policies = [{"code": "4"}]
-    assert codes(send(date="2024-05-01", policies=policies)) == {0: "consent_not_required"}
-    gone = send(date="2024-06-01", withdraw=True)
+    assert codes(send(date=f"{YEAR}-05-01", policies=policies)) == {0: "consent_not_required"}
+    gone = send(date=f"{YEAR}-06-01", withdraw=True)
     assert (gone["results"], gone["removed"], gone["withdrawn"]) == (["withdrawn"], 1, 1)
     place = source.hex_numbers.index(number)
     again = register(world, "north", study, source).json
@@ -198,8 +202,8 @@ def test_a_person_withdraws_from_a_study_that_requires_no_consent(world, recipie
     held = {line.get("record_number") for line in world["north"]("GET", f"/v1/studies/{study}/results").lines}
     assert number not in held
 
-    assert send(date="2024-05-30", policies=policies)["results"] == ["withdrawn"]
-    assert send(date="2024-07-01", policies=policies)["results"] == ["permitted"]
+    assert send(date=f"{YEAR}-05-30", policies=policies)["results"] == ["withdrawn"]
+    assert send(date=f"{YEAR}-07-01", policies=policies)["results"] == ["permitted"]
     back = register(world, "north", study, source).json
     assert codes(back) == {}
     assert back["pseudonyms"][place] not in (None, first[place])

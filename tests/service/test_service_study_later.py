@@ -11,7 +11,7 @@ import placed_support
 import pytest
 from sources_support import SCHEMA, Source, open_upload, put, register, send_map
 from studies_support import bring, link, make_study, release
-from tests_support import stored
+from tests_support import YEAR, stored
 
 from keys import hybrid
 from trustcenter.client.study import changes
@@ -119,7 +119,7 @@ def test_changes_reach_the_recipient_only_and_withdrawals_are_acknowledged(
 
     for site, number, start in (("north", 1, 0), ("south", 2, 30)):
         source = Source(study, number, start, 60)
-        permitted = [{"original": n, "date": "2024-05-01", "policies": [{"code": "4"}]} for n in source.hex_numbers]
+        permitted = [{"original": n, "date": f"{YEAR}-05-01", "policies": [{"code": "4"}]} for n in source.hex_numbers]
         consent(site, permitted)
         pseudonyms = bring(world, study, site, source)
         known = [bytes(row).hex() for row in source.encoded.record_numbers]
@@ -140,7 +140,7 @@ def test_changes_reach_the_recipient_only_and_withdrawals_are_acknowledged(
     verdict("40", "40", "different")  # a person of two records is parted
     link(world, study)
     gone = of["north"]["50"]
-    consent("north", [{"original": numbers["north"]["50"], "date": "2024-06-01", "withdraw": True}])
+    consent("north", [{"original": numbers["north"]["50"], "date": f"{YEAR}-06-01", "withdraw": True}])
     found = world["operator"]("GET", f"/v1/studies/{study}/changes?recipient=dms&since=0").json
     counts = [(b["number"], b["merged"], b["moved"], b["withdrawn"], b["acknowledge"]) for b in found["batches"]]
     assert counts == [(1, 1, 1, 0, False), (2, 0, 0, 1, True)]
