@@ -233,6 +233,7 @@ class Carrying:
             return task.result()
         finally:
             task.cancel()
+            await asyncio.gather(task, return_exceptions=True)  # until its process is gone
 
     async def _checkpoint(self, run: runs.RunRow) -> None:
         await self._instance.registrar.db.read(lambda conn: runs.require_wanted(conn, run))
