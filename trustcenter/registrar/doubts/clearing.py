@@ -210,7 +210,7 @@ async def ask(
         if known and known[1] != TaskState.DECIDED:  # as it is: who asks neither loses nor learns others' answers
             return one(conn, study_name, str(known[0]))
         task = known[0] if known else os.urandom(16).hex()
-        clearing_tasks.drop_answers(conn, task)
+        clearing_tasks.drop_answers(conn, [task])
         if known:  # runs follow the verdict no more
             pairs.touch(conn, a, [s])
             pairs.touch(conn, b, [t])

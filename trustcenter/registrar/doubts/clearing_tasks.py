@@ -169,15 +169,14 @@ def _pair(one: Record, other: Record) -> tuple[int, int, int, int]:
 
 def drop(conn: Connection, tasks: Sequence[str]) -> None:
     """Remove tasks with their answers."""
-    for task in tasks:
-        drop_answers(conn, task)
+    drop_answers(conn, tasks)
     conn.executemany("DELETE FROM clearing_task WHERE id = ?", [(task,) for task in tasks])
 
 
-def drop_answers(conn: Connection, task: str) -> None:
+def drop_answers(conn: Connection, tasks: Sequence[str]) -> None:
     """Remove what stewards answered, and that they took it back."""
-    conn.execute("DELETE FROM clearing_answer WHERE task = ?", (task,))
-    conn.execute("DELETE FROM clearing_taken_back WHERE task = ?", (task,))
+    conn.executemany("DELETE FROM clearing_answer WHERE task = ?", [(task,) for task in tasks])
+    conn.executemany("DELETE FROM clearing_taken_back WHERE task = ?", [(task,) for task in tasks])
 
 
 def forget(conn: Connection, domain: int, serials: Sequence[int]) -> None:
