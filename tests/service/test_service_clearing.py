@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import io
 import json
 from typing import Any
 
 import msgspec
 import pytest
+from clearing_support import SITES, answer, ask, persons, study, waiting
 from click.testing import CliRunner
 from sources_support import Source
-from studies_support import bring, link, make_study, release
+from studies_support import bring, link, make_study
 
 from keys import hybrid
 from trustcenter.cli import main
@@ -21,10 +21,8 @@ from trustcenter.client.connection import Connection
 from trustcenter.client.errors import RemoteError
 from trustcenter.client.study import clearing_file
 from trustcenter.messages import api
-from trustcenter.registrar.release.releases import seal_info
 
 SAME = {"answer": "same", "reason": "evidence-strong"}
-SITES = (("north", 1, 0), ("south", 2, 30))
 DIFFERENT = {"answer": "different", "reason": "evidence-weak"}
 
 
@@ -42,44 +40,6 @@ def stewards(world) -> dict[str, Any]:
         assert added.status == 201, added.body
         found[name] = type(world["dora"])(Connection.load(world.live.operator), added.json["token"]["token"])
     return found
-
-
-def study(world, recipient_key, name: str, clearing: str) -> dict[str, dict[str, str]]:
-    """A linked study of two sites that share 30 persons; study pseudonyms by site and the site's own number."""
-    assert make_study(world, recipient_key, name, settings={"clearing": clearing}).status == 201
-    found = {}
-    for site, number, start in SITES:
-        source = Source(name, number, start, 60)
-        pseudonyms = bring(world, name, site, source)
-        numbers = [bytes(row).hex() for row in source.encoded.record_numbers]
-        found[site] = {one.split("-")[1]: pseudonyms[n] for one, n in zip(source.ids, numbers, strict=True)}
-    link(world, name)
-    return found
-
-
-def ask(caller: Any, name: str, north: str, south: str):
-    body = {"sites": ["north", "south"], "pseudonyms": [north, south]}
-    return caller("POST", f"/v1/studies/{name}/clearing", body)
-
-
-def answer(caller: Any, name: str, task: str, body: dict[str, str]):
-    return caller("POST", f"/v1/studies/{name}/clearing/{task}/answers", body)
-
-
-def waiting(caller: Any, name: str) -> list[str]:
-    found = caller("GET", f"/v1/studies/{name}/clearing")
-    assert found.status == 200, found.body
-    return [task["task"] for task in found.json["tasks"]]
-
-
-def persons(world, recipient_key, name: str) -> dict[str, str]:
-    """Person by study pseudonym, as the recipient sees it."""
-    made = release(world, name)
-    sealed = world["operator"]("GET", f"/v1/studies/{name}/releases/{made['release']}/join-map").body.partition(b"\n")[
-        2
-    ]
-    text = recipient_key.open(sealed, seal_info(name, made["release"])).decode()
-    return {row["study_pseudonym"]: row["person"] for row in csv.DictReader(io.StringIO(text))}
 
 
 def test_a_pair_by_hand_is_joined_and_a_split_parts_it(world, recipient_key, stewards) -> None:
