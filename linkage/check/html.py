@@ -7,6 +7,7 @@ from html import escape
 
 from linkage import charts
 from linkage.check.report import Report
+from linkage.wording import counted
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#1a1a1a}
@@ -52,9 +53,10 @@ def page(report: Report, title: str = "Source check") -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
-        f"<p>{n:,} records, schema {escape(report.schema)}; recommended profile: {escape(report.recommended)}"
+        f"<p>{counted(n, 'record')}, schema {escape(report.schema)}; recommended profile: {escape(report.recommended)}"
         f"{escape(f', schema {report.recommended_schema}' if report.recommended_schema else '')}; "
-        f"{report.same_in_all:,} records equal another in every value, {report.same_person:,} in names and birth date."
+        f"{counted(report.same_in_all, 'record equals', 'records equal')} another in every value, "
+        f"{report.same_person:,} in names and birth date."
         f" Counts only: this page holds no value of a record.</p>{body}</body></html>\n"
     )
 

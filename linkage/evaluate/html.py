@@ -8,6 +8,7 @@ from html import escape
 
 from linkage.evaluate.figures import figures
 from linkage.evaluate.model import CAUTION, Evaluation, Rates
+from linkage.wording import counted
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#1a1a1a}
@@ -86,11 +87,13 @@ def _short(e: Evaluation) -> str:
         rows.append(["as the posteriors expect", *_rates(e.estimated)])
     sources = ", ".join(f"{name} ({n:,})" for name, n in zip(e.sources, e.records, strict=True))
     said = [
-        f"Sources: {sources}; {e.persons:,} persons.",
+        f"Sources: {sources}; {counted(e.persons, 'person')}.",
         _basis(e),
     ]
     if e.conflicts:
-        said.append(f"{e.conflicts:,} records share their person with another record of their source.")
+        said.append(
+            f"{counted(e.conflicts, 'record shares its', 'records share their')} person with another one of the source."
+        )
     return f"<p>{escape(' '.join(said))}</p>" + _table(head, rows)
 
 

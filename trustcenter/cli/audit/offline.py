@@ -92,8 +92,10 @@ def verify(
                     "later keys": report.keys[1:],
                     "key compared": "yes" if report.fingerprint_checked else "no",
                     "checkpoints extended": report.checkpoints,
-                    "witnesses": [f"{one.name.rpartition('/')[2]}: {one.size} entries" for one in report.witnesses],
-                    **({f"seen by {wanted.quorum} witnesses": f"{report.agreed} entries"} if wanted.keys else {}),
+                    "witnesses": [
+                        f"{one.name.rpartition('/')[2]}: {counted(one.size, 'entry')}" for one in report.witnesses
+                    ],
+                    **({f"seen by {wanted.quorum} witnesses": counted(report.agreed, "entry")} if wanted.keys else {}),
                     "details deleted": [
                         f"{one.detail_of} before {one.before} ({one.years} years): {one.details} of {one.entries}"
                         for one in report.deletions

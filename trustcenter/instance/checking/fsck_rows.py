@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linkage.rows import as_words
+from linkage.wording import counted
 from trustcenter.comparator import placing
 from trustcenter.registrar.linking import neighbours, retiring, sweeping, tally
 from trustcenter.registrar.study import ref_owners, refs
@@ -92,7 +93,7 @@ def records(conn: Connection) -> Iterator[Finding]:
             yield Finding("", "fail", "the beginnings of refs are not those of the refs that records have")
     if clean:
         (held,) = conn.execute("SELECT count(*) FROM record").fetchone()
-        yield Finding("", "ok", f"{held:,} records and {total:,} refs fit each other")
+        yield Finding("", "ok", f"{counted(held, 'record')} and {counted(total, 'ref')} fit each other")
 
 
 def _by_record(conn: Connection, domain: int) -> tuple[int, int]:

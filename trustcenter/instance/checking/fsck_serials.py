@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from linkage.wording import counted
 from trustcenter.audit.entries import Entry
 from trustcenter.registrar.head import COUNTER_BITS, OutsideHead
 from trustcenter.store import Connection
@@ -85,7 +86,7 @@ def domain_rows(conn: Connection, issued: Sequence[Entry]) -> Iterator[Finding]:
         elif rows != expected:
             yield Finding("", "fail", f"a domain has {rows:,} rows, its log tells of {expected:,}")
         total += rows
-    yield Finding("", "ok", f"{total:,} rows, each told of by the log")
+    yield Finding("", "ok", f"{counted(total, 'row')}, each told of by the log")
 
 
 def _serials(conn: Connection, domain: int) -> Iterator[NDArray[np.int64]]:
