@@ -109,7 +109,7 @@ def test_rows_that_are_no_pseudonyms_are_named_and_nothing_is_requested(house: P
     )  # fmt: skip
     assert done.returncode == 1
     assert "row 2: unknown_pseudonym\nrow 4: unknown_pseudonym\n" in done.stderr
-    assert "error: no live pseudonym in 2 of 4 rows" in done.stderr
+    assert "error: rows without a live pseudonym: 2 of 4" in done.stderr
     source.write_text(f"{head}\n;x\n")
     done = cli(house, "north", "request", source, "--column", "pid", "--domain", "north", "--reason", "r")
     assert (done.returncode, "row 1: empty_value" in done.stderr) == (1, True)

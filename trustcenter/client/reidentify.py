@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from linkage.wording import counted
 from trustcenter.client.jobs.outcome import ColumnResult, RowsFailedError
 from trustcenter.client.jobs.sources import Selection, Source
 from trustcenter.errors import PolicyError, VerificationError
@@ -33,7 +32,7 @@ class NotInTicketError(PolicyError):
 
     def __init__(self, result: ColumnResult) -> None:
         super().__init__(
-            f"no original on this ticket for {result.failures:,} of {counted(result.rows, 'row')}; nothing was written",
+            f"rows without an original on this ticket: {result.failures:,} of {result.rows:,}; nothing was written",
             hint="fetch with the file that the re-identification was requested with",
         )
         self.result = result
@@ -44,7 +43,7 @@ class NotPseudonymsError(RowsFailedError):
 
     def __init__(self, result: ColumnResult) -> None:
         super().__init__(result)
-        self.message = f"no live pseudonym in {result.failures:,} of {counted(result.rows, 'row')}; nothing was done"
+        self.message = f"rows without a live pseudonym: {result.failures:,} of {result.rows:,}; nothing was done"
         self.hint = "correct or remove them"
 
 

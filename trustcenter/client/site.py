@@ -14,7 +14,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from linkage.wording import counted
 from trustcenter.errors import ConflictError, PolicyError
 from trustcenter.messages.api import Deduplication, Study
 from trustcenter.messages.receipts import Receipt
@@ -177,7 +176,7 @@ async def upload(
     receipt_key = await center.require_rooms(study)
     if len(table) < study.minimum_batch:
         hint = "nothing was sent; give all records, not the new ones alone, or send when there are more"
-        raise _too_small(study, f"the source has {counted(len(table), 'record')}", hint)
+        raise _too_small(study, f"records of the source: {len(table):,}", hint)
     # Registered first: who has no consent, or was withdrawn, is not even encoded.
     named = await register(center, study.name, table.ids, secrets.site_key, progress)
     refused = named.count(None)
@@ -187,7 +186,7 @@ async def upload(
     done.sent, rows = new_records(encoded, held)
     if 0 < rows < study.minimum_batch * study.passes:
         hint = "nothing is wrong: the same command sends them when there are more; their study pseudonyms are there"
-        raise _too_small(study, f"{counted(done.sent, 'record is', 'records are')} new or changed", hint)
+        raise _too_small(study, f"new or changed records: {done.sent:,}", hint)
     async with aclosing(made_ahead(parts(encoded, held, center.settings.upload_records))) as made:
         async for part in made:
             done.receipts.append(await send(center, study, schema, part, receipt_key, deduplication, progress))
@@ -205,7 +204,7 @@ def _only(table: Table, named: Sequence[str | None]) -> Table:
 
 def _too_small(study: Study, what: str, hint: str) -> PolicyError:
     return PolicyError(
-        f"{what}, and this study sends at least {study.minimum_batch} records at a time: the rows of fewer would show"
+        f"{what}; this study sends at least {study.minimum_batch} at a time: the rows of fewer would show"
         " which are one person's",
         code="batch_too_small",
         hint=hint,

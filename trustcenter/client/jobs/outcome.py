@@ -6,7 +6,6 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from linkage.wording import counted
 from trustcenter.client.errors import LocalFileError
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ class RowsFailedError(LocalFileError):
 
     def __init__(self, result: ColumnResult) -> None:
         super().__init__(
-            f"{result.failures:,} of {counted(result.rows, 'row')} could not be served; nothing was written",
+            f"rows that could not be served: {result.failures:,} of {result.rows:,}; nothing was written",
             hint="correct them, or set them aside with --skip-failed FILE",
         )
         self.result = result
