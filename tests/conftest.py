@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from log_support import failures
 from tests_support import ON_POSTGRES, Live, launch, make_instance
 
 # The same examples in every run, and no clock: on a slow machine an example may take its time.
@@ -29,7 +30,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     finally:
         if running.process.poll() is None:
             assert running.stop() == 0
-        assert "Traceback" not in log.read_text()
+        assert "Traceback" not in failures(log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from crash_center import Crashing, wait_until
 from crash_support import compare
+from log_support import failures
 from ports_support import own_port
 from postgres_support import PostgresServer
 from tests_support import launch
@@ -72,7 +73,7 @@ def killed(base: Path, server: PostgresServer, rounds: int) -> str:
         for which in (0, 1):
             twins.processes[which].terminate()
             assert twins.processes[which].wait(60) == 0
-            assert "Traceback" not in (base / f"log-{which}").read_text()
+            assert "Traceback" not in failures(base / f"log-{which}")
         twins.check()
     finally:
         for process in twins.processes:

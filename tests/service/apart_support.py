@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from log_support import failures
 from raw_support import Raw
 from sources_support import SCHEMA, STUDY_SECRET, people
 from tests_support import Live, launch, make_instance, postgres_options, run_cli
@@ -135,4 +136,4 @@ def running(folder: Path, *, by_hand: bool = False) -> Iterator[Apart]:
         for live in found.rooms.values():
             live.stop()
     for live in found.rooms.values():
-        assert "Traceback" not in live.log.read_text()
+        assert "Traceback" not in failures(live.log)

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from crash_support import DOMAINS, Caller, Ledger, Worker, compare, require_distinct
+from log_support import failures
 from tests_support import launch, make_instance, run_cli
 
 from trustcenter import config
@@ -152,7 +153,7 @@ class Crashing:
         acknowledged = require_distinct(self.ledger)
         self.process.terminate()
         assert self.process.wait(60) == 0
-        assert "Traceback" not in self.log.read_text()
+        assert "Traceback" not in failures(self.log)
         if not commands:
             self.check()
             return acknowledged, self.ledger.statuses
