@@ -174,8 +174,9 @@ async def marked(files: Files, kind: str) -> tuple[Any, ...]:
             if key.room == room
         }
         leaves = await context.db.read(lambda conn: conn.execute("SELECT leaf FROM audit_entry").fetchall())
-        told = [leaf for (leaf,) in leaves if b"operator:key:compromise" in leaf]
-        return report.replaced_by, leaks, rotations, states, len(told)
+        events = (b"operator:key:leak", b"operator:key:compromise")
+        told = [sum(event in leaf for (leaf,) in leaves) for event in events]
+        return report.replaced_by, leaks, rotations, states, told
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -179,6 +179,8 @@ async def test_a_leak_that_was_cut_is_told_by_doctor_keeps_its_keys_and_is_ended
     found = {one.name: one for one in checks.run(files.config, lambda: files.passphrase)}
     assert (found["key leaks"].state, f"--room {room}" in found["key leaks"].hint) == ("warn", True)
     async with opened(files, later(31)) as instance:
+        assert len(await entries(instance, room, "operator:key:leak")) == 2  # with what was written down
+        assert await entries(instance, room, "operator:key:compromise") == []
         assert await refused(instance, room) == "leak_not_ended"
         for _ in range(2):  # once; then there is nothing left
             await room_key_compromise.finish(instance, OPERATOR, "req", room)

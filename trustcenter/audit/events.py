@@ -42,6 +42,7 @@ class Event(StrEnum):
     KEY_ACTIVATE = "operator:key:activate"
     KEY_SUSPEND = "operator:key:suspend"
     KEY_DEACTIVATE = "operator:key:deactivate"
+    KEY_LEAK = "operator:key:leak"  # reported; the compromise follows when the keys are exchanged
     KEY_COMPROMISE = "operator:key:compromise"
     KEY_DESTROY = "operator:key:destroy"
     KEY_ABORT = "operator:key:abort"
@@ -181,6 +182,7 @@ COMPARATOR_EVENTS: Final = frozenset(
         Event.INSTANCE_RESTORE,
         Event.KEY_CREATE,
         Event.KEY_ROTATE,
+        Event.KEY_LEAK,
         Event.KEY_COMPROMISE,
         Event.KEY_DESTROY,
         Event.KEY_PROPOSE,  # of a comparator of its own, whose people are on file there

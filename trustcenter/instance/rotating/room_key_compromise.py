@@ -49,6 +49,8 @@ async def compromise(
         if (before := _ended(context, conn)) and (before.reason, before.since) == (body.reason, since):
             return True
         leaks.report(conn, _leaked(context, conn), body.reason, since, now)
+        for leak in leaks.pending(conn):
+            room_keys.tell(context, conn, Event.KEY_LEAK, caller.name, request, **_told(leak))
         return False
 
     told_before = await context.db.write(note)
@@ -84,13 +86,17 @@ async def finish(instance: Instance, caller: Principal, request: str, room: str)
             if isinstance(context, RegistrarContext):
                 known = {v.version: v for v in context.ring.versions(conn, INSTANCE, leak.purpose)}
                 context.ring.act(conn, known[leak.version], KeyAction.MARK_COMPROMISED)
-            told = {"purpose": leak.purpose.value, "version": leak.version, "reason": leak.reason, "since": leak.since}
-            room_keys.tell(context, conn, Event.KEY_COMPROMISE, caller.name, request, **told)
+            room_keys.tell(context, conn, Event.KEY_COMPROMISE, caller.name, request, **_told(leak))
         done = record.newest(conn)
         assert done is not None
         leaks.close(conn, done.id)
 
     await context.db.write(mark)
+
+
+def _told(leak: Leak) -> dict[str, object]:
+    """What an entry of the log tells of it."""
+    return {"purpose": leak.purpose.value, "version": leak.version, "reason": leak.reason, "since": leak.since}
 
 
 def _leaked(context: Context, conn: Connection) -> list[tuple[Purpose, int]]:
